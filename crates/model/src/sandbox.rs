@@ -1,0 +1,1 @@
+//! The sandbox vocabulary: what a plan says and a deed does.
