@@ -1,1 +1,5 @@
 //! The agent; see ARCHITECTURE.md.
+
+pub mod config;
+pub mod init;
+pub mod node;

@@ -1,0 +1,368 @@
+//! The table of settings: name, value, help, and how a value is read.
+//!
+//! A reader says only why a value is bad where `allowed` does not say it already.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::{Boot, Config, HostPort, Ipv4Net, LoggingLevel, StaticAddress};
+
+/// One setting.
+pub(super) struct Setting {
+    pub(super) name: &'static str,
+    /// The value's place holder in `--help`.
+    pub(super) value: &'static str,
+    /// Completes "… is not", and names what is allowed.
+    pub(super) allowed: &'static str,
+    pub(super) help: &'static str,
+    /// Read by a booting node only.
+    pub(super) boot: bool,
+    /// True or false, and negated by `--no-`.
+    pub(super) switch: bool,
+    pub(super) set: fn(&mut Draft, &str) -> Result<(), Why>,
+}
+
+/// What a bad value adds to `Setting::allowed`; begins with a separator, often empty.
+pub(super) type Why = String;
+
+/// Settings as far as they were given.
+#[derive(Default)]
+pub(super) struct Draft {
+    master: Option<HostPort>,
+    work_dir: Option<PathBuf>,
+    ip: Option<IpAddr>,
+    port: Option<u16>,
+    hostname: Option<String>,
+    advertise_ip: Option<IpAddr>,
+    advertise_port: Option<u16>,
+    resources: Option<String>,
+    attributes: Option<String>,
+    switch_user: Option<bool>,
+    default_rootfs: Option<PathBuf>,
+    executor_shutdown_grace_period: Option<Duration>,
+    logging_level: LoggingLevel,
+    boot: Boot,
+}
+
+impl Draft {
+    /// Fills in what was not given.
+    pub(super) fn finish(self) -> Result<Config, &'static Setting> {
+        Ok(Config {
+            master: self.master.ok_or(&SETTINGS[0])?,
+            work_dir: self
+                .work_dir
+                .unwrap_or_else(|| PathBuf::from("/var/lib/mesos")),
+            ip: self.ip,
+            port: self.port.unwrap_or(5051),
+            hostname: self.hostname,
+            advertise_ip: self.advertise_ip,
+            advertise_port: self.advertise_port,
+            resources: self.resources,
+            attributes: self.attributes,
+            switch_user: self.switch_user.unwrap_or(true),
+            default_rootfs: self.default_rootfs,
+            executor_shutdown_grace_period: self
+                .executor_shutdown_grace_period
+                .unwrap_or(Duration::from_secs(5)),
+            logging_level: self.logging_level,
+            boot: self.boot,
+        })
+    }
+}
+
+/// `master` stands first: it is the one setting that has to be given.
+pub(super) static SETTINGS: &[Setting] = &[
+    Setting {
+        name: "master",
+        value: "HOST:PORT",
+        allowed: "HOST:PORT",
+        help: "the master to register with (required)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            if text.starts_with("zk://") {
+                return Err("; finding the leader through ZooKeeper is not built yet".to_owned());
+            }
+            draft.master = Some(host_port(text, None)?);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "work_dir",
+        value: "DIR",
+        allowed: ABSOLUTE,
+        help: "where sandboxes and the checkpoint live (default: /var/lib/mesos)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.work_dir, absolute(text)),
+    },
+    Setting {
+        name: "ip",
+        value: "ADDRESS",
+        allowed: "an address to listen on, or for a node ADDRESS/PREFIX[,gw=ADDRESS][,dns=ADDRESS]…",
+        help: "the address to listen on (default: all). On a booting node ADDRESS/PREFIX,gw=ADDRESS,dns=ADDRESS\n      gives the first network device its address instead of DHCP",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            if text.contains('/') {
+                put(&mut draft.boot.address, static_address(text))
+            } else {
+                put(&mut draft.ip, plain(text))
+            }
+        },
+    },
+    Setting {
+        name: "port",
+        value: "PORT",
+        allowed: PORT,
+        help: "the port to listen on (default: 5051)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.port, port(text)),
+    },
+    Setting {
+        name: "hostname",
+        value: "NAME",
+        allowed: "a host name: letters, digits, dots and hyphens, 64 at most",
+        help: "the name to be known by (default: the machine's own)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.hostname, hostname(text)),
+    },
+    Setting {
+        name: "advertise_ip",
+        value: "ADDRESS",
+        allowed: "an address",
+        help: "the address that others reach this agent at (default: the one it listens on)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.advertise_ip, plain(text)),
+    },
+    Setting {
+        name: "advertise_port",
+        value: "PORT",
+        allowed: PORT,
+        help: "the port that others reach this agent at (default: the one it listens on)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.advertise_port, port(text)),
+    },
+    Setting {
+        name: "resources",
+        value: "TEXT",
+        allowed: "resources, as in cpus:4;mem:1024;ports:[31000-32000]",
+        help: "what is offered, as in cpus:4;mem:1024;ports:[31000-32000] (default: what the machine has)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.resources, some_text(text)),
+    },
+    Setting {
+        name: "attributes",
+        value: "TEXT",
+        allowed: "attributes, as in rack:a1;zone:west",
+        help: "what is told about this agent, as in rack:a1;zone:west",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.attributes, some_text(text)),
+    },
+    Setting {
+        name: "switch_user",
+        value: "BOOL",
+        allowed: "true or false",
+        help: "run tasks as the user they name; otherwise as the agent's own (default: true)",
+        boot: false,
+        switch: true,
+        set: |draft, text| {
+            draft.switch_user = Some(match text {
+                "true" | "1" => true,
+                "false" | "0" => false,
+                _ => return Err(Why::new()),
+            });
+            Ok(())
+        },
+    },
+    Setting {
+        name: "default_rootfs",
+        value: "DIR",
+        allowed: ABSOLUTE,
+        help: "the root of a task that names no image (default: on a booting node a busybox, elsewhere none)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.default_rootfs, absolute(text)),
+    },
+    Setting {
+        name: "executor_shutdown_grace_period",
+        value: "DURATION",
+        allowed: "a duration: a number and one of ns, us, ms, secs, mins, hrs, days, weeks, as in 5secs",
+        help: "how long an executor may take to end by itself (default: 5secs)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            let duration = model::duration::parse(text).map_err(|_| Why::new());
+            put(&mut draft.executor_shutdown_grace_period, duration)
+        },
+    },
+    Setting {
+        name: "logging_level",
+        value: "LEVEL",
+        allowed: "one of DEBUG, INFO, WARNING, ERROR",
+        help: "the least severe events that are logged: DEBUG, INFO, WARNING or ERROR (default: INFO)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.logging_level = match text {
+                "DEBUG" => LoggingLevel::Debug,
+                "INFO" => LoggingLevel::Info,
+                "WARNING" => LoggingLevel::Warning,
+                "ERROR" => LoggingLevel::Error,
+                _ => return Err(Why::new()),
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        name: "lan",
+        value: "ADDRESS/PREFIX",
+        allowed: "ADDRESS/PREFIX, as in 192.168.77.1/24",
+        help: "the address of the second network device (default: it stays down)",
+        boot: true,
+        switch: false,
+        set: |draft, text| put(&mut draft.boot.lan, net(text)),
+    },
+    Setting {
+        name: "disk",
+        value: "DEVICE",
+        allowed: DEVICE,
+        help: "the work disk; formatted if it is blank, never otherwise (default: the first blank or known one)",
+        boot: true,
+        switch: false,
+        set: |draft, text| put(&mut draft.boot.disk, device(text)),
+    },
+    Setting {
+        name: "format",
+        value: "DEVICE",
+        allowed: DEVICE,
+        help: "a disk that is formatted whatever it holds, and becomes the work disk",
+        boot: true,
+        switch: false,
+        set: |draft, text| put(&mut draft.boot.format, device(text)),
+    },
+    Setting {
+        name: "ntp",
+        value: "HOST[:PORT]",
+        allowed: "HOST or HOST:PORT",
+        help: "the time server (default: the one that DHCP names)",
+        boot: true,
+        switch: false,
+        set: |draft, text| put(&mut draft.boot.ntp, host_port(text, Some(123))),
+    },
+];
+
+const ABSOLUTE: &str = "an absolute path without ..";
+const PORT: &str = "a port from 1 to 65535";
+const DEVICE: &str = "a block device's path, as in /dev/vda";
+
+fn put<T>(place: &mut Option<T>, value: Result<T, Why>) -> Result<(), Why> {
+    *place = Some(value?);
+    Ok(())
+}
+
+fn plain<T: FromStr>(text: &str) -> Result<T, Why> {
+    text.parse().map_err(|_| Why::new())
+}
+
+fn port(text: &str) -> Result<u16, Why> {
+    plain(text).and_then(|port| if port == 0 { Err(Why::new()) } else { Ok(port) })
+}
+
+fn some_text(text: &str) -> Result<String, Why> {
+    if text.trim().is_empty() {
+        return Err(Why::new());
+    }
+    Ok(text.to_owned())
+}
+
+fn absolute(text: &str) -> Result<PathBuf, Why> {
+    if text.starts_with('/') && !text.split('/').any(|part| part == "..") {
+        return Ok(PathBuf::from(text));
+    }
+    Err(Why::new())
+}
+
+fn device(text: &str) -> Result<PathBuf, Why> {
+    if text.starts_with("/dev/") {
+        return absolute(text);
+    }
+    Err(Why::new())
+}
+
+/// A host name as `sethostname(2)` and others' resolvers take it.
+fn hostname(text: &str) -> Result<String, Why> {
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    if text.len() <= 64 && text.split('.').all(label) {
+        return Ok(text.to_owned());
+    }
+    Err(Why::new())
+}
+
+fn host_port(text: &str, default: Option<u16>) -> Result<HostPort, Why> {
+    let (host, port_text) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']').ok_or_else(Why::new)?;
+            host.parse::<std::net::Ipv6Addr>().map_err(|_| Why::new())?;
+            (host, rest.strip_prefix(':'))
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (hostname(host).map(|_| host)?, Some(port)),
+            None => (hostname(text).map(|_| text)?, None),
+        },
+    };
+    let port = match (port_text, default) {
+        (Some(text), _) => port(text).map_err(|_| format!("; the port is not {PORT}"))?,
+        (None, Some(default)) => default,
+        (None, None) => return Err("; the port is missing".to_owned()),
+    };
+    Ok(HostPort {
+        host: host.to_owned(),
+        port,
+    })
+}
+
+fn net(text: &str) -> Result<Ipv4Net, Why> {
+    let (address, prefix) = text.split_once('/').ok_or_else(Why::new)?;
+    let prefix = plain(prefix)?;
+    if prefix > 32 {
+        return Err("; a prefix is at most 32".to_owned());
+    }
+    Ok(Ipv4Net {
+        address: plain(address)?,
+        prefix,
+    })
+}
+
+fn static_address(text: &str) -> Result<StaticAddress, Why> {
+    let mut parts = text.split(',');
+    let mut address = StaticAddress {
+        net: net(parts.next().unwrap_or_default())?,
+        gateway: None,
+        dns: Vec::new(),
+    };
+    for part in parts {
+        let value = |text: &str| plain::<Ipv4Addr>(text).map_err(|_| format!("; {part:?} is bad"));
+        match part.split_once('=') {
+            Some(("gw", text)) => address.gateway = Some(value(text)?),
+            Some(("dns", text)) => address.dns.push(value(text)?),
+            _ => return Err(format!("; {part:?} is bad")),
+        }
+    }
+    Ok(address)
+}
