@@ -3,6 +3,7 @@
 //! Two resources merge only where [`Resource::is_addable_to`] holds, and one is taken out of another
 //! only where [`Resource::is_subtractable_from`] does (reference, section 5.2).
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -182,8 +183,8 @@ pub enum ResourceFault {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("Resource '{resource}' is invalid: {fault}")]
 pub struct InvalidResource {
-    /// The resource as Mesos prints it.
-    pub resource: String,
+    /// The resource, as far as it could be read.
+    pub resource: Box<Resource>,
     /// What is wrong with it.
     pub fault: ResourceFault,
 }
@@ -308,7 +309,7 @@ impl Resource {
     pub fn validate(&self) -> Result<(), InvalidResource> {
         self.fault().map_or(Ok(()), |fault| {
             Err(InvalidResource {
-                resource: alloc::format!("{self}"),
+                resource: Box::new(self.clone()),
                 fault,
             })
         })
