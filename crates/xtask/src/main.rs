@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod check;
+mod codegen;
 
 /// Tools of this repository.
 #[derive(Parser)]
@@ -19,11 +20,18 @@ mod check;
 enum Tool {
     /// Format, lints, dependencies, import arrows, tidiness; ends with the number passed and failed.
     Check(check::Args),
+    /// Writes crates/api/src/generated from the .proto files.
+    Codegen {
+        /// Only compares the committed files with what would be written.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> ExitCode {
     let done = match Tool::parse() {
         Tool::Check(args) => check::run(&args),
+        Tool::Codegen { check } => codegen::run(check),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,424 @@
+//! From JSON to wire bytes.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+
+use super::JsonError;
+use crate::decode::Path;
+use crate::descriptor::{Enum, Field, Kind, Label, Message};
+use crate::wire::{self, Raw};
+
+/// Padding may be there or not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Transcodes a JSON object to the bytes of a message, required fields unchecked.
+pub(super) fn message(message: &'static Message, json: &[u8]) -> Result<Vec<u8>, JsonError> {
+    let text = std::str::from_utf8(json).map_err(|error| {
+        let (good, bad) = json.split_at(error.valid_up_to());
+        JsonError::Syntax {
+            line: 1 + good.iter().filter(|&&byte| byte == b'\n').count(),
+            near: rest_of_line(&String::from_utf8_lossy(bad)),
+        }
+    })?;
+    let mut problem = None;
+    let mut out = Vec::new();
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let top = Value {
+        target: Target::Top(message),
+        out: &mut out,
+        problem: &mut problem,
+    };
+    let done = top.deserialize(&mut parser);
+    if let Some((path, problem)) = problem {
+        return Err(JsonError::Value {
+            message: message.short_name(),
+            problem,
+            path,
+        });
+    }
+    done.map_err(|error| syntax(text, &error))?;
+    parser.end().map_err(|error| {
+        let before = text[..offset(text, &error)].trim_end_matches([' ', '\t', '\n', '\r']);
+        JsonError::Trailing(text[before.len()..].to_string())
+    })?;
+    Ok(out)
+}
+
+fn syntax(text: &str, error: &serde_json::Error) -> JsonError {
+    let rest = if error.is_eof() {
+        ""
+    } else {
+        &text[offset(text, error)..]
+    };
+    JsonError::Syntax {
+        line: error.line(),
+        near: rest_of_line(rest),
+    }
+}
+
+fn rest_of_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_string()
+}
+
+/// Where in the text the parser stopped: its column counts bytes, from one.
+fn offset(text: &str, error: &serde_json::Error) -> usize {
+    let line_start: usize = text
+        .split_inclusive('\n')
+        .take(error.line().saturating_sub(1))
+        .map(str::len)
+        .sum();
+    let mut offset = (line_start + error.column().saturating_sub(1)).min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    offset
+}
+
+/// What a JSON value is read into.
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    /// The outermost message.
+    Top(&'static Message),
+    /// A field, with the path to it.
+    Field(&'static Field, Path<'a>),
+}
+
+/// Reads one JSON value and appends it, with its key, to `out`.
+struct Value<'a> {
+    target: Target<'a>,
+    out: &'a mut Vec<u8>,
+    /// What is wrong, and where; set once, and reading ends.
+    problem: &'a mut Option<(String, String)>,
+}
+
+impl<'de> DeserializeSeed<'de> for Value<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Value<'_> {
+    /// Ends the reading. Outermost, anything that is no object has one error.
+    fn fail<E: serde::de::Error>(self, problem: impl FnOnce(&Field) -> String) -> Result<(), E> {
+        *self.problem = Some(match self.target {
+            Target::Top(_) => (String::new(), "Expecting a JSON object".to_string()),
+            Target::Field(field, path) => (path.to_string(), problem(field)),
+        });
+        Err(E::custom("value does not fit"))
+    }
+
+    fn unexpected<E: serde::de::Error>(self, what: &str) -> Result<(), E> {
+        self.fail(|field| format!("Not expecting a JSON {what} for field '{}'", field.name))
+    }
+
+    fn put<E: serde::de::Error>(self, raw: Raw<'_>) -> Result<(), E> {
+        if let Target::Field(field, _) = self.target {
+            wire::put_key(self.out, field);
+            wire::put_raw(self.out, raw);
+        }
+        Ok(())
+    }
+
+    fn number<E: serde::de::Error>(self, number: Number) -> Result<(), E> {
+        let Target::Field(field, _) = self.target else {
+            return self.unexpected("number");
+        };
+        match number.raw(field.kind) {
+            Ok(raw) => self.put(raw),
+            Err(Unfit::Kind) => self.unexpected("number"),
+            Err(Unfit::Range) => {
+                self.fail(|field| format!("JSON number out of range for field '{}'", field.name))
+            }
+        }
+    }
+
+    /// The members of an object, as fields of `message`.
+    fn members<'de, A: MapAccess<'de>>(
+        out: &mut Vec<u8>,
+        problem: &mut Option<(String, String)>,
+        message: &'static Message,
+        path: Option<&Path<'_>>,
+        mut members: A,
+    ) -> Result<(), A::Error> {
+        while let Some(found) = members.next_key_seed(FieldName(message))? {
+            let Some(field) = found else {
+                members.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let path = Path {
+                parent: path,
+                field: field.name,
+                index: None,
+            };
+            members.next_value_seed(Value {
+                target: Target::Field(field, path),
+                out,
+                problem,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The members of an object, as entries of a map.
+    fn entries<'de, A: MapAccess<'de>>(
+        self,
+        field: &'static Field,
+        path: Path<'_>,
+        entry: &'static Message,
+        mut members: A,
+    ) -> Result<(), A::Error> {
+        let [key_field, value_field] = entry.fields else {
+            return Err(A::Error::custom("map entry without key and value"));
+        };
+        while let Some(key) = members.next_key::<String>()? {
+            wire::put_key(self.out, field);
+            let start = self.out.len();
+            let path = Path {
+                parent: Some(&path),
+                field: &key,
+                index: None,
+            };
+            Value {
+                target: Target::Field(key_field, path),
+                out: self.out,
+                problem: self.problem,
+            }
+            .visit_str(&key)?;
+            members.next_value_seed(Value {
+                target: Target::Field(value_field, path),
+                out: self.out,
+                problem: self.problem,
+            })?;
+            wire::put_length_before(self.out, start);
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Visitor<'de> for Value<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        match self.target {
+            Target::Top(_) => self.unexpected("null"),
+            Target::Field(..) => Ok(()),
+        }
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
+        match self.target {
+            Target::Field(field, _) if field.kind == Kind::Bool => {
+                self.put(Raw::Varint(u64::from(value)))
+            }
+            _ => self.unexpected("boolean"),
+        }
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
+        self.number(Number::Integer(i128::from(value)))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
+        self.number(Number::Integer(i128::from(value)))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
+        self.number(Number::Fraction(value))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        let Target::Field(field, _) = self.target else {
+            return self.unexpected("string");
+        };
+        match field.kind {
+            Kind::String => self.put(Raw::Bytes(text.as_bytes())),
+            Kind::Bytes => match BASE64.decode(text) {
+                Ok(bytes) => self.put(Raw::Bytes(&bytes)),
+                Err(error) => self.fail(|field| {
+                    format!(
+                        "Failed to base64 decode bytes field '{}': {error}",
+                        field.name
+                    )
+                }),
+            },
+            Kind::Enum(place) => match Enum::at(place).number_of(text) {
+                Some(number) => self.put(Raw::Varint(i64::from(number) as u64)),
+                None if field.label == Label::Required => {
+                    self.fail(|_| format!("Failed to find enum for '{text}'"))
+                }
+                None => Ok(()),
+            },
+            Kind::Bool => match text {
+                "true" => self.put(Raw::Varint(1)),
+                "false" => self.put(Raw::Varint(0)),
+                _ => self.fail(|field| {
+                    format!(
+                        "Failed to parse '{text}' as a JSON boolean for field '{}'",
+                        field.name
+                    )
+                }),
+            },
+            Kind::Message(_) => self.unexpected("string"),
+            kind => match Number::parse(text, kind) {
+                Some(number) => self.number(number),
+                None => self.fail(|field| {
+                    format!(
+                        "Failed to parse '{text}' as a JSON number for field '{}'",
+                        field.name
+                    )
+                }),
+            },
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        let Target::Field(field, mut path) = self.target else {
+            return self.unexpected("array");
+        };
+        if field.label != Label::Repeated {
+            return self.unexpected("array");
+        }
+        for index in 0.. {
+            path.index = Some(index);
+            let element = Value {
+                target: Target::Field(field, path),
+                out: self.out,
+                problem: self.problem,
+            };
+            if elements.next_element_seed(element)?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
+        let (field, path, place) = match self.target {
+            Target::Top(message) => {
+                return Self::members(self.out, self.problem, message, None, members);
+            }
+            Target::Field(field, path) => match field.kind {
+                Kind::Message(place) => (field, path, place),
+                _ => return self.unexpected("object"),
+            },
+        };
+        let message = Message::at(place);
+        if message.map_entry {
+            return self.entries(field, path, message, members);
+        }
+        wire::put_key(self.out, field);
+        let start = self.out.len();
+        Self::members(self.out, self.problem, message, Some(&path), members)?;
+        wire::put_length_before(self.out, start);
+        Ok(())
+    }
+}
+
+/// Reads a member's name as a field of the message; `None` for a name it does not have.
+struct FieldName(&'static Message);
+
+impl<'de> DeserializeSeed<'de> for FieldName {
+    type Value = Option<&'static Field>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for FieldName {
+    type Value = Option<&'static Field>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.field_by_name(name))
+    }
+}
+
+/// A JSON number.
+#[derive(Clone, Copy)]
+enum Number {
+    Integer(i128),
+    Fraction(f64),
+}
+
+/// Why a number does not fit a field.
+enum Unfit {
+    /// The field holds no numbers.
+    Kind,
+    Range,
+}
+
+impl Number {
+    /// A number in a string; infinities are spelled out, and only where doubles may stand.
+    fn parse(text: &str, kind: Kind) -> Option<Self> {
+        match (text, kind) {
+            ("Infinity", Kind::Double | Kind::Float) => Some(Self::Fraction(f64::INFINITY)),
+            ("-Infinity", Kind::Double | Kind::Float) => Some(Self::Fraction(f64::NEG_INFINITY)),
+            ("NaN", Kind::Double | Kind::Float) => Some(Self::Fraction(f64::NAN)),
+            _ => {
+                let number: serde_json::Number = serde_json::from_str(text).ok()?;
+                number
+                    .as_i128()
+                    .map(Self::Integer)
+                    .or_else(|| number.as_f64().map(Self::Fraction))
+            }
+        }
+    }
+
+    fn raw(self, kind: Kind) -> Result<Raw<'static>, Unfit> {
+        let zigzag = |value: i64| ((value << 1) ^ (value >> 63)) as u64;
+        Ok(match kind {
+            Kind::Double => Raw::Fixed64(self.double().to_bits()),
+            Kind::Float => Raw::Fixed32((self.double() as f32).to_bits()),
+            Kind::Int32 => Raw::Varint(i64::from(self.integer::<i32>()?) as u64),
+            Kind::Int64 => Raw::Varint(self.integer::<i64>()? as u64),
+            Kind::Uint32 => Raw::Varint(u64::from(self.integer::<u32>()?)),
+            Kind::Uint64 => Raw::Varint(self.integer()?),
+            Kind::Sint32 => Raw::Varint(zigzag(i64::from(self.integer::<i32>()?))),
+            Kind::Sint64 => Raw::Varint(zigzag(self.integer()?)),
+            Kind::Fixed32 => Raw::Fixed32(self.integer()?),
+            Kind::Fixed64 => Raw::Fixed64(self.integer()?),
+            Kind::Sfixed32 => Raw::Fixed32(self.integer::<i32>()? as u32),
+            Kind::Sfixed64 => Raw::Fixed64(self.integer::<i64>()? as u64),
+            Kind::Bool | Kind::String | Kind::Bytes | Kind::Enum(_) | Kind::Message(_) => {
+                return Err(Unfit::Kind);
+            }
+        })
+    }
+
+    fn double(self) -> f64 {
+        match self {
+            Self::Integer(value) => value as f64,
+            Self::Fraction(value) => value,
+        }
+    }
+
+    /// The whole part, as C++ converts.
+    fn integer<T: TryFrom<i128>>(self) -> Result<T, Unfit> {
+        let whole = match self {
+            Self::Integer(value) => value,
+            Self::Fraction(value) if value.is_nan() => return Err(Unfit::Range),
+            // Saturates far outside of any field's range.
+            Self::Fraction(value) => value as i128,
+        };
+        T::try_from(whole).map_err(|_| Unfit::Range)
+    }
+}
