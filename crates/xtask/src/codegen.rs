@@ -35,16 +35,24 @@ const UNDESCRIBED_PACKAGE: &str = "tepui.link.v1";
 /// A message has at most as many fields as a required-field mask has bits.
 const FIELDS_MAX: usize = 128;
 
-/// Writes the generated code, or with `check` compares it with the committed files.
+/// What to do with what was generated.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only compare the committed files with what would be written.
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// Writes the generated code, or compares it with the committed files.
 ///
 /// # Errors
-/// A .proto file does not compile, a file cannot be read or written, or `check` found a difference.
-pub(crate) fn run(check: bool) -> Result<()> {
+/// A .proto file does not compile, a file cannot be read or written, or a committed file differs.
+pub(crate) fn run(args: &Args) -> Result<()> {
     let api = Path::new(env!("CARGO_MANIFEST_DIR")).join("../api");
     let wanted = generate(&api.join("proto"))?;
     let folder = api.join("src/generated");
     let stale = stale_files(&folder, &wanted)?;
-    if check {
+    if args.check {
         let differing: Vec<_> = wanted
             .iter()
             .filter(|(name, text)| {

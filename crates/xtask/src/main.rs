@@ -9,6 +9,8 @@ use clap::Parser;
 
 mod check;
 mod codegen;
+mod image;
+mod repro;
 
 /// Tools of this repository.
 #[derive(Parser)]
@@ -21,17 +23,19 @@ enum Tool {
     /// Format, lints, dependencies, import arrows, tidiness; ends with the number passed and failed.
     Check(check::Args),
     /// Writes crates/api/src/generated from the .proto files.
-    Codegen {
-        /// Only compares the committed files with what would be written.
-        #[arg(long)]
-        check: bool,
-    },
+    Codegen(codegen::Args),
+    /// Makes the boot image: Debian's kernel, and an initramfs around the agent.
+    Image(image::Args),
+    /// Makes the image twice, in two folders, and compares hashes.
+    Repro(repro::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Tool::parse() {
         Tool::Check(args) => check::run(&args),
-        Tool::Codegen { check } => codegen::run(check),
+        Tool::Codegen(args) => codegen::run(&args),
+        Tool::Image(args) => image::run(&args),
+        Tool::Repro(args) => repro::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
