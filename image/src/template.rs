@@ -1,0 +1,93 @@
+//! The file system that a node writes to a blank work disk and then grows to the disk's size.
+//!
+//! What growing cannot change is decided here: one whole block group of 128 MiB, so that later
+//! groups get as many inodes as the first (4 096: one for each 32 KiB); a journal of 16 MiB; space
+//! for block group descriptors up to 1 TiB, beyond which the kernel turns to `meta_bg` by itself;
+//! and project quotas, which measure sandboxes.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The size of the template, and the smallest work disk.
+pub const BYTES: u64 = 128 << 20;
+
+/// Features by name, so that a host's mke2fs.conf has no say. All are known to Linux 6.1.
+const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,\
+                        sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum,quota,project";
+
+/// The same on every node: a node has one work disk, and finds it by its label.
+const UUID: &str = "7e9a1d5c-3b60-4a57-9f0e-74657075692a";
+
+/// Where mke2fs lies; a plain user's PATH leaves the second one out.
+const FOLDERS: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/bin"];
+
+/// Why there is no template.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// No mke2fs.
+    #[error("no mke2fs on this host: install the package e2fsprogs")]
+    NoTool,
+    /// The image's file cannot be made.
+    #[error("write {path}")]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// mke2fs said no.
+    #[error("mke2fs: {0}")]
+    Failed(String),
+}
+
+/// Makes the template as a sparse raw image at `path`.
+///
+/// # Errors
+/// mke2fs is missing or refuses, or the file cannot be written.
+pub fn make(path: &Path) -> Result<(), TemplateError> {
+    let mut places = FOLDERS
+        .iter()
+        .map(|folder| Path::new(folder).join("mke2fs"));
+    let tool = places
+        .find(|path| path.exists())
+        .ok_or(TemplateError::NoTool)?;
+    let failed = |source| TemplateError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let file = std::fs::File::create(path).map_err(failed)?;
+    file.set_len(BYTES).map_err(failed)?;
+    let growable_to = (1_u64 << 40) / 4096;
+    let extended = format!(
+        "hash_seed={UUID},root_owner=0:0,nodiscard,lazy_itable_init=1,packed_meta_blocks=1,\
+         quotatype=usrquota:grpquota:prjquota,resize={growable_to}"
+    );
+    let output = Command::new(tool)
+        .args([
+            "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-i", "32768", "-m", "0",
+        ])
+        .args([
+            "-L",
+            "tepui-work",
+            "-U",
+            UUID,
+            "-J",
+            "size=16",
+            "-O",
+            FEATURES,
+            "-E",
+            &extended,
+        ])
+        .arg(path)
+        .env("MKE2FS_CONFIG", "/dev/null")
+        .env("E2FSPROGS_FAKE_TIME", "1")
+        .output()
+        .map_err(failed)?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(TemplateError::Failed(
+            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        )),
+    }
+}
