@@ -1,1 +1,26 @@
-//! Not built yet.
+//! Agent kernel: carries out what a plan says, one module a facility of the Linux kernel.
+//!
+//! The only crate with `unsafe`. Nothing here decides: limits, mounts, ids and sets come in as the
+//! values of `model::sandbox`, and what the kernel made of them goes back as values or errors.
+#![expect(
+    unsafe_code,
+    reason = "system calls that no crate wraps; each block says why it is sound"
+)]
+
+pub mod block;
+pub mod boot_mounts;
+pub mod capabilities;
+pub mod cgroup;
+pub mod clock;
+pub mod console;
+pub mod facts;
+pub mod files;
+pub mod launch;
+pub mod modules;
+pub mod mounts;
+pub mod namespaces;
+pub mod netlink;
+pub mod power;
+pub mod process;
+
+pub use nix::errno::Errno;

@@ -1,0 +1,406 @@
+//! Cgroups: the tree of version 2, one group a container; limits, placement, kill and usage.
+//!
+//! Invariant: a group has its limits before the first process enters it, and controllers are
+//! enabled on the way down before that.
+//!     <mount>/agent             the agent itself, on a node
+//!     <mount>/tepui/<container> one container each
+//! The controllers that cgroups-rs models are written through it; it knows no `memory.oom.group`,
+//! no `cgroup.kill` and no `memory.events`, which are written and read here.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cgroups_rs::fs::MaxValue;
+use cgroups_rs::fs::cpu::CpuController;
+use cgroups_rs::fs::memory::MemController;
+use cgroups_rs::fs::pid::PidController;
+use model::ContainerId;
+use model::sandbox::{CgroupLimits, Enforcement, Isolation};
+
+/// The group above all containers, beneath the mount.
+const CONTAINERS: &str = "tepui";
+
+/// The group of the agent itself, beneath the mount.
+const AGENT: &str = "agent";
+
+/// The controllers a container needs.
+const CONTROLLERS: [&str; 5] = ["cpu", "memory", "pids", "io", "cpuset"];
+
+/// What an operation on the tree was doing when the kernel refused.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// Making a group.
+    #[error("create cgroup {path}")]
+    Create {
+        /// The group.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Writing a file of a group.
+    #[error("write {value:?} to {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What should have been written.
+        value: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Reading a file of a group.
+    #[error("read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Removing a group.
+    #[error("remove cgroup {path}")]
+    Remove {
+        /// The group.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// Where the agent's own process belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentPlace {
+    /// Into a group of its own: on a node, where the whole tree is the agent's.
+    OwnGroup,
+    /// Where it is: on a host whose tree another program rules.
+    Stays,
+}
+
+/// The groups of all containers of this agent.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    containers: PathBuf,
+    enabled: Vec<&'static str>,
+}
+
+/// Where version 2 of cgroups is mounted; `None` where it is not.
+#[must_use]
+pub fn mount_point() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let target = fields.nth(1)?;
+        (fields.next()? == "cgroup2").then(|| PathBuf::from(target))
+    })
+}
+
+/// Makes the tree beneath a mount of version 2 ready for containers.
+///
+/// Controllers that this kernel lacks, or that version 1 holds, are left out; [`Tree::controllers`]
+/// tells which are there.
+///
+/// # Errors
+/// A group cannot be made, or the agent not be moved.
+pub fn root_setup(mount: &Path, place: AgentPlace) -> Result<Tree, CgroupError> {
+    if place == AgentPlace::OwnGroup {
+        let own = mount.join(AGENT);
+        make(&own)?;
+        write(&own.join("cgroup.procs"), "0")?;
+    }
+    let containers = mount.join(CONTAINERS);
+    make(&containers)?;
+    // Controllers are enabled before the first process enters: a cgroup that holds processes
+    // cannot enable domain controllers for its children (cgroups(7), "no internal processes").
+    // One write for each, since a single refusal would refuse a whole line.
+    let offered = read(&mount.join("cgroup.controllers"))?;
+    let mut enabled = Vec::new();
+    for controller in CONTROLLERS {
+        let on = format!("+{controller}");
+        let is_offered = offered.split_whitespace().any(|name| name == controller);
+        if is_offered
+            && write(&mount.join("cgroup.subtree_control"), &on).is_ok()
+            && write(&containers.join("cgroup.subtree_control"), &on).is_ok()
+        {
+            enabled.push(controller);
+        }
+    }
+    Ok(Tree {
+        containers,
+        enabled,
+    })
+}
+
+impl Tree {
+    /// The controllers that limit containers here.
+    #[must_use]
+    pub fn controllers(&self) -> &[&'static str] {
+        &self.enabled
+    }
+
+    /// The group of a container, whether it exists or not.
+    #[must_use]
+    pub fn container(&self, container: &ContainerId) -> Cgroup {
+        Cgroup {
+            path: self.containers.join(container.as_str()),
+        }
+    }
+
+    /// The containers that have a group, alive or not.
+    ///
+    /// # Errors
+    /// The tree cannot be read.
+    pub fn list(&self) -> Result<Vec<ContainerId>, CgroupError> {
+        let failed = |source| CgroupError::Read {
+            path: self.containers.clone(),
+            source,
+        };
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.containers).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let is_group = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let id = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| ContainerId::new(name).ok());
+            if let (true, Some(id)) = (is_group, id) {
+                found.push(id);
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+}
+
+/// Makes the group of a container with its limits, and tells which of them are in force.
+///
+/// # Errors
+/// The group cannot be made; a limit that cannot be set is not an error but a missing one.
+pub fn create(
+    tree: &Tree,
+    container: &ContainerId,
+    limits: &CgroupLimits,
+) -> Result<(Cgroup, Enforcement), CgroupError> {
+    let cgroup = tree.container(container);
+    make(&cgroup.path)?;
+    let mut report = Enforcement::default();
+    report.note(Isolation::Placement, Ok(()));
+    let limit = |controller: &str, set: &dyn Fn() -> Result<(), String>| {
+        if tree.enabled.contains(&controller) {
+            set()
+        } else {
+            Err(format!(
+                "this host has no {controller} controller of cgroup v2"
+            ))
+        }
+    };
+    report.note(Isolation::Cpu, limit("cpu", &|| cgroup.limit_cpu(limits)));
+    report.note(
+        Isolation::Memory,
+        limit("memory", &|| cgroup.limit_memory(limits)),
+    );
+    report.note(
+        Isolation::Pids,
+        limit("pids", &|| cgroup.limit_pids(limits)),
+    );
+    Ok((cgroup, report))
+}
+
+/// One container's group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cgroup {
+    path: PathBuf,
+}
+
+/// What a container uses; `None` where its controller is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Processor time in user mode.
+    pub cpu_user: Option<Duration>,
+    /// Processor time in kernel mode.
+    pub cpu_system: Option<Duration>,
+    /// Periods in which the quota ran out.
+    pub cpu_periods_throttled: Option<u64>,
+    /// Memory in use, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// The most memory that was in use, in bytes.
+    pub memory_peak_bytes: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+}
+
+impl Cgroup {
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A descriptor for `CLONE_INTO_CGROUP`.
+    pub(crate) fn open(&self) -> Result<OwnedFd, CgroupError> {
+        File::open(&self.path)
+            .map(OwnedFd::from)
+            .map_err(|source| CgroupError::Read {
+                path: self.path.clone(),
+                source,
+            })
+    }
+
+    /// Kills every process in it, all at once.
+    ///
+    /// # Errors
+    /// The group does not exist.
+    pub fn kill(&self) -> Result<(), CgroupError> {
+        write(&self.path.join("cgroup.kill"), "1")
+    }
+
+    /// What its processes use, and used.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let cpu = self.table("cpu.stat");
+        let micros = |key| value(&cpu, key).map(Duration::from_micros);
+        Usage {
+            cpu_user: micros("user_usec"),
+            cpu_system: micros("system_usec"),
+            cpu_periods_throttled: value(&cpu, "nr_throttled"),
+            memory_bytes: self.number("memory.current"),
+            memory_peak_bytes: self.number("memory.peak"),
+            pids: self.number("pids.current"),
+        }
+    }
+
+    /// The memory limit in force, in bytes.
+    #[must_use]
+    pub fn memory_bytes_max(&self) -> Option<u64> {
+        self.number("memory.max")
+    }
+
+    /// Whether the kernel killed for lack of memory in it.
+    #[must_use]
+    pub fn oom_killed(&self) -> bool {
+        value(&self.table("memory.events"), "oom_kill").is_some_and(|kills| kills > 0)
+    }
+
+    /// Whether a process is alive in it.
+    #[must_use]
+    pub fn is_populated(&self) -> bool {
+        value(&self.table("cgroup.events"), "populated") == Some(1)
+    }
+
+    /// Removes it; one that is gone already is no error.
+    ///
+    /// # Errors
+    /// It still holds processes.
+    pub fn remove(&self) -> Result<(), CgroupError> {
+        match fs::remove_dir(&self.path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(CgroupError::Remove {
+                path: self.path.clone(),
+                source,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn limit_cpu(&self, limits: &CgroupLimits) -> Result<(), String> {
+        let controller = CpuController::new(self.path.clone(), PathBuf::new(), true);
+        controller.set_shares(limits.cpu_weight).map_err(text)?;
+        match limits.cpu_quota {
+            None => Ok(()),
+            Some(cpu) => controller
+                .set_cfs_quota_and_period(i64::try_from(cpu.quota_us).ok(), Some(cpu.period_us))
+                .map_err(text),
+        }
+    }
+
+    fn limit_memory(&self, limits: &CgroupLimits) -> Result<(), String> {
+        let controller = MemController::new(self.path.clone(), PathBuf::new(), true);
+        let bytes = i64::try_from(limits.memory_bytes_max).unwrap_or(i64::MAX);
+        controller.set_limit(bytes).map_err(text)?;
+        // A kernel without swap has no such file, and then nothing to limit.
+        if self.path.join("memory.swap.max").exists() {
+            controller.set_memswap_limit(0).map_err(text)?;
+        }
+        // The whole container goes, not the one process that the kernel picks.
+        write(&self.path.join("memory.oom.group"), "1").map_err(text)
+    }
+
+    fn limit_pids(&self, limits: &CgroupLimits) -> Result<(), String> {
+        let max = i64::try_from(limits.pids_max).map_or(MaxValue::Max, MaxValue::Value);
+        PidController::new(self.path.clone(), PathBuf::new(), true)
+            .set_pid_max(max)
+            .map_err(text)
+    }
+
+    fn table(&self, file: &str) -> String {
+        read(&self.path.join(file)).unwrap_or_default()
+    }
+
+    fn number(&self, file: &str) -> Option<u64> {
+        self.table(file).trim().parse().ok()
+    }
+}
+
+/// The number behind a key in a file of lines `key number`.
+fn value(table: &str, key: &str) -> Option<u64> {
+    table.lines().find_map(|line| {
+        let (name, number) = line.split_once(' ')?;
+        (name == key).then(|| number.parse().ok())?
+    })
+}
+
+/// The reason a limit is not in force: the whole chain, since it is handled as text.
+fn text(error: impl std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+fn make(path: &Path) -> Result<(), CgroupError> {
+    match fs::create_dir(path) {
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => Err(CgroupError::Create {
+            path: path.to_path_buf(),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
+    fs::write(path, value).map_err(|source| CgroupError::Write {
+        path: path.to_path_buf(),
+        value: value.to_owned(),
+        source,
+    })
+}
+
+fn read(path: &Path) -> Result<String, CgroupError> {
+    fs::read_to_string(path).map_err(|source| CgroupError::Read {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_by_its_whole_name() {
+        let events = "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 1\n";
+        assert_eq!(value(events, "oom"), Some(3));
+        assert_eq!(value(events, "oom_kill"), Some(2));
+        assert_eq!(value(events, "kill"), None);
+        assert_eq!(value("", "oom"), None);
+    }
+
+    #[test]
+    fn a_group_that_is_gone_uses_nothing_and_was_not_killed() {
+        let cgroup = Cgroup {
+            path: PathBuf::from("/nonexistent/cgroup"),
+        };
+        assert_eq!(cgroup.usage(), Usage::default());
+        assert!(!cgroup.oom_killed());
+        assert!(cgroup.remove().is_ok());
+    }
+}

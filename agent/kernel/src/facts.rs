@@ -1,0 +1,134 @@
+//! Facts: what this machine has, and which isolation it can give.
+
+use std::fs;
+use std::path::Path;
+
+use model::sandbox::{Enforcement, Isolation, Namespace};
+use nix::errno::Errno;
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{Uid, geteuid};
+
+use crate::cgroup::Tree;
+
+/// What a machine has, before anything is set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Processors that may be used.
+    pub cpus: usize,
+    /// Memory in bytes; `None` where it cannot be told.
+    pub memory_bytes: Option<u64>,
+    /// The size of the work directory's file system in bytes; `None` where it cannot be told.
+    pub disk_bytes: Option<u64>,
+}
+
+/// Measures the machine. What cannot be measured is left open, as Mesos does (reference, section
+/// 5.1): the agent then takes a default.
+#[must_use]
+pub fn measure(work_dir: &Path) -> Facts {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    Facts {
+        cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        memory_bytes: memory_total(&meminfo),
+        disk_bytes: disk_total(work_dir).ok(),
+    }
+}
+
+fn disk_total(path: &Path) -> Result<u64, Errno> {
+    let stat = statvfs(path)?;
+    Ok(stat.blocks().saturating_mul(stat.fragment_size()))
+}
+
+fn memory_total(meminfo: &str) -> Option<u64> {
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// Tells which isolation this host can give to containers.
+#[must_use]
+pub fn probe(cgroups: Option<&Tree>) -> Enforcement {
+    let mut report = Enforcement::default();
+    let root = geteuid() == Uid::from_raw(0);
+    for namespace in [
+        Namespace::User,
+        Namespace::Pid,
+        Namespace::Mount,
+        Namespace::Ipc,
+        Namespace::Uts,
+        Namespace::Cgroup,
+    ] {
+        report.note(
+            Isolation::Namespace(namespace),
+            namespace_outcome(namespace, root),
+        );
+    }
+    let needs_root = || {
+        if root {
+            Ok(())
+        } else {
+            Err("the agent is not root".into())
+        }
+    };
+    report.note(Isolation::Root, needs_root());
+    report.note(Isolation::Capabilities, Ok(()));
+    report.note(Isolation::NoNewPrivileges, Ok(()));
+    let placed = match cgroups {
+        Some(_) => Ok(()),
+        None => Err("cgroup v2 is not mounted, or out of the agent's reach".into()),
+    };
+    report.note(Isolation::Placement, placed);
+    for (isolation, controller) in [
+        (Isolation::Cpu, "cpu"),
+        (Isolation::Memory, "memory"),
+        (Isolation::Pids, "pids"),
+    ] {
+        let has = cgroups.is_some_and(|tree| tree.controllers().contains(&controller));
+        let outcome = if has {
+            Ok(())
+        } else {
+            Err(format!("cgroup v2 has no {controller} controller here"))
+        };
+        report.note(isolation, outcome);
+    }
+    report
+}
+
+fn namespace_outcome(namespace: Namespace, root: bool) -> Result<(), String> {
+    if !Path::new("/proc/self/ns").join(namespace.name()).exists() {
+        return Err("the kernel has no such namespace".into());
+    }
+    // user_namespaces(7): a limit of 0 turns them off.
+    let file = "/proc/sys/user/max_user_namespaces";
+    let off = fs::read_to_string(file).is_ok_and(|limit| limit.trim() == "0");
+    match (namespace, root) {
+        (Namespace::User, _) if off => Err(format!("{file} is 0")),
+        (_, false) => Err("the agent is not root".into()),
+        (_, true) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        assert_eq!(
+            memory_total("MemTotal:        2048 kB\nMemFree: 1 kB\n"),
+            Some(2 << 20)
+        );
+        assert_eq!(memory_total("MemFree: 1 kB\n"), None);
+        assert_eq!(memory_total("MemTotal: many kB\n"), None);
+    }
+
+    #[test]
+    fn this_machine_has_processors_memory_and_a_disk() {
+        let facts = measure(Path::new("/"));
+        assert!(facts.cpus > 0);
+        assert!(facts.memory_bytes.is_some_and(|bytes| bytes > 1 << 20));
+        assert!(facts.disk_bytes.is_some());
+        assert_eq!(measure(Path::new("/nonexistent")).disk_bytes, None);
+    }
+}

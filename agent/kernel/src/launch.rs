@@ -1,0 +1,21 @@
+//! Launch: one container from plan to running process.
+//!
+//! In three processes, each with its own duty:
+//! - the agent ([`spawn`]): cgroup, detached mounts, descriptors, clone3(2), id maps;
+//! - its child up to execve(2) (`namespaces::clone_launcher`): async-signal-safe work only;
+//! - the launcher ([`enter`]): the agent's binary again, inside the namespaces, where it finishes the
+//!   container, becomes its init and starts the task.
+
+mod enter;
+mod init;
+mod orders;
+mod spawn;
+
+pub use enter::enter;
+pub use spawn::{Host, LaunchError, Launched, root_file, spawn};
+
+/// A report of a step of the launch: what went wrong is named in its text.
+const KIND_STEP: u8 = 0;
+
+/// A report that the task's own program could not be executed.
+const KIND_EXECUTE: u8 = 1;

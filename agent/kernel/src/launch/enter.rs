@@ -1,0 +1,306 @@
+//! Enter: the launcher, which finishes a container from inside and starts its task.
+//!
+//! It runs alone in the new namespaces as the mapped 0, with one thread, all signals blocked and no
+//! environment. The orders leave nothing to decide; the first step that goes wrong is reported by
+//! name, and the launcher ends.
+
+use std::ffi::CString;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use model::sandbox::{Access, Process, Rlimit};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
+use nix::sys::stat::{Mode, SFlag, fstat, umask};
+use nix::unistd::{ForkResult, chdir, execve, fork, sethostname, setsid};
+
+use super::orders::{Order, Orders, What};
+use super::{KIND_EXECUTE, KIND_STEP, init};
+use crate::mounts::{self, Attributes, Detached};
+use crate::{capabilities, files};
+
+/// The exit code of a launcher that did not get to its task, and of a shell's failed command.
+const NOT_STARTED: i32 = 127;
+
+/// The most bytes of a plan; the kernel bounds arguments and environment to about 2 MB itself.
+const ORDERS_BYTES_MAX: u64 = 8 << 20;
+
+/// A step that went wrong, by name.
+struct Failed(String, Errno);
+
+fn failed(name: impl Into<String>) -> impl FnOnce(Errno) -> Failed {
+    let name = name.into();
+    move |errno| Failed(name, errno)
+}
+
+/// The program's main function when it is run as `launch`; never returns.
+///
+/// It expects to be started by [`super::spawn`], with the number of the plan's descriptor as its
+/// second argument; by hand it explains itself and ends.
+pub fn enter() -> ! {
+    let Some(orders) = std::env::args().nth(2).and_then(|text| text.parse().ok()) else {
+        eprintln!("launch: started by the agent only, with the descriptor of a plan");
+        std::process::exit(NOT_STARTED);
+    };
+    let orders = match read_orders(orders) {
+        Ok(orders) => orders,
+        Err(error) => {
+            // There is no report to write to as yet; this ends in the sandbox's stderr.
+            eprintln!("launch: {error}");
+            std::process::exit(NOT_STARTED);
+        }
+    };
+    let (report, exit) = (taken(orders.report), taken(orders.exit));
+    match begin(&orders, &report) {
+        Ok(task) => {
+            drop(report);
+            init::run(task, exit)
+        }
+        Err(Failed(name, errno)) => fail(&report, KIND_STEP, &name, errno),
+    }
+}
+
+/// Takes over a descriptor that the agent left open for the launcher.
+fn taken(fd: RawFd) -> OwnedFd {
+    // SAFETY: the number stands once in the orders, the agent left it open for this process, and
+    // nothing else here knows it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+fn read_orders(fd: RawFd) -> Result<Orders, String> {
+    // SAFETY: F_GETFD takes no argument; a number that is not open is answered with EBADF.
+    let rc = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+    Errno::result(rc).map_err(|errno| format!("descriptor {fd}: {errno}"))?;
+    // The memory was written by the agent through this very description: back to its start.
+    // SAFETY: lseek(2) takes three numbers.
+    let rc = unsafe { libc::lseek(fd, 0, libc::SEEK_SET) };
+    Errno::result(rc).map_err(|errno| format!("descriptor {fd}: {errno}"))?;
+    let bytes = files::read_bounded(taken(fd), ORDERS_BYTES_MAX)
+        .map_err(|error| format!("descriptor {fd}: {error}"))?;
+    Orders::decode(&bytes).map_err(|error| error.to_string())
+}
+
+/// Writes the report and ends.
+fn fail(report: &OwnedFd, kind: u8, name: &str, errno: Errno) -> ! {
+    let mut record = (errno as i32).to_le_bytes().to_vec();
+    record.push(kind);
+    record.extend_from_slice(name.as_bytes());
+    // Where the agent is gone there is nobody left to tell.
+    let _ = nix::unistd::write(report, &record);
+    // SAFETY: _exit(2) ends the process and runs no handlers.
+    unsafe { libc::_exit(NOT_STARTED) }
+}
+
+/// From the clone to the task's process; returns its number in the parent only.
+fn begin(orders: &Orders, report: &OwnedFd) -> Result<libc::pid_t, Failed> {
+    // The agent's terminal, if it has one, is not the container's.
+    setsid().map_err(failed("setsid"))?;
+    if orders.cgroup_namespace {
+        unshare(CloneFlags::CLONE_NEWCGROUP).map_err(failed("unshare the cgroup namespace"))?;
+    }
+    sethostname(&orders.hostname).map_err(failed("sethostname"))?;
+    enter_root(orders)?;
+    for limit in &orders.process.rlimits {
+        set_limit(limit)?;
+    }
+    umask(Mode::from_bits_truncate(0o022));
+    capabilities::become_user(&orders.process.user, &orders.capabilities)
+        .map_err(|(name, errno)| Failed(name.into(), errno))?;
+    // The task has the same user as its init and could look into it otherwise.
+    prctl::set_dumpable(false).map_err(failed("dumpable"))?;
+    let directory = orders.process.directory.as_str();
+    chdir(directory).map_err(failed(format!("enter directory {directory}")))?;
+    let program = Program::of(&orders.process).map_err(failed("arguments hold a NUL byte"))?;
+    files::close_on_exec_from(3).map_err(failed("close_range"))?;
+    // SAFETY: the launcher has one thread, so its child may do whatever it may do itself.
+    match unsafe { fork() }.map_err(failed("fork"))? {
+        ForkResult::Parent { child } => Ok(child.as_raw()),
+        ForkResult::Child => {
+            let (kind, name, errno) = match lead_session() {
+                Ok(()) => (
+                    KIND_EXECUTE,
+                    orders.process.program.clone(),
+                    program.execute(),
+                ),
+                Err(Failed(name, errno)) => (KIND_STEP, name, errno),
+            };
+            fail(report, kind, &name, errno)
+        }
+    }
+}
+
+/// Moves the mounts into place and makes the root the root.
+fn enter_root(orders: &Orders) -> Result<(), Failed> {
+    let root = taken(orders.root);
+    let top = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(failed("open /"))?;
+    mounts::attach(&root, top).map_err(failed("mount /"))?;
+    for order in &orders.mounts {
+        mount(&root, order).map_err(failed(format!("mount {}", order.target)))?;
+    }
+    mounts::change_root(&root).map_err(failed("pivot_root"))
+}
+
+fn mount(root: &OwnedFd, order: &Order) -> Result<(), Errno> {
+    let detached = match order.what {
+        What::Made(fd) => return mounts::attach(taken(fd), mounts::place(root, &order.target)?),
+        What::Proc => Detached::filesystem(c"proc", &[], Attributes::DATA)?,
+        What::Cgroup => {
+            Detached::filesystem(c"cgroup2", &[], Attributes::DATA.with(Access::ReadOnly))?
+        }
+        What::Mask => return cover(root, order, mask),
+        What::ReadOnly => {
+            return cover(root, order, |_, target| {
+                Detached::bind_open(target, Attributes::NO_SUID.with(Access::ReadOnly))
+            });
+        }
+    };
+    mounts::attach(detached, mounts::place(root, &order.target)?)
+}
+
+/// Covers a place, where it exists, with a mount made for it.
+fn cover(
+    root: &OwnedFd,
+    order: &Order,
+    make: impl FnOnce(&OwnedFd, &OwnedFd) -> Result<Detached, Errno>,
+) -> Result<(), Errno> {
+    match mounts::place(root, &order.target) {
+        Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno),
+        Ok(target) => mounts::attach(make(root, &target)?, &target),
+    }
+}
+
+fn mask(root: &OwnedFd, target: &OwnedFd) -> Result<Detached, Errno> {
+    let attributes = Attributes::DATA.with(Access::ReadOnly);
+    let kind = SFlag::from_bits_truncate(fstat(target)?.st_mode) & SFlag::S_IFMT;
+    if kind == SFlag::S_IFDIR {
+        return Detached::tmpfs(0, 0o555, attributes);
+    }
+    // Not dead as a device: it has to read as empty.
+    let null = mounts::place(root, "/dev/null")?;
+    Detached::bind_open(null, Attributes::NO_EXEC.with(Access::ReadOnly))
+}
+
+fn set_limit(limit: &Rlimit) -> Result<(), Failed> {
+    let values = libc::rlimit64 {
+        rlim_cur: limit.soft,
+        rlim_max: limit.hard,
+    };
+    let none = std::ptr::null_mut::<libc::rlimit64>();
+    // SAFETY: `values` outlives the call, and a null pointer asks for no old values.
+    let rc = unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            0,
+            limit.resource,
+            &raw const values,
+            none,
+        )
+    };
+    Errno::result(rc)
+        .map(drop)
+        .map_err(failed(format!("rlimit {}", limit.resource)))
+}
+
+/// The task: a session of its own, default signals and none blocked.
+fn lead_session() -> Result<(), Failed> {
+    setsid().map_err(failed("setsid of the task"))?;
+    // The runtime of Rust ignores SIGPIPE, and execve(2) hands that on.
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the default action is no handler of ours that could run at a bad time.
+    unsafe { sigaction(Signal::SIGPIPE, &default) }.map_err(failed("sigaction"))?;
+    nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+        .map_err(failed("sigprocmask"))
+}
+
+/// What execve(2) gets, laid out before the fork.
+struct Program {
+    candidates: Vec<CString>,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+}
+
+impl Program {
+    fn of(process: &Process) -> Result<Self, Errno> {
+        let text = |text: String| CString::new(text).map_err(|_| Errno::EINVAL);
+        let variables = process.environment.iter();
+        Ok(Self {
+            candidates: candidates(process)
+                .into_iter()
+                .map(text)
+                .collect::<Result<_, _>>()?,
+            arguments: process
+                .arguments
+                .iter()
+                .cloned()
+                .map(text)
+                .collect::<Result<_, _>>()?,
+            environment: variables
+                .map(|(name, value)| text(format!("{name}={value}")))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Returns only with the reason why nothing was executed: of several candidates the last one
+    /// that is there but cannot be executed.
+    fn execute(&self) -> Errno {
+        let mut reason = Errno::ENOENT;
+        for path in &self.candidates {
+            let Err(errno) = execve(path, &self.arguments, &self.environment);
+            if !matches!(errno, Errno::ENOENT | Errno::ENOTDIR) {
+                reason = errno;
+            }
+        }
+        reason
+    }
+}
+
+/// The files that a program may mean: itself where it is a path, or one in each directory of `PATH`.
+fn candidates(process: &Process) -> Vec<String> {
+    let program = process.program.as_str();
+    if program.contains('/') {
+        return vec![program.to_owned()];
+    }
+    let path = process.environment.iter().find(|(name, _)| name == "PATH");
+    let path = path.map_or("", |(_, value)| value.as_str());
+    path.split(':')
+        .map(|directory| match directory {
+            "" => format!("./{program}"),
+            _ => format!("{directory}/{program}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::sandbox::User;
+
+    #[test]
+    fn a_name_is_looked_up_in_the_tasks_own_path() {
+        for (program, path, expected) in [
+            ("/bin/ls", Some("/usr/bin"), vec!["/bin/ls"]),
+            ("./run", Some("/usr/bin"), vec!["./run"]),
+            ("ls", Some("/usr/bin:/bin"), vec!["/usr/bin/ls", "/bin/ls"]),
+            ("ls", Some("/bin:"), vec!["/bin/ls", "./ls"]),
+            ("ls", None, vec!["./ls"]),
+        ] {
+            let process = Process {
+                program: program.into(),
+                arguments: Vec::new(),
+                environment: path
+                    .map(|path| ("PATH".into(), path.into()))
+                    .into_iter()
+                    .collect(),
+                directory: "/".into(),
+                user: User::default(),
+                rlimits: Vec::new(),
+            };
+            assert_eq!(candidates(&process), expected, "{program} in {path:?}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Init: the launcher's life after the task has started, as process 1 of the container.
+//!
+//! It waits with all signals blocked, so that none is lost and none needs a handler. Children that
+//! end are reaped, signals are handed on, and when the task ends its status is written down and the
+//! init ends too, upon which the kernel kills whatever is left in the container.
+
+use std::os::fd::OwnedFd;
+
+use model::sandbox::ExitStatus;
+use nix::errno::Errno;
+use nix::libc;
+
+use crate::process;
+
+/// Keeps the container going until the task ends.
+pub(super) fn run(task: libc::pid_t, exit: OwnedFd) -> ! {
+    loop {
+        match next_signal() {
+            libc::SIGCHLD => {
+                if let Some((_, status)) = process::reap().into_iter().find(|(pid, _)| *pid == task)
+                {
+                    end(&exit, status);
+                }
+            }
+            signal => hand_on(signal, task),
+        }
+    }
+}
+
+/// The next signal that has come, or comes.
+fn next_signal() -> libc::c_int {
+    loop {
+        // SAFETY: an all-zero sigset_t is a valid object, filled in on the next line.
+        let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
+        // SAFETY: `all` is a valid sigset_t to be written.
+        unsafe { libc::sigfillset(&raw mut all) };
+        let no_info = std::ptr::null_mut();
+        // SAFETY: `all` is a valid set; a null pointer asks for no details.
+        let signal = unsafe { libc::sigwaitinfo(&raw const all, no_info) };
+        if signal > 0 {
+            return signal;
+        }
+    }
+}
+
+/// Signals that ask to end go to every process of the container, as Mesos' executor signals the
+/// whole tree of a task (reference, section 2.5); others to the task alone.
+fn hand_on(signal: libc::c_int, task: libc::pid_t) {
+    let target = match signal {
+        libc::SIGTERM | libc::SIGINT | libc::SIGQUIT | libc::SIGHUP => -1,
+        _ => task,
+    };
+    // SAFETY: kill(2) takes two numbers; -1 spares the sender, which is process 1 here.
+    let rc = unsafe { libc::kill(target, signal) };
+    // ESRCH: all have ended, and SIGCHLD says so next.
+    let _ = Errno::result(rc);
+}
+
+/// Leaves the exact status for the agent, and a readable one as its own.
+fn end(exit: &OwnedFd, status: ExitStatus) -> ! {
+    let record = format!("{}\n", status.wait_status());
+    // On failure (no space) the own exit code still tells most of it.
+    let _ = nix::unistd::write(exit, record.as_bytes());
+    let code = match status {
+        ExitStatus::Exited(code) => i32::from(code),
+        // As shells tell it.
+        ExitStatus::Signaled(signal) => 128 + signal,
+    };
+    // SAFETY: _exit(2) ends the process and runs no handlers.
+    unsafe { libc::_exit(code) }
+}

@@ -1,0 +1,331 @@
+//! Orders: what the agent hands to the launcher, as bytes in sealed memory.
+//!
+//! Format: the magic number, the version, then the fields in the order of [`Orders`]; numbers are
+//! little-endian, a text or list is its length (u32) and its items. The agent executes itself, so
+//! both ends are the same build; the version tells an agent that was replaced under its own feet.
+
+use model::sandbox::{Capability, Process, Rlimit, User};
+
+const MAGIC: [u8; 4] = *b"TPLN";
+const VERSION: u32 = 1;
+
+/// Everything the launcher does, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Orders {
+    /// The descriptor that takes the report of a step that went wrong.
+    pub(super) report: i32,
+    /// The descriptor of the file that takes the task's exit status.
+    pub(super) exit: i32,
+    /// The descriptor of the root, a detached mount.
+    pub(super) root: i32,
+    /// The host name.
+    pub(super) hostname: String,
+    /// Whether the cgroup namespace is to be left.
+    pub(super) cgroup_namespace: bool,
+    /// What is mounted on the root.
+    pub(super) mounts: Vec<Order>,
+    /// What is run.
+    pub(super) process: Process,
+    /// What it may do.
+    pub(super) capabilities: Vec<Capability>,
+}
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Order {
+    /// Where, inside the root.
+    pub(super) target: String,
+    /// What.
+    pub(super) what: What,
+}
+
+/// What the launcher mounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// The detached mount of this descriptor, made by the agent.
+    Made(i32),
+    /// The processes of the new pid namespace.
+    Proc,
+    /// The cgroup tree of the new cgroup namespace.
+    Cgroup,
+    /// Emptiness.
+    Mask,
+    /// What is there, read-only.
+    ReadOnly,
+}
+
+/// Why bytes are no orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum OrdersError {
+    /// They do not begin as orders do.
+    #[error("not a launch plan")]
+    Magic,
+    /// They were written by another version of the agent.
+    #[error("a launch plan of version {0}, not {VERSION}")]
+    Version(u32),
+    /// They end too early, or hold a value that has no meaning.
+    #[error("a damaged launch plan")]
+    Damaged,
+    /// They go on after the end.
+    #[error("a launch plan with {0} bytes too many")]
+    Trailing(usize),
+}
+
+impl Orders {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer(MAGIC.to_vec());
+        out.u32(VERSION);
+        for fd in [self.report, self.exit, self.root] {
+            out.i32(fd);
+        }
+        out.text(&self.hostname);
+        out.u32(self.cgroup_namespace.into());
+        out.list(&self.mounts, |out, order| {
+            out.text(&order.target);
+            match order.what {
+                What::Made(fd) => {
+                    out.u32(0);
+                    out.i32(fd);
+                }
+                What::Proc => out.u32(1),
+                What::Cgroup => out.u32(2),
+                What::Mask => out.u32(3),
+                What::ReadOnly => out.u32(4),
+            }
+        });
+        out.process(&self.process);
+        out.list(&self.capabilities, |out, item| out.u32(item.0.into()));
+        out.0
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, OrdersError> {
+        let rest = bytes.strip_prefix(&MAGIC).ok_or(OrdersError::Magic)?;
+        let mut input = Reader(rest);
+        let version = input.u32()?;
+        if version != VERSION {
+            return Err(OrdersError::Version(version));
+        }
+        let orders = Self {
+            report: input.i32()?,
+            exit: input.i32()?,
+            root: input.i32()?,
+            hostname: input.text()?,
+            cgroup_namespace: input.u32()? != 0,
+            mounts: input.list(Reader::order)?,
+            process: input.process()?,
+            capabilities: input.list(|input| {
+                let number = u8::try_from(input.u32()?).map_err(|_| OrdersError::Damaged)?;
+                Ok(Capability(number))
+            })?,
+        };
+        match input.0.len() {
+            0 => Ok(orders),
+            more => Err(OrdersError::Trailing(more)),
+        }
+    }
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn u32(&mut self, value: u32) {
+        self.0.extend(value.to_le_bytes());
+    }
+
+    fn i32(&mut self, value: i32) {
+        self.0.extend(value.to_le_bytes());
+    }
+
+    fn u64(&mut self, value: u64) {
+        self.0.extend(value.to_le_bytes());
+    }
+
+    fn length(&mut self, length: usize) {
+        self.u32(u32::try_from(length).unwrap_or(u32::MAX));
+    }
+
+    fn text(&mut self, text: &str) {
+        self.length(text.len());
+        self.0.extend(text.as_bytes());
+    }
+
+    fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
+        self.length(items.len());
+        for item in items {
+            write(self, item);
+        }
+    }
+
+    fn process(&mut self, process: &Process) {
+        self.text(&process.program);
+        self.list(&process.arguments, |out, text| out.text(text));
+        self.list(&process.environment, |out, (name, value)| {
+            out.text(name);
+            out.text(value);
+        });
+        self.text(&process.directory);
+        self.u32(process.user.uid);
+        self.u32(process.user.gid);
+        self.list(&process.user.groups, |out, group| out.u32(*group));
+        self.list(&process.rlimits, |out, limit| {
+            out.u32(limit.resource);
+            out.u64(limit.soft);
+            out.u64(limit.hard);
+        });
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn bytes<const N: usize>(&mut self) -> Result<[u8; N], OrdersError> {
+        let (head, rest) = self.0.split_first_chunk().ok_or(OrdersError::Damaged)?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    fn u32(&mut self) -> Result<u32, OrdersError> {
+        self.bytes().map(u32::from_le_bytes)
+    }
+
+    fn i32(&mut self) -> Result<i32, OrdersError> {
+        self.bytes().map(i32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, OrdersError> {
+        self.bytes().map(u64::from_le_bytes)
+    }
+
+    fn text(&mut self) -> Result<String, OrdersError> {
+        let length = self.u32()? as usize;
+        let (head, rest) = self
+            .0
+            .split_at_checked(length)
+            .ok_or(OrdersError::Damaged)?;
+        self.0 = rest;
+        String::from_utf8(head.to_vec()).map_err(|_| OrdersError::Damaged)
+    }
+
+    /// No space is set aside for the announced length: it may be a lie.
+    fn list<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Result<T, OrdersError>,
+    ) -> Result<Vec<T>, OrdersError> {
+        let mut items = Vec::new();
+        for _ in 0..self.u32()? {
+            items.push(read(self)?);
+        }
+        Ok(items)
+    }
+
+    fn order(&mut self) -> Result<Order, OrdersError> {
+        Ok(Order {
+            target: self.text()?,
+            what: match self.u32()? {
+                0 => What::Made(self.i32()?),
+                1 => What::Proc,
+                2 => What::Cgroup,
+                3 => What::Mask,
+                4 => What::ReadOnly,
+                _ => return Err(OrdersError::Damaged),
+            },
+        })
+    }
+
+    fn process(&mut self) -> Result<Process, OrdersError> {
+        Ok(Process {
+            program: self.text()?,
+            arguments: self.list(Self::text)?,
+            environment: self.list(|input| Ok((input.text()?, input.text()?)))?,
+            directory: self.text()?,
+            user: User {
+                uid: self.u32()?,
+                gid: self.u32()?,
+                groups: self.list(Self::u32)?,
+            },
+            rlimits: self.list(|input| {
+                Ok(Rlimit {
+                    resource: input.u32()?,
+                    soft: input.u64()?,
+                    hard: input.u64()?,
+                })
+            })?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Orders {
+        Orders {
+            report: 5,
+            exit: 6,
+            root: 7,
+            hostname: "node1".into(),
+            cgroup_namespace: true,
+            mounts: [
+                What::Made(8),
+                What::Proc,
+                What::Cgroup,
+                What::Mask,
+                What::ReadOnly,
+            ]
+            .into_iter()
+            .map(|what| Order {
+                target: format!("/{what:?}"),
+                what,
+            })
+            .collect(),
+            process: Process {
+                program: "/bin/sh".into(),
+                arguments: vec!["sh".into(), "-c".into(), "écho".into()],
+                environment: vec![("A".into(), String::new())],
+                directory: "/mnt/mesos/sandbox".into(),
+                user: User {
+                    uid: 1,
+                    gid: 2,
+                    groups: vec![3, 4],
+                },
+                rlimits: vec![Rlimit {
+                    resource: 7,
+                    soft: 1024,
+                    hard: u64::MAX,
+                }],
+            },
+            capabilities: vec![Capability(10)],
+        }
+    }
+
+    #[test]
+    fn orders_arrive_as_they_were_given() {
+        assert_eq!(Orders::decode(&sample().encode()), Ok(sample()));
+    }
+
+    #[test]
+    fn orders_cut_short_or_changed_anywhere_are_refused_or_read_but_never_panic() {
+        let bytes = sample().encode();
+        for length in 0..bytes.len() {
+            assert!(Orders::decode(&bytes[..length]).is_err(), "{length} bytes");
+        }
+        for index in 0..bytes.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut changed = bytes.clone();
+                changed[index] = value;
+                let _ = Orders::decode(&changed);
+            }
+        }
+    }
+
+    #[test]
+    fn orders_of_another_version_and_other_files_are_told_apart() {
+        let mut bytes = sample().encode();
+        bytes[4] = 9;
+        assert_eq!(Orders::decode(&bytes), Err(OrdersError::Version(9)));
+        assert_eq!(Orders::decode(b"ELF"), Err(OrdersError::Magic));
+        let mut longer = sample().encode();
+        longer.push(0);
+        assert_eq!(Orders::decode(&longer), Err(OrdersError::Trailing(1)));
+    }
+}

@@ -1,0 +1,225 @@
+//! Namespaces: clone3(2) into them, and the id maps of the new user namespace.
+//!
+//! The child of [`clone_launcher`] is a copy of one thread of a program with many: until execve(2)
+//! it calls the kernel directly and touches no allocator, lock or thread-local of the library.
+
+use std::ffi::CStr;
+use std::fs;
+use std::os::fd::{OwnedFd, RawFd};
+
+use model::sandbox::{IdRange, Namespace};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+
+use crate::process::{Pid, owned};
+
+/// The argument of clone3(2), as of Linux 5.7.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// All that the child needs, laid out before the clone.
+pub(crate) struct Launcher<'a> {
+    /// The program to execute.
+    pub(crate) program: RawFd,
+    /// Its arguments, and a null pointer.
+    pub(crate) arguments: &'a [*const libc::c_char],
+    /// Standard input, output and error.
+    pub(crate) stdio: [RawFd; 3],
+    /// What stays open across execve(2).
+    pub(crate) kept: &'a [RawFd],
+    /// Becomes readable when the id maps are written.
+    pub(crate) gate: RawFd,
+    /// The other end of the gate, which is the parent's.
+    pub(crate) gate_writer: RawFd,
+    /// Takes the report of a step that went wrong.
+    pub(crate) report: RawFd,
+}
+
+/// A step of the child, for its report.
+pub(crate) const STEP_BYTES_MAX: usize = 32;
+
+/// Starts the launcher in new namespaces and, where one is given, in a cgroup.
+///
+/// # Errors
+/// As in clone3(2). What goes wrong in the child is written to the report.
+pub(crate) fn clone_launcher(
+    namespaces: &[Namespace],
+    cgroup: Option<RawFd>,
+    launcher: &Launcher<'_>,
+) -> Result<(Pid, OwnedFd), Errno> {
+    let mut pidfd: libc::c_int = -1;
+    let mut args = CloneArgs {
+        flags: namespaces
+            .iter()
+            .fold(libc::CLONE_PIDFD as u64, |flags, kind| {
+                flags | clone_flag(*kind)
+            })
+            | CLONE_CLEAR_SIGHAND,
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    if let Some(fd) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::try_from(fd).map_err(|_| Errno::EBADF)?;
+    }
+    // The mask goes on to the child, where no handler may run and where signals wait until the
+    // container's init takes them.
+    let mut before = SigSet::empty();
+    pthread_sigmask(
+        SigmaskHow::SIG_SETMASK,
+        Some(&SigSet::all()),
+        Some(&mut before),
+    )?;
+    // SAFETY: `args` is a valid struct of the size given, `pidfd` a place for one int. Without
+    // CLONE_VM the child has a copy of this memory and goes on here on its own stack.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
+    if pid == 0 {
+        run(launcher);
+    }
+    let result = Errno::result(pid);
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
+    let pid = Pid::try_from(result?).map_err(|_| Errno::EOVERFLOW)?;
+    Ok((pid, owned(pidfd.into())?))
+}
+
+/// Maps the ids of a new user namespace, before its first process goes on.
+///
+/// # Errors
+/// EPERM: the agent has no right to these ids.
+pub(crate) fn write_id_maps(pid: Pid, ids: IdRange) -> Result<(), Errno> {
+    let map = format!("0 {} {}\n", ids.first, ids.length);
+    for file in ["uid_map", "gid_map"] {
+        write_of(pid, file, &map)?;
+    }
+    Ok(())
+}
+
+/// Makes a process an ordinary candidate of the out-of-memory killer; it inherits the agent's own
+/// rank otherwise.
+///
+/// # Errors
+/// The process has ended.
+pub(crate) fn reset_oom_score(pid: Pid) -> Result<(), Errno> {
+    write_of(pid, "oom_score_adj", "0")
+}
+
+fn write_of(pid: Pid, file: &str, value: &str) -> Result<(), Errno> {
+    fs::write(format!("/proc/{pid}/{file}"), value).map_err(|error| crate::files::errno(&error))
+}
+
+/// The flag of clone(2). The cgroup namespace has none here: cloned, its root would be the agent's
+/// own group, since the child enters its group only afterwards; the launcher unshares it.
+const fn clone_flag(namespace: Namespace) -> u64 {
+    let flag = match namespace {
+        Namespace::User => libc::CLONE_NEWUSER,
+        Namespace::Pid => libc::CLONE_NEWPID,
+        Namespace::Mount => libc::CLONE_NEWNS,
+        Namespace::Ipc => libc::CLONE_NEWIPC,
+        Namespace::Uts => libc::CLONE_NEWUTS,
+        Namespace::Cgroup => 0,
+        Namespace::Network => libc::CLONE_NEWNET,
+    };
+    flag as u64
+}
+
+/// The child, up to execve(2).
+fn run(launcher: &Launcher<'_>) -> ! {
+    let (step, errno) = match steps(launcher) {
+        Ok(()) => execute(launcher),
+        Err(failed) => failed,
+    };
+    // The layout is that of `launch::spawn`: errno, kind 0, the step's name.
+    let mut record = [0_u8; 5 + STEP_BYTES_MAX];
+    let length = step.len().min(STEP_BYTES_MAX);
+    record[..4].copy_from_slice(&(errno as i32).to_le_bytes());
+    record[5..5 + length].copy_from_slice(&step.as_bytes()[..length]);
+    let (report, bytes) = (launcher.report, record.as_ptr());
+    // SAFETY: `record` is at least `5 + length` bytes long; write(2) is async-signal-safe.
+    unsafe { libc::write(report, bytes.cast(), 5 + length) };
+    // SAFETY: _exit(2) is async-signal-safe and runs no handler of the parent's.
+    unsafe { libc::_exit(127) }
+}
+
+type Failed = (&'static str, Errno);
+
+fn steps(launcher: &Launcher<'_>) -> Result<(), Failed> {
+    let wait = |errno| ("wait for the id maps", errno);
+    // SAFETY: the descriptor is this process's own copy; the parent keeps its one.
+    let rc = unsafe { libc::close(launcher.gate_writer) };
+    Errno::result(rc).map_err(wait)?;
+    let mut byte = 0_u8;
+    // SAFETY: `byte` is a place for one byte.
+    let read = unsafe { libc::read(launcher.gate, (&raw mut byte).cast(), 1) };
+    if Errno::result(read).map_err(wait)? == 0 {
+        return Err(wait(Errno::EPIPE));
+    }
+    become_mapped_root().map_err(|errno| ("become mapped root", errno))?;
+    lay_out(launcher).map_err(|errno| ("lay out descriptors", errno))
+}
+
+/// From an unmapped id to 0 of the new namespace. The library's functions would tell all threads of
+/// the parent's copy to follow; the system calls concern this process alone.
+fn become_mapped_root() -> Result<(), Errno> {
+    let no_groups = std::ptr::null::<libc::gid_t>();
+    // SAFETY: a list of no groups is not read.
+    let rc = unsafe { libc::syscall(libc::SYS_setgroups, 0, no_groups) };
+    Errno::result(rc)?;
+    // SAFETY: three numbers.
+    let rc = unsafe { libc::syscall(libc::SYS_setresgid, 0, 0, 0) };
+    Errno::result(rc)?;
+    // SAFETY: three numbers.
+    let rc = unsafe { libc::syscall(libc::SYS_setresuid, 0, 0, 0) };
+    Errno::result(rc).map(drop)
+}
+
+/// Standard input, output and error in place; of the rest only what the launcher needs goes on.
+fn lay_out(launcher: &Launcher<'_>) -> Result<(), Errno> {
+    for (target, &source) in (0..).zip(&launcher.stdio) {
+        // SAFETY: two numbers; `spawn` keeps every source above 2, so that none is overwritten.
+        Errno::result(unsafe { libc::dup2(source, target) })?;
+    }
+    crate::files::close_on_exec_from(3)?;
+    for &fd in launcher.kept {
+        // SAFETY: F_SETFD takes a number.
+        Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) })?;
+    }
+    Ok(())
+}
+
+/// Returns only with the reason why it did not.
+fn execute(launcher: &Launcher<'_>) -> Failed {
+    const NAME: &CStr = c"";
+    let environment = [std::ptr::null::<libc::c_char>()];
+    let (arguments, environment) = (launcher.arguments.as_ptr(), environment.as_ptr());
+    // SAFETY: both lists end with a null pointer and hold pointers to NUL-terminated strings that
+    // the parent keeps alive during the clone; execveat(2) copies them.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            launcher.program,
+            NAME.as_ptr(),
+            arguments,
+            environment,
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    ("execute the launcher", Errno::last())
+}

@@ -1,0 +1,80 @@
+//! Processes: descriptors, signals, and the only reaper in the agent.
+
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use model::sandbox::ExitStatus;
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::Signal;
+
+/// A process by number, as the agent's pid namespace counts.
+pub type Pid = i32;
+
+/// Takes the statuses of all children that have ended. The one reaper of the agent: nothing else
+/// may wait, so that no status is lost.
+pub fn reap() -> Vec<(Pid, ExitStatus)> {
+    let mut ended = Vec::new();
+    while let Some((pid, status)) = wait_any() {
+        ended.extend(ExitStatus::from_wait_status(status).map(|status| (pid, status)));
+    }
+    ended
+}
+
+/// One child that has ended; `None` when no more has.
+fn wait_any() -> Option<(Pid, i32)> {
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` is a valid place for one int for the duration of the call.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+        match Errno::result(pid) {
+            Ok(pid) if pid > 0 => return Some((pid, status)),
+            Err(Errno::EINTR) => {}
+            Ok(_) | Err(_) => return None,
+        }
+    }
+}
+
+/// A descriptor of a process, which becomes readable when it ends.
+///
+/// # Errors
+/// There is no such process.
+pub fn open(pid: Pid) -> Result<OwnedFd, Errno> {
+    // SAFETY: pidfd_open(2) takes two numbers and touches no memory.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    owned(Errno::result(fd)?)
+}
+
+/// Sends a signal through a descriptor, so that a reused number is never hit.
+///
+/// # Errors
+/// ESRCH: the process has ended.
+pub fn signal(pidfd: impl AsFd, signal: Signal) -> Result<(), Errno> {
+    let fd = pidfd.as_fd().as_raw_fd();
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo is allowed by pidfd_send_signal(2); the rest are numbers.
+    let rc = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal as i32, none, 0) };
+    Errno::result(rc).map(drop)
+}
+
+/// Takes over a descriptor that a system call has just returned.
+pub(crate) fn owned(fd: libc::c_long) -> Result<OwnedFd, Errno> {
+    let fd = i32::try_from(fd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the callers pass what a successful system call returned: an open descriptor that
+    // nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_of_an_ended_process_takes_no_signal() {
+        let mut child = std::process::Command::new("true").spawn().expect("spawn");
+        let pid = Pid::try_from(child.id()).expect("a pid");
+        let pidfd = open(pid).expect("pidfd_open");
+        child.wait().expect("wait");
+        assert_eq!(signal(&pidfd, Signal::SIGTERM), Err(Errno::ESRCH));
+        assert!(open(pid).is_err());
+    }
+}
