@@ -1,2 +1,103 @@
-//! Not built yet.
-fn main() {}
+//! Tepui: the operator's command. Runs tasks on a cluster and shows what is there.
+//!
+//! `args` is the command line, `client` the way to masters and agents; one module a subcommand.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod args;
+mod aside;
+mod client;
+mod ending;
+mod kill;
+mod locate;
+mod logs;
+mod need;
+mod nodes;
+mod output;
+mod run;
+mod spec;
+mod stops;
+mod table;
+mod tasks;
+mod version;
+
+use args::{Cli, Command};
+
+/// The exit code of everything but `tepui run` when it was not done.
+const NOT_DONE: u8 = 1;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let failed = match cli.command {
+        Command::Run(_) => ending::NO_TASK,
+        _ => NOT_DONE,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, failed),
+    };
+    let done = runtime.block_on(execute(cli));
+    // A blocked write to a pipe must not hold the exit up.
+    runtime.shutdown_background();
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => fail(error.as_ref(), failed),
+    }
+}
+
+async fn execute(cli: Cli) -> Result<u8, Box<dyn std::error::Error>> {
+    let located = locate::locate(cli.master)?;
+    let master = &located.master;
+    let done: Result<u8, Box<dyn std::error::Error>> = match &cli.command {
+        Command::Run(args) => run::run(args, master).await.map_err(Into::into),
+        Command::Nodes(args) => nodes::list(args, master).await.map_err(Into::into),
+        Command::Tasks(args) => tasks::list(args, master).await.map_err(Into::into),
+        Command::Logs(args) => logs::print(args, master).await.map_err(Into::into),
+        Command::Kill(args) => kill::kill(args, master).await.map_err(Into::into),
+        Command::Version(args) => version::print(args, master).await.map_err(Into::into),
+    };
+    if let (Err(_), Some(file)) = (&done, &located.file) {
+        note(&format!(
+            "the master {master} was named by {}; is the cluster up? (./qemu/status)",
+            file.display()
+        ));
+    }
+    done
+}
+
+fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    eprintln!("error: {}", chain(error));
+    ExitCode::from(code)
+}
+
+/// An error and its causes, on one line; a cause that only repeats the line is left out.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// A line for the person at the terminal, beside the output.
+fn note(text: &str) {
+    eprintln!("tepui: {text}");
+}
+
+/// Writes to standard output; a reader that went away is no error of this program.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

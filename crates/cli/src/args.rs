@@ -1,0 +1,180 @@
+//! Args: the command line of `tepui`, read by clap into values that later code need not check.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::address::Address;
+
+/// Runs and watches tasks on a Tepui or Mesos cluster.
+#[derive(Parser)]
+#[command(name = "tepui", version, disable_help_subcommand = true)]
+#[command(after_help = "\
+The master is the one given with --master or in TEPUI_MASTER; else the one of the cluster that
+./qemu/up started in this checkout (target/cluster/cluster.json).
+
+Exit codes: 0 done, 1 not done, 2 bad command line. `tepui run` ends with the task's own exit code,
+128+n where signal n ended the task, 130 after Ctrl-C, 125 where there was no task to speak of.")]
+pub(crate) struct Cli {
+    /// Address of a master, HOST:PORT.
+    #[arg(long, global = true, env = "TEPUI_MASTER", value_name = "HOST:PORT")]
+    pub(crate) master: Option<Address>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run a command on the cluster, with its output and exit code here.
+    Run(RunArgs),
+    /// List the nodes.
+    Nodes(ListArgs),
+    /// List the tasks that are not over, of all frameworks.
+    Tasks(TasksArgs),
+    /// Print a task's standard output.
+    Logs(LogsArgs),
+    /// Kill a task that `tepui run` started, and end its framework.
+    Kill(TaskArgs),
+    /// Print the versions of this program and of the master.
+    Version(ListArgs),
+}
+
+/// A task of `tepui run`.
+#[derive(Args)]
+#[command(after_help = "\
+One CMD is a line for the shell (`sh -c`) of the task; several words are executed as they are,
+without a shell. So these two differ:
+  tepui run -- 'echo $HOME; exit 7'      the task's shell reads the line
+  tepui run -- echo '$HOME; exit 7'      echo gets the text as it stands")]
+pub(crate) struct RunArgs {
+    /// Name of the task; its id is the name and eight random digits.
+    #[arg(long, default_value = "run")]
+    pub(crate) name: String,
+    /// Processors, in parts of a thousandth.
+    #[arg(long, value_name = "N", default_value = "0.1", value_parser = positive)]
+    pub(crate) cpus: f64,
+    /// Memory, in MB, or with a unit as in 2GB.
+    #[arg(long, value_name = "MB", default_value = "64", value_parser = megabytes)]
+    pub(crate) mem: f64,
+    /// Disk, in MB, or with a unit as in 2GB.
+    #[arg(long, value_name = "MB", value_parser = megabytes)]
+    pub(crate) disk: Option<f64>,
+    /// A variable of the task's environment; may be given again.
+    #[arg(long = "env", short = 'e', value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<(String, String)>,
+    /// Role whose resources are used.
+    #[arg(long, default_value = "*")]
+    pub(crate) role: String,
+    /// User that the task runs as, in its own root.
+    #[arg(long, default_value = "root")]
+    pub(crate) user: String,
+    /// Execute a single CMD as it is, without a shell.
+    #[arg(long)]
+    pub(crate) no_shell: bool,
+    /// Leave the task running, and print its id.
+    #[arg(long, short = 'd')]
+    pub(crate) detach: bool,
+    /// With --detach: print the ids as JSON.
+    #[arg(long, requires = "detach")]
+    pub(crate) json: bool,
+    /// The command, after `--`.
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
+    pub(crate) command: Vec<String>,
+}
+
+/// A list.
+#[derive(Args)]
+pub(crate) struct ListArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A list of tasks.
+#[derive(Args)]
+pub(crate) struct TasksArgs {
+    /// List tasks that are over too.
+    #[arg(long, short = 'a')]
+    pub(crate) all: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A task by its id.
+#[derive(Args)]
+pub(crate) struct TaskArgs {
+    /// The task's id, as `tepui tasks` shows it.
+    pub(crate) task: String,
+    /// The framework's id, where two frameworks have a task of this id.
+    #[arg(long, value_name = "ID")]
+    pub(crate) framework: Option<String>,
+}
+
+/// The output of a task.
+#[derive(Args)]
+pub(crate) struct LogsArgs {
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+    /// Go on until the task is over.
+    #[arg(long, short = 'f')]
+    pub(crate) follow: bool,
+    /// Print standard error instead.
+    #[arg(long)]
+    pub(crate) stderr: bool,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        // A thousandth is the smallest part of a resource; the upper bound keeps it an integer.
+        Ok(number) if (0.001..=1e9).contains(&number) => Ok(number),
+        Ok(_) | Err(_) => Err("must be a number of at least 0.001".to_owned()),
+    }
+}
+
+fn megabytes(text: &str) -> Result<f64, String> {
+    let at = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let factor = match unit {
+        "" | "MB" => 1.0,
+        "GB" => 1024.0,
+        "TB" => 1024.0 * 1024.0,
+        _ => return Err(format!("{unit:?} is none of the units MB, GB, TB")),
+    };
+    positive(number).map(|number| number * factor)
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("must have the form NAME=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn memory_is_read_in_megabytes_and_with_units() {
+        for (text, megabyte) in [
+            ("64", Some(64.0)),
+            ("0.5GB", Some(512.0)),
+            ("1TB", Some(1_048_576.0)),
+            ("0", None),
+            ("-1", None),
+            ("NaN", None),
+            ("64KB", None),
+            ("GB", None),
+        ] {
+            assert_eq!(megabytes(text).ok(), megabyte, "{text}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Need: the resources a task asks for, taken out of an offer, or else what is short and where.
+//!
+//! Amounts are thousandths, as everywhere (reference, section 5.1).
+
+use api::v1::{Resource, value};
+
+use crate::client::state::{Amounts, Node};
+use crate::table::{amount, size};
+
+/// What a task needs, in thousandths of each scalar resource.
+#[derive(Debug, Clone)]
+pub(crate) struct Need {
+    cpus: i64,
+    mem: i64,
+    disk: i64,
+}
+
+impl Need {
+    /// A need for so many cpus, megabytes of memory and, perhaps, megabytes of disk.
+    pub(crate) fn new(cpus: f64, mem: f64, disk: Option<f64>) -> Self {
+        Self {
+            cpus: thousandths(cpus),
+            mem: thousandths(mem),
+            disk: thousandths(disk.unwrap_or(0.0)),
+        }
+    }
+
+    fn scalars(&self) -> impl Iterator<Item = (&'static str, i64)> {
+        let all = [("cpus", self.cpus), ("mem", self.mem), ("disk", self.disk)];
+        all.into_iter().filter(|(_, needed)| *needed > 0)
+    }
+
+    /// The part of an offer's resources that fills the need; `None` where they do not suffice.
+    ///
+    /// Reserved resources are taken first, since others cannot use them. Resources that may be
+    /// taken away again, and volumes, are left alone.
+    pub(crate) fn take(&self, offered: &[Resource]) -> Option<Vec<Resource>> {
+        let mut taken = Vec::new();
+        for (name, needed) in self.scalars() {
+            let mut usable: Vec<&Resource> = offered
+                .iter()
+                .filter(|r| r.name == name && r.revocable.is_none() && r.disk.is_none())
+                .collect();
+            usable.sort_by_key(|resource| !is_reserved(resource));
+            let mut missing = needed;
+            for resource in usable {
+                let here = thousandths(resource.scalar.as_ref().map_or(0.0, |s| s.value));
+                let part = missing.min(here);
+                if part > 0 {
+                    let mut piece = resource.clone();
+                    piece.scalar = Some(value::Scalar {
+                        value: from_thousandths(part),
+                    });
+                    taken.push(piece);
+                    missing -= part;
+                }
+            }
+            if missing > 0 {
+                return None;
+            }
+        }
+        Some(taken)
+    }
+
+    /// What a run without a fitting offer waits for, in words.
+    pub(crate) fn shortage(&self, nodes: &[Node]) -> String {
+        let active: Vec<&Node> = nodes.iter().filter(|node| node.active).collect();
+        if active.is_empty() {
+            return "waiting for a node: none is registered".to_owned();
+        }
+        for (name, needed) in self.scalars() {
+            let total = |node: &Node| thousandths(of(&node.resources, name));
+            let largest = active.iter().max_by_key(|node| total(node));
+            if let Some(node) = largest.filter(|node| total(node) < needed) {
+                return format!(
+                    "no node offers {}; the largest is {} with {}",
+                    words(name, needed),
+                    node.hostname,
+                    words(name, total(node)),
+                );
+            }
+        }
+        let wanted: Vec<String> = self.scalars().map(|(name, n)| words(name, n)).collect();
+        let wanted = wanted.join(", ");
+        let free = |node: &Node| thousandths(node.free().cpus);
+        match active.iter().max_by_key(|node| free(node)) {
+            Some(node) => format!(
+                "waiting for {wanted} on one node; most cpus are free on {}: {}, {}",
+                node.hostname,
+                words("cpus", free(node)),
+                words("mem", thousandths(node.free().mem)),
+            ),
+            None => format!("waiting for {wanted}"),
+        }
+    }
+}
+
+fn is_reserved(resource: &Resource) -> bool {
+    let old = resource.role.as_deref().unwrap_or("*") != "*";
+    old || resource.reservation.is_some() || !resource.reservations.is_empty()
+}
+
+fn of(amounts: &Amounts, name: &str) -> f64 {
+    match name {
+        "cpus" => amounts.cpus,
+        "mem" => amounts.mem,
+        _ => amounts.disk,
+    }
+}
+
+fn words(name: &str, thousandth: i64) -> String {
+    let value = from_thousandths(thousandth);
+    match name {
+        "cpus" => format!("{} cpus", amount(value)),
+        name => format!("{} {name}", size(value)),
+    }
+}
+
+/// Half away from zero, as Mesos rounds.
+fn thousandths(value: f64) -> i64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the cast saturates, and nothing is larger than an i64 of thousandths"
+    )]
+    let rounded = (value * 1000.0).round() as i64;
+    rounded
+}
+
+fn from_thousandths(thousandth: i64) -> f64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "amounts stay far below 2^53 thousandths"
+    )]
+    let value = thousandth as f64 / 1000.0;
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::v1::resource::ReservationInfo;
+
+    fn scalar(name: &str, amount: f64) -> Resource {
+        Resource {
+            name: name.into(),
+            r#type: value::Type::Scalar.into(),
+            scalar: Some(value::Scalar { value: amount }),
+            ..Default::default()
+        }
+    }
+
+    fn node(hostname: &str, cpus: f64, used: f64) -> Node {
+        let amounts = |cpus| Amounts {
+            cpus,
+            mem: 1024.0,
+            disk: 0.0,
+        };
+        Node {
+            hostname: hostname.into(),
+            active: true,
+            resources: amounts(cpus),
+            used_resources: Amounts {
+                cpus: used,
+                ..Amounts::default()
+            },
+            ..Node::default()
+        }
+    }
+
+    #[test]
+    fn reserved_resources_are_taken_first_and_no_more_than_needed() {
+        let mut reserved = scalar("cpus", 0.3);
+        reserved.reservations = vec![ReservationInfo::default()];
+        let offered = [scalar("cpus", 2.0), reserved.clone(), scalar("mem", 512.0)];
+        let taken = Need::new(0.5, 64.0, None).take(&offered).unwrap();
+        let amounts: Vec<f64> = taken.iter().map(|r| r.scalar.unwrap().value).collect();
+        assert_eq!(amounts, [0.3, 0.2, 64.0]);
+        assert_eq!(taken[0].reservations, reserved.reservations);
+        assert!(Need::new(2.301, 64.0, None).take(&offered).is_none());
+        assert!(Need::new(0.5, 64.0, Some(1.0)).take(&offered).is_none());
+    }
+
+    #[test]
+    fn a_wait_is_told_with_the_resource_that_is_short() {
+        let nodes = [node("node1", 2.0, 0.0), node("node2", 4.0, 4.0)];
+        for (need, nodes, words) in [
+            (
+                Need::new(8.0, 64.0, None),
+                &nodes[..],
+                "no node offers 8 cpus; the largest is node2 with 4 cpus",
+            ),
+            (
+                Need::new(1.0, 2048.0, None),
+                &nodes[..1],
+                "no node offers 2 GB mem; the largest is node1 with 1 GB mem",
+            ),
+            (
+                Need::new(3.0, 64.0, None),
+                &nodes[..],
+                "waiting for 3 cpus, 64 MB mem on one node; most cpus are free on node1: \
+                 2 cpus, 1 GB mem",
+            ),
+            (
+                Need::new(1.0, 64.0, None),
+                &[][..],
+                "waiting for a node: none is registered",
+            ),
+        ] {
+            assert_eq!(need.shortage(nodes), words);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Nodes: the agents of a cluster, with what they have and what of it is in use.
+
+use serde_json::json;
+
+use crate::args::ListArgs;
+use crate::client::ClientError;
+use crate::client::address::Address;
+use crate::client::http::Connection;
+use crate::client::state::{self, Node, State};
+use crate::table::{Cell, Paint, Table, Tone, age, amount, size};
+use crate::{note, print};
+
+/// Lists the nodes that the master knows.
+pub(crate) async fn list(args: &ListArgs, master: &Address) -> Result<u8, ClientError> {
+    let state = state::fetch(&mut Connection::new(master.clone())).await?;
+    if args.json {
+        print(&format!("{:#}\n", json(&state)));
+        return Ok(0);
+    }
+    print(&table(&state, crate::tasks::now()).render(Paint::for_stdout()));
+    if state.unreachable_slaves > 0.0 {
+        note(&format!(
+            "unreachable: {}",
+            amount(state.unreachable_slaves)
+        ));
+    }
+    Ok(0)
+}
+
+/// In which words a node's condition is told.
+fn condition(state: &State, node: &Node) -> (&'static str, Tone) {
+    let recovered = state.recovered_slaves.iter().any(|r| r.id == node.id);
+    match (recovered, node.deactivated, node.active) {
+        (true, _, _) => ("awaited", Tone::Warning),
+        (false, true, _) => ("deactivated", Tone::Warning),
+        (false, false, true) => ("active", Tone::Good),
+        (false, false, false) => ("disconnected", Tone::Bad),
+    }
+}
+
+fn nodes(state: &State) -> Vec<&Node> {
+    let all = state.slaves.iter().chain(&state.recovered_slaves);
+    let mut nodes: Vec<&Node> = all.collect();
+    nodes.sort_by(|a, b| (&a.hostname, &a.id).cmp(&(&b.hostname, &b.id)));
+    nodes
+}
+
+fn running(state: &State, node: &Node) -> usize {
+    let tasks = state.frameworks.iter().flat_map(|f| &f.tasks);
+    tasks
+        .filter(|task| task.slave_id == node.id && !task.is_terminal())
+        .count()
+}
+
+fn table(state: &State, now: f64) -> Table {
+    let mut table = Table::new(&[
+        "NODE", "STATE", "ADDRESS", "CPUS", "MEM", "DISK", "TASKS", "AGE",
+    ]);
+    for node in nodes(state) {
+        let (used, all) = (&node.used_resources, &node.resources);
+        let (words, tone) = condition(state, node);
+        table.row(vec![
+            Cell::text(&node.hostname),
+            Cell::toned(words, tone),
+            Cell::text(node.address().to_string()),
+            Cell::number(format!("{}/{}", amount(used.cpus), amount(all.cpus))),
+            Cell::number(format!("{}/{}", size(used.mem), size(all.mem))),
+            Cell::number(format!("{}/{}", size(used.disk), size(all.disk))),
+            Cell::number(running(state, node).to_string()),
+            Cell::number(age(now - node.registered_time)),
+        ]);
+    }
+    table
+}
+
+fn json(state: &State) -> serde_json::Value {
+    let node = |node: &Node| {
+        json!({
+            "id": node.id,
+            "hostname": node.hostname,
+            "address": node.address().to_string(),
+            "state": condition(state, node).0,
+            "resources": node.resources,
+            "used_resources": node.used_resources,
+            "offered_resources": node.offered_resources,
+            "attributes": node.attributes,
+            "tasks": running(state, node),
+            "registered_time": node.registered_time,
+            "version": node.version,
+        })
+    };
+    nodes(state).into_iter().map(node).collect()
+}

@@ -1,0 +1,143 @@
+//! Tasks: what runs on a cluster, and the search for one task by its id.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+
+use crate::args::{TaskArgs, TasksArgs};
+use crate::client::ClientError;
+use crate::client::address::Address;
+use crate::client::http::Connection;
+use crate::client::state::{self, Framework, State, Task};
+use crate::print;
+use crate::table::{Cell, Paint, Table, Tone, age, amount, size};
+
+/// Why an id does not lead to one task.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FindError {
+    #[error("no task {task:?}; `tepui tasks --all` lists them{}", nearest(near.as_deref()))]
+    None { task: String, near: Option<String> },
+    #[error("{task:?} is a task of more than one framework: add --framework with one of {}", frameworks.join(", "))]
+    Many {
+        task: String,
+        frameworks: Vec<String>,
+    },
+}
+
+/// Lists the tasks of all frameworks.
+pub(crate) async fn list(args: &TasksArgs, master: &Address) -> Result<u8, ClientError> {
+    let state = state::fetch(&mut Connection::new(master.clone())).await?;
+    let listed: Vec<(&Framework, &Task)> = all(&state)
+        .filter(|(_, task)| args.all || !task.is_terminal())
+        .collect();
+    if args.json {
+        let tasks = listed
+            .iter()
+            .map(|(framework, task)| json(&state, framework, task));
+        let tasks: serde_json::Value = tasks.collect();
+        print(&format!("{tasks:#}\n"));
+    } else {
+        print(&table(&state, &listed, now()).render(Paint::for_stdout()));
+    }
+    Ok(0)
+}
+
+/// The one task that is meant, and its framework.
+pub(crate) fn find<'a>(
+    state: &'a State,
+    args: &TaskArgs,
+) -> Result<(&'a Framework, &'a Task), FindError> {
+    let asked = |framework: &Framework| match &args.framework {
+        Some(id) => framework.id == *id,
+        None => true,
+    };
+    let found: Vec<(&Framework, &Task)> = all(state)
+        .filter(|(framework, task)| task.id == args.task && asked(framework))
+        .collect();
+    match found.as_slice() {
+        [one] => Ok(*one),
+        [] => {
+            let mut near = all(state).filter(|(_, task)| task.id.starts_with(&args.task));
+            Err(FindError::None {
+                task: args.task.clone(),
+                near: near.next().map(|(_, task)| task.id.clone()),
+            })
+        }
+        many => Err(FindError::Many {
+            task: args.task.clone(),
+            frameworks: many.iter().map(|(f, _)| f.id.clone()).collect(),
+        }),
+    }
+}
+
+/// Seconds since the epoch.
+pub(crate) fn now() -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs_f64()
+}
+
+fn nearest(near: Option<&str>) -> String {
+    near.map(|id| format!("; is {id:?} meant?"))
+        .unwrap_or_default()
+}
+
+fn all(state: &State) -> impl Iterator<Item = (&Framework, &Task)> {
+    state
+        .all_frameworks()
+        .flat_map(|framework| framework.all_tasks().map(move |task| (framework, task)))
+}
+
+fn node(state: &State, task: &Task) -> String {
+    let node = state.node(&task.slave_id);
+    node.map_or_else(|| task.slave_id.clone(), |node| node.hostname.clone())
+}
+
+fn tone(task: &Task) -> Tone {
+    match task.state.as_str() {
+        "TASK_RUNNING" | "TASK_FINISHED" => Tone::Good,
+        "TASK_STAGING" | "TASK_STARTING" | "TASK_KILLING" | "TASK_KILLED" => Tone::Warning,
+        _ => Tone::Bad,
+    }
+}
+
+fn table(state: &State, listed: &[(&Framework, &Task)], now: f64) -> Table {
+    let mut table = Table::new(&[
+        "TASK",
+        "NAME",
+        "STATE",
+        "NODE",
+        "CPUS",
+        "MEM",
+        "FRAMEWORK",
+        "AGE",
+    ]);
+    for (framework, task) in listed {
+        let short = task.state.strip_prefix("TASK_").unwrap_or(&task.state);
+        table.row(vec![
+            Cell::text(&task.id),
+            Cell::text(&task.name),
+            Cell::toned(short, tone(task)),
+            Cell::text(node(state, task)),
+            Cell::number(amount(task.resources.cpus)),
+            Cell::number(size(task.resources.mem)),
+            Cell::text(&framework.name),
+            Cell::number(task.started().map_or_else(String::new, |at| age(now - at))),
+        ]);
+    }
+    table
+}
+
+fn json(state: &State, framework: &Framework, task: &Task) -> serde_json::Value {
+    json!({
+        "id": task.id,
+        "name": task.name,
+        "state": task.state,
+        "node": node(state, task),
+        "agent_id": task.slave_id,
+        "framework_id": framework.id,
+        "framework": framework.name,
+        "executor_id": task.executor(),
+        "resources": task.resources,
+        "started": task.started(),
+    })
+}
