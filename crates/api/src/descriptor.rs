@@ -53,7 +53,7 @@ pub struct Field {
     /// What it holds.
     pub kind: Kind,
     /// What JSON shows where the field is unset, written as JSON.
-    pub default: Option<&'static str>,
+    pub unset_json: Option<&'static str>,
 }
 
 impl Field {
@@ -75,12 +75,12 @@ impl Field {
             name,
             label,
             kind,
-            default: None,
+            unset_json: None,
         }
     }
 
-    pub(crate) const fn or(mut self, default: &'static str) -> Self {
-        self.default = Some(default);
+    pub(crate) const fn or(mut self, json: &'static str) -> Self {
+        self.unset_json = Some(json);
         self
     }
 }

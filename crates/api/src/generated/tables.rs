@@ -2119,8 +2119,8 @@ pub static MESSAGES: &[Message] = &[
         map_entry: false,
         required: 0x0,
         fields: &[
-            Field::repeated(1, "executors", Message(208)),
-            Field::repeated(2, "completed_executors", Message(208)),
+            Field::repeated(1, "executors", Message(208)).or("[]"),
+            Field::repeated(2, "completed_executors", Message(208)).or("[]"),
         ],
     },
     Message {
@@ -2140,8 +2140,8 @@ pub static MESSAGES: &[Message] = &[
         map_entry: false,
         required: 0x0,
         fields: &[
-            Field::repeated(1, "frameworks", Message(211)),
-            Field::repeated(2, "completed_frameworks", Message(211)),
+            Field::repeated(1, "frameworks", Message(211)).or("[]"),
+            Field::repeated(2, "completed_frameworks", Message(211)).or("[]"),
         ],
     },
     Message {
@@ -2204,11 +2204,11 @@ pub static MESSAGES: &[Message] = &[
         map_entry: false,
         required: 0x0,
         fields: &[
-            Field::repeated(1, "pending_tasks", Message(139)),
-            Field::repeated(2, "queued_tasks", Message(139)),
-            Field::repeated(3, "launched_tasks", Message(139)),
-            Field::repeated(4, "terminated_tasks", Message(139)),
-            Field::repeated(5, "completed_tasks", Message(139)),
+            Field::repeated(1, "pending_tasks", Message(139)).or("[]"),
+            Field::repeated(2, "queued_tasks", Message(139)).or("[]"),
+            Field::repeated(3, "launched_tasks", Message(139)).or("[]"),
+            Field::repeated(4, "terminated_tasks", Message(139)).or("[]"),
+            Field::repeated(5, "completed_tasks", Message(139)).or("[]"),
         ],
     },
     Message {
@@ -2701,8 +2701,8 @@ pub static MESSAGES: &[Message] = &[
         map_entry: false,
         required: 0x0,
         fields: &[
-            Field::repeated(1, "agents", Message(276)),
-            Field::repeated(2, "recovered_agents", Message(3)),
+            Field::repeated(1, "agents", Message(276)).or("[]"),
+            Field::repeated(2, "recovered_agents", Message(3)).or("[]"),
         ],
     },
     Message {
@@ -2740,7 +2740,7 @@ pub static MESSAGES: &[Message] = &[
         map_entry: false,
         required: 0x0,
         fields: &[
-            Field::repeated(1, "executors", Message(279)),
+            Field::repeated(1, "executors", Message(279)).or("[]"),
             Field::repeated(2, "orphan_executors", Message(279)),
         ],
     },
@@ -2764,8 +2764,8 @@ pub static MESSAGES: &[Message] = &[
         map_entry: false,
         required: 0x0,
         fields: &[
-            Field::repeated(1, "frameworks", Message(282)),
-            Field::repeated(2, "completed_frameworks", Message(282)),
+            Field::repeated(1, "frameworks", Message(282)).or("[]"),
+            Field::repeated(2, "completed_frameworks", Message(282)).or("[]"),
             Field::repeated(3, "recovered_frameworks", Message(59)),
         ],
     },
@@ -2863,9 +2863,9 @@ pub static MESSAGES: &[Message] = &[
         required: 0x0,
         fields: &[
             Field::repeated(1, "pending_tasks", Message(139)),
-            Field::repeated(2, "tasks", Message(139)),
-            Field::repeated(5, "unreachable_tasks", Message(139)),
-            Field::repeated(3, "completed_tasks", Message(139)),
+            Field::repeated(2, "tasks", Message(139)).or("[]"),
+            Field::repeated(5, "unreachable_tasks", Message(139)).or("[]"),
+            Field::repeated(3, "completed_tasks", Message(139)).or("[]"),
             Field::repeated(4, "orphan_tasks", Message(139)),
         ],
     },

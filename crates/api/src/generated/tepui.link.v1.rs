@@ -89,6 +89,10 @@ pub struct Register {
     pub executors: ::prost::alloc::vec::Vec<RunningExecutor>,
     #[prost(message, repeated, tag = "8")]
     pub tasks: ::prost::alloc::vec::Vec<RunningTask>,
+    /// Where the agent's HTTP API is reached (--advertise_ip), beside agent_info.port; empty: at the
+    /// link's peer address.
+    #[prost(string, tag = "9")]
+    pub advertise_ip: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RunningExecutor {

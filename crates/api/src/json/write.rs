@@ -54,7 +54,7 @@ impl<'a> Writer<'a, '_> {
             while self.entries.get(next).is_some_and(|e| e.place == place) {
                 next += 1;
             }
-            if from == next && field.default.is_none() {
+            if from == next && field.unset_json.is_none() {
                 continue;
             }
             if !first {
@@ -65,7 +65,7 @@ impl<'a> Writer<'a, '_> {
             self.out.push_str(field.name);
             self.out.push_str("\":");
             match (from == next, field.label) {
-                (true, _) => self.out.push_str(field.default.unwrap_or("null")),
+                (true, _) => self.out.push_str(field.unset_json.unwrap_or("null")),
                 (false, Label::Repeated) => self.list(field, from..next, depth)?,
                 (false, Label::Optional | Label::Required) => {
                     self.value(field, self.entries[next - 1].raw, depth)?;
