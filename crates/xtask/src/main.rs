@@ -11,6 +11,7 @@ mod check;
 mod codegen;
 mod image;
 mod repro;
+mod sim;
 
 /// Tools of this repository.
 #[derive(Parser)]
@@ -28,6 +29,8 @@ enum Tool {
     Image(image::Args),
     /// Makes the image twice, in two folders, and compares hashes.
     Repro(repro::Args),
+    /// Runs the simulated world over many seeds, or repeats one with its trace.
+    Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Tool::Codegen(args) => codegen::run(&args),
         Tool::Image(args) => image::run(&args),
         Tool::Repro(args) => repro::run(&args),
+        Tool::Sim(args) => sim::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

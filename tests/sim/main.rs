@@ -1,0 +1,30 @@
+//! The simulator's short form: some seeds in each `cargo test`; `cargo xtask sim` runs any number.
+
+use tests::world::{Scenario, run};
+
+/// Seeds of the short form.
+const SEEDS: u64 = 200;
+
+#[test]
+fn no_seed_of_the_short_form_breaks_a_rule() {
+    let mut faults = 0;
+    let mut ended = 0;
+    for seed in 0..SEEDS {
+        let report = run(&Scenario::of_seed(seed));
+        faults += report.faults;
+        ended += report.tasks_ended;
+        assert!(
+            report.violations.is_empty(),
+            "{:#?}\nreplay: cargo xtask sim --seed {seed}",
+            report.violations
+        );
+    }
+    assert!(faults > 1000, "the world is too kind: {faults} faults");
+    assert!(ended > 1000, "the world is too idle: {ended} tasks");
+}
+
+#[test]
+fn a_seed_gives_the_same_run_each_time() {
+    let scenario = Scenario::of_seed(7);
+    assert_eq!(run(&scenario).trace, run(&scenario).trace);
+}

@@ -1,0 +1,83 @@
+//! A simulated node: an agent core, its disk, and containers that are only names.
+//!
+//! The agent is PID 1, so its crash is the node's: containers end, what was stored stays.
+
+use std::collections::BTreeMap;
+
+use agent_core::{Agent, Fact, Settings};
+use model::{ContainerId, FrameworkId, Instant, TaskId};
+
+/// The cpus of every simulated node, in thousandths.
+pub const NODE_CPUS: i64 = 4000;
+
+/// One node.
+#[derive(Debug)]
+pub struct Node {
+    /// Counts its starts; happenings of an earlier life are void.
+    pub life: u64,
+    /// The agent; none while the node is down.
+    pub core: Option<Agent>,
+    /// What its disk keeps.
+    pub disk: Vec<Fact>,
+    /// What runs, with its framework and task.
+    pub containers: BTreeMap<ContainerId, Container>,
+    /// The instant of the earliest wake-up in the queue.
+    pub wake_at: Option<Instant>,
+}
+
+/// A container of the simulation.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// Whose.
+    pub framework_id: FrameworkId,
+    /// Which task.
+    pub task_id: TaskId,
+    /// Whether its process runs.
+    pub is_running: bool,
+    /// Set when a signal is on its way, so that it ends once.
+    pub is_dying: bool,
+}
+
+impl Node {
+    /// A node that was never started.
+    pub fn new() -> Self {
+        Self {
+            life: 0,
+            core: None,
+            disk: Vec::new(),
+            containers: BTreeMap::new(),
+            wake_at: None,
+        }
+    }
+
+    /// Begins a new life with what the disk holds; the world steps the core through recovery.
+    pub fn boot(&mut self, seed: u64) -> Vec<Fact> {
+        self.life += 1;
+        self.wake_at = None;
+        self.containers.clear();
+        self.core = Some(Agent::new(Settings {
+            resource_version: vec![1; 16],
+            shutdown_grace: std::time::Duration::from_secs(5),
+            seed: [seed, self.life],
+        }));
+        self.disk.clone()
+    }
+
+    /// The power fails.
+    pub fn crash(&mut self) {
+        self.core = None;
+        self.containers.clear();
+        self.wake_at = None;
+    }
+
+    /// Cpus that containers hold here, in thousandths.
+    pub fn cpus_used(&self) -> i64 {
+        i64::try_from(self.containers.len()).unwrap_or(i64::MAX) * crate::notation::TASK_CPUS
+    }
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,145 @@
+//! The simulation's own encoding of what cores carry unread.
+//!
+//! Real shells put protobuf into a `Blob`; here it is lines of text, which a trace can show.
+
+use agent_core::Status;
+use agent_core::event::{Framework, KillingState, TaskSpec};
+use master_core::event::{Capabilities, Capability, FrameworkInfo, Text};
+use model::task::PartitionAwareness;
+use model::{Blob, ExecutorId, FrameworkId, Reason, StatusUuid, TaskId, TaskState};
+
+/// The cpus of every simulated task, in thousandths.
+pub const TASK_CPUS: i64 = 1000;
+
+fn lines(blob: &Blob) -> Vec<String> {
+    let text = String::from_utf8_lossy(blob.as_bytes());
+    text.split('\n').map(str::to_string).collect()
+}
+
+fn blob(lines: &[&str]) -> Blob {
+    Blob::new(lines.join("\n").as_bytes())
+}
+
+/// The framework of the scheduler with this number.
+pub fn framework(number: usize, id: Option<&FrameworkId>) -> FrameworkInfo {
+    let text = |text: &str| Text::from(text);
+    let roles = ["a", "b", "a/c"];
+    FrameworkInfo {
+        id: id.cloned(),
+        name: text(&format!("scheduler{number}")),
+        user: text("nobody"),
+        principal: None,
+        role: None,
+        roles: vec![text(roles[number % roles.len()])],
+        capabilities: [
+            Capability::PartitionAware,
+            Capability::TaskKillingState,
+            Capability::MultiRole,
+        ]
+        .into_iter()
+        .collect::<Capabilities>(),
+        checkpoint: true,
+        failover_timeout_secs: 3600.0,
+        min_allocatable: std::collections::BTreeMap::new(),
+        info: blob(&[&number.to_string(), id.map_or("", FrameworkId::as_str)]),
+    }
+}
+
+/// The framework as a master learns it from an agent's registration.
+pub fn framework_of_blob(info: &Blob) -> Option<FrameworkInfo> {
+    let lines = lines(info);
+    let number = lines.first()?.parse().ok()?;
+    let id = FrameworkId::new(lines.get(1)?).ok()?;
+    Some(framework(number, Some(&id)))
+}
+
+/// The framework as an agent learns it with a task.
+pub fn framework_for_agent(id: &FrameworkId, info: &Blob) -> Option<Framework> {
+    let lines = lines(info);
+    Some(Framework {
+        id: id.clone(),
+        info: blob(&[lines.first()?, id.as_str()]),
+        killing: KillingState::Told,
+        partition: PartitionAwareness::Aware,
+    })
+}
+
+/// A task as its framework describes it.
+pub fn task(id: &TaskId) -> Blob {
+    blob(&[id.as_str()])
+}
+
+/// The task that a blob describes.
+pub fn task_id_of_blob(info: &Blob) -> Option<TaskId> {
+    TaskId::new(lines(info).first()?).ok()
+}
+
+/// The task as an agent's core sees it.
+pub fn task_for_agent(info: &Blob) -> Option<TaskSpec> {
+    let id = task_id_of_blob(info)?;
+    Some(TaskSpec {
+        executor_id: ExecutorId::new(id.as_str()).ok()?,
+        id,
+        info: info.clone(),
+        executor_info: Blob::default(),
+        kill_grace: None,
+        max_completion_time: None,
+        unsupported: None,
+    })
+}
+
+/// What a scheduler reads of a status update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenStatus {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its state.
+    pub state: TaskState,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// Set where an acknowledgement is wanted.
+    pub uuid: Option<StatusUuid>,
+    /// Where it comes from.
+    pub agent_id: Option<String>,
+}
+
+/// An agent's status update as bytes.
+pub fn status(status: &Status, agent_id: &str) -> Blob {
+    let uuid: String = status.uuid.0.iter().map(|b| format!("{b:02x}")).collect();
+    let reason = status.reason.map_or(-1, Reason::number).to_string();
+    blob(&[
+        status.task_id.as_str(),
+        &status.state.number().to_string(),
+        &reason,
+        &uuid,
+        agent_id,
+    ])
+}
+
+/// A status update read back.
+pub fn status_of_blob(bytes: &Blob) -> Option<SeenStatus> {
+    let lines = lines(bytes);
+    let hex = lines.get(3)?;
+    let mut uuid = [0; 16];
+    for (index, byte) in uuid.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(hex.get(index * 2..index * 2 + 2)?, 16).ok()?;
+    }
+    Some(SeenStatus {
+        task_id: TaskId::new(lines.first()?).ok()?,
+        state: TaskState::from_number(lines.get(1)?.parse().ok()?)?,
+        reason: Reason::from_number(lines.get(2)?.parse().ok()?),
+        uuid: Some(StatusUuid(uuid)),
+        agent_id: lines.get(4).cloned(),
+    })
+}
+
+/// The number of the scheduler that a task belongs to; it is part of the task's name.
+pub fn number_of_task(info: &Blob) -> Option<usize> {
+    let id = task_id_of_blob(info)?;
+    id.as_str()
+        .strip_prefix('s')?
+        .split('-')
+        .next()?
+        .parse()
+        .ok()
+}

@@ -1,0 +1,396 @@
+//! The world: one leader, nodes and schedulers, and the network between them.
+//!
+//! Each side's file carries out the effects of its core; this one holds what is shared: the clock,
+//! the seed, the connections, the trace, and the loop.
+
+mod faults;
+mod leader_side;
+mod node_side;
+mod scheduler_side;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use agent_core::effect::LinkId as NodeLink;
+use agent_core::event::ExitStatus;
+use agent_core::random::Random;
+use agent_core::{FromMaster, ToMaster, WallTime};
+use master_core::StreamId;
+use master_core::event::{Call, FrameworkEvent, RegistryChange, StoreId};
+use model::{ContainerId, Instant};
+
+use crate::checkers::launched_once::LaunchedOnce;
+use crate::checkers::{settled, within_total};
+use crate::leader::Leader;
+use crate::node::Node;
+use crate::queue::Queue;
+use crate::scheduler::Scheduler;
+
+/// Happenings of one run, at most; a run that wants more goes round in circles.
+const STEPS_MAX: u64 = 2_000_000;
+/// Steps of one core at one instant, at most.
+const STEPS_AT_ONCE_MAX: u64 = 20_000;
+
+/// What a run is made of.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// How many nodes.
+    pub nodes: usize,
+    /// How many schedulers.
+    pub schedulers: usize,
+    /// Tasks that each scheduler wants run.
+    pub tasks_each: usize,
+    /// How long things go wrong.
+    pub faults_for: Duration,
+    /// The bound of the calm after it.
+    pub settle_within: Duration,
+}
+
+impl Scenario {
+    /// The world that a seed stands for.
+    #[must_use]
+    pub fn of_seed(seed: u64) -> Self {
+        let mut random = Random::new([seed, 0]);
+        let mut pick = |n: u64| usize::try_from(below(&mut random, n)).unwrap_or(0);
+        Self {
+            seed,
+            nodes: 1 + pick(4),
+            schedulers: 1 + pick(3),
+            tasks_each: 3 + pick(10),
+            faults_for: Duration::from_secs(60 + 60 * pick(4) as u64),
+            settle_within: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// How a run went.
+#[derive(Debug)]
+pub struct Report {
+    /// The rules that were broken; none in a good run.
+    pub violations: Vec<String>,
+    /// What happened, a line each, with the virtual time.
+    pub trace: Vec<String>,
+    /// Tasks that ended and whose framework knows.
+    pub tasks_ended: usize,
+    /// Things that were made to go wrong.
+    pub faults: usize,
+}
+
+/// Something that is going to happen.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    Fault,
+    LeaderStart,
+    LeaderWake {
+        life: u64,
+    },
+    Stored {
+        life: u64,
+        store: StoreId,
+        change: RegistryChange,
+    },
+    NodeStart {
+        node: usize,
+    },
+    NodeWake {
+        node: usize,
+        life: u64,
+    },
+    Connect {
+        wire: u64,
+    },
+    Up {
+        wire: u64,
+        epoch: u64,
+        incarnation: u64,
+        frame: ToMaster,
+    },
+    Down {
+        wire: u64,
+        epoch: u64,
+        incarnation: u64,
+        frame: FromMaster,
+    },
+    WireEndsAtLeader {
+        wire: u64,
+        life: u64,
+    },
+    WireEndsAtNode {
+        node: usize,
+        life: u64,
+        link: NodeLink,
+    },
+    WireOpensAtNode {
+        wire: u64,
+    },
+    ContainerRuns {
+        node: usize,
+        life: u64,
+        container: ContainerId,
+    },
+    ContainerEnds {
+        node: usize,
+        life: u64,
+        container: ContainerId,
+        status: ExitStatus,
+    },
+    Subscribe {
+        scheduler: usize,
+        attempt: u64,
+    },
+    Call {
+        scheduler: usize,
+        stream: StreamId,
+        call: Call,
+    },
+    StreamEvent {
+        stream: StreamId,
+        event: FrameworkEvent,
+    },
+    StreamEndsAtLeader {
+        stream: StreamId,
+        life: u64,
+    },
+    StreamEndsAtScheduler {
+        stream: StreamId,
+    },
+    Reconcile {
+        scheduler: usize,
+        stream: StreamId,
+    },
+}
+
+/// A connection between a node and the leader. Frames arrive in order or not at all.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    node: usize,
+    node_life: u64,
+    node_link: NodeLink,
+    leader_life: u64,
+    is_registered: bool,
+    up_last: Instant,
+    down_last: Instant,
+}
+
+/// A stream of events from the leader to a scheduler.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    scheduler: usize,
+    last: Instant,
+}
+
+/// The world.
+#[derive(Debug)]
+pub struct World {
+    scenario: Scenario,
+    queue: Queue<Happening>,
+    random: Random,
+    leader: Leader,
+    nodes: Vec<Node>,
+    schedulers: Vec<Scheduler>,
+    wires: BTreeMap<u64, Wire>,
+    wires_made: u64,
+    streams: BTreeMap<StreamId, Stream>,
+    streams_made: u64,
+    calls_last: Vec<Instant>,
+    launched: LaunchedOnce,
+    faults: usize,
+    at_once: u64,
+    violations: Vec<String>,
+    trace: Vec<String>,
+}
+
+/// A number below `bound`, each equally likely.
+pub(crate) fn below(random: &mut Random, bound: u64) -> u64 {
+    let nanos = random.below(Duration::from_nanos(bound)).as_nanos();
+    u64::try_from(nanos).unwrap_or(0)
+}
+
+/// Runs a scenario to its end.
+#[must_use]
+pub fn run(scenario: &Scenario) -> Report {
+    let mut world = World::new(scenario.clone());
+    world.run();
+    let seen = world.schedulers.iter().flat_map(|s| s.tasks.values());
+    Report {
+        tasks_ended: seen.filter(|task| task.end.is_some()).count(),
+        violations: world.violations,
+        trace: world.trace,
+        faults: world.faults,
+    }
+}
+
+impl World {
+    fn new(scenario: Scenario) -> Self {
+        let mut queue = Queue::default();
+        queue.after(Duration::ZERO, Happening::LeaderStart);
+        for node in 0..scenario.nodes {
+            queue.after(Duration::from_millis(100), Happening::NodeStart { node });
+        }
+        for scheduler in 0..scenario.schedulers {
+            let first = Happening::Subscribe {
+                scheduler,
+                attempt: 0,
+            };
+            queue.after(Duration::from_millis(200), first);
+        }
+        queue.after(Duration::from_secs(3), Happening::Fault);
+        Self {
+            queue,
+            random: Random::new([scenario.seed, 1]),
+            leader: Leader::new(),
+            nodes: (0..scenario.nodes).map(|_| Node::new()).collect(),
+            schedulers: (0..scenario.schedulers)
+                .map(|_| Scheduler::new(scenario.tasks_each))
+                .collect(),
+            wires: BTreeMap::new(),
+            wires_made: 0,
+            streams: BTreeMap::new(),
+            streams_made: 0,
+            calls_last: vec![Instant::ZERO; scenario.schedulers],
+            launched: LaunchedOnce::default(),
+            faults: 0,
+            at_once: 0,
+            violations: Vec::new(),
+            trace: Vec::new(),
+            scenario,
+        }
+    }
+
+    fn run(&mut self) {
+        let calm_at = Instant::ZERO + self.scenario.faults_for;
+        let end_at = calm_at + self.scenario.settle_within;
+        let mut steps = 0;
+        let mut before = Instant::ZERO;
+        while let Some(happening) = self.queue.pop() {
+            steps += 1;
+            let now = self.queue.now();
+            self.at_once = if now == before { self.at_once + 1 } else { 0 };
+            before = now;
+            self.happen(happening);
+            self.check();
+            if steps > STEPS_MAX || self.at_once > STEPS_AT_ONCE_MAX {
+                self.violation("the run goes round in circles".to_string());
+            }
+            if !self.violations.is_empty() {
+                return;
+            }
+            let is_calm = now > calm_at;
+            if now > end_at || (is_calm && self.restless().is_empty()) {
+                break;
+            }
+        }
+        for line in self.restless() {
+            self.violation(format!("not settled: {line}"));
+        }
+    }
+
+    fn restless(&self) -> Vec<String> {
+        settled::restless(&self.nodes, &self.schedulers)
+    }
+
+    fn check(&mut self) {
+        let exceeded = self.nodes.iter().enumerate();
+        let found: Vec<String> = exceeded
+            .filter_map(|(number, node)| within_total::exceeded(number, node))
+            .collect();
+        found.into_iter().for_each(|line| self.violation(line));
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Fault => self.fault(),
+            Happening::LeaderStart => self.leader_start(),
+            Happening::LeaderWake { life } => self.leader_wake(life),
+            Happening::Stored {
+                life,
+                store,
+                change,
+            } => self.stored(life, store, change),
+            Happening::NodeStart { node } => self.node_start(node),
+            Happening::NodeWake { node, life } => self.node_wake(node, life),
+            Happening::Connect { wire } => self.connect(wire),
+            Happening::Up {
+                wire,
+                epoch,
+                incarnation,
+                frame,
+            } => {
+                self.frame_up(wire, epoch, incarnation, &frame);
+            }
+            Happening::Down {
+                wire,
+                epoch,
+                incarnation,
+                frame,
+            } => {
+                self.frame_down(wire, epoch, incarnation, frame);
+            }
+            Happening::WireEndsAtLeader { wire, life } => self.wire_ends_at_leader(wire, life),
+            Happening::WireEndsAtNode { node, life, link } => {
+                self.wire_ends_at_node(node, life, link);
+            }
+            Happening::WireOpensAtNode { wire } => self.wire_opens_at_node(wire),
+            Happening::ContainerRuns {
+                node,
+                life,
+                container,
+            } => {
+                self.container_runs(node, life, &container);
+            }
+            Happening::ContainerEnds {
+                node,
+                life,
+                container,
+                status,
+            } => {
+                self.container_ends(node, life, &container, status);
+            }
+            Happening::Subscribe { scheduler, attempt } => self.subscribe(scheduler, attempt),
+            Happening::Call {
+                scheduler,
+                stream,
+                call,
+            } => self.call(scheduler, stream, call),
+            Happening::StreamEvent { stream, event } => self.stream_event(stream, event),
+            Happening::StreamEndsAtLeader { stream, life } => {
+                self.stream_ends_at_leader(stream, life);
+            }
+            Happening::StreamEndsAtScheduler { stream } => self.stream_ends_at_scheduler(stream),
+            Happening::Reconcile { scheduler, stream } => self.reconcile(scheduler, stream),
+        }
+    }
+
+    fn wall(&self) -> WallTime {
+        WallTime(1_700_000_000_000_000_000 + self.queue.now().as_nanos())
+    }
+
+    fn note(&mut self, line: &str) {
+        let at = self.queue.now().as_nanos() / 1_000_000;
+        self.trace
+            .push(format!("{:>6}.{:03} {line}", at / 1000, at % 1000));
+    }
+
+    fn violation(&mut self, line: String) {
+        self.note(&format!("VIOLATION {line}"));
+        self.violations.push(line);
+    }
+
+    /// A network delay: mostly a millisecond, now and then long.
+    fn delay(&mut self) -> Duration {
+        match below(&mut self.random, 20) {
+            0 => self.random.below(Duration::from_secs(2)),
+            _ => Duration::from_micros(200) + self.random.below(Duration::from_millis(2)),
+        }
+    }
+
+    fn chance(&mut self, one_in: u64) -> bool {
+        below(&mut self.random, one_in) == 0
+    }
+
+    fn faults_go_on(&self) -> bool {
+        self.queue.now() < Instant::ZERO + self.scenario.faults_for
+    }
+}

@@ -1,0 +1,329 @@
+//! The nodes' side: the agent core's effects, and containers that run for a while and end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use agent_core::effect::{LinkId as NodeLink, Signal};
+use agent_core::event::{Event, Exit, ExitStatus};
+use agent_core::{Effect, FromMaster, ToMaster};
+use model::ContainerId;
+
+use super::{Happening, Wire, World, below};
+use crate::node::Container;
+
+impl World {
+    pub(super) fn node_start(&mut self, node: usize) {
+        if self.nodes[node].core.is_some() {
+            return;
+        }
+        self.note(&format!("node{node} boots"));
+        let seed = self
+            .scenario
+            .seed
+            .wrapping_mul(31)
+            .wrapping_add(node as u64);
+        for fact in self.nodes[node].boot(seed) {
+            self.node_step(node, Event::Recovered(fact));
+        }
+        let alive = BTreeMap::new();
+        self.node_step(node, Event::RecoveryEnded { alive });
+    }
+
+    pub(super) fn node_wake(&mut self, node: usize, life: u64) {
+        if self.nodes[node].life == life && self.nodes[node].core.is_some() {
+            self.nodes[node].wake_at = None;
+            self.node_step(node, Event::Tick);
+        }
+    }
+
+    fn node_step(&mut self, node: usize, event: Event) {
+        let (now, wall) = (self.queue.now(), self.wall());
+        let Some(core) = &mut self.nodes[node].core else {
+            return;
+        };
+        let effects = core.step(now, wall, event);
+        for effect in effects {
+            self.node_effect(node, effect);
+            if self.faults_go_on() && self.chance(4000) {
+                self.faults += 1;
+                self.crash_node(node);
+            }
+            if self.nodes[node].core.is_none() {
+                return;
+            }
+        }
+        self.node_sets_alarm(node);
+    }
+
+    fn node_sets_alarm(&mut self, node: usize) {
+        let state = &mut self.nodes[node];
+        let Some(deadline) = state.core.as_ref().and_then(agent_core::Agent::deadline) else {
+            return;
+        };
+        if state.wake_at.is_none_or(|at| deadline < at) {
+            state.wake_at = Some(deadline);
+            let life = state.life;
+            self.queue.at(deadline, Happening::NodeWake { node, life });
+        }
+    }
+
+    fn node_effect(&mut self, node: usize, effect: Effect) {
+        let life = self.nodes[node].life;
+        match effect {
+            Effect::Store(fact) => self.nodes[node].disk.push(fact),
+            Effect::OpenLink { link } => self.open_wire(node, link),
+            Effect::CloseLink { link } => {
+                if let Some(wire) = self.wire_of(node, link) {
+                    self.cut_wire(wire);
+                }
+            }
+            Effect::Send {
+                link,
+                epoch,
+                incarnation,
+                frame,
+            } => {
+                self.send_up(node, link, epoch, incarnation, frame);
+            }
+            Effect::Launch {
+                container,
+                framework,
+                task,
+            } => {
+                self.note(&format!("node{node} launches {} as {container}", task.id));
+                if let Some(line) = self.launched.launched(&framework.id, &task.id) {
+                    self.violation(line);
+                }
+                let entry = Container {
+                    framework_id: framework.id,
+                    task_id: task.id,
+                    is_running: false,
+                    is_dying: false,
+                };
+                self.nodes[node].containers.insert(container.clone(), entry);
+                let delay = self.random.below(Duration::from_millis(50));
+                let runs = Happening::ContainerRuns {
+                    node,
+                    life,
+                    container,
+                };
+                self.queue.after(delay, runs);
+            }
+            Effect::Kill { container, signal } => {
+                let number = match signal {
+                    Signal::Terminate => 15,
+                    Signal::Kill => 9,
+                };
+                self.container_dies(node, &container, ExitStatus::Signal(number));
+            }
+            Effect::TaskChanged { status, .. } => {
+                self.note(&format!(
+                    "node{node} {} is {}",
+                    status.task_id, status.state
+                ));
+            }
+            Effect::Ignored { why } => self.note(&format!("node{node} ignores: {why}")),
+            Effect::Registered { agent_id } => {
+                self.note(&format!("node{node} is registered as {agent_id}"));
+            }
+            Effect::End { end } => {
+                self.note(&format!("node{node} ends its work: {end:?}"));
+                self.nodes[node].crash();
+                let again = Happening::NodeStart { node };
+                self.queue.after(Duration::from_secs(5), again);
+            }
+        }
+    }
+
+    pub(super) fn container_runs(&mut self, node: usize, life: u64, container: &ContainerId) {
+        if self.nodes[node].life != life {
+            return;
+        }
+        let Some(entry) = self.nodes[node].containers.get_mut(container) else {
+            return;
+        };
+        entry.is_running = true;
+        if self.chance(25) {
+            self.nodes[node].containers.remove(container);
+            let message = "no such image".to_string();
+            let container = container.clone();
+            return self.node_step(node, Event::LaunchFailed { container, message });
+        }
+        let run_for = self.random.below(Duration::from_secs(30));
+        let code = u8::try_from(below(&mut self.random, 3)).unwrap_or(0);
+        let ends = Happening::ContainerEnds {
+            node,
+            life,
+            container: container.clone(),
+            status: ExitStatus::Code(code),
+        };
+        self.queue.after(run_for, ends);
+        let container = container.clone();
+        self.node_step(
+            node,
+            Event::Launched {
+                container,
+                pid: 4242,
+            },
+        );
+    }
+
+    fn container_dies(&mut self, node: usize, container: &ContainerId, status: ExitStatus) {
+        let life = self.nodes[node].life;
+        if let Some(entry) = self.nodes[node].containers.get_mut(container)
+            && !entry.is_dying
+        {
+            entry.is_dying = true;
+            let container = container.clone();
+            let delay = self.random.below(Duration::from_secs(1));
+            let ends = Happening::ContainerEnds {
+                node,
+                life,
+                container,
+                status,
+            };
+            self.queue.after(delay, ends);
+        }
+    }
+
+    pub(super) fn container_ends(
+        &mut self,
+        node: usize,
+        life: u64,
+        container: &ContainerId,
+        status: ExitStatus,
+    ) {
+        if self.nodes[node].life != life {
+            return;
+        }
+        match self.nodes[node].containers.get(container) {
+            Some(entry) if entry.is_running => {}
+            // Killed while it was being launched: it runs first, and ends a moment later.
+            Some(_) => {
+                let ends = Happening::ContainerEnds {
+                    node,
+                    life,
+                    container: container.clone(),
+                    status,
+                };
+                return self.queue.after(Duration::from_millis(60), ends);
+            }
+            None => return,
+        }
+        self.nodes[node].containers.remove(container);
+        let container = container.clone();
+        let exit = Exit {
+            status,
+            memory: None,
+        };
+        self.node_step(node, Event::Exited { container, exit });
+    }
+
+    fn open_wire(&mut self, node: usize, node_link: NodeLink) {
+        self.wires_made += 1;
+        let wire = Wire {
+            node,
+            node_life: self.nodes[node].life,
+            node_link,
+            leader_life: 0,
+            is_registered: false,
+            up_last: self.queue.now(),
+            down_last: self.queue.now(),
+        };
+        self.wires.insert(self.wires_made, wire);
+        let delay = self.delay();
+        let connect = Happening::Connect {
+            wire: self.wires_made,
+        };
+        self.queue.after(delay, connect);
+    }
+
+    fn wire_of(&self, node: usize, link: NodeLink) -> Option<u64> {
+        let life = self.nodes[node].life;
+        let found = self.wires.iter().find(|(_, wire)| {
+            wire.node == node && wire.node_life == life && wire.node_link == link
+        });
+        found.map(|(id, _)| *id)
+    }
+
+    fn send_up(
+        &mut self,
+        node: usize,
+        link: NodeLink,
+        epoch: u64,
+        incarnation: u64,
+        frame: ToMaster,
+    ) {
+        let Some(id) = self.wire_of(node, link) else {
+            return;
+        };
+        let delay = self.delay();
+        let arrives = self.queue.now() + delay;
+        let Some(wire) = self.wires.get_mut(&id) else {
+            return;
+        };
+        wire.up_last = wire.up_last.max(arrives);
+        let at = wire.up_last;
+        self.queue.at(
+            at,
+            Happening::Up {
+                wire: id,
+                epoch,
+                incarnation,
+                frame,
+            },
+        );
+    }
+
+    pub(super) fn wire_opens_at_node(&mut self, id: u64) {
+        let Some(wire) = self.wires.get(&id) else {
+            return;
+        };
+        let (node, link) = (wire.node, wire.node_link);
+        if self.nodes[node].life == wire.node_life {
+            self.node_step(node, Event::LinkOpened { link });
+        }
+    }
+
+    pub(super) fn frame_down(&mut self, id: u64, epoch: u64, incarnation: u64, frame: FromMaster) {
+        let Some(wire) = self.wires.get(&id) else {
+            return;
+        };
+        let (node, link) = (wire.node, wire.node_link);
+        if self.nodes[node].life == wire.node_life {
+            let event = Event::Frame {
+                link,
+                epoch,
+                incarnation,
+                frame,
+            };
+            self.node_step(node, event);
+        }
+    }
+
+    /// Ends a connection: what is under way is lost, each end learns of it a little later.
+    pub(super) fn cut_wire(&mut self, id: u64) {
+        let Some(wire) = self.wires.remove(&id) else {
+            return;
+        };
+        let ends = Happening::WireEndsAtNode {
+            node: wire.node,
+            life: wire.node_life,
+            link: wire.node_link,
+        };
+        let delay = self.delay();
+        self.queue.after(delay, ends);
+        let delay = self.delay();
+        let ends = Happening::WireEndsAtLeader {
+            wire: id,
+            life: wire.leader_life,
+        };
+        self.queue.after(delay, ends);
+    }
+
+    pub(super) fn wire_ends_at_node(&mut self, node: usize, life: u64, link: NodeLink) {
+        if self.nodes[node].life == life {
+            self.node_step(node, Event::LinkClosed { link });
+        }
+    }
+}

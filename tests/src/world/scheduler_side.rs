@@ -1,0 +1,293 @@
+//! The schedulers' side: events of a stream in, calls out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use master_core::event::{Call, FrameworkEvent, LaunchTask, Offer, Operation, Subscription, Text};
+use master_core::{Connection, Event, StreamId};
+use model::{Resources, TaskId, TaskState};
+
+use super::leader_side::task_resources;
+use super::{Happening, Stream, World};
+use crate::checkers::one_end;
+use crate::notation::{self, SeenStatus};
+use crate::scheduler::SeenTask;
+
+/// How often a scheduler asks after its tasks.
+const RECONCILE_EVERY: Duration = Duration::from_secs(15);
+
+impl World {
+    pub(super) fn subscribe(&mut self, number: usize, attempt: u64) {
+        let scheduler = &mut self.schedulers[number];
+        if scheduler.attempt != attempt || scheduler.stream.is_some() {
+            return;
+        }
+        scheduler.attempt += 1;
+        if self.leader.core.is_none() {
+            return self.subscribe_later(number);
+        }
+        self.streams_made += 1;
+        let stream = StreamId(self.streams_made);
+        let last = self.queue.now();
+        self.streams.insert(
+            stream,
+            Stream {
+                scheduler: number,
+                last,
+            },
+        );
+        self.schedulers[number].stream = Some(stream);
+        let framework = notation::framework(number, self.schedulers[number].id.as_ref());
+        let subscription = Subscription {
+            framework,
+            suppressed_roles: Vec::new(),
+        };
+        self.leader_step(Event::Subscribe {
+            stream,
+            subscription,
+        });
+    }
+
+    fn subscribe_later(&mut self, number: usize) {
+        let attempt = self.schedulers[number].attempt;
+        let delay = Duration::from_millis(100) + self.random.below(Duration::from_secs(3));
+        self.queue.after(
+            delay,
+            Happening::Subscribe {
+                scheduler: number,
+                attempt,
+            },
+        );
+    }
+
+    pub(super) fn send_event(&mut self, stream: StreamId, event: FrameworkEvent) {
+        let delay = self.delay();
+        let arrives = self.queue.now() + delay;
+        let Some(open) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        open.last = open.last.max(arrives);
+        let at = open.last;
+        self.queue.at(at, Happening::StreamEvent { stream, event });
+    }
+
+    /// Ends a stream: what is under way is lost, each end learns of it a little later.
+    pub(super) fn cut_stream(&mut self, stream: StreamId) {
+        if self.streams.remove(&stream).is_none() {
+            return;
+        }
+        let life = self.leader.life;
+        let delay = self.delay();
+        self.queue
+            .after(delay, Happening::StreamEndsAtLeader { stream, life });
+        let delay = self.delay();
+        self.queue
+            .after(delay, Happening::StreamEndsAtScheduler { stream });
+    }
+
+    pub(super) fn stream_ends_at_scheduler(&mut self, stream: StreamId) {
+        let owner = self
+            .schedulers
+            .iter()
+            .position(|s| s.stream == Some(stream));
+        if let Some(number) = owner {
+            self.schedulers[number].stream = None;
+            self.subscribe_later(number);
+        }
+    }
+
+    /// Sends a call over the scheduler's second connection, in order.
+    fn send_call(&mut self, number: usize, call: Call) {
+        let Some(stream) = self.schedulers[number].stream else {
+            return;
+        };
+        let delay = self.delay();
+        let at = self.calls_last[number].max(self.queue.now() + delay);
+        self.calls_last[number] = at;
+        self.queue.at(
+            at,
+            Happening::Call {
+                scheduler: number,
+                stream,
+                call,
+            },
+        );
+    }
+
+    pub(super) fn call(&mut self, number: usize, stream: StreamId, call: Call) {
+        let Some(framework_id) = self.schedulers[number].id.clone() else {
+            return;
+        };
+        let Some(core) = &self.leader.core else {
+            return;
+        };
+        if core.connection(&framework_id) == Connection::Connected(stream) {
+            self.leader_step(Event::Call { framework_id, call });
+        }
+    }
+
+    pub(super) fn reconcile(&mut self, number: usize, stream: StreamId) {
+        let scheduler = &self.schedulers[number];
+        if scheduler.stream != Some(stream) {
+            return;
+        }
+        let tasks: Vec<(Text, Option<Text>)> = scheduler
+            .open_tasks()
+            .map(|(id, task)| (Text::from(id.as_str()), Some(Text::from(&*task.agent_id))))
+            .collect();
+        // An empty list would ask after everything; ask so now and then.
+        if !tasks.is_empty() || self.chance(4) {
+            self.send_call(number, Call::Reconcile { tasks });
+        }
+        let again = Happening::Reconcile {
+            scheduler: number,
+            stream,
+        };
+        self.queue.after(RECONCILE_EVERY, again);
+    }
+
+    pub(super) fn stream_event(&mut self, stream: StreamId, event: FrameworkEvent) {
+        let Some(open) = self.streams.get(&stream) else {
+            return;
+        };
+        let number = open.scheduler;
+        if self.schedulers[number].stream != Some(stream) {
+            return;
+        }
+        match event {
+            FrameworkEvent::Subscribed { framework_id, .. } => {
+                if let Some(known) = &self.schedulers[number].id
+                    && *known != framework_id
+                {
+                    return self.violation(format!("scheduler{number} was given a second id"));
+                }
+                self.note(&format!(
+                    "scheduler{number} is subscribed as {framework_id}"
+                ));
+                self.schedulers[number].id = Some(framework_id);
+                self.reconcile(number, stream);
+                if self.schedulers[number].wanted > 0 {
+                    self.send_call(number, Call::Revive { roles: Vec::new() });
+                }
+            }
+            FrameworkEvent::Offers { offers, .. } => {
+                for offer in offers {
+                    self.offered(number, &offer);
+                }
+            }
+            FrameworkEvent::Relayed { status } => match notation::status_of_blob(&status) {
+                Some(seen) => self.told(number, &seen),
+                None => self.violation("a status cannot be read".to_string()),
+            },
+            FrameworkEvent::Made(status) => {
+                let Ok(task_id) = TaskId::new(&status.task_id) else {
+                    return self.violation(format!("status of no task: {}", status.task_id));
+                };
+                let seen = SeenStatus {
+                    task_id,
+                    state: status.state,
+                    reason: Some(status.reason),
+                    uuid: None,
+                    agent_id: status.agent_id.map(|id| id.to_string()),
+                };
+                self.told(number, &seen);
+            }
+            FrameworkEvent::Error { message } => {
+                self.violation(format!("scheduler{number} was sent ERROR: {message}"));
+            }
+            FrameworkEvent::Heartbeat
+            | FrameworkEvent::Rescind { .. }
+            | FrameworkEvent::OperationError { .. }
+            | FrameworkEvent::Failure { .. } => {}
+        }
+    }
+
+    fn told(&mut self, number: usize, seen: &SeenStatus) {
+        self.note(&format!(
+            "scheduler{number} hears {} {} {:?}",
+            seen.task_id, seen.state, seen.reason
+        ));
+        let Some(task) = self.schedulers[number].tasks.get_mut(&seen.task_id) else {
+            return self.violation(format!("scheduler{number} never launched {}", seen.task_id));
+        };
+        if let Some(line) = one_end::told(&seen.task_id, task, seen.state) {
+            self.violation(line);
+        }
+        let (Some(uuid), Some(agent_id)) = (seen.uuid, &seen.agent_id) else {
+            return;
+        };
+        let acknowledge = Call::Acknowledge {
+            agent_id: Text::from(&**agent_id),
+            task_id: Text::from(seen.task_id.as_str()),
+            uuid,
+        };
+        self.send_call(number, acknowledge);
+        if seen.state == TaskState::Running && self.chance(10) {
+            let task_id = Text::from(seen.task_id.as_str());
+            let kill = Call::Kill {
+                task_id,
+                agent_id: None,
+                kill_policy: None,
+            };
+            self.send_call(number, kill);
+        }
+    }
+
+    fn offered(&mut self, number: usize, offer: &Arc<Offer>) {
+        let mut left: Resources = offer.resources.unallocate();
+        let mut tasks = Vec::new();
+        while self.schedulers[number].wanted > 0 && left.contains(&task_resources()) {
+            left.subtract_all(&task_resources());
+            tasks.push(self.new_task(number, offer));
+            if self.chance(2) {
+                break;
+            }
+        }
+        let offer_ids = vec![Text::from(offer.id.as_str())];
+        let call = if tasks.is_empty() {
+            // Nothing wanted: a long filter.
+            Call::Decline {
+                offer_ids,
+                refuse_seconds: Some(60.0),
+            }
+        } else {
+            let refuse_seconds = self.chance(2).then_some(0.0);
+            Call::Accept {
+                offer_ids,
+                operations: vec![Operation::Launch { tasks }],
+                refuse_seconds,
+            }
+        };
+        self.send_call(number, call);
+    }
+
+    fn new_task(&mut self, number: usize, offer: &Offer) -> LaunchTask {
+        let scheduler = &mut self.schedulers[number];
+        scheduler.wanted -= 1;
+        scheduler.named += 1;
+        let text = format!("s{number}-{}", scheduler.named);
+        let agent_id = offer.agent_id.to_string();
+        let mut info = model::Blob::default();
+        if let Ok(id) = TaskId::new(&text) {
+            info = notation::task(&id);
+            let task = SeenTask {
+                agent_id: agent_id.clone(),
+                ..SeenTask::default()
+            };
+            scheduler.tasks.insert(id, task);
+        }
+        LaunchTask {
+            task_id: Text::from(&*text),
+            name: Text::from(&*text),
+            agent_id: Text::from(&*agent_id),
+            resources: Ok(task_resources().iter().cloned().collect()),
+            has_command: true,
+            executor: None,
+            kill_grace_ns: None,
+            max_completion_ns: None,
+            check_fault: None,
+            content_fault: None,
+            info,
+        }
+    }
+}
