@@ -1,7 +1,7 @@
 //! Files: opening beneath a directory, sealed memory, pipes.
 //!
-//! A path that a task may have shaped is only ever opened by [`beneath`] or [`in_root`]: a link or a
-//! `..` in it cannot lead out, whatever changes meanwhile (openat2(2)).
+//! A path that a task may have shaped is only ever opened by [`beneath`], [`append`] or [`in_root`]: a
+//! link or a `..` in it cannot lead out, whatever changes meanwhile (openat2(2)).
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -12,22 +12,57 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, SealFlag, fcntl, openat2};
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 
-/// Opens what a path names beneath a directory; the path holds no link and does not leave it.
+/// Opens what a path names beneath a directory; links are followed as long as they do not leave it.
 ///
 /// # Errors
-/// ELOOP or EXDEV: the path holds a link or leads out; all others as in open(2).
+/// EXDEV: the path leads out; all others as in open(2).
 pub fn beneath(
     directory: impl AsFd,
     path: &Path,
     flags: OFlag,
     mode: Mode,
 ) -> Result<OwnedFd, Errno> {
+    open(
+        directory,
+        path,
+        flags,
+        mode,
+        ResolveFlag::RESOLVE_NO_MAGICLINKS,
+    )
+}
+
+/// Makes a directory and those above it beneath another one; what is there already stays.
+///
+/// # Errors
+/// ELOOP or EXDEV: the path holds a link or leads out; all others as in mkdir(2).
+pub fn make_directories(directory: impl AsFd, path: &Path, mode: Mode) -> Result<OwnedFd, Errno> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    let mut current = in_root(directory, Path::new("."), flags)?;
+    for component in path.components() {
+        match mkdirat(&current, component.as_os_str(), mode) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+        let name = Path::new(component.as_os_str());
+        let no_links = ResolveFlag::RESOLVE_NO_SYMLINKS;
+        current = open(&current, name, flags, Mode::empty(), no_links)?;
+    }
+    Ok(current)
+}
+
+fn open(
+    directory: impl AsFd,
+    path: &Path,
+    flags: OFlag,
+    mode: Mode,
+    links: ResolveFlag,
+) -> Result<OwnedFd, Errno> {
     let how = OpenHow::new()
         .flags(flags | OFlag::O_CLOEXEC)
         .mode(mode)
-        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        .resolve(ResolveFlag::RESOLVE_BENEATH | links);
     retried(|| openat2(&directory, path, how))
 }
 
@@ -46,11 +81,13 @@ pub fn in_root(root: impl AsFd, path: &Path, flags: OFlag) -> Result<OwnedFd, Er
 /// Opens a file beneath a directory for appending, made where it is missing.
 ///
 /// # Errors
-/// As [`beneath`]; EEXIST where the name is taken by something other than a regular file.
+/// As [`make_directories`]; EEXIST where the name is taken by something other than a regular file.
 pub fn append(directory: impl AsFd, name: &Path) -> Result<OwnedFd, Errno> {
     // Without O_NONBLOCK a pipe that stands in the file's place would be waited on.
     let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NONBLOCK;
-    let file = beneath(directory, name, flags, Mode::from_bits_truncate(0o644))?;
+    let mode = Mode::from_bits_truncate(0o644);
+    let no_links = ResolveFlag::RESOLVE_NO_SYMLINKS;
+    let file = open(directory, name, flags, mode, no_links)?;
     let kind = SFlag::from_bits_truncate(fstat(&file)?.st_mode) & SFlag::S_IFMT;
     if kind != SFlag::S_IFREG {
         return Err(Errno::EEXIST);
@@ -160,6 +197,32 @@ mod tests {
             let result = append(&directory, Path::new(name));
             assert_eq!(result.err(), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn directories_are_made_beneath_and_nowhere_else() {
+        let scratch = Scratch::new("directories");
+        let directory = File::open(&scratch.0).expect("open");
+        symlink("/tmp", scratch.0.join("link")).expect("symlink");
+        let mode = Mode::S_IRWXU;
+        for (path, expected) in [
+            ("a/b/c", None),
+            ("a/b", None),
+            ("link/x", Some(Errno::ELOOP)),
+            ("../x", Some(Errno::EXDEV)),
+            ("/x", Some(Errno::EXDEV)),
+        ] {
+            let made = make_directories(&directory, Path::new(path), mode);
+            assert_eq!(made.err(), expected, "{path}");
+        }
+        assert!(scratch.0.join("a/b/c").is_dir());
+        let link = beneath(
+            &directory,
+            Path::new("link"),
+            OFlag::O_RDONLY,
+            Mode::empty(),
+        );
+        assert_eq!(link.err(), Some(Errno::EXDEV));
     }
 
     #[test]
