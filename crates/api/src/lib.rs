@@ -8,6 +8,7 @@
 //! in through [`decode`] or [`json::from_json`] and never through prost alone.
 #![forbid(unsafe_code)]
 
+pub mod convert;
 mod decode;
 pub mod descriptor;
 #[allow(
