@@ -1,0 +1,234 @@
+//! Effects: everything that the core can ask for, and the facts that it keeps.
+//!
+//! The shell carries effects out in order. A [`Effect::Store`] is durable before any later effect
+//! of the same step is begun; several steps may share one write.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use model::{
+    AgentId, Blob, ContainerId, ExecutorId, FrameworkId, Reason, Source, StatusUuid, TaskId,
+    TaskState,
+};
+
+use crate::event::{Framework, TaskSpec};
+
+/// One stream to the master; a later one has the greater number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkId(pub u64);
+
+/// A moment on the wall clock: nanoseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct WallTime(pub u64);
+
+/// Something to carry out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// To be durable before what follows.
+    Store(Fact),
+    /// Opens a stream to the master; answered by `LinkOpened` or `LinkClosed`.
+    OpenLink {
+        /// How the stream is called from now on.
+        link: LinkId,
+    },
+    /// Ends a stream; no event answers.
+    CloseLink {
+        /// The stream.
+        link: LinkId,
+    },
+    /// Sends a frame; lost without a word if the stream is gone.
+    Send {
+        /// The stream.
+        link: LinkId,
+        /// The epoch of the master it is for; 0 in Register.
+        epoch: u64,
+        /// The incarnation of this agent.
+        incarnation: u64,
+        /// What it says.
+        frame: ToMaster,
+    },
+    /// Starts a container; answered by `Launched` or `LaunchFailed`, and by `Exited` after
+    /// `Launched`.
+    Launch {
+        /// The container's id.
+        container: ContainerId,
+        /// Its framework.
+        framework: Framework,
+        /// Its task.
+        task: TaskSpec,
+    },
+    /// Signals every process of a container.
+    Kill {
+        /// The container.
+        container: ContainerId,
+        /// SIGTERM or SIGKILL.
+        signal: Signal,
+    },
+    /// A task has a new state; for the log.
+    TaskChanged {
+        /// The framework it belongs to.
+        framework_id: FrameworkId,
+        /// The new state, in full.
+        status: Status,
+    },
+    /// An event that the core did not follow, and why; for the log.
+    Ignored {
+        /// What and why.
+        why: String,
+    },
+    /// The agent is registered; for the log and for whoever waits for it.
+    Registered {
+        /// Its id.
+        agent_id: AgentId,
+    },
+    /// The agent has ended its work.
+    End {
+        /// Why.
+        end: End,
+    },
+}
+
+/// Why the agent has ended its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// It was stopped from outside.
+    Stopped,
+    /// The master said so, in these words.
+    Refused(String),
+}
+
+/// The two signals of a kill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM: the task may end by itself.
+    Terminate,
+    /// SIGKILL to everything in the container's cgroup.
+    Kill,
+}
+
+/// A frame to the master, to be encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToMaster {
+    /// Asks for admission; what the agent is, the shell adds.
+    Register(Register),
+    /// Answers a ping.
+    Pong {
+        /// The ping's number.
+        sequence: u64,
+    },
+    /// A status update.
+    Update {
+        /// The framework it belongs to.
+        framework_id: FrameworkId,
+        /// The update.
+        status: Status,
+        /// The newest state of the task.
+        latest: TaskState,
+    },
+    /// The agent will not come back.
+    Unregister,
+}
+
+/// Everything that is alive here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Register {
+    /// Unset at the first registration.
+    pub agent_id: Option<AgentId>,
+    /// Every framework with a task here.
+    pub frameworks: Vec<Blob>,
+    /// Every task that is not ended and acknowledged.
+    pub tasks: Vec<Running>,
+}
+
+/// A task that is alive here, or whose end waits for its acknowledgement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// The framework it belongs to.
+    pub framework_id: FrameworkId,
+    /// Its executor.
+    pub executor_id: ExecutorId,
+    /// The whole `TaskInfo`.
+    pub task: Blob,
+    /// The whole `ExecutorInfo`.
+    pub executor: Blob,
+    /// Its container; unset where none was ever made, or it is gone.
+    pub container: Option<ContainerId>,
+    /// The newest state.
+    pub state: TaskState,
+    /// The newest update.
+    pub status: Option<Status>,
+}
+
+/// One status update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its executor; unset where the task never had one.
+    pub executor_id: Option<ExecutorId>,
+    /// The state it reports.
+    pub state: TaskState,
+    /// Who made it.
+    pub source: Source,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// Why, in words.
+    pub message: Option<String>,
+    /// Names it in the acknowledgement.
+    pub uuid: StatusUuid,
+    /// When it was made.
+    pub timestamp: WallTime,
+    /// The container it speaks of.
+    pub container: Option<ContainerId>,
+    /// The container's init, as the agent sees it.
+    pub pid: Option<u32>,
+    /// The memory limit that was reached, in bytes.
+    pub memory_limit_bytes: Option<u64>,
+}
+
+/// What the checkpoint keeps: each fact applied in order gives the state back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// The agent process started for the n-th time on this work directory.
+    Started {
+        /// n, 1 at the first.
+        incarnation: u64,
+    },
+    /// The agent has an id.
+    Admitted {
+        /// Its id.
+        agent_id: AgentId,
+    },
+    /// The agent's id is void, and everything under it.
+    Expelled,
+    /// A task arrived.
+    Task {
+        /// Its framework.
+        framework: Framework,
+        /// The task.
+        task: TaskSpec,
+        /// Its container; unset where it will never have one.
+        container: Option<ContainerId>,
+    },
+    /// A status update was made.
+    Update {
+        /// The framework it belongs to.
+        framework_id: FrameworkId,
+        /// The update.
+        status: Status,
+    },
+    /// A status update was acknowledged.
+    Acknowledged {
+        /// The framework it belongs to.
+        framework_id: FrameworkId,
+        /// The task.
+        task_id: TaskId,
+        /// The update.
+        uuid: StatusUuid,
+    },
+    /// A framework was shut down: its tasks are to be killed and nobody is told.
+    FrameworkGone {
+        /// The framework.
+        framework_id: FrameworkId,
+    },
+}

@@ -1,0 +1,249 @@
+//! Events: everything that the core can be told.
+//!
+//! A frame of the master arrives here with its blobs unread and the few fields that the core
+//! decides by beside them. Whatever finishes later than its effect (a connection, a launch, a
+//! process) comes back as an event named for what happened.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use model::task::PartitionAwareness;
+use model::{AgentId, Blob, ContainerId, ExecutorId, FrameworkId, StatusUuid, TaskId};
+
+use crate::effect::{Fact, LinkId};
+
+/// Something that happened outside of the core.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The deadline passed.
+    Tick,
+    /// One record of the checkpoint, in the order in which it was stored. Comes before
+    /// [`Event::RecoveryEnded`] only.
+    Recovered(Fact),
+    /// The checkpoint has been read to its end; from here on the agent acts.
+    RecoveryEnded {
+        /// The containers that still run, with the process that is their init. Others end.
+        alive: BTreeMap<ContainerId, u32>,
+    },
+    /// The stream to the master is open.
+    LinkOpened {
+        /// The link that `Effect::OpenLink` asked for.
+        link: LinkId,
+    },
+    /// The stream ended, or could not be opened.
+    LinkClosed {
+        /// The link that `Effect::OpenLink` asked for.
+        link: LinkId,
+    },
+    /// A frame of the master.
+    Frame {
+        /// The link it came over.
+        link: LinkId,
+        /// The epoch of its sender.
+        epoch: u64,
+        /// The incarnation of the agent it is for.
+        incarnation: u64,
+        /// What it says.
+        frame: FromMaster,
+    },
+    /// A container's process runs.
+    Launched {
+        /// The container of `Effect::Launch`.
+        container: ContainerId,
+        /// The process that is its init, as the agent sees it.
+        pid: u32,
+    },
+    /// A container could not be started; nothing of it is left.
+    LaunchFailed {
+        /// The container of `Effect::Launch`.
+        container: ContainerId,
+        /// The chain of causes, for the task's status.
+        message: String,
+    },
+    /// A container's init is gone and its status known.
+    Exited {
+        /// The container.
+        container: ContainerId,
+        /// How it ended.
+        exit: Exit,
+    },
+    /// The agent is to end its work.
+    Stop(Stop),
+}
+
+/// Why the agent is to end its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The machine goes down, or the process was told to end: the id is kept.
+    Keep,
+    /// The agent leaves the cluster (Mesos' SIGUSR1): it unregisters.
+    Leave,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exit {
+    /// What the task's first process ended with.
+    pub status: ExitStatus,
+    /// Set where the kernel killed in this container because its memory limit was reached.
+    pub memory: Option<MemoryLimit>,
+}
+
+/// What a process ended with, as wait(2) tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// It called exit(2) with this code.
+    Code(u8),
+    /// A signal of this number ended it.
+    Signal(u8),
+    /// It is gone, and nobody can say how.
+    Unknown,
+}
+
+/// The facts of a memory limit that was reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryLimit {
+    /// The cgroup's limit.
+    pub limit_bytes: u64,
+    /// The most it used.
+    pub used_bytes_max: u64,
+    /// `memory.stat` as text, one statistic a line; may be empty.
+    pub statistics: String,
+}
+
+/// A frame of the master, decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromMaster {
+    /// The agent is admitted.
+    Registered {
+        /// Its id from now on.
+        agent_id: AgentId,
+        /// The silence after which it opens a new link.
+        total_ping_timeout: Duration,
+    },
+    /// The agent is not admitted.
+    Refused {
+        /// Why, in the master's words.
+        reason: String,
+        /// Whether it may ask again.
+        verdict: Verdict,
+    },
+    /// Asks for a pong.
+    Ping {
+        /// Returned in the pong.
+        sequence: u64,
+        /// Whether the master counts this agent as connected; if not, it registers again.
+        standing: Standing,
+    },
+    /// A task to launch.
+    RunTask {
+        /// The framework it belongs to.
+        framework: Framework,
+        /// The task.
+        task: TaskSpec,
+        /// The version of the agent's resources that the master believed; empty where it does
+        /// not say.
+        resource_version: Vec<u8>,
+    },
+    /// A task to kill.
+    KillTask {
+        /// The framework it belongs to.
+        framework_id: FrameworkId,
+        /// The task.
+        task_id: TaskId,
+        /// The grace period of the call's kill policy.
+        grace: Option<Duration>,
+    },
+    /// The scheduler has an update.
+    AcknowledgeUpdate {
+        /// The framework it belongs to.
+        framework_id: FrameworkId,
+        /// The task.
+        task_id: TaskId,
+        /// The update.
+        uuid: StatusUuid,
+    },
+    /// The framework is gone: its tasks are killed, its updates dropped.
+    ShutdownFramework {
+        /// The framework.
+        framework_id: FrameworkId,
+    },
+    /// An executor to shut down.
+    ShutdownExecutor {
+        /// The framework it belongs to.
+        framework_id: FrameworkId,
+        /// The executor.
+        executor_id: ExecutorId,
+    },
+    /// Tasks that the master believes to be here.
+    ReconcileTasks {
+        /// Each with its framework, and whether that knows the partition states.
+        tasks: Vec<(FrameworkId, TaskId)>,
+    },
+    /// The agent must end its work.
+    Shutdown {
+        /// Why, in the master's words.
+        reason: String,
+    },
+}
+
+/// Whether a refused agent may ask again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may, after a while.
+    Later,
+    /// It never will be admitted under its id.
+    Never,
+}
+
+/// What the master thinks of the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The agent is registered.
+    Connected,
+    /// The agent must register again.
+    Disconnected,
+}
+
+/// A framework as the agent knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Framework {
+    /// Its id.
+    pub id: FrameworkId,
+    /// The whole `FrameworkInfo`.
+    pub info: Blob,
+    /// Whether it wants to hear TASK_KILLING (capability TASK_KILLING_STATE).
+    pub killing: KillingState,
+    /// Whether it tells the partition states apart.
+    pub partition: PartitionAwareness,
+}
+
+/// Whether a framework has the TASK_KILLING_STATE capability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KillingState {
+    /// It hears of kills under way.
+    Told,
+    /// It hears of their end only.
+    Untold,
+}
+
+/// A task as the core decides by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskSpec {
+    /// Its id.
+    pub id: TaskId,
+    /// Its executor; the task's own id where Mesos would make a command executor for it.
+    pub executor_id: ExecutorId,
+    /// The whole `TaskInfo`.
+    pub info: Blob,
+    /// The whole `ExecutorInfo` that the API reports for it.
+    pub executor_info: Blob,
+    /// The grace period of its own kill policy.
+    pub kill_grace: Option<Duration>,
+    /// `max_completion_time`.
+    pub max_completion_time: Option<Duration>,
+    /// What it asks for that this agent cannot give, in the words of its status.
+    pub unsupported: Option<String>,
+}

@@ -1,0 +1,201 @@
+//! Recovery: the state from the checkpoint's facts, and the facts from the state.
+//!
+//! Facts are applied by the same function whether they come from the checkpoint or are made now.
+//! What was alive and cannot be attached to again ends in TASK_FAILED, or in TASK_LOST or
+//! TASK_DROPPED where it never ran, with REASON_AGENT_RESTARTED.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use model::{ContainerId, Instant, Reason, TaskState};
+
+use crate::agent::{Agent, Entry, FrameworkStanding, Phase, Step, dropped};
+use crate::effect::{Effect, Fact, Signal, Status};
+use crate::executor::{Ending, Life, Task};
+use crate::status_updates::TaskKey;
+
+impl Agent {
+    /// Applies one fact. One that does not fit what came before is passed over: the log is ours,
+    /// and a fact of a task that is gone can only be late.
+    pub(crate) fn recover(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Started { incarnation } => self.registration.incarnation = *incarnation,
+            Fact::Admitted { agent_id } => self.registration.agent_id = Some(agent_id.clone()),
+            Fact::Expelled => {
+                self.registration.agent_id = None;
+                for key in self.tasks.keys().cloned().collect::<Vec<_>>() {
+                    self.forget_task(&key);
+                }
+            }
+            Fact::Task {
+                framework,
+                task,
+                container,
+            } => {
+                let key = (framework.id.clone(), task.id.clone());
+                let entry = self.frameworks.entry(framework.id.clone());
+                entry
+                    .or_insert_with(|| Entry {
+                        framework: framework.clone(),
+                        standing: FrameworkStanding::Active,
+                    })
+                    .framework = framework.clone();
+                if let Some(container) = container {
+                    self.containers.insert(container.clone(), key.clone());
+                }
+                let task = Task {
+                    spec: task.clone(),
+                    container: container.clone(),
+                    life: Life::Launching { doomed: None },
+                    statuses: Vec::new(),
+                };
+                self.tasks.insert(key, task);
+            }
+            Fact::Update {
+                framework_id,
+                status,
+            } => {
+                let key = (framework_id.clone(), status.task_id.clone());
+                self.keep_update(Instant::ZERO, &key, status);
+                if status.state.is_terminal()
+                    && let Some(task) = self.tasks.get_mut(&key)
+                {
+                    task.life = Life::Ended;
+                }
+            }
+            Fact::Acknowledged {
+                framework_id,
+                task_id,
+                uuid,
+            } => {
+                let key = (framework_id.clone(), task_id.clone());
+                let ended = crate::status_updates::Acknowledged::Ended;
+                if self.updates.acknowledge(Instant::ZERO, &key, *uuid) == ended {
+                    self.forget_task(&key);
+                }
+            }
+            Fact::FrameworkGone { framework_id } => {
+                if let Some(entry) = self.frameworks.get_mut(framework_id) {
+                    entry.standing = FrameworkStanding::Gone;
+                }
+                let all = self.tasks.iter().filter(|(key, _)| key.0 == *framework_id);
+                let (ended, alive): (Vec<_>, Vec<_>) = all
+                    .map(|(key, task)| (key.clone(), task.life == Life::Ended))
+                    .partition(|(_, ended)| *ended);
+                for (key, _) in &alive {
+                    self.updates.forget(key);
+                }
+                for (key, _) in &ended {
+                    self.forget_task(key);
+                }
+            }
+        }
+    }
+
+    /// The checkpoint is read: counts this start, takes up what is alive, ends what is not, and
+    /// looks for a master.
+    pub(crate) fn end_recovery(&mut self, step: &mut Step, alive: &BTreeMap<ContainerId, u32>) {
+        if self.phase != Phase::Recovering {
+            return;
+        }
+        self.phase = Phase::Active;
+        self.registration.incarnation += 1;
+        step.out.push(Effect::Store(Fact::Started {
+            incarnation: self.registration.incarnation,
+        }));
+        for key in self.tasks.keys().cloned().collect::<Vec<_>>() {
+            self.take_up(step, &key, alive);
+        }
+        self.registration.start(step.now);
+    }
+
+    fn take_up(&mut self, step: &mut Step, key: &TaskKey, alive: &BTreeMap<ContainerId, u32>) {
+        let told = self.is_told(&key.0);
+        let Some(task) = self.tasks.get_mut(key) else {
+            return;
+        };
+        if task.life == Life::Ended {
+            return;
+        }
+        let container = task.container.clone();
+        let pid = container.as_ref().and_then(|id| alive.get(id)).copied();
+        if let (Some(container), Some(pid)) = (container.clone(), pid) {
+            // A kill that was under way is begun again by whoever wanted it; a framework that is
+            // gone will not ask, so its task is killed at once.
+            let complete_by = task.spec.max_completion_time.map(|time| step.now + time);
+            task.life = Life::Running { pid, complete_by };
+            self.set_timer(key);
+            if !told {
+                step.out.push(Effect::Kill {
+                    container,
+                    signal: Signal::Kill,
+                });
+            }
+            return;
+        }
+        let partition = self.frameworks.get(&key.0).map(|e| e.framework.partition);
+        let ran = task.state() != TaskState::Staging;
+        let ending = match (ran, partition) {
+            (true, _) | (false, None) => Ending::by_agent(
+                TaskState::Failed,
+                Reason::AgentRestarted,
+                "The agent restarted and the task did not outlive it",
+            ),
+            (false, Some(partition)) => Ending::by_agent(
+                dropped(partition),
+                Reason::AgentRestarted,
+                "The agent restarted during the task's launch",
+            ),
+        };
+        self.end_task(step, key, ending);
+    }
+
+    /// Facts that give this state back, for a checkpoint that is written anew.
+    #[must_use]
+    pub fn facts(&self) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        facts.push(Fact::Started {
+            incarnation: self.registration.incarnation,
+        });
+        if let Some(agent_id) = &self.registration.agent_id {
+            facts.push(Fact::Admitted {
+                agent_id: agent_id.clone(),
+            });
+        }
+        for (key, task) in &self.tasks {
+            if let Some(entry) = self.frameworks.get(&key.0) {
+                facts.push(Fact::Task {
+                    framework: entry.framework.clone(),
+                    task: task.spec.clone(),
+                    container: task.container.clone(),
+                });
+                self.facts_of_updates(&mut facts, key, task);
+            }
+        }
+        for (framework_id, entry) in &self.frameworks {
+            if entry.standing == FrameworkStanding::Gone {
+                facts.push(Fact::FrameworkGone {
+                    framework_id: framework_id.clone(),
+                });
+            }
+        }
+        facts
+    }
+
+    fn facts_of_updates(&self, facts: &mut Vec<Fact>, key: &TaskKey, task: &Task) {
+        let waiting = |status: &Status| self.updates.waiting(key).any(|s| s.uuid == status.uuid);
+        for status in &task.statuses {
+            facts.push(Fact::Update {
+                framework_id: key.0.clone(),
+                status: status.clone(),
+            });
+            if !waiting(status) && self.is_told(&key.0) {
+                facts.push(Fact::Acknowledged {
+                    framework_id: key.0.clone(),
+                    task_id: key.1.clone(),
+                    uuid: status.uuid,
+                });
+            }
+        }
+    }
+}

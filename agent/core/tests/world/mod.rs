@@ -1,0 +1,362 @@
+//! A master of one framework, a clock and a disk for one agent core.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use agent_core::effect::{Effect, Fact, LinkId, Status, ToMaster, WallTime};
+use agent_core::event::{
+    Event, Exit, ExitStatus, Framework, FromMaster, KillingState, Standing, TaskSpec,
+};
+use agent_core::{Agent, Settings};
+use model::task::PartitionAwareness;
+use model::{AgentId, Blob, ContainerId, ExecutorId, FrameworkId, Instant, StatusUuid, TaskId};
+
+pub(crate) fn framework_id() -> FrameworkId {
+    FrameworkId::new("m-0000").expect("a valid id")
+}
+
+pub(crate) fn task_id(name: &str) -> TaskId {
+    TaskId::new(name).expect("a valid id")
+}
+
+pub(crate) fn framework() -> Framework {
+    Framework {
+        id: framework_id(),
+        info: Blob::new(b"framework"),
+        killing: KillingState::Told,
+        partition: PartitionAwareness::Aware,
+    }
+}
+
+pub(crate) fn task(name: &str) -> TaskSpec {
+    TaskSpec {
+        id: task_id(name),
+        executor_id: ExecutorId::new(name).expect("a valid id"),
+        info: Blob::new(name.as_bytes()),
+        executor_info: Blob::new(b"executor"),
+        kill_grace: None,
+        max_completion_time: None,
+        unsupported: None,
+    }
+}
+
+fn settings(seed: u64) -> Settings {
+    Settings {
+        resource_version: vec![1; 16],
+        shutdown_grace: Duration::from_secs(5),
+        seed: [seed, 0],
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) agent: Agent,
+    pub(crate) now: Instant,
+    pub(crate) link: LinkId,
+    /// What happened, a line each; stores are left out.
+    pub(crate) log: Vec<String>,
+    /// The effects of each step.
+    pub(crate) history: Vec<Vec<Effect>>,
+    /// The checkpoint.
+    pub(crate) facts: Vec<Fact>,
+    open: bool,
+    starts: u64,
+    containers: BTreeMap<String, ContainerId>,
+    made: BTreeMap<TaskId, Vec<StatusUuid>>,
+    ended: BTreeSet<StatusUuid>,
+}
+
+impl World {
+    /// An agent with an id and a registered link of epoch 5; its log is empty.
+    pub(crate) fn registered() -> Self {
+        let mut world = Self {
+            agent: Agent::new(settings(1)),
+            now: Instant::from_nanos(1_000_000_000),
+            link: LinkId(0),
+            log: Vec::new(),
+            history: Vec::new(),
+            facts: Vec::new(),
+            open: false,
+            starts: 1,
+            containers: BTreeMap::new(),
+            made: BTreeMap::new(),
+            ended: BTreeSet::new(),
+        };
+        world.step(Event::RecoveryEnded {
+            alive: BTreeMap::new(),
+        });
+        world.open_and_register();
+        world.log.clear();
+        world
+    }
+
+    /// The same disk under a new process.
+    pub(crate) fn restarted(mut self, alive: &[&str]) -> Self {
+        self.starts += 1;
+        self.agent = Agent::new(settings(self.starts));
+        self.log.clear();
+        self.history.clear();
+        self.open = false;
+        for fact in self.facts.clone() {
+            let effects = self
+                .agent
+                .step(self.now, WallTime(0), Event::Recovered(fact));
+            assert_eq!(effects, []);
+        }
+        let alive = alive
+            .iter()
+            .map(|name| (self.containers[*name].clone(), 42));
+        let alive = alive.collect();
+        self.step(Event::RecoveryEnded { alive });
+        self
+    }
+
+    pub(crate) fn step(&mut self, event: Event) {
+        let effects = self
+            .agent
+            .step(self.now, WallTime(self.now.as_nanos()), event);
+        for effect in &effects {
+            self.record(effect);
+        }
+        self.history.push(effects);
+    }
+
+    fn record(&mut self, effect: &Effect) {
+        let line = match effect {
+            Effect::Store(fact) => return self.store(fact),
+            Effect::OpenLink { link } => {
+                self.link = *link;
+                self.open = true;
+                format!("open link {}", link.0)
+            }
+            Effect::CloseLink { link } => format!("close link {}", link.0),
+            Effect::Send { frame, .. } => match frame {
+                ToMaster::Register(register) => {
+                    let id = register.agent_id.as_ref().map_or("new", |id| id.as_str());
+                    let tasks = register.tasks.iter().map(|task| {
+                        let name = String::from_utf8_lossy(task.task.as_bytes()).into_owned();
+                        format!(" {name} {}", task.state)
+                    });
+                    format!("register agent {id} with{}", tasks.collect::<String>())
+                }
+                ToMaster::Pong { .. } => "pong".to_string(),
+                ToMaster::Unregister => "unregister".to_string(),
+                ToMaster::Update { status, latest, .. } => {
+                    format!("send {} {} latest {latest}", status.task_id, status.state)
+                }
+            },
+            Effect::Launch {
+                container, task, ..
+            } => {
+                self.containers
+                    .insert(task.id.to_string(), container.clone());
+                format!("launch {}", task.id)
+            }
+            Effect::Kill { container, signal } => {
+                let named = self.containers.iter().find(|(_, id)| *id == container);
+                format!("kill {} {signal:?}", named.expect("a known container").0)
+            }
+            Effect::TaskChanged { status, .. } => {
+                let reason = status.reason.map(|r| format!(" {r}")).unwrap_or_default();
+                let message = status.message.as_ref();
+                let message = message.map(|m| format!(" {m:?}")).unwrap_or_default();
+                format!("{} {}{reason}{message}", status.task_id, status.state)
+            }
+            Effect::Ignored { why } => format!("ignored {why}"),
+            Effect::Registered { .. } => "registered".to_string(),
+            Effect::End { end } => format!("end {end:?}"),
+        };
+        self.log.push(line);
+    }
+
+    fn store(&mut self, fact: &Fact) {
+        self.facts.push(fact.clone());
+        match fact {
+            Fact::Task { task, .. } => {
+                self.made.insert(task.id.clone(), Vec::new());
+            }
+            Fact::Update { status, .. } => {
+                let made = self.made.get_mut(&status.task_id).expect("a known task");
+                assert!(
+                    made.iter().all(|uuid| !self.ended.contains(uuid)),
+                    "an update after the end"
+                );
+                made.push(status.uuid);
+                if status.state.is_terminal() {
+                    self.ended.insert(status.uuid);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The newest effects sent nothing that was not stored, and updates only in their order.
+    pub(crate) fn check_invariants(&self) {
+        let effects = self.history.last().expect("a step");
+        for effect in effects {
+            if let Effect::Send {
+                frame: ToMaster::Update { status, .. },
+                ..
+            } = effect
+                && status.reason != Some(model::Reason::Reconciliation)
+            {
+                assert!(self.made[&status.task_id].contains(&status.uuid));
+                let waiting = self.waiting(&status.task_id);
+                assert_eq!(waiting.first(), Some(&status.uuid), "not the head");
+            }
+        }
+        for (_, task) in self.agent.tasks() {
+            let made: Vec<_> = task.statuses.iter().map(|s| s.uuid).collect();
+            assert_eq!(made, self.made[&task.spec.id]);
+        }
+    }
+
+    fn waiting(&self, id: &TaskId) -> Vec<StatusUuid> {
+        let mut waiting = self.made[id].clone();
+        for fact in &self.facts {
+            if let Fact::Acknowledged { uuid, .. } = fact {
+                waiting.retain(|other| other != uuid);
+            }
+        }
+        waiting
+    }
+
+    pub(crate) fn frame(&mut self, frame: FromMaster) {
+        let link = self.link;
+        self.step(Event::Frame {
+            link,
+            epoch: 5,
+            incarnation: self.agent.registration().incarnation,
+            frame,
+        });
+    }
+
+    /// Answers a link that is being opened; does nothing where there is none.
+    pub(crate) fn open_and_register(&mut self) {
+        if !std::mem::take(&mut self.open) {
+            return;
+        }
+        let link = self.link;
+        self.step(Event::LinkOpened { link });
+        self.frame(FromMaster::Registered {
+            agent_id: AgentId::new("S1").expect("a valid id"),
+            total_ping_timeout: Duration::from_secs(75),
+        });
+    }
+
+    pub(crate) fn ping(&mut self) {
+        self.frame(FromMaster::Ping {
+            sequence: 1,
+            standing: Standing::Connected,
+        });
+        let pong = self.log.iter().rposition(|line| line == "pong");
+        if let Some(at) = pong.filter(|at| *at > 0) {
+            self.log.remove(at);
+        }
+    }
+
+    pub(crate) fn run_task(&mut self, name: &str) {
+        self.run_spec(task(name));
+    }
+
+    pub(crate) fn run_spec(&mut self, task: TaskSpec) {
+        self.frame(FromMaster::RunTask {
+            framework: framework(),
+            task,
+            resource_version: vec![1; 16],
+        });
+    }
+
+    pub(crate) fn kill(&mut self, name: &str, grace: Option<Duration>) {
+        self.frame(FromMaster::KillTask {
+            framework_id: framework_id(),
+            task_id: task_id(name),
+            grace,
+        });
+    }
+
+    pub(crate) fn container(&self, name: &str) -> ContainerId {
+        let nobody = ContainerId::new("nobody").expect("a valid id");
+        self.containers.get(name).cloned().unwrap_or(nobody)
+    }
+
+    pub(crate) fn launched(&mut self, name: &str) {
+        let container = self.container(name);
+        self.step(Event::Launched { container, pid: 42 });
+    }
+
+    pub(crate) fn launch_failed(&mut self, name: &str) {
+        let container = self.container(name);
+        self.step(Event::LaunchFailed {
+            container,
+            message: "no".to_string(),
+        });
+    }
+
+    pub(crate) fn exited(&mut self, name: &str, status: ExitStatus) {
+        let container = self.container(name);
+        let exit = Exit {
+            status,
+            memory: None,
+        };
+        self.step(Event::Exited { container, exit });
+    }
+
+    /// Acknowledges the oldest update that is not.
+    pub(crate) fn acknowledge_head(&mut self, name: &str) {
+        let id = task_id(name);
+        if !self.made.contains_key(&id) {
+            return;
+        }
+        if let Some(uuid) = self.waiting(&id).first().copied() {
+            self.frame(FromMaster::AcknowledgeUpdate {
+                framework_id: framework_id(),
+                task_id: id,
+                uuid,
+            });
+        }
+    }
+
+    pub(crate) fn status(&self, name: &str) -> Status {
+        let mut tasks = self.agent.tasks();
+        let task = tasks.find(|(_, task)| task.spec.id == task_id(name));
+        let statuses = &task.expect("a known task").1.statuses;
+        statuses.last().expect("an update").clone()
+    }
+
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(at) = self.agent.deadline().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.step(Event::Tick);
+            if self.open {
+                break;
+            }
+        }
+        self.now = self.now.max(until);
+    }
+
+    pub(crate) fn next_deadline(&mut self) {
+        self.now = self.agent.deadline().expect("a deadline");
+        self.step(Event::Tick);
+    }
+
+    /// What the agent holds, but for what a restart changes.
+    pub(crate) fn snapshot(&self) -> Vec<(TaskId, Vec<Status>)> {
+        let tasks = self.agent.tasks();
+        tasks
+            .map(|(_, task)| (task.spec.id.clone(), task.statuses.clone()))
+            .collect()
+    }
+
+    /// The snapshot of an agent that read the facts.
+    pub(crate) fn replayed(&self) -> Vec<(TaskId, Vec<Status>)> {
+        let mut agent = Agent::new(settings(0));
+        for fact in self.facts.clone() {
+            agent.step(self.now, WallTime(0), Event::Recovered(fact));
+        }
+        let tasks = agent.tasks();
+        tasks
+            .map(|(_, task)| (task.spec.id.clone(), task.statuses.clone()))
+            .collect()
+    }
+}
