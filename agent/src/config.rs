@@ -242,6 +242,12 @@ pub fn parse(input: Input<'_>) -> Result<Request, Faults> {
     }
 }
 
+/// A host name where the text is one, for names that come from elsewhere.
+#[must_use]
+pub(crate) fn host_name(text: &str) -> Option<String> {
+    settings::hostname(text).ok()
+}
+
 /// The text of `--help`.
 #[must_use]
 pub fn help() -> String {

@@ -1,2 +1,250 @@
-//! Not built yet.
-fn main() {}
+//! `tepui-agent`: a node's PID 1 and agent, an agent on an ordinary Linux host, and, as
+//! `tepui-agent launch`, the first program of every container.
+
+use std::any::Any;
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use agent::config::{self, Config, Input, LoggingLevel, Request};
+use agent::init::{self, Ending, Machine, Node, chain, say};
+use agent::node::{self, Exit};
+use agent_kernel::clock;
+use agent_kernel::power::Wishes;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+// musl's own allocator takes a lock for each call.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How long a reason stays on the console before the power goes.
+const READING_TIME: Duration = Duration::from_secs(5);
+/// A crash so soon after the start would come again: the machine is not started a second time.
+const CRASH_LOOP: Duration = Duration::from_secs(60);
+/// As `getopt` programs exit that were called wrongly.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    if arguments.first().is_some_and(|first| first == "launch") {
+        agent_kernel::launch::enter();
+    }
+    if std::process::id() == 1 {
+        pid1(&arguments)
+    } else {
+        host(&arguments)
+    }
+}
+
+/// What is known of the machine, for whoever has to end it.
+struct Known {
+    machine: Machine,
+    work_dir: PathBuf,
+}
+
+/// PID 1 never returns: the kernel would panic.
+fn pid1(arguments: &[String]) -> ! {
+    say(format_args!(
+        "pid 1 at {:.3} s",
+        clock::since_boot().as_secs_f64()
+    ));
+    panic::set_hook(Box::new(|panic| say(Panicked(panic))));
+    let mut known = Known {
+        machine: Machine::Namespace,
+        work_dir: PathBuf::from("/var/lib/mesos"),
+    };
+    // A panic, and a fatal signal, will re-execute this binary here; until then they end the machine.
+    let ended = panic::catch_unwind(AssertUnwindSafe(|| boot(arguments, &mut known)));
+    let ending = match ended {
+        Ok(Ok(Exit::Reboot)) => Ending::Restart,
+        Ok(Ok(Exit::PowerOff | Exit::Stop(_))) => Ending::Off,
+        Ok(Err(reason)) => {
+            for line in reason.lines() {
+                say(line);
+            }
+            after_reading(Ending::Off)
+        }
+        Err(panic) => {
+            drop::<Box<dyn Any + Send>>(panic);
+            let soon = clock::since_boot() < CRASH_LOOP;
+            after_reading(if soon { Ending::Off } else { Ending::Restart })
+        }
+    };
+    init::finish(ending, known.machine, &known.work_dir)
+}
+
+/// Gives whoever looks at the console the time to read why.
+fn after_reading(ending: Ending) -> Ending {
+    let what = match ending {
+        Ending::Off => "off",
+        Ending::Restart => "started again",
+    };
+    say(format_args!(
+        "this node is {what} in {} s",
+        READING_TIME.as_secs()
+    ));
+    thread::sleep(READING_TIME);
+    ending
+}
+
+/// From the kernel's hands to the main loop, and through it. An error is the text for the console.
+fn boot(arguments: &[String], known: &mut Known) -> Result<Exit, String> {
+    // Before there is a second thread.
+    let wishes = Wishes::take().map_err(|errno| format!("take signals: {errno}"))?;
+    let (machine, missing) = init::early().map_err(|error| chain(&error))?;
+    known.machine = machine;
+    let config = settings(machine, arguments)?;
+    known.work_dir.clone_from(&config.work_dir);
+    log(config.logging_level, machine);
+    for missing in missing {
+        tracing::warn!(missing, "early mounts");
+    }
+    let node = init::run(&config, machine, wishes).map_err(|error| chain(&error))?;
+    Ok(run(config, node))
+}
+
+/// A machine has its kernel's command line, a namespace its arguments.
+fn settings(machine: Machine, arguments: &[String]) -> Result<Config, String> {
+    let line;
+    let environment: Vec<(String, String)>;
+    let input = match machine {
+        Machine::Whole => {
+            line = std::fs::read_to_string("/proc/cmdline")
+                .map_err(|error| format!("read /proc/cmdline: {error}"))?;
+            Input::KernelCommandLine(&line)
+        }
+        Machine::Namespace | Machine::Host => {
+            environment = std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect();
+            Input::Arguments {
+                arguments,
+                environment: &environment,
+            }
+        }
+    };
+    match config::parse(input).map_err(|faults| faults.to_string())? {
+        Request::Run(config) => Ok(*config),
+        Request::Help => Err(config::help()),
+        Request::Version => Err(env!("CARGO_PKG_VERSION").to_owned()),
+    }
+}
+
+/// An agent among others' programs.
+fn host(arguments: &[String]) -> ExitCode {
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let input = Input::Arguments {
+        arguments,
+        environment: &environment,
+    };
+    let config = match config::parse(input) {
+        Ok(Request::Run(config)) => *config,
+        Ok(Request::Help) => return print(&config::help()),
+        Ok(Request::Version) => return print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
+        Err(faults) => {
+            complain(&faults);
+            complain(&"see tepui-agent --help");
+            return ExitCode::from(USAGE);
+        }
+    };
+    // Before there is a second thread.
+    let wishes = match Wishes::take() {
+        Ok(wishes) => wishes,
+        Err(errno) => {
+            complain(&format_args!("take signals: {errno}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    log(config.logging_level, Machine::Host);
+    match init::on_host(&config, wishes) {
+        Ok(node) => match run(config, node) {
+            Exit::Stop(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
+            Exit::PowerOff | Exit::Reboot => ExitCode::SUCCESS,
+        },
+        Err(error) => {
+            complain(&chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: Config, node: Node) -> Exit {
+    init::main_loop_listens();
+    node::run(config, node)
+}
+
+/// Somebody who closes the pipe has read enough.
+fn print(text: &str) -> ExitCode {
+    let _ = io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+/// Nobody can be told where standard error is gone.
+fn complain(text: &dyn fmt::Display) {
+    for line in text.to_string().lines() {
+        let _ = writeln!(io::stderr(), "tepui-agent: {line}");
+    }
+}
+
+/// Sends events to standard error, a line each.
+fn log(level: LoggingLevel, machine: Machine) {
+    let level = match level {
+        LoggingLevel::Debug => LevelFilter::DEBUG,
+        LoggingLevel::Info => LevelFilter::INFO,
+        LoggingLevel::Warning => LevelFilter::WARN,
+        LoggingLevel::Error => LevelFilter::ERROR,
+    };
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_target(false)
+        // A console that is gone must not make a panic of each event.
+        .log_internal_errors(false);
+    match machine {
+        // A serial line is read by programs and in files, and the clock may not be right yet.
+        Machine::Whole | Machine::Namespace => {
+            lines.with_ansi(false).with_timer(SinceBoot).init();
+        }
+        Machine::Host => lines
+            .with_ansi(io::stderr().is_terminal())
+            .with_timer(SystemTime)
+            .init(),
+    }
+}
+
+/// Seconds since the kernel's start, as its own log has them.
+struct SinceBoot;
+
+impl FormatTime for SinceBoot {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        write!(writer, "{:9.3}", clock::since_boot().as_secs_f64())
+    }
+}
+
+/// A panic in one line.
+struct Panicked<'a>(&'a PanicHookInfo<'a>);
+
+impl fmt::Display for Panicked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let thread = thread::current();
+        write!(f, "panic in thread {}", thread.name().unwrap_or("?"))?;
+        if let Some(place) = self.0.location() {
+            write!(f, " at {place}")?;
+        }
+        write!(f, ": {}", self.0.payload_as_str().unwrap_or("no text"))
+    }
+}

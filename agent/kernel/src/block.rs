@@ -23,7 +23,9 @@ pub fn disks() -> Vec<PathBuf> {
         .filter(|entry| {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            let kind = ["vd", "nvme", "sd"].iter().any(|kind| name.starts_with(kind));
+            let kind = ["vd", "nvme", "sd"]
+                .iter()
+                .any(|kind| name.starts_with(kind));
             // A path of an NVMe disk that has several is hidden, and has no device node.
             kind && !entry.path().join("partition").exists()
                 && fs::read_to_string(entry.path().join("hidden"))
@@ -44,12 +46,12 @@ pub fn size(mut device: &File) -> io::Result<u64> {
     device.seek(SeekFrom::End(0))
 }
 
-/// Makes the first `length` bytes of a block device zero.
+/// Makes `length` bytes from `start` on a block device zero; both are whole sectors.
 ///
 /// # Errors
 /// It is no block device, is shorter, or cannot be written.
-pub fn zero_out(device: &File, length: u64) -> Result<(), Errno> {
-    let range: [u64; 2] = [0, length];
+pub fn zero_out(device: &File, start: u64, length: u64) -> Result<(), Errno> {
+    let range: [u64; 2] = [start, length];
     // SAFETY: the descriptor is open while `device` is borrowed, and `range` is the two numbers that
     // BLKZEROOUT reads during the call.
     let rc = unsafe { libc::ioctl(device.as_raw_fd(), BLKZEROOUT, range.as_ptr()) };
@@ -63,6 +65,12 @@ pub fn zero_out(device: &File, length: u64) -> Result<(), Errno> {
 pub fn grow_ext4(mount_point: &File, blocks: u64) -> Result<(), Errno> {
     // SAFETY: the descriptor is open while `mount_point` is borrowed, and `blocks` is the number that
     // EXT4_IOC_RESIZE_FS reads during the call.
-    let rc = unsafe { libc::ioctl(mount_point.as_raw_fd(), EXT4_IOC_RESIZE_FS, &raw const blocks) };
+    let rc = unsafe {
+        libc::ioctl(
+            mount_point.as_raw_fd(),
+            EXT4_IOC_RESIZE_FS,
+            &raw const blocks,
+        )
+    };
     Errno::result(rc).map(drop)
 }

@@ -17,7 +17,10 @@ pub fn since_boot() -> Duration {
 /// # Errors
 /// The caller may not.
 pub fn step(since_epoch: Duration) -> Result<(), Errno> {
-    clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::from_duration(since_epoch))
+    clock_settime(
+        ClockId::CLOCK_REALTIME,
+        TimeSpec::from_duration(since_epoch),
+    )
 }
 
 /// Lets the wall clock run faster or slower until it has made up for `micros`: half a millisecond

@@ -149,7 +149,11 @@ impl Netlink {
         message.header.index = link.index;
         message.header.flags = LinkFlags::Up;
         message.header.change_mask = LinkFlags::Up;
-        self.ask("bring a device up", 0, RouteNetlinkMessage::SetLink(message))
+        self.ask(
+            "bring a device up",
+            0,
+            RouteNetlinkMessage::SetLink(message),
+        )
     }
 
     /// Gives a device an address; one that it has already is no error.
@@ -205,7 +209,11 @@ impl Netlink {
             RouteAttribute::Oif(link.index),
         ];
         let message = RouteNetlinkMessage::NewRoute(message);
-        self.ask("set the default route", NLM_F_CREATE | NLM_F_REPLACE, message)
+        self.ask(
+            "set the default route",
+            NLM_F_CREATE | NLM_F_REPLACE,
+            message,
+        )
     }
 
     fn ask(
@@ -271,8 +279,16 @@ mod tests {
 
     #[test]
     fn a_hardware_address_is_six_bytes() {
-        assert_eq!(mac("52:54:00:12:34:56"), Some([0x52, 0x54, 0, 0x12, 0x34, 0x56]));
-        for text in ["", "52:54:00:12:34", "52:54:00:12:34:56:78", "zz:54:00:12:34:56"] {
+        assert_eq!(
+            mac("52:54:00:12:34:56"),
+            Some([0x52, 0x54, 0, 0x12, 0x34, 0x56])
+        );
+        for text in [
+            "",
+            "52:54:00:12:34",
+            "52:54:00:12:34:56:78",
+            "zz:54:00:12:34:56",
+        ] {
             assert_eq!(mac(text), None, "{text}");
         }
     }
@@ -285,12 +301,13 @@ mod tests {
             mac: [0; 6],
         };
         let broadcast = |prefix| {
-            let attributes =
-                address_message(&link, Ipv4Addr::new(10, 0, 2, 15), prefix).attributes;
-            attributes.into_iter().find_map(|attribute| match attribute {
-                AddressAttribute::Broadcast(address) => Some(address),
-                _ => None,
-            })
+            let attributes = address_message(&link, Ipv4Addr::new(10, 0, 2, 15), prefix).attributes;
+            attributes
+                .into_iter()
+                .find_map(|attribute| match attribute {
+                    AddressAttribute::Broadcast(address) => Some(address),
+                    _ => None,
+                })
         };
         assert_eq!(broadcast(24), Some(Ipv4Addr::new(10, 0, 2, 255)));
         assert_eq!(broadcast(32), None);

@@ -5,13 +5,15 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::reboot::{RebootMode, reboot, set_cad_enabled};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 
 /// `EV_KEY` and `KEY_POWER` of `linux/input-event-codes.h`.
 const EV_KEY: u16 = 1;
@@ -148,6 +150,31 @@ fn is_power_pressed(event: &[u8]) -> bool {
 /// The caller may not.
 pub fn ctrl_alt_del_as_signal() -> Result<(), Errno> {
     set_cad_enabled(false)
+}
+
+/// Kills every process but this one and takes their statuses; tells whether all ended in time.
+///
+/// Only PID 1 may call it, at the end: elsewhere the processes are others', and before the end the
+/// statuses are the main loop's.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn end_all_processes(timeout: Duration) -> Result<bool, Errno> {
+    match nix::sys::signal::kill(Pid::from_raw(-1), Signal::SIGKILL) {
+        // ESRCH: there is no other process.
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(errno) => return Err(errno),
+    }
+    let start = Instant::now();
+    while start.elapsed() < timeout {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Err(Errno::ECHILD) => return Ok(true),
+            Ok(WaitStatus::StillAlive) => std::thread::sleep(Duration::from_millis(2)),
+            // A status taken, or a signal came between.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(false)
 }
 
 /// Writes every file system's memory to its disk.

@@ -299,7 +299,7 @@ fn device(text: &str) -> Result<PathBuf, Why> {
 }
 
 /// A host name as `sethostname(2)` and others' resolvers take it.
-fn hostname(text: &str) -> Result<String, Why> {
+pub(super) fn hostname(text: &str) -> Result<String, Why> {
     let label = |label: &str| {
         !label.is_empty()
             && !label.starts_with('-')

@@ -1,0 +1,63 @@
+//! Kernel modules: those that the image lists for this kernel, in its order, and no others.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tracing::{info, warn};
+
+/// Loads what every node needs: `modules.load`.
+///
+/// A module that does not load is told by name and is no end: what it was for will be missed by the
+/// phase that needs it, which says so in its own words.
+pub(super) fn load_needed() {
+    load("modules.load");
+}
+
+/// Loads what only some machines have a device for: `modules.optional`.
+pub(super) fn load_optional() {
+    load("modules.optional");
+}
+
+fn load(list: &str) {
+    let Ok(release) = agent_kernel::modules::release() else {
+        return;
+    };
+    let folder = Path::new("/lib/modules").join(release);
+    let Ok(text) = fs::read_to_string(folder.join(list)) else {
+        // A kernel with everything built in has no list.
+        info!(list, folder = %folder.display(), "no list of kernel modules");
+        return;
+    };
+    for path in listed(&folder, &text) {
+        if let Err(error) = agent_kernel::modules::load(&path) {
+            warn!(error = super::chain(&error), "kernel module is missing");
+        }
+    }
+}
+
+/// One path a line, from the list's folder; blank lines and lines that begin with # say nothing.
+fn listed(folder: &Path, text: &str) -> Vec<PathBuf> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| folder.join(line))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_paths_from_its_folder() {
+        let text =
+            "# network first\nkernel/net/core/failover.ko\n\n  kernel/drivers/net/virtio_net.ko \n";
+        assert_eq!(
+            listed(Path::new("/lib/modules/6.12"), text),
+            [
+                PathBuf::from("/lib/modules/6.12/kernel/net/core/failover.ko"),
+                PathBuf::from("/lib/modules/6.12/kernel/drivers/net/virtio_net.ko"),
+            ]
+        );
+    }
+}

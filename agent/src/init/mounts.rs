@@ -1,0 +1,168 @@
+//! Early mounts: the table, and the machine that it is for.
+
+use std::fs;
+use std::path::Path;
+
+use agent_kernel::boot_mounts::{self, BootMountError, Flags};
+use agent_kernel::console;
+use tracing::warn;
+
+use super::{InitError, Machine};
+
+/// One row: what is mounted where, and how.
+struct Row {
+    source: &'static str,
+    target: &'static str,
+    kind: &'static str,
+    flags: Flags,
+    options: &'static str,
+    /// A node without it is none.
+    needed: bool,
+}
+
+/// Nothing on these is a program to run, a device, or a way to more rights.
+const INERT: Flags = Flags::MS_NOSUID
+    .union(Flags::MS_NODEV)
+    .union(Flags::MS_NOEXEC);
+const NO_NEW_RIGHTS: Flags = Flags::MS_NOSUID.union(Flags::MS_NODEV);
+const DEVICES: Flags = Flags::MS_NOSUID.union(Flags::MS_NOEXEC);
+
+const ROWS: [Row; 8] = [
+    row("proc", "/proc", "proc", INERT, "", true),
+    row("sysfs", "/sys", "sysfs", INERT, "", true),
+    row("devtmpfs", "/dev", "devtmpfs", DEVICES, "mode=0755", true),
+    // An instance's own `ptmx` node gives terminals to containers that get their own instance.
+    row(
+        "devpts",
+        "/dev/pts",
+        "devpts",
+        DEVICES,
+        "mode=0620,gid=5,ptmxmode=0666",
+        false,
+    ),
+    row(
+        "tmpfs",
+        "/dev/shm",
+        "tmpfs",
+        INERT,
+        "mode=1777,size=64m",
+        false,
+    ),
+    row(
+        "tmpfs",
+        "/run",
+        "tmpfs",
+        NO_NEW_RIGHTS,
+        "mode=0755,size=256m",
+        true,
+    ),
+    row(
+        "tmpfs",
+        "/tmp",
+        "tmpfs",
+        NO_NEW_RIGHTS,
+        "mode=1777,size=64m",
+        false,
+    ),
+    // nsdelegate: what a container's root does inside of its cgroup namespace stays inside.
+    row(
+        "cgroup2",
+        "/sys/fs/cgroup",
+        "cgroup2",
+        INERT,
+        "nsdelegate",
+        false,
+    ),
+];
+
+const fn row(
+    source: &'static str,
+    target: &'static str,
+    kind: &'static str,
+    flags: Flags,
+    options: &'static str,
+    needed: bool,
+) -> Row {
+    Row {
+        source,
+        target,
+        kind,
+        flags,
+        options,
+        needed,
+    }
+}
+
+/// The pid namespace that a kernel starts with has this number on every machine
+/// (`PROC_PID_INIT_INO`).
+const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+/// Moves the root, makes the early mounts and opens the console; tells what machine this is.
+///
+/// The log is not there yet: what could be done without and was not done comes back as texts.
+///
+/// # Errors
+/// A mount without which a node is none was not made.
+pub fn early() -> Result<(Machine, Vec<String>), InitError> {
+    let mut missing = Vec::new();
+    if boot_mounts::root_is_memory() {
+        boot_mounts::move_root()?;
+    }
+    for row in ROWS {
+        let target = Path::new(row.target);
+        match boot_mounts::mount(row.source, target, row.kind, row.flags, row.options) {
+            Ok(()) => {}
+            Err(error) if row.needed => return Err(error.into()),
+            Err(error) => missing.push(super::chain(&error)),
+        }
+    }
+    let machine = match fs::read_link("/proc/self/ns/pid") {
+        Ok(link) if link == Path::new(FIRST_PID_NAMESPACE) => Machine::Whole,
+        _ => Machine::Namespace,
+    };
+    if machine == Machine::Whole {
+        console::attach(Path::new("/dev/console"))?;
+    }
+    Ok((machine, missing))
+}
+
+/// Mounts an empty file system in memory, has it filled, and lets nobody write to it again.
+pub(super) fn default_root<E>(
+    target: &Path,
+    fill: impl FnOnce() -> Result<(), E>,
+) -> Result<(), InitError>
+where
+    InitError: From<E>,
+{
+    boot_mounts::mount(
+        "tmpfs",
+        target,
+        "tmpfs",
+        NO_NEW_RIGHTS,
+        "mode=0755,size=64m",
+    )?;
+    fill()?;
+    boot_mounts::remount(target, NO_NEW_RIGHTS | Flags::MS_RDONLY)?;
+    Ok(())
+}
+
+/// Mounts the work disk; with quotas for projects where the kernel has them.
+pub(super) fn work_disk(device: &str, target: &Path) -> Result<(), BootMountError> {
+    let mount = |options| boot_mounts::mount(device, target, "ext4", NO_NEW_RIGHTS, options);
+    // An error in the file system stops writes, and is seen, instead of spreading.
+    mount("errors=remount-ro,prjquota").or_else(|error| {
+        warn!(error = super::chain(&error), "no quotas for projects");
+        mount("errors=remount-ro")
+    })
+}
+
+/// Mounts memory where there is no work disk.
+pub(super) fn work_memory(target: &Path) -> Result<(), BootMountError> {
+    boot_mounts::mount(
+        "tmpfs",
+        target,
+        "tmpfs",
+        NO_NEW_RIGHTS,
+        "mode=0755,size=50%",
+    )
+}
