@@ -1,0 +1,397 @@
+//! A fake master with one agent behind the same port: enough HTTP for one `tepui` at a time.
+//!
+//! What it does with a launched task is a `Script`; every call it gets is kept for the test.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use api::v1::scheduler::{Call, Event, call, event};
+use api::v1::{
+    Address, AgentId, FrameworkId, Offer, OfferId, Resource, TaskId, TaskInfo, TaskStatus, Url,
+    resource, value,
+};
+use model::TaskState;
+use prost::Message;
+
+pub(crate) const FRAMEWORK: &str = "f-0000";
+
+/// What the fake does, beyond answering.
+#[derive(Clone)]
+pub(crate) struct Script {
+    /// Cpus in its one offer.
+    pub(crate) cpus: f64,
+    /// The end of a launched task; `None`: it runs until it is killed.
+    pub(crate) end: Option<(TaskState, &'static str)>,
+    /// What the task writes.
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+    /// What stands in `/master/state`, in place of an empty cluster.
+    pub(crate) state: Option<String>,
+    /// The first subscription's stream ends when the task runs; its end comes by reconciliation.
+    pub(crate) drop_stream: bool,
+    /// Another scheduler takes the framework over when the task runs.
+    pub(crate) take_over: bool,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            cpus: 2.0,
+            end: Some((TaskState::Finished, "Command exited with status 0")),
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            state: None,
+            drop_stream: false,
+            take_over: false,
+        }
+    }
+}
+
+struct World {
+    script: Script,
+    calls: Vec<Call>,
+    events: Option<Sender<Option<Event>>>,
+    task: Option<TaskInfo>,
+    subscriptions: u32,
+    port: u16,
+}
+
+/// A running fake; it ends with the process.
+pub(crate) struct Fake {
+    pub(crate) address: String,
+    world: Arc<Mutex<World>>,
+}
+
+impl Fake {
+    pub(crate) fn start(script: Script) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let world = Arc::new(Mutex::new(World {
+            script,
+            calls: Vec::new(),
+            events: None,
+            task: None,
+            subscriptions: 0,
+            port,
+        }));
+        let shared = Arc::clone(&world);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let world = Arc::clone(&shared);
+                // A client that goes away in the middle is its own affair.
+                thread::spawn(move || serve(&world, stream).ok());
+            }
+        });
+        Self {
+            address: format!("127.0.0.1:{port}"),
+            world,
+        }
+    }
+
+    /// The calls so far, by type.
+    pub(crate) fn calls(&self) -> Vec<call::Type> {
+        let world = self.world.lock().unwrap();
+        world.calls.iter().map(Call::r#type).collect()
+    }
+
+    /// The task that was launched.
+    pub(crate) fn task(&self) -> TaskInfo {
+        self.world.lock().unwrap().task.clone().unwrap()
+    }
+
+    /// The first call of a type.
+    pub(crate) fn call(&self, wanted: call::Type) -> Call {
+        let world = self.world.lock().unwrap();
+        let found = world.calls.iter().find(|call| call.r#type() == wanted);
+        found.unwrap().clone()
+    }
+}
+
+struct Request {
+    method: String,
+    path: String,
+    headers: HashMap<String, String>,
+    body: Vec<u8>,
+}
+
+fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (method, path) = (words.next().unwrap(), words.next().unwrap());
+    let mut headers = HashMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(':') else {
+            break;
+        };
+        headers.insert(name.to_lowercase(), value.trim().to_owned());
+    }
+    let length = headers
+        .get("content-length")
+        .map_or(0, |n| n.parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(Some(Request {
+        method,
+        path,
+        headers,
+        body,
+    }))
+}
+
+fn serve(world: &Mutex<World>, mut stream: TcpStream) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    while let Some(request) = read_request(&mut reader)? {
+        let path = request.path.split('?').next().unwrap();
+        match (request.method.as_str(), path) {
+            ("GET", "/master/state") => {
+                let state = state(&world.lock().unwrap());
+                answer(&mut stream, "200 OK", "application/json", state.as_bytes())?;
+            }
+            ("GET", "/files/download") => files(world, &mut stream, &request)?,
+            ("POST", "/api/v1/scheduler") => {
+                assert_eq!(request.headers["content-type"], "application/x-protobuf");
+                let call = api::decode::<Call>(&request.body).unwrap();
+                if call.r#type() == call::Type::Subscribe {
+                    return subscribe(world, &mut stream, call);
+                }
+                assert_eq!(call.framework_id.as_ref().unwrap().value, FRAMEWORK);
+                let current = world.lock().unwrap().subscriptions.to_string();
+                assert_eq!(request.headers["mesos-stream-id"], current);
+                on_call(&mut world.lock().unwrap(), call);
+                answer(&mut stream, "202 Accepted", "", b"")?;
+            }
+            _ => answer(&mut stream, "404 Not Found", "text/html", b"<html>")?,
+        }
+    }
+    Ok(())
+}
+
+fn answer(out: &mut TcpStream, status: &str, media: &str, body: &[u8]) -> std::io::Result<()> {
+    let length = body.len();
+    write!(
+        out,
+        "HTTP/1.1 {status}\r\nContent-Type: {media}\r\nContent-Length: {length}\r\n\r\n"
+    )?;
+    out.write_all(body)
+}
+
+fn files(world: &Mutex<World>, out: &mut TcpStream, request: &Request) -> std::io::Result<()> {
+    let world = world.lock().unwrap();
+    let sandbox = |file: &str| {
+        let task = world.task.as_ref()?;
+        let id = &task.task_id.value;
+        let path = format!("/frameworks/{FRAMEWORK}/executors/{id}/runs/latest/{file}");
+        request.path.ends_with(&path).then_some(())
+    };
+    let bytes = match (sandbox("stdout"), sandbox("stderr")) {
+        (Some(()), _) => &world.script.stdout,
+        (_, Some(())) => &world.script.stderr,
+        (None, None) => return answer(out, "404 Not Found", "text/plain", b"no such file\n"),
+    };
+    let range = &request.headers["range"];
+    let from: usize = range
+        .strip_prefix("bytes=")
+        .and_then(|range| range.strip_suffix('-'))
+        .unwrap()
+        .parse()
+        .unwrap();
+    match bytes.get(from..) {
+        Some(rest) if !rest.is_empty() => {
+            let media = "application/octet-stream";
+            answer(out, "206 Partial Content", media, rest)
+        }
+        Some(_) | None => answer(out, "416 Range Not Satisfiable", "text/plain", b""),
+    }
+}
+
+fn subscribe(world: &Mutex<World>, out: &mut TcpStream, call: Call) -> std::io::Result<()> {
+    let (sender, events) = channel();
+    let stream_id = {
+        let mut world = world.lock().unwrap();
+        world.subscriptions += 1;
+        world.calls.push(call);
+        let subscribed = Event {
+            r#type: Some(event::Type::Subscribed.into()),
+            subscribed: Some(event::Subscribed {
+                framework_id: framework_id(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        sender.send(Some(subscribed)).unwrap();
+        if world.task.is_none() {
+            sender.send(Some(offers(&world))).unwrap();
+        }
+        world.events = Some(sender);
+        world.subscriptions
+    };
+    write!(
+        out,
+        "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nMesos-Stream-Id: {stream_id}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )?;
+    for event in events {
+        let Some(event) = event else { break };
+        let record = api::recordio::encode(&event.encode_to_vec());
+        write!(out, "{:x}\r\n", record.len())?;
+        out.write_all(&record)?;
+        out.write_all(b"\r\n")?;
+        out.flush()?;
+    }
+    out.write_all(b"0\r\n\r\n")
+}
+
+fn on_call(world: &mut World, call: Call) {
+    let kind = call.r#type();
+    match kind {
+        call::Type::Accept => {
+            let accept = call.accept.as_ref().unwrap();
+            let launch = accept.operations[0].launch.as_ref().unwrap();
+            world.task = Some(launch.task_infos[0].clone());
+            world.update(TaskState::Starting, "", b"1");
+        }
+        call::Type::Acknowledge => on_acknowledge(world, &call),
+        call::Type::Kill => world.update(TaskState::Killed, "Command terminated", b"9"),
+        call::Type::Reconcile => {
+            let (state, message) = world.script.end.unwrap();
+            world.update(state, message, b"3");
+        }
+        _ => {}
+    }
+    world.calls.push(call);
+}
+
+/// The next update comes when the one before was acknowledged, as from a real agent.
+fn on_acknowledge(world: &mut World, call: &Call) {
+    let uuid = &call.acknowledge.as_ref().unwrap().uuid;
+    match (uuid.as_slice(), world.script.end) {
+        (b"1", _) => world.update(TaskState::Running, "", b"2"),
+        (b"2", _) if world.script.drop_stream => world.send(None),
+        (b"2", _) if world.script.take_over => {
+            world.send(Some(Event {
+                r#type: Some(event::Type::Error.into()),
+                error: Some(event::Error {
+                    message: "Framework failed over".into(),
+                }),
+                ..Default::default()
+            }));
+        }
+        (b"2", Some((state, message))) => {
+            // Long enough for the output to be followed while the task runs.
+            thread::sleep(Duration::from_millis(150));
+            world.update(state, message, b"3");
+        }
+        _ => {}
+    }
+}
+
+impl World {
+    fn send(&mut self, event: Option<Event>) {
+        let ended = event.is_none();
+        let sent = self.events.as_ref().map(|events| events.send(event));
+        assert!(matches!(sent, Some(Ok(()))), "nobody listens");
+        if ended {
+            self.events = None;
+        }
+    }
+
+    fn update(&mut self, state: TaskState, message: &str, uuid: &[u8]) {
+        let task_id = self.task.as_ref().map_or_else(
+            || TaskId {
+                value: "mine".to_owned(),
+            },
+            |task| task.task_id.clone(),
+        );
+        let status = TaskStatus {
+            task_id,
+            state: state.number(),
+            message: Some(message.to_owned()),
+            agent_id: Some(agent_id()),
+            uuid: Some(uuid.to_vec()),
+            ..Default::default()
+        };
+        self.send(Some(Event {
+            r#type: Some(event::Type::Update.into()),
+            update: Some(event::Update { status }),
+            ..Default::default()
+        }));
+    }
+}
+
+fn framework_id() -> FrameworkId {
+    FrameworkId {
+        value: FRAMEWORK.to_owned(),
+    }
+}
+
+fn agent_id() -> AgentId {
+    AgentId {
+        value: "m-S0".to_owned(),
+    }
+}
+
+fn offers(world: &World) -> Event {
+    let scalar = |name: &str, amount| Resource {
+        name: name.to_owned(),
+        r#type: value::Type::Scalar.into(),
+        scalar: Some(value::Scalar { value: amount }),
+        allocation_info: Some(resource::AllocationInfo {
+            role: Some("*".to_owned()),
+        }),
+        ..Default::default()
+    };
+    let offer = Offer {
+        id: OfferId {
+            value: "m-O0".to_owned(),
+        },
+        framework_id: framework_id(),
+        agent_id: agent_id(),
+        hostname: "node1".to_owned(),
+        url: Some(Url {
+            scheme: "http".to_owned(),
+            address: Address {
+                ip: Some("127.0.0.1".to_owned()),
+                port: world.port.into(),
+                ..Default::default()
+            },
+            ..Default::default()
+        }),
+        resources: vec![scalar("cpus", world.script.cpus), scalar("mem", 1024.0)],
+        ..Default::default()
+    };
+    Event {
+        r#type: Some(event::Type::Offers.into()),
+        offers: Some(event::Offers {
+            offers: vec![offer],
+        }),
+        ..Default::default()
+    }
+}
+
+fn state(world: &World) -> String {
+    if let Some(state) = &world.script.state {
+        return state.replace("PORT", &world.port.to_string());
+    }
+    let task = world.task.as_ref().map_or("", |task| &task.task_id.value);
+    let (end, _) = world.script.end.unwrap_or((TaskState::Running, ""));
+    let over = world.script.take_over && !task.is_empty();
+    let framework = format!(
+        r#"{{"id":"{FRAMEWORK}","name":"tepui run","completed_tasks":[{{"id":"{task}","state":"{end}"}}]}}"#
+    );
+    let cpus = world.script.cpus;
+    format!(
+        r#"{{"version":"1.11.0","id":"m","slaves":[{{"id":"m-S0","hostname":"node1","active":true,
+           "resources":{{"cpus":{cpus},"mem":1024.0,"disk":0.0,"ports":"[1-2]"}}}}],"frameworks":[],
+           "completed_frameworks":[{}]}}"#,
+        if over { &framework } else { "" }
+    )
+}
