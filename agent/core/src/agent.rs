@@ -603,6 +603,10 @@ impl Agent {
             self.containers.remove(&container);
         }
         if !self.is_told(&key.0) {
+            step.out.push(Effect::Store(Fact::Forgotten {
+                framework_id: key.0.clone(),
+                task_id: key.1.clone(),
+            }));
             return self.forget_task(key);
         }
         self.update_of(step, key, ending, pid);

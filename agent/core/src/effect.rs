@@ -226,6 +226,13 @@ pub enum Fact {
         /// The update.
         uuid: StatusUuid,
     },
+    /// A task of a framework that is gone ended; nobody is told.
+    Forgotten {
+        /// The framework it belongs to.
+        framework_id: FrameworkId,
+        /// The task.
+        task_id: TaskId,
+    },
     /// A framework was shut down: its tasks are to be killed and nobody is told.
     FrameworkGone {
         /// The framework.

@@ -74,6 +74,10 @@ impl Agent {
                     self.forget_task(&key);
                 }
             }
+            Fact::Forgotten {
+                framework_id,
+                task_id,
+            } => self.forget_task(&(framework_id.clone(), task_id.clone())),
             Fact::FrameworkGone { framework_id } => {
                 if let Some(entry) = self.frameworks.get_mut(framework_id) {
                     entry.standing = FrameworkStanding::Gone;

@@ -248,10 +248,6 @@ impl World {
             sequence: 1,
             standing: Standing::Connected,
         });
-        let pong = self.log.iter().rposition(|line| line == "pong");
-        if let Some(at) = pong.filter(|at| *at > 0) {
-            self.log.remove(at);
-        }
     }
 
     pub(crate) fn run_task(&mut self, name: &str) {
