@@ -233,8 +233,8 @@ pub(crate) fn change_root(root: impl AsFd) -> Result<(), Errno> {
 ///
 /// # Errors
 /// EROFS and others of mkdir(2).
-pub(crate) fn make_place(root: impl AsFd, target: &str, kind: PlaceKind) -> Result<(), Errno> {
-    if place(&root, target).is_ok() {
+pub(crate) fn make_place(root: BorrowedFd<'_>, target: &str, kind: PlaceKind) -> Result<(), Errno> {
+    if place(root, target).is_ok() {
         return Ok(());
     }
     let (parent, name) = target
@@ -242,10 +242,10 @@ pub(crate) fn make_place(root: impl AsFd, target: &str, kind: PlaceKind) -> Resu
         .rsplit_once('/')
         .ok_or(Errno::EINVAL)?;
     let parent = if parent.is_empty() { "/" } else { parent };
-    if place(&root, parent).is_err() {
-        make_place(&root, parent, PlaceKind::Directory)?;
+    if place(root, parent).is_err() {
+        make_place(root, parent, PlaceKind::Directory)?;
     }
-    let parent = place(&root, parent)?;
+    let parent = place(root, parent)?;
     let made = match kind {
         PlaceKind::Directory => mkdirat(&parent, name, Mode::from_bits_truncate(0o755)),
         PlaceKind::File => mknodat(

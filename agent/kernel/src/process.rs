@@ -56,6 +56,33 @@ pub fn signal(pidfd: impl AsFd, signal: Signal) -> Result<(), Errno> {
     Errno::result(rc).map(drop)
 }
 
+/// Gives every signal its default action again: execve(2) resets handlers, but what was ignored
+/// before stays ignored.
+///
+/// # Errors
+/// None of a kernel that has these signals.
+pub(crate) fn reset_signals() -> Result<(), Errno> {
+    /// The kernel's own `sigaction`; all zero it means the default action.
+    #[repr(C)]
+    #[derive(Default)]
+    struct KernelAction {
+        handler: usize,
+        flags: libc::c_ulong,
+        restorer: usize,
+        mask: u64,
+    }
+    let default = KernelAction::default();
+    let none = std::ptr::null_mut::<KernelAction>();
+    // The library's function refuses the two numbers that it keeps for itself.
+    for signal in (1..=64).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal)) {
+        let new = &raw const default;
+        // SAFETY: `default` is the kernel's layout and outlives the call; no old action is asked for.
+        let rc = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, none, 8) };
+        Errno::result(rc)?;
+    }
+    Ok(())
+}
+
 /// Takes over a descriptor that a system call has just returned.
 pub(crate) fn owned(fd: libc::c_long) -> Result<OwnedFd, Errno> {
     let fd = i32::try_from(fd).map_err(|_| Errno::EBADF)?;

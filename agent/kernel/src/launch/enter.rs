@@ -13,14 +13,14 @@ use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::{ForkResult, chdir, execve, fork, sethostname, setsid};
 
 use super::orders::{Order, Orders, What};
 use super::{KIND_EXECUTE, KIND_STEP, init};
 use crate::mounts::{self, Attributes, Detached};
-use crate::{capabilities, files};
+use crate::{capabilities, files, process};
 
 /// The exit code of a launcher that did not get to its task, and of a shell's failed command.
 const NOT_STARTED: i32 = 127;
@@ -98,6 +98,9 @@ fn fail(report: &OwnedFd, kind: u8, name: &str, errno: Errno) -> ! {
 fn begin(orders: &Orders, report: &OwnedFd) -> Result<libc::pid_t, Failed> {
     // The agent's terminal, if it has one, is not the container's.
     setsid().map_err(failed("setsid"))?;
+    // An ignored SIGCHLD would take the statuses away from the init, and the runtime of Rust has
+    // SIGPIPE ignored, which the task does not expect.
+    process::reset_signals().map_err(failed("reset the signals"))?;
     if orders.cgroup_namespace {
         unshare(CloneFlags::CLONE_NEWCGROUP).map_err(failed("unshare the cgroup namespace"))?;
     }
@@ -206,14 +209,10 @@ fn set_limit(limit: &Rlimit) -> Result<(), Failed> {
         .map_err(failed(format!("rlimit {}", limit.resource)))
 }
 
-/// The task: a session of its own, default signals and none blocked.
+/// The task: a session of its own, and no signal blocked.
 fn lead_session() -> Result<(), Failed> {
     setsid().map_err(failed("setsid of the task"))?;
-    // The runtime of Rust ignores SIGPIPE, and execve(2) hands that on.
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the default action is no handler of ours that could run at a bad time.
-    unsafe { sigaction(Signal::SIGPIPE, &default) }.map_err(failed("sigaction"))?;
-    nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
         .map_err(failed("sigprocmask"))
 }
 

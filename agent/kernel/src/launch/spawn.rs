@@ -62,7 +62,7 @@ pub struct Launched {
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// The cgroup could not be made.
-    #[error("launch")]
+    #[error("launch: place in a cgroup")]
     Cgroup(#[source] CgroupError),
     /// A step of the agent or of the launcher.
     #[error("launch: {step}")]
@@ -271,6 +271,7 @@ fn start(
 struct Parts {
     root: OwnedFd,
     made: Vec<(usize, OwnedFd)>,
+    sandbox: OwnedFd,
     stdout: OwnedFd,
     stderr: OwnedFd,
     exit: OwnedFd,
@@ -289,6 +290,12 @@ impl Parts {
             user.uid, user.gid
         )))?;
         mounts::give(&directory, uid, gid).map_err(in_sandbox("chown"))?;
+        // The files are opened through the container's own mount, so that /proc/PID/fd names them as
+        // the task knows them and tells nothing of the node.
+        let attributes = Attributes::NO_DEVICES.with(Access::ReadWrite);
+        let directory = Detached::bind_open(&directory, attributes)
+            .and_then(|mount| above_stdio(mount.into_fd()))
+            .map_err(in_sandbox("clone"))?;
         let output = |name: &str| {
             let file = files::append(&directory, Path::new(name)).and_then(above_stdio);
             let file = file.map_err(step(format!("open {name} in the sandbox")))?;
@@ -298,7 +305,8 @@ impl Parts {
         let (stdout, stderr) = (output(&plan.sandbox.stdout)?, output(&plan.sandbox.stderr)?);
         Ok(Self {
             root: make_root(plan)?,
-            made: make_mounts(plan, &directory)?,
+            made: make_mounts(plan)?,
+            sandbox: directory,
             stdout,
             stderr,
             exit: make_exit_file(host, &plan.container)?,
@@ -306,7 +314,8 @@ impl Parts {
     }
 
     fn descriptors(&self) -> Vec<RawFd> {
-        let mut all = vec![self.root.as_raw_fd(), self.exit.as_raw_fd()];
+        let own = [&self.root, &self.sandbox, &self.exit];
+        let mut all: Vec<RawFd> = own.map(AsRawFd::as_raw_fd).to_vec();
         all.extend(self.made.iter().map(|(_, fd)| fd.as_raw_fd()));
         all
     }
@@ -319,8 +328,8 @@ impl Parts {
                 Content::Cgroup => Some(What::Cgroup),
                 Content::Mask => Some(What::Mask),
                 Content::ReadOnly => Some(What::ReadOnly),
+                Content::Sandbox => Some(What::Made(self.sandbox.as_raw_fd())),
                 Content::Bind { .. }
-                | Content::Sandbox
                 | Content::Tmpfs { .. }
                 | Content::Devices(_)
                 | Content::Terminals { .. } => made.map(|(_, fd)| What::Made(fd.as_raw_fd())),
@@ -364,7 +373,7 @@ fn make_root(plan: &LaunchPlan) -> Result<OwnedFd, LaunchError> {
             .iter()
             .any(|other| Path::new(&mount.target).starts_with(&other.target));
         if !stands_on_another {
-            mounts::make_place(&directory, &mount.target, kind)
+            mounts::make_place(directory.as_fd(), &mount.target, kind)
                 .map_err(step(format!("make {} in the root", mount.target)))?;
         }
     }
@@ -374,11 +383,11 @@ fn make_root(plan: &LaunchPlan) -> Result<OwnedFd, LaunchError> {
 }
 
 /// All mounts that are the agent's to make, each with its index in the plan.
-fn make_mounts(plan: &LaunchPlan, sandbox: &OwnedFd) -> Result<Vec<(usize, OwnedFd)>, LaunchError> {
+fn make_mounts(plan: &LaunchPlan) -> Result<Vec<(usize, OwnedFd)>, LaunchError> {
     let mut made = Vec::new();
     for (index, mount) in plan.mounts.iter().enumerate() {
-        if let Some(detached) = make_mount(plan, mount, sandbox)
-            .map_err(step(format!("make mount {}", mount.target)))?
+        if let Some(detached) =
+            make_mount(plan, mount).map_err(step(format!("make mount {}", mount.target)))?
         {
             let fd = above_stdio(detached.into_fd()).map_err(step("dup"))?;
             made.push((index, fd));
@@ -387,11 +396,7 @@ fn make_mounts(plan: &LaunchPlan, sandbox: &OwnedFd) -> Result<Vec<(usize, Owned
     Ok(made)
 }
 
-fn make_mount(
-    plan: &LaunchPlan,
-    mount: &Mount,
-    sandbox: &OwnedFd,
-) -> Result<Option<Detached>, Errno> {
+fn make_mount(plan: &LaunchPlan, mount: &Mount) -> Result<Option<Detached>, Errno> {
     let detached = match &mount.content {
         Content::Bind {
             source,
@@ -401,9 +406,6 @@ fn make_mount(
             Err(Errno::ENOENT) if *missing == Missing::IsLeftOut => return Ok(None),
             result => result?,
         },
-        Content::Sandbox => {
-            Detached::bind_open(sandbox, Attributes::NO_DEVICES.with(Access::ReadWrite))?
-        }
         Content::Tmpfs { bytes_max, mode } => {
             Detached::tmpfs(*bytes_max, *mode, Attributes::NO_DEVICES)?
         }
@@ -417,7 +419,9 @@ fn make_mount(
             ];
             Detached::filesystem(c"devpts", &options, Attributes::NO_EXEC)?
         }
-        Content::Proc | Content::Cgroup | Content::Mask | Content::ReadOnly => return Ok(None),
+        Content::Sandbox | Content::Proc | Content::Cgroup | Content::Mask | Content::ReadOnly => {
+            return Ok(None);
+        }
     };
     Ok(Some(detached))
 }
