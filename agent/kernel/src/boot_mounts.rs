@@ -12,7 +12,7 @@ use nix::sys::statfs::{self, FsType};
 pub use nix::mount::MsFlags as Flags;
 
 /// `RAMFS_MAGIC` of `linux/magic.h`; neither libc nor nix has it.
-const RAMFS_MAGIC: libc::__fsword_t = 0x8584_58f6;
+const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
 
 /// Where the root is bound before it is moved.
 const NEW_ROOT: &str = "/nr";
@@ -111,9 +111,8 @@ pub fn unmount(target: &Path) -> Result<(), BootMountError> {
 /// Whether the root is memory only, as the kernel unpacks an initramfs.
 #[must_use]
 pub fn root_is_memory() -> bool {
-    statfs::statfs("/").is_ok_and(|root| {
-        [FsType(RAMFS_MAGIC), statfs::TMPFS_MAGIC].contains(&root.filesystem_type())
-    })
+    statfs::statfs("/")
+        .is_ok_and(|root| [RAMFS_MAGIC, statfs::TMPFS_MAGIC].contains(&root.filesystem_type()))
 }
 
 /// Puts a bound copy of the root over the root, and goes there.
