@@ -1,0 +1,111 @@
+//! Launches that go wrong: the step is named, and nothing is left over.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use agent_kernel::{launch, process};
+use model::sandbox::{Access, Content, LaunchPlan, Missing};
+
+use crate::Outcome;
+use crate::world::{World, chain, same};
+
+pub(crate) fn a_program_that_is_not_there_is_named(world: &World) -> Outcome {
+    for (program, errno) in [
+        ("/no/such", "ENOENT"),
+        ("such", "ENOENT"),
+        ("/etc", "EACCES"),
+    ] {
+        let mut plan = world.plan("")?;
+        plan.process.program = program.into();
+        let error = launch::spawn(&world.host, &plan)
+            .err()
+            .ok_or("it started")?;
+        let text = chain(&error);
+        let expected = format!("execute {program:?}: {errno}");
+        same(text.starts_with(&expected), true, &text)?;
+        same(leftovers(world, &plan), false, "something is left over")?;
+    }
+    let mut plan = world.plan("")?;
+    plan.process.program = "echo".into();
+    plan.process.arguments = vec!["echo".into(), "by name".into()];
+    same(world.run_plan(&plan)?.0.as_str(), "by name\n", "output")
+}
+
+pub(crate) fn the_step_that_went_wrong_is_named(world: &World) -> Outcome {
+    type Change = fn(&mut LaunchPlan);
+    let changes: [(&str, Change); 6] = [
+        ("launch: enter directory /none: ENOENT", |plan| {
+            plan.process.directory = "/none".into()
+        }),
+        ("launch: open sandbox /none: ENOENT", |plan| {
+            plan.sandbox.source = "/none".into()
+        }),
+        ("launch: open root /none: ENOENT", |plan| {
+            plan.root.source = "/none".into()
+        }),
+        ("launch: make mount /tmp: ENOENT", |plan| {
+            plan.mounts[6].content = Content::Bind {
+                source: "/none".into(),
+                access: Access::ReadOnly,
+                missing: Missing::Fails,
+            };
+        }),
+        ("launch: sethostname: EINVAL", |plan| {
+            plan.hostname = "x".repeat(65)
+        }),
+        ("launch: user 70000:0 is outside", |plan| {
+            plan.process.user.uid = 70_000
+        }),
+    ];
+    for (expected, change) in changes {
+        let mut plan = world.plan("true")?;
+        change(&mut plan);
+        let error = launch::spawn(&world.host, &plan)
+            .err()
+            .ok_or("it started")?;
+        same(chain(&error).starts_with(expected), true, &chain(&error))?;
+        same(leftovers(world, &plan), false, "something is left over")?;
+    }
+    Ok(())
+}
+
+/// Whether a launch that failed left its cgroup or a child behind.
+fn leftovers(world: &World, plan: &LaunchPlan) -> bool {
+    let tree = world.host.cgroups();
+    let cgroup = tree.is_some_and(|tree| tree.container(&plan.container).path().exists());
+    cgroup || world.host.recorded_exit(&plan.container).is_some() || !process::reap().is_empty()
+}
+
+pub(crate) fn output_is_appended_and_links_are_refused(world: &World) -> Outcome {
+    let plan = world.plan("echo two")?;
+    let stdout = Path::new(&plan.sandbox.source).join("stdout");
+    fs::write(&stdout, "one\n")?;
+    same(world.run_plan(&plan)?.0.as_str(), "one\ntwo\n", "output")?;
+    fs::remove_file(&stdout)?;
+    symlink("/etc/passwd", &stdout)?;
+    let error = launch::spawn(&world.host, &plan)
+        .err()
+        .ok_or("it followed the link")?;
+    let expected = "launch: open stdout in the sandbox: ELOOP";
+    same(chain(&error).starts_with(expected), true, &chain(&error))
+}
+
+pub(crate) fn the_launcher_by_hand_explains_itself(_: &World) -> Outcome {
+    let program = std::env::current_exe()?;
+    for (arguments, expected) in [
+        (vec!["launch"], "started by the agent only"),
+        (vec!["launch", "77"], "descriptor 77: EBADF"),
+        (vec!["launch", "0"], "not a launch plan"),
+    ] {
+        // The harness's own reaping stays out of the way: one thread, one child, waited for here.
+        let output = std::process::Command::new(&program)
+            .args(&arguments)
+            .stdin(fs::File::open("/dev/null")?)
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        same(text.contains(expected), true, &text)?;
+        same(output.status.code(), Some(127), "exit code")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! What a task sees, and what it tries in vain.
+
+use std::fs;
+use std::path::Path;
+
+use model::sandbox::{ExitStatus, User};
+
+use crate::Outcome;
+use crate::world::{IDS, World, same};
+
+pub(crate) fn every_namespace_is_the_containers_own(world: &World) -> Outcome {
+    let (output, _) = world
+        .run("for n in user pid mnt ipc uts cgroup net; do readlink /proc/self/ns/$n; done")?;
+    let names = ["user", "pid", "mnt", "ipc", "uts", "cgroup", "net"];
+    same(output.lines().count(), names.len(), &output)?;
+    for (name, inside) in names.into_iter().zip(output.lines()) {
+        let outside = fs::read_link(format!("/proc/self/ns/{name}"))?;
+        let shared = outside.to_string_lossy() == inside;
+        same(shared, name == "net", &format!("{name} is shared"))?;
+    }
+    let (output, _) =
+        world.run("hostname; cat /proc/self/cgroup /proc/self/uid_map | tr -s ' '")?;
+    let expected = ["tepui-test", "0::/", " 0 1000000 65536"];
+    for line in expected {
+        same(
+            output.lines().any(|other| other == line),
+            true,
+            &format!("{line} in {output}"),
+        )?;
+    }
+    Ok(())
+}
+
+pub(crate) fn there_are_no_capabilities_in_any_set(world: &World) -> Outcome {
+    // Of the task and of its init, as 0 and as another user.
+    for uid in [0, 1000] {
+        let mut plan = world.plan("cat /proc/self/status; echo; cat /proc/1/status")?;
+        plan.process.user.uid = uid;
+        let (output, _) = world.run_plan(&plan)?;
+        let lines = |start: &str| {
+            output
+                .lines()
+                .filter(|line| line.starts_with(start))
+                .count()
+        };
+        same(lines("Cap"), 10, &output)?;
+        for line in output.lines().filter(|line| line.starts_with("Cap")) {
+            same(line.ends_with("\t0000000000000000"), true, line)?;
+        }
+        same(lines("NoNewPrivs:\t1"), 2, &output)?;
+        same(
+            lines(&format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}")),
+            2,
+            &output,
+        )?;
+    }
+    Ok(())
+}
+
+pub(crate) fn the_root_is_read_only_and_the_sandbox_is_not(world: &World) -> Outcome {
+    let (output, status) = world.run(
+        "pwd; for d in / /bin /etc /sys /proc/sys/kernel; do touch $d/x 2>/dev/null && echo wrote $d; done
+         echo mine > file && cat file && touch /tmp/a /dev/shm/b && echo done",
+    )?;
+    same(status, ExitStatus::Exited(0), &output)?;
+    same(
+        output.as_str(),
+        "/mnt/mesos/sandbox\nmine\ndone\n",
+        "output",
+    )
+}
+
+pub(crate) fn a_user_of_the_container_owns_its_sandbox(world: &World) -> Outcome {
+    let mut plan = world.plan("id -u; id -g; id -G; touch file; stat -c %u:%g file . /bin")?;
+    plan.process.user = User {
+        uid: 33,
+        gid: 34,
+        groups: vec![4],
+    };
+    let (output, _) = world.run_plan(&plan)?;
+    same(
+        output.as_str(),
+        "33\n34\n34 4\n33:34\n33:34\n65534:65534\n",
+        "output",
+    )?;
+    let file = fs::metadata(Path::new(&plan.sandbox.source).join("file"))?;
+    let owner = std::os::unix::fs::MetadataExt::uid(&file);
+    same(owner, IDS.first + 33, "owner on the node")
+}
+
+pub(crate) fn only_its_own_processes_are_visible(world: &World) -> Outcome {
+    let (output, _) = world.run("ls /proc | grep '^[0-9]' | sort -n; echo $$")?;
+    let pids: Vec<u32> = output
+        .lines()
+        .filter_map(|line| line.parse().ok())
+        .collect();
+    same(pids.first(), Some(&1), &output)?;
+    same(pids.last(), Some(&2), "the task's own number")?;
+    same(pids.iter().all(|pid| *pid < 10), true, &output)
+}
+
+pub(crate) fn no_descriptor_of_the_agent_leaks(world: &World) -> Outcome {
+    // A descriptor without close-on-exec, as a library may make one.
+    let careless = nix::unistd::dup(&fs::File::open("/etc/passwd")?)?;
+    let (output, _) = world.run(
+        "sleep 1 & for f in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do readlink /proc/$!/fd/$f; done")?;
+    drop(careless);
+    let expected = "/dev/null\n/mnt/mesos/sandbox/stdout\n/mnt/mesos/sandbox/stderr\n";
+    same(output.as_str(), expected, "descriptors")
+}
+
+pub(crate) fn the_nodes_files_are_out_of_reach(world: &World) -> Outcome {
+    let here = world.directory.display();
+    let (output, _) = world.run(&format!(
+        "ls -d {here} /root /home 2>/dev/null; ls /../../..; cat /proc/kcore | wc -c; ls /proc/scsi | wc -l
+         cat /proc/1/environ 2>/dev/null; ls /proc/1/root/ /proc/1/fd 2>/dev/null; grep -c ' / /' /proc/self/mountinfo"
+    ))?;
+    let top: Vec<_> = output.lines().take(7).collect();
+    same(
+        top,
+        vec!["bin", "dev", "etc", "mnt", "proc", "sys", "tmp"],
+        &output,
+    )?;
+    let rest: Vec<_> = output.lines().skip(7).take(2).collect();
+    same(rest, vec!["0", "0"], &output)
+}
+
+pub(crate) fn devices_work_and_none_can_be_made(world: &World) -> Outcome {
+    let (output, _) = world.run(
+        "echo gone > /dev/null && head -c 3 /dev/zero | wc -c; ls /dev/pts /dev/ptmx
+         mknod disk b 254 0 2>/dev/null && echo made; mount -t tmpfs none /tmp 2>/dev/null && echo mounted
+         kill -0 -1; echo",
+    )?;
+    same(
+        output.contains("made") || output.contains("mounted"),
+        false,
+        &output,
+    )?;
+    same(output.lines().next(), Some("3"), &output)?;
+    same(
+        output.lines().any(|line| line == "/dev/ptmx"),
+        true,
+        &output,
+    )
+}
+
+pub(crate) fn a_nested_user_namespace_gains_nothing(world: &World) -> Outcome {
+    // Inside one of its own a task has capabilities again, but neither masks nor the root give way.
+    let (output, _) = world.run(
+        "unshare -Urm sh -c 'umount /proc/kcore && echo unmasked; mount -o remount,rw / && touch /x && echo wrote
+         mount -t proc proc /proc && echo proc' 2>/dev/null; echo end",
+    )?;
+    same(output.as_str(), "end\n", "output")
+}

@@ -1,0 +1,82 @@
+//! Containers really started on this host: what a task sees, what it cannot do, and how it ends.
+//!
+//! The launcher is this very program, run again as `launch`; hence no standard test harness. Where
+//! the host gives no root, no static busybox or no mounts, the tests are left out and say so.
+
+mod failure;
+mod isolation;
+mod life;
+mod world;
+
+use std::error::Error;
+use std::time::Instant;
+
+use agent_kernel::launch;
+
+use world::World;
+
+type Outcome = Result<(), Box<dyn Error>>;
+type Test = fn(&World) -> Outcome;
+
+macro_rules! tests {
+    ($($test:path,)+) => { &[$((stringify!($test), $test)),+] };
+}
+
+const TESTS: &[(&str, Test)] = tests![
+    life::exit_codes_arrive_exactly,
+    life::death_by_a_signal_is_told_from_exit,
+    isolation::every_namespace_is_the_containers_own,
+    isolation::there_are_no_capabilities_in_any_set,
+    isolation::the_root_is_read_only_and_the_sandbox_is_not,
+    isolation::a_user_of_the_container_owns_its_sandbox,
+    isolation::only_its_own_processes_are_visible,
+    isolation::no_descriptor_of_the_agent_leaks,
+    isolation::the_nodes_files_are_out_of_reach,
+    isolation::devices_work_and_none_can_be_made,
+    life::signals_are_as_a_program_expects_them,
+    life::sigterm_reaches_every_process,
+    life::orphans_are_reaped_inside,
+    life::what_is_left_over_ends_with_the_task,
+    life::a_killed_container_is_seen_as_killed,
+    failure::a_program_that_is_not_there_is_named,
+    failure::the_step_that_went_wrong_is_named,
+    failure::output_is_appended_and_links_are_refused,
+    isolation::a_nested_user_namespace_gains_nothing,
+    life::many_threads_may_launch_at_once,
+    failure::the_launcher_by_hand_explains_itself,
+];
+
+fn main() {
+    if std::env::args().nth(1).as_deref() == Some("launch") {
+        launch::enter();
+    }
+    let filter = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
+    let world = match World::new() {
+        Ok(world) => world,
+        Err(reason) => {
+            println!("launch tests left out: {reason}");
+            return;
+        }
+    };
+    let mut failures = 0;
+    for (name, test) in TESTS {
+        if filter
+            .as_ref()
+            .is_some_and(|filter| !name.contains(filter.as_str()))
+        {
+            continue;
+        }
+        let start = Instant::now();
+        match test(&world) {
+            Ok(()) => println!("test {name} ... ok ({} ms)", start.elapsed().as_millis()),
+            Err(error) => {
+                failures += 1;
+                println!("test {name} ... FAILED: {error}");
+            }
+        }
+    }
+    drop(world);
+    std::process::exit(i32::from(failures > 0));
+}

@@ -1,0 +1,275 @@
+//! A host to launch on: a busybox root, a plan that tests change, and the waiting.
+
+use std::error::Error;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use agent_kernel::launch::{self, Host, LaunchError, Launched};
+use agent_kernel::{cgroup, process};
+use model::ContainerId;
+use model::sandbox::{
+    Access, CgroupLimits, Content, DeviceNode, Devices, ExitStatus, IdRange, LaunchPlan, Missing,
+    Mount, Namespace, Process, Root, Sandbox, User,
+};
+use nix::sys::signal::Signal;
+
+use crate::Outcome;
+
+const BUSYBOX: &str = "/bin/busybox";
+pub(crate) const SANDBOX: &str = "/mnt/mesos/sandbox";
+pub(crate) const IDS: IdRange = IdRange {
+    first: 1_000_000,
+    length: 65_536,
+};
+
+/// A directory with a busybox root, and a host to launch with.
+pub(crate) struct World {
+    pub(crate) directory: PathBuf,
+    pub(crate) host: Host,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl World {
+    pub(crate) fn new() -> Result<Self, String> {
+        if !nix::unistd::geteuid().is_root() {
+            return Err("they need root".into());
+        }
+        if !Path::new(BUSYBOX).exists() {
+            return Err(format!("they need a static {BUSYBOX}"));
+        }
+        let directory = std::env::temp_dir().join(format!("tepui-launch-{}", std::process::id()));
+        let tree = cgroup::mount_point()
+            .and_then(|mount| cgroup::root_setup(&mount, cgroup::AgentPlace::Stays).ok());
+        let host = Host::open(tree, &directory.join("run")).map_err(|error| error.to_string())?;
+        let world = Self { directory, host };
+        world.make_root().map_err(|error| error.to_string())?;
+        let plan = world.plan("true").map_err(|error| error.to_string())?;
+        match launch::spawn(&world.host, &plan) {
+            Ok(launched) => {
+                world
+                    .end(&plan, &launched)
+                    .map_err(|error| error.to_string())?;
+                Ok(world)
+            }
+            Err(LaunchError::Step { step, source }) if source as i32 == libc::EPERM => {
+                Err(format!("this host refuses: {step}: {source}"))
+            }
+            Err(error) => {
+                println!("the first launch: {}", chain(&error));
+                std::process::exit(1);
+            }
+        }
+    }
+
+    fn make_root(&self) -> Result<(), Box<dyn Error>> {
+        let root = self.root();
+        for directory in [
+            "bin",
+            "etc",
+            "dev",
+            "proc",
+            "sys",
+            "tmp",
+            "mnt/mesos/sandbox",
+        ] {
+            fs::create_dir_all(root.join(directory))?;
+        }
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o755))?;
+        fs::copy(BUSYBOX, root.join("bin/busybox"))?;
+        for applet in [
+            "sh", "cat", "echo", "true", "ls", "readlink", "id", "touch", "sleep", "ps", "kill",
+            "hostname", "mkdir", "mknod", "mount", "unshare", "head", "wc", "grep", "seq", "env",
+            "pwd", "stat", "setsid", "sort", "tr",
+        ] {
+            symlink("busybox", root.join("bin").join(applet))?;
+        }
+        Ok(())
+    }
+
+    fn root(&self) -> PathBuf {
+        self.directory.join("root")
+    }
+
+    /// A plan for a line of shell, in a new container with a new sandbox.
+    pub(crate) fn plan(&self, script: &str) -> Result<LaunchPlan, Box<dyn Error>> {
+        static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let container = ContainerId::new(&format!("test-{}-{number}", std::process::id()))?;
+        let sandbox = self.directory.join(container.as_str());
+        fs::create_dir_all(&sandbox)?;
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        Ok(LaunchPlan {
+            container,
+            hostname: "tepui-test".into(),
+            namespaces: vec![
+                Namespace::User,
+                Namespace::Pid,
+                Namespace::Mount,
+                Namespace::Ipc,
+                Namespace::Uts,
+                Namespace::Cgroup,
+            ],
+            ids: IDS,
+            root: Root {
+                source: text(&self.root()),
+                access: Access::ReadOnly,
+            },
+            mounts: mounts(),
+            sandbox: Sandbox {
+                source: text(&sandbox),
+                stdout: "stdout".into(),
+                stderr: "stderr".into(),
+            },
+            process: Process {
+                program: "/bin/sh".into(),
+                arguments: vec!["sh".into(), "-c".into(), script.into()],
+                environment: vec![("PATH".into(), "/bin".into())],
+                directory: SANDBOX.into(),
+                user: User::default(),
+                rlimits: Vec::new(),
+            },
+            capabilities: Vec::new(),
+            cgroup: CgroupLimits {
+                cpu_weight: 100,
+                cpu_quota: None,
+                memory_bytes_max: 64 << 20,
+                pids_max: 64,
+            },
+        })
+    }
+
+    /// Runs a line of shell to its end; what it wrote, and how it ended.
+    pub(crate) fn run(&self, script: &str) -> Result<(String, ExitStatus), Box<dyn Error>> {
+        self.run_plan(&self.plan(script)?)
+    }
+
+    pub(crate) fn run_plan(
+        &self,
+        plan: &LaunchPlan,
+    ) -> Result<(String, ExitStatus), Box<dyn Error>> {
+        let launched = self.spawn(plan)?;
+        let status = self.end(plan, &launched)?;
+        Ok((self.output(plan)?, status))
+    }
+
+    pub(crate) fn spawn(&self, plan: &LaunchPlan) -> Result<Launched, Box<dyn Error>> {
+        launch::spawn(&self.host, plan).map_err(|error| chain(&error).into())
+    }
+
+    /// Waits for the end of a container, as the agent does.
+    pub(crate) fn end(
+        &self,
+        plan: &LaunchPlan,
+        launched: &Launched,
+    ) -> Result<ExitStatus, Box<dyn Error>> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            // Statuses of other containers are left to whoever started them: by number only.
+            if let Some(status) = reaped(launched.pid) {
+                if let Some(cgroup) = &launched.cgroup {
+                    cgroup.remove()?;
+                }
+                let status = self.host.exit_status(&plan.container, status);
+                self.host.forget(&plan.container);
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                process::signal(&launched.pidfd, Signal::SIGKILL)?;
+                return Err(format!("no end of {}: {}", plan.container, self.output(plan)?).into());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    pub(crate) fn output(&self, plan: &LaunchPlan) -> Result<String, Box<dyn Error>> {
+        let sandbox = Path::new(&plan.sandbox.source);
+        let mut text = fs::read_to_string(sandbox.join("stdout"))?;
+        text += &fs::read_to_string(sandbox.join("stderr"))?;
+        Ok(text)
+    }
+
+    /// Waits until a container has written a line.
+    pub(crate) fn wait_for(&self, plan: &LaunchPlan, line: &str) -> Outcome {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !self.output(plan)?.lines().any(|other| other == line) {
+            if Instant::now() > deadline {
+                return Err(format!("no {line:?} in {:?}", self.output(plan)?).into());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+}
+
+/// The status of one child, where it has ended; those of others are kept for later calls.
+fn reaped(pid: process::Pid) -> Option<ExitStatus> {
+    static ENDED: std::sync::Mutex<Vec<(process::Pid, ExitStatus)>> =
+        std::sync::Mutex::new(Vec::new());
+    let mut ended = ENDED.lock().ok()?;
+    ended.extend(process::reap());
+    let index = ended.iter().position(|(other, _)| *other == pid)?;
+    Some(ended.swap_remove(index).1)
+}
+
+fn mounts() -> Vec<Mount> {
+    let mount = |target: &str, content| Mount {
+        target: target.into(),
+        content,
+    };
+    let node = |name: &str, major, minor| DeviceNode {
+        name: name.into(),
+        major,
+        minor,
+    };
+    let devices = Devices {
+        nodes: vec![node("null", 1, 3), node("zero", 1, 5), node("tty", 5, 0)],
+        links: vec![("ptmx".into(), "pts/ptmx".into())],
+        directories: vec!["pts".into(), "shm".into()],
+    };
+    let tmpfs = Content::Tmpfs {
+        bytes_max: 1 << 20,
+        mode: 0o1777,
+    };
+    let bind = |source: &str| Content::Bind {
+        source: source.into(),
+        access: Access::ReadOnly,
+        missing: Missing::IsLeftOut,
+    };
+    vec![
+        mount("/proc", Content::Proc),
+        mount("/dev", Content::Devices(devices)),
+        mount("/dev/pts", Content::Terminals { group: 5 }),
+        mount("/dev/shm", tmpfs.clone()),
+        mount("/sys", bind("/sys")),
+        mount("/sys/fs/cgroup", Content::Cgroup),
+        mount("/tmp", tmpfs),
+        mount(SANDBOX, Content::Sandbox),
+        mount("/etc/hosts", bind("/etc/hosts")),
+        mount("/etc/nothing", bind("/nonexistent")),
+        mount("/proc/sys", Content::ReadOnly),
+        mount("/proc/kcore", Content::Mask),
+        mount("/proc/scsi", Content::Mask),
+        mount("/proc/no-such-file", Content::Mask),
+    ]
+}
+
+pub(crate) fn chain(error: &dyn Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}
+
+pub(crate) fn same<T: PartialEq + std::fmt::Debug>(got: T, expected: T, what: &str) -> Outcome {
+    if got == expected {
+        return Ok(());
+    }
+    Err(format!("{what}: {got:?}, not {expected:?}").into())
+}
