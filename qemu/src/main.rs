@@ -1,0 +1,451 @@
+//! `tepui-qemu`: a cluster of QEMU guests on this machine. `qemu/up` and its siblings call it.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use qemu::cluster::{self, AGENTS_MAX, Health};
+use qemu::guest::{Console, QEMU};
+use qemu::process::tail;
+use qemu::{AccelChoice, BootFiles, Cluster, Guest, Machine, Spec};
+
+/// Where things are, from the root of the checkout.
+const CLUSTER: &str = "target/cluster";
+
+/// A cluster of QEMU nodes on this machine.
+#[derive(Parser)]
+#[command(name = "tepui-qemu", disable_help_subcommand = true)]
+enum Tool {
+    /// Starts a cluster and runs a sample task on it.
+    Up(Up),
+    /// Stops it.
+    Down(Down),
+    /// Says what runs.
+    Status(Place),
+    /// A node's console; Ctrl-] leaves it.
+    Console(ConsoleOf),
+    /// Boots one guest with its console on this terminal.
+    Boot(Boot),
+    /// Serves the LAN between nodes, for ever.
+    #[command(hide = true)]
+    Switch(Place),
+}
+
+/// Where a cluster is.
+#[derive(clap::Args)]
+struct Place {
+    /// The cluster's folder.
+    #[arg(long, default_value = CLUSTER, hide = true)]
+    folder: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct Up {
+    /// How many nodes.
+    #[arg(long, default_value_t = 2, value_parser = agents)]
+    agents: usize,
+    /// What runs them: auto tries KVM, and takes software emulation where it does not work.
+    #[arg(long, default_value_t)]
+    accel: AccelChoice,
+    /// Processors of a node.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    cpus: u32,
+    /// Memory of a node, in MB [default: 256].
+    #[arg(long, default_value = "256", hide_default_value = true, value_parser = megabytes)]
+    memory: u64,
+    /// The kernel: 6.12 or 6.1.
+    #[arg(long, default_value = "6.12", value_parser = ["6.12", "6.1"])]
+    kernel: String,
+    /// The folder of the programs.
+    #[arg(long, hide = true)]
+    programs: Option<PathBuf>,
+    /// The folder of the boot image; made by xtask where not given.
+    #[arg(long, hide = true)]
+    image: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+    /// The master's port.
+    #[arg(long, default_value_t = 5050, hide = true)]
+    port: u16,
+    /// Three bytes of the nodes' addresses.
+    #[arg(long, default_value = "127.0.1", hide = true)]
+    prefix: String,
+    /// A flag for the master.
+    #[arg(long, hide = true, allow_hyphen_values = true)]
+    master_flag: Vec<String>,
+    /// A word for the kernel's command line.
+    #[arg(long, hide = true)]
+    append: Vec<String>,
+    /// Without the sample task.
+    #[arg(long, hide = true)]
+    no_sample: bool,
+}
+
+#[derive(clap::Args)]
+struct Down {
+    #[command(flatten)]
+    place: Place,
+    /// Seconds that nodes have to power off by themselves.
+    #[arg(long, default_value_t = 20)]
+    grace: u64,
+}
+
+#[derive(clap::Args)]
+struct ConsoleOf {
+    /// The node: node1, or 1.
+    node: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(clap::Args)]
+struct Boot {
+    /// The static program that becomes PID 1 [default: the agent].
+    #[arg(long)]
+    init: Option<PathBuf>,
+    /// The kernel: 6.12 or 6.1.
+    #[arg(long, default_value = "6.12", value_parser = ["6.12", "6.1"])]
+    kernel: String,
+    /// What runs the guest.
+    #[arg(long, default_value = "tcg")]
+    accel: AccelChoice,
+    /// q35 or microvm.
+    #[arg(long, default_value = "q35", value_parser = ["q35", "microvm"])]
+    machine: String,
+    /// Processors.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    cpus: u32,
+    /// Memory, in MB.
+    #[arg(long, default_value = "256", value_parser = megabytes)]
+    memory: u64,
+    /// Words for the kernel's command line.
+    #[arg(long)]
+    append: Vec<String>,
+    /// A raw image as the work disk; made blank with --disk-mb where there is none.
+    #[arg(long)]
+    disk: Option<PathBuf>,
+    /// The size of a work disk that is made.
+    #[arg(long, default_value_t = 1024)]
+    disk_mb: u64,
+    /// Where port 5051 of the guest is reached, as in 127.0.3.1:5051.
+    #[arg(long)]
+    forward: Option<String>,
+    /// The folder of the programs.
+    #[arg(long, hide = true)]
+    programs: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let done = match Tool::parse() {
+        Tool::Up(args) => up(&args),
+        Tool::Down(args) => down(&args),
+        Tool::Status(place) => status(&place),
+        Tool::Console(args) => console(&args),
+        Tool::Boot(args) => boot(&args),
+        Tool::Switch(place) => qemu::switch::serve(&place.folder)
+            .context("serve the LAN")
+            .map(|()| ExitCode::SUCCESS),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn agents(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=AGENTS_MAX).contains(&number) => Ok(number),
+        Ok(_) | Err(_) => Err(format!("not a number from 1 to {AGENTS_MAX}")),
+    }
+}
+
+/// `256`, `256M`, `1G`.
+fn megabytes(text: &str) -> Result<u64, String> {
+    let (number, factor) = match text.to_ascii_uppercase() {
+        text if text.ends_with('G') => (text.trim_end_matches('G').to_owned(), 1024),
+        text => (
+            text.trim_end_matches("MB").trim_end_matches('M').to_owned(),
+            1,
+        ),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "not a size: 256, 256M or 1G, say".to_owned())?;
+    match number.checked_mul(factor) {
+        Some(size) if (96..=1 << 20).contains(&size) => Ok(size),
+        Some(_) | None => Err("a node has from 96 MB to 1 TB".to_owned()),
+    }
+}
+
+/// Prints a line with the seconds since the start.
+struct Progress {
+    started: Instant,
+}
+
+impl Progress {
+    fn say(&self, line: &str) {
+        println!("{:6.1} s  {line}", self.started.elapsed().as_secs_f64());
+        // A line that cannot be shown is no reason to stop.
+        let _flushed = std::io::stdout().flush();
+    }
+}
+
+fn up(args: &Up) -> Result<ExitCode> {
+    let progress = Progress {
+        started: Instant::now(),
+    };
+    if let Some(cluster) = Cluster::find(&args.place.folder)? {
+        return report_existing(&cluster);
+    }
+    qemu::preflight::qemu()?;
+    qemu::preflight::memory(args.agents, args.memory)?;
+    let programs = programs(args.programs.as_deref())?;
+    let image = match &args.image {
+        Some(image) => image.clone(),
+        None => {
+            progress.say(&format!("image: kernel {}", args.kernel));
+            make_image(&programs, &args.kernel, None)?
+        }
+    };
+    let qemu_program = std::env::current_exe().context("find this program")?;
+    let master_program = programs.join("tepui-master");
+    let spec = Spec {
+        accel: args.accel,
+        agents: args.agents,
+        cpus: args.cpus,
+        memory_mb: args.memory,
+        port: args.port,
+        prefix: args.prefix.clone(),
+        master_flags: args.master_flag.clone(),
+        append: args.append.clone(),
+        ..Spec::new(&args.place.folder, &image, &master_program, &qemu_program)
+    };
+    let started = Cluster::start(&spec, &mut |line| progress.say(line));
+    let cluster = match started {
+        Ok(cluster) => cluster,
+        Err(error) => {
+            let left = Cluster::find(&args.place.folder)?.is_some();
+            let error = anyhow::Error::from(error);
+            return Err(match left {
+                true => error.context(
+                    "the cluster did not come up (./qemu/down clears away what runs of it)",
+                ),
+                false => error,
+            });
+        }
+    };
+    if args.no_sample {
+        progress.say("running");
+        return Ok(ExitCode::SUCCESS);
+    }
+    sample(&cluster, &progress)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// There is a cluster already: nothing is changed.
+fn report_existing(cluster: &Cluster) -> Result<ExitCode> {
+    match cluster.health() {
+        Health::Whole => {
+            println!(
+                "A cluster is up already: {} nodes, master at {}. Nothing was changed.\n\
+                 ./qemu/status says more, ./qemu/down stops it.",
+                cluster.state().nodes.len(),
+                cluster.state().master
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        Health::Lacks(dead) => bail!(
+            "a cluster was started here and is not whole any more: not running: {}. Nothing was changed; \
+             ./qemu/down stops the rest and clears the way, logs are in {}",
+            dead.join(", "),
+            cluster.folder().display()
+        ),
+    }
+}
+
+/// Runs a task by the operator's command, as a user would.
+fn sample(cluster: &Cluster, progress: &Progress) -> Result<()> {
+    let tepui = Path::new("target/bin/tepui");
+    let line = "echo Hello from $(hostname), Linux $(uname -r)";
+    progress.say(&format!("sample task: tepui run -- '{line}'"));
+    let master = &cluster.state().master;
+    let ran = Command::new(tepui)
+        .args(["--master", master, "run", "--", line])
+        .status()
+        .with_context(|| format!("run {}", tepui.display()))?;
+    if !ran.success() {
+        bail!(
+            "the sample task failed ({ran}); the last lines of the master's log:\n{}",
+            tail(&cluster.folder().join("master.log"), 20)
+        );
+    }
+    progress.say("done; the cluster runs on");
+    println!(
+        "\nTry next:\n  \
+         target/bin/tepui run --cpus 0.5 --mem 64 -- 'echo hello from $(hostname); exit 7'\n  \
+         target/bin/tepui nodes\n  target/bin/tepui tasks\n  \
+         curl http://{master}/master/state\n  \
+         ./qemu/status    ./qemu/console node1    ./qemu/down"
+    );
+    Ok(())
+}
+
+fn down(args: &Down) -> Result<ExitCode> {
+    let Some(cluster) = Cluster::find(&args.place.folder)? else {
+        println!("No cluster is up.");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let progress = Progress {
+        started: Instant::now(),
+    };
+    cluster.down(Duration::from_secs(args.grace), &mut |line| {
+        progress.say(line)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status(place: &Place) -> Result<ExitCode> {
+    let Some(cluster) = Cluster::find(&place.folder)? else {
+        println!("No cluster is up; ./qemu/up starts one.");
+        return Ok(ExitCode::from(3));
+    };
+    let state = cluster.state();
+    let registered = cluster.registered();
+    println!("{:<8} {:<16} {:>8}  STATE", "PART", "ADDRESS", "PID");
+    for (name, process) in state.processes() {
+        let node = state.nodes.iter().find(|node| node.name == name);
+        let address = match (node, name.as_str()) {
+            (Some(node), _) => node.address.as_str(),
+            (None, "master") => state.master.as_str(),
+            (None, _) => "-",
+        };
+        let how = match (process.runs(), node, &registered) {
+            (false, _, _) => "not running",
+            (true, Some(node), Ok(names)) if names.contains(&node.name) => "registered",
+            (true, Some(_), Ok(_)) => "running, not registered",
+            (true, Some(_), Err(_)) | (true, None, _) => "running",
+        };
+        println!("{name:<8} {address:<16} {:>8}  {how}", process.pid);
+    }
+    println!(
+        "\naccelerator: {}; logs: {}",
+        state.accel,
+        cluster.folder().display()
+    );
+    match (cluster.health(), registered) {
+        (Health::Whole, Ok(names)) if names.len() == state.nodes.len() => Ok(ExitCode::SUCCESS),
+        (Health::Whole | Health::Lacks(_), _) => Ok(ExitCode::FAILURE),
+    }
+}
+
+fn console(args: &ConsoleOf) -> Result<ExitCode> {
+    let Some(cluster) = Cluster::find(&args.place.folder)? else {
+        bail!("no cluster is up; ./qemu/up starts one");
+    };
+    let names: Vec<&str> = cluster
+        .state()
+        .nodes
+        .iter()
+        .map(|node| node.name.as_str())
+        .collect();
+    let wanted = args.node.strip_prefix("node").unwrap_or(&args.node);
+    let number = wanted
+        .parse()
+        .ok()
+        .filter(|number| (1..=names.len()).contains(number));
+    let Some(number) = number else {
+        bail!(
+            "no node {:?} in this cluster: there are {}",
+            args.node,
+            names.join(", ")
+        );
+    };
+    let stream = cluster::console(&cluster, number)?;
+    let log = cluster.folder().join(format!("node{number}.log"));
+    println!("{}", tail(&log, 20));
+    eprintln!("-- console of node{number}; Ctrl-] leaves it --");
+    qemu::terminal::attach(stream).context("show the console")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn boot(args: &Boot) -> Result<ExitCode> {
+    qemu::preflight::qemu()?;
+    qemu::preflight::memory(1, args.memory)?;
+    let programs = programs(args.programs.as_deref())?;
+    let image = make_image(&programs, &args.kernel, args.init.as_deref())?;
+    let boot = BootFiles::checked(&image)?;
+    let (accel, found) = args.accel.settle(&boot.kernel)?;
+    eprintln!("acceleration: {found}");
+    if let Some(disk) = &args.disk
+        && !disk.exists()
+    {
+        std::fs::File::create(disk)
+            .and_then(|file| file.set_len(args.disk_mb << 20))
+            .with_context(|| format!("make {}", disk.display()))?;
+    }
+    let machine = match args.machine.as_str() {
+        "microvm" => Machine::Microvm {
+            tsc_khz: qemu::guest::host_tsc_khz()
+                .context("find the host's time-stamp counter's frequency")?,
+        },
+        _ => Machine::Q35,
+    };
+    let guest = Guest {
+        name: "boot".to_owned(),
+        machine,
+        accel,
+        cpus: args.cpus,
+        memory_mb: args.memory,
+        boot,
+        append: args.append.clone(),
+        disk: args.disk.clone(),
+        forward: args.forward.clone(),
+        lan: None,
+        console: Console::Stdio,
+    };
+    let status = Command::new(QEMU)
+        .args(guest.command_line(Path::new(".")))
+        .status()
+        .with_context(|| format!("run {QEMU}"))?;
+    match status.success() {
+        true => Ok(ExitCode::SUCCESS),
+        false => bail!("{QEMU} ended with {status}"),
+    }
+}
+
+/// The folder of the built programs: where this one is, unless told otherwise.
+fn programs(given: Option<&Path>) -> Result<PathBuf> {
+    if let Some(given) = given {
+        return Ok(given.to_owned());
+    }
+    let own = std::env::current_exe().context("find this program")?;
+    let folder = own.parent().context("find this program's folder")?;
+    Ok(folder.to_owned())
+}
+
+/// Has the image made by xtask, which lies beside this program; returns the image's folder.
+fn make_image(programs: &Path, kernel: &str, init: Option<&Path>) -> Result<PathBuf> {
+    let out = match init {
+        None => PathBuf::from(format!("target/image/{kernel}")),
+        Some(_) => PathBuf::from(format!("target/image/boot-{kernel}")),
+    };
+    let xtask = programs.join("xtask");
+    let default = programs.join("tepui-agent");
+    let made = Command::new(&xtask)
+        .args(["image", "--kernel", kernel, "--init"])
+        .arg(init.unwrap_or(&default))
+        .arg("--out")
+        .arg(&out)
+        .status()
+        .with_context(|| format!("run {}", xtask.display()))?;
+    match made.success() {
+        true => Ok(out),
+        false => bail!("the image was not made"),
+    }
+}
