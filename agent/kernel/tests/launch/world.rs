@@ -254,8 +254,8 @@ fn mounts() -> Vec<Mount> {
         mount("/etc/hosts", bind("/etc/hosts")),
         mount("/etc/nothing", bind("/nonexistent")),
         mount("/proc/sys", Content::ReadOnly),
-        mount("/proc/kcore", Content::Mask),
-        mount("/proc/scsi", Content::Mask),
+        mount("/proc/interrupts", Content::Mask),
+        mount("/proc/fs", Content::Mask),
         mount("/proc/no-such-file", Content::Mask),
     ]
 }
