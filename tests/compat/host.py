@@ -1,0 +1,290 @@
+#!/usr/bin/env python3
+"""Starts a master and two agents on this host and lets clients that are not ours work with them.
+
+Clients: pymesos (tests/compat/pymesos_run.py) and the `tepui` command. Agents need root. All
+processes are children of this one and end with it. The last line is `N passed, N failed`.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+APPLETS = ["sh", "echo", "sleep", "cat", "hostname", "true", "false", "ls"]
+
+
+class Failed(Exception):
+    """A check did not hold; the text says which."""
+
+
+def expect(holds, text):
+    if not holds:
+        raise Failed(text)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Cluster:
+    """One master and two agents, each with its log in a folder of its own."""
+
+    def __init__(self, folder, programs):
+        self.folder = folder
+        self.programs = programs
+        self.processes = {}
+        self.master = f"127.0.0.1:{free_port()}"
+
+    def start(self):
+        host, port = self.master.split(":")
+        self.spawn("master", "tepui-master", f"--ip={host}", f"--port={port}", "--registry=in_memory")
+        self.until(10, "the master to answer", lambda: self.state() is not None)
+        rootfs = self.rootfs()
+        for name in ["node1", "node2"]:
+            self.spawn(
+                name,
+                "tepui-agent",
+                f"--master={self.master}",
+                "--ip=127.0.0.1",
+                f"--port={free_port()}",
+                f"--hostname={name}",
+                "--resources=cpus:2;mem:2048;disk:4096;ports:[31000-31100]",
+                "--switch_user=false",
+                f"--default_rootfs={rootfs}",
+            )
+        self.until(20, "two agents to register", lambda: self.registered() == 2)
+
+    def spawn(self, name, program, *flags):
+        work = self.folder / name
+        work.mkdir()
+        log = open(self.folder / f"{name}.log", "wb")
+        command = [self.programs / program, *flags, f"--work_dir={work}"]
+        self.processes[name] = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+
+    def rootfs(self):
+        """A root for tasks, around the host's static busybox."""
+        rootfs = self.folder / "rootfs"
+        for name in ["bin", "dev", "etc", "proc", "sys", "tmp", "mnt/mesos/sandbox"]:
+            (rootfs / name).mkdir(parents=True)
+        busybox = shutil.which("busybox")
+        if busybox is None:
+            raise Failed("no busybox on this host: apt-get install busybox-static")
+        shutil.copy(busybox, rootfs / "bin/busybox")
+        for applet in APPLETS:
+            (rootfs / "bin" / applet).symlink_to("busybox")
+        (rootfs / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
+        (rootfs / "etc/group").write_text("root:x:0:\n")
+        return rootfs
+
+    def state(self):
+        try:
+            with urllib.request.urlopen(f"http://{self.master}/master/state", timeout=5) as answer:
+                return json.load(answer)
+        except OSError:
+            return None
+
+    def registered(self):
+        state = self.state()
+        return len(state["slaves"]) if state else 0
+
+    def running(self):
+        frameworks = self.state()["frameworks"]
+        return [task["id"] for framework in frameworks for task in framework["tasks"]]
+
+    def until(self, seconds, what, holds):
+        deadline = time.monotonic() + seconds
+        while not holds():
+            for name, process in self.processes.items():
+                expect(process.poll() is None, f"{name} ended with {process.returncode}")
+            expect(time.monotonic() < deadline, f"waited {seconds} s for {what}")
+            time.sleep(0.05)
+
+    def stop(self):
+        for process in reversed(self.processes.values()):
+            process.terminate()
+        for name, process in self.processes.items():
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                print(f"{name} does not end on SIGTERM: killed")
+                process.kill()
+                process.wait()
+
+    def logs(self):
+        for name in self.processes:
+            lines = (self.folder / f"{name}.log").read_text(errors="replace").splitlines()
+            print(f"-- the end of {name}'s log")
+            print("\n".join(lines[-40:]))
+
+
+class Clients:
+    """The checks: each method whose name begins with `check_` is one."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.environment = os.environ | {"TEPUI_MASTER": cluster.master}
+
+    def command(self, *arguments):
+        return [self.cluster.programs / "tepui", *arguments]
+
+    def tepui(self, *arguments):
+        return subprocess.run(
+            self.command(*arguments),
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def check_pymesos_runs_20_tasks_on_both_agents(self):
+        client = subprocess.run(
+            [
+                ROOT / "target/venv/bin/python",
+                ROOT / "tests/compat/pymesos_run.py",
+                f"--master={self.cluster.master}",
+                "--tasks=20",
+                "--agents=2",
+                "--timeout=60",
+            ],
+            timeout=120,
+            check=False,
+        )
+        expect(client.returncode == 0, f"pymesos_run.py exits with {client.returncode}")
+
+    def check_run_gives_output_and_exit_code(self):
+        done = self.tepui("run", "--", "echo hello; echo oops >&2; exit 7")
+        expect(done.stdout == "hello\n", f"stdout is {done.stdout!r}, stderr {done.stderr!r}")
+        expect(done.stderr == "oops\n", f"stderr is {done.stderr!r}")
+        expect(done.returncode == 7, f"exit code is {done.returncode}")
+
+    def check_run_executes_several_words_without_a_shell(self):
+        done = self.tepui("run", "--env", "A=1", "--", "echo", "$A; exit 3", "ä")
+        expect(done.stdout == "$A; exit 3 ä\n", f"{done.stdout!r}, {done.stderr!r}")
+        expect(done.returncode == 0, f"exit code is {done.returncode}")
+
+    def check_run_tells_death_by_a_signal(self):
+        done = self.tepui("run", "--", "kill -9 $$")
+        expect(done.returncode == 137, f"exit code is {done.returncode}: {done.stderr}")
+
+    def check_run_says_what_no_node_has(self):
+        command = self.command("run", "--cpus=8", "true")
+        run = subprocess.Popen(command, env=self.environment, stderr=subprocess.PIPE, text=True)
+        said = run.stderr.readline()
+        run.send_signal(signal.SIGINT)
+        expect("no node offers 8 cpus; the largest is node" in said, said)
+        expect(run.wait(10) == 130, f"exit code is {run.returncode}")
+
+    def check_ctrl_c_kills_the_task(self):
+        command = self.command("run", "--", "echo up; sleep 1000")
+        run = subprocess.Popen(
+            command,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        expect(run.stdout.readline() == "up\n", "no output while the task runs")
+        run.send_signal(signal.SIGINT)
+        expect(run.wait(20) == 130, f"exit code is {run.returncode}: {run.stderr.read()}")
+        self.cluster.until(5, "the task to be gone", lambda: not self.cluster.running())
+
+    def check_detach_tasks_logs_kill(self):
+        started = self.tepui("run", "--detach", "--name=web", "--", "echo up; sleep 1000")
+        expect(started.returncode == 0, started.stderr)
+        task = started.stdout.strip()
+        expect(task.startswith("web-"), f"the id is {task!r}")
+        listed = json.loads(self.tepui("tasks", "--json").stdout)
+        states = [(one["id"], one["state"]) for one in listed]
+        expect(states == [(task, "TASK_RUNNING")], f"tasks are {states}")
+        follower = subprocess.Popen(
+            self.command("logs", "-f", task), env=self.environment, stdout=subprocess.PIPE, text=True
+        )
+        expect(follower.stdout.readline() == "up\n", "logs -f shows nothing")
+        killed = self.tepui("kill", task)
+        expect(killed.returncode == 0, killed.stderr)
+        expect("TASK_KILLED" in killed.stderr, killed.stderr)
+        expect(follower.wait(10) == 0, f"logs -f exits with {follower.returncode}")
+        expect(self.tepui("logs", task).stdout == "up\n", "logs of a killed task")
+        expect(self.tepui("logs", "nothing").returncode == 1, "logs of no task")
+
+    def check_a_run_that_is_killed_from_elsewhere_ends(self):
+        command = self.command("run", "--name=victim", "--", "echo up; sleep 1000")
+        run = subprocess.Popen(
+            command,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        expect(run.stdout.readline() == "up\n", "no output while the task runs")
+        killed = self.tepui("kill", self.cluster.running()[0])
+        expect(killed.returncode == 0, killed.stderr)
+        expect(run.wait(20) == 143, f"exit code is {run.returncode}: {run.stderr.read()}")
+
+    def check_nodes_are_free_again(self):
+        nodes = json.loads(self.tepui("nodes", "--json").stdout)
+        used = [node["used_resources"]["cpus"] for node in nodes]
+        expect(used == [0, 0], f"cpus in use after all: {used}")
+
+    def all(self):
+        names = [name for name in type(self).__dict__ if name.startswith("check_")]
+        return [(name.removeprefix("check_"), getattr(self, name)) for name in names]
+
+
+def run(programs, folder):
+    """Runs every check; the numbers of those that passed and failed."""
+    passed, failed = 0, 0
+    cluster = Cluster(folder, programs)
+    try:
+        cluster.start()
+        for name, check in Clients(cluster).all():
+            start = time.monotonic()
+            try:
+                check()
+                passed += 1
+                verdict = "ok"
+            except (Failed, OSError, ValueError, subprocess.TimeoutExpired) as error:
+                failed += 1
+                verdict = f"FAILED: {error}"
+            print(f"test {name} ... {verdict} ({time.monotonic() - start:.1f} s)", flush=True)
+    except Failed as error:
+        failed += 1
+        print(f"test the_cluster_starts ... FAILED: {error}", flush=True)
+    finally:
+        cluster.stop()
+        if failed:
+            cluster.logs()
+    return passed, failed
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "target/debug")
+    args = parser.parse_args()
+    if os.geteuid() != 0:
+        print("error: agents need root", file=sys.stderr)
+        return 2
+    # A SIGTERM ends the children, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory(prefix="tepui-compat-") as folder:
+        passed, failed = run(args.programs, pathlib.Path(folder))
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
