@@ -3,9 +3,11 @@
 //! The launcher is this very program, run again as `launch`; hence no standard test harness. Where
 //! the host gives no root, no static busybox or no mounts, the tests are left out and say so.
 
+mod boot;
 mod failure;
 mod isolation;
 mod life;
+mod limits;
 mod world;
 
 use std::error::Error;
@@ -44,39 +46,57 @@ const TESTS: &[(&str, Test)] = tests![
     isolation::a_nested_user_namespace_gains_nothing,
     life::many_threads_may_launch_at_once,
     failure::the_launcher_by_hand_explains_itself,
+    limits::the_report_tells_what_is_enforced_and_what_is_not,
+    limits::memory_past_the_limit_ends_the_whole_container,
+    limits::no_more_processes_than_allowed,
+    limits::a_container_reads_its_own_limits_and_cannot_change_them,
+    limits::processor_time_is_shared_by_weight,
 ];
 
 fn main() {
     if std::env::args().nth(1).as_deref() == Some("launch") {
         launch::enter();
     }
+    if boot::is_init() {
+        match boot::prepare() {
+            Ok(()) => drop(run(None)),
+            Err(error) => println!("{error}: {:?}", error.source()),
+        }
+        boot::off();
+    }
     let filter = std::env::args()
         .skip(1)
         .find(|argument| !argument.starts_with('-'));
+    std::process::exit(i32::from(run(filter.as_deref()) > 0));
+}
+
+/// Runs the tests whose names hold the filter; how many failed.
+fn run(filter: Option<&str>) -> usize {
     let world = match World::new() {
         Ok(world) => world,
         Err(reason) => {
             println!("launch tests left out: {reason}");
-            return;
+            return 0;
         }
     };
-    let mut failures = 0;
-    for (name, test) in TESTS {
-        if filter
-            .as_ref()
-            .is_some_and(|filter| !name.contains(filter.as_str()))
-        {
-            continue;
-        }
+    let chosen = TESTS
+        .iter()
+        .filter(|(name, _)| filter.is_none_or(|filter| name.contains(filter)));
+    let (mut passed, mut failed) = (0, 0);
+    for (name, test) in chosen {
         let start = Instant::now();
         match test(&world) {
-            Ok(()) => println!("test {name} ... ok ({} ms)", start.elapsed().as_millis()),
+            Ok(()) => {
+                passed += 1;
+                println!("test {name} ... ok ({} ms)", start.elapsed().as_millis());
+            }
             Err(error) => {
-                failures += 1;
+                failed += 1;
                 println!("test {name} ... FAILED: {error}");
             }
         }
     }
-    drop(world);
-    std::process::exit(i32::from(failures > 0));
+    let verdict = if failed == 0 { "ok" } else { "FAILED" };
+    println!("\ntest result: {verdict}. {passed} passed; {failed} failed; 0 ignored");
+    failed
 }

@@ -17,7 +17,8 @@ use nix::sys::signal::Signal;
 
 use crate::Outcome;
 
-const BUSYBOX: &str = "/bin/busybox";
+/// Where a static busybox may be: on a host, in the initramfs.
+const BUSYBOX: [&str; 2] = ["/bin/busybox", "/usr/share/tepui/rootfs/bin/busybox"];
 pub(crate) const SANDBOX: &str = "/mnt/mesos/sandbox";
 pub(crate) const IDS: IdRange = IdRange {
     first: 1_000_000,
@@ -41,15 +42,16 @@ impl World {
         if !nix::unistd::geteuid().is_root() {
             return Err("they need root".into());
         }
-        if !Path::new(BUSYBOX).exists() {
-            return Err(format!("they need a static {BUSYBOX}"));
-        }
+        let busybox = BUSYBOX.into_iter().find(|path| Path::new(path).exists());
+        let busybox = busybox.ok_or(format!("they need a static {}", BUSYBOX[0]))?;
         let directory = std::env::temp_dir().join(format!("tepui-launch-{}", std::process::id()));
         let tree = cgroup::mount_point()
             .and_then(|mount| cgroup::root_setup(&mount, cgroup::AgentPlace::Stays).ok());
         let host = Host::open(tree, &directory.join("run")).map_err(|error| error.to_string())?;
         let world = Self { directory, host };
-        world.make_root().map_err(|error| error.to_string())?;
+        world
+            .make_root(busybox)
+            .map_err(|error| error.to_string())?;
         let plan = world.plan("true").map_err(|error| error.to_string())?;
         match launch::spawn(&world.host, &plan) {
             Ok(launched) => {
@@ -68,7 +70,7 @@ impl World {
         }
     }
 
-    fn make_root(&self) -> Result<(), Box<dyn Error>> {
+    fn make_root(&self, busybox: &str) -> Result<(), Box<dyn Error>> {
         let root = self.root();
         for directory in [
             "bin",
@@ -82,11 +84,11 @@ impl World {
             fs::create_dir_all(root.join(directory))?;
         }
         fs::set_permissions(&root, fs::Permissions::from_mode(0o755))?;
-        fs::copy(BUSYBOX, root.join("bin/busybox"))?;
+        fs::copy(busybox, root.join("bin/busybox"))?;
         for applet in [
             "sh", "cat", "echo", "true", "ls", "readlink", "id", "touch", "sleep", "ps", "kill",
             "hostname", "mkdir", "mknod", "mount", "unshare", "head", "wc", "grep", "seq", "env",
-            "pwd", "stat", "setsid", "sort", "tr",
+            "pwd", "stat", "setsid", "sort", "tr", "umount", "tail", "taskset",
         ] {
             symlink("busybox", root.join("bin").join(applet))?;
         }
@@ -169,22 +171,35 @@ impl World {
         plan: &LaunchPlan,
         launched: &Launched,
     ) -> Result<ExitStatus, Box<dyn Error>> {
+        let status = self.wait(plan, launched)?;
+        self.forget(plan, launched)?;
+        Ok(status)
+    }
+
+    /// The same, with its traces left to look at.
+    pub(crate) fn wait(
+        &self,
+        plan: &LaunchPlan,
+        launched: &Launched,
+    ) -> Result<ExitStatus, Box<dyn Error>> {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            // Statuses of other containers are left to whoever started them: by number only.
             if let Some(status) = reaped(launched.pid) {
-                if let Some(cgroup) = &launched.cgroup {
-                    cgroup.remove()?;
-                }
-                let status = self.host.exit_status(&plan.container, status);
-                self.host.forget(&plan.container);
-                return Ok(status);
+                return Ok(self.host.exit_status(&plan.container, status));
             }
             if Instant::now() > deadline {
                 process::signal(&launched.pidfd, Signal::SIGKILL)?;
                 return Err(format!("no end of {}: {}", plan.container, self.output(plan)?).into());
             }
             std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    pub(crate) fn forget(&self, plan: &LaunchPlan, launched: &Launched) -> Outcome {
+        self.host.forget(&plan.container);
+        match &launched.cgroup {
+            Some(cgroup) => Ok(cgroup.remove()?),
+            None => Ok(()),
         }
     }
 

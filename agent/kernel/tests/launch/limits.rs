@@ -1,0 +1,124 @@
+//! The limits of a container's cgroup, where this host's version 2 has controllers.
+
+use std::time::Duration;
+
+use agent_kernel::process;
+use model::sandbox::{CpuQuota, ExitStatus, Isolation};
+use nix::sys::signal::Signal;
+
+use crate::Outcome;
+use crate::world::{World, same};
+
+/// Whether a controller is there to be tested; says so where it is not.
+fn has(world: &World, controller: &str) -> bool {
+    let tree = world.host.cgroups();
+    let has = tree.is_some_and(|tree| tree.controllers().contains(&controller));
+    if !has {
+        println!("  left out: cgroup v2 has no {controller} controller here");
+    }
+    has
+}
+
+pub(crate) fn the_report_tells_what_is_enforced_and_what_is_not(world: &World) -> Outcome {
+    let plan = world.plan("true")?;
+    let launched = world.spawn(&plan)?;
+    world.end(&plan, &launched)?;
+    let report = launched.enforcement;
+    for (isolation, controller) in [
+        (Isolation::Cpu, "cpu"),
+        (Isolation::Memory, "memory"),
+        (Isolation::Pids, "pids"),
+    ] {
+        let is_enforced = report.enforced.contains(&isolation);
+        same(is_enforced, has(world, controller), &format!("{report:?}"))?;
+        let is_missing = report.missing.iter().any(|(other, _)| *other == isolation);
+        same(is_missing, !is_enforced, &format!("{report:?}"))?;
+    }
+    same(report.enforced.contains(&Isolation::Root), true, "the root")
+}
+
+pub(crate) fn memory_past_the_limit_ends_the_whole_container(world: &World) -> Outcome {
+    if !has(world, "memory") {
+        return Ok(());
+    }
+    let mut plan = world.plan("trap '' TERM; sleep 100 & echo ready; head -c 200m /dev/zero | tail -n 1; echo alive; sleep 100")?;
+    plan.cgroup.memory_bytes_max = 32 << 20;
+    let launched = world.spawn(&plan)?;
+    let status = world.wait(&plan, &launched)?;
+    let cgroup = launched.cgroup.as_ref().ok_or("no cgroup")?;
+    let (was_killed, limit) = (cgroup.oom_killed(), cgroup.memory_bytes_max());
+    let peak = cgroup.usage().memory_peak_bytes;
+    world.forget(&plan, &launched)?;
+    same(status, ExitStatus::Signaled(9), &world.output(&plan)?)?;
+    same(was_killed, true, "killed for lack of memory")?;
+    same(limit, Some(32 << 20), "limit")?;
+    same(peak.is_none_or(|bytes| bytes <= 32 << 20), true, "peak")?;
+    same(world.output(&plan)?.as_str(), "ready\n", "output")?;
+    // A task that keeps within its limit is not blamed.
+    let plan = world.plan("exit 1")?;
+    let launched = world.spawn(&plan)?;
+    world.wait(&plan, &launched)?;
+    let was_killed = launched
+        .cgroup
+        .as_ref()
+        .is_some_and(|cgroup| cgroup.oom_killed());
+    world.forget(&plan, &launched)?;
+    same(was_killed, false, "killed for lack of memory")
+}
+
+pub(crate) fn no_more_processes_than_allowed(world: &World) -> Outcome {
+    if !has(world, "pids") {
+        return Ok(());
+    }
+    let mut plan = world.plan("for i in $(seq 40); do sleep 5 & done 2>/dev/null; echo all")?;
+    plan.cgroup.pids_max = 16;
+    let (output, status) = world.run_plan(&plan)?;
+    same(output.contains("all"), false, &output)?;
+    same(status == ExitStatus::Exited(0), false, &format!("{status}"))
+}
+
+pub(crate) fn a_container_reads_its_own_limits_and_cannot_change_them(world: &World) -> Outcome {
+    if !(has(world, "cpu") && has(world, "memory") && has(world, "pids")) {
+        return Ok(());
+    }
+    let mut plan = world.plan(
+        "cd /sys/fs/cgroup; cat cpu.weight cpu.max memory.max memory.oom.group pids.max
+         cat memory.swap.max 2>/dev/null || echo 0
+         echo max > memory.max; echo 0 > /sys/fs/cgroup/cgroup.procs; mkdir sub",
+    )?;
+    plan.cgroup.cpu_weight = 250;
+    plan.cgroup.cpu_quota = Some(CpuQuota {
+        quota_us: 50_000,
+        period_us: 100_000,
+    });
+    let (output, status) = world.run_plan(&plan)?;
+    let lines: Vec<_> = output.lines().take(6).collect();
+    let expected = vec!["250", "50000 100000", "67108864", "1", "64", "0"];
+    same(lines, expected, &output)?;
+    same(status, ExitStatus::Exited(1), "mkdir")?;
+    same(output.matches("Read-only file system").count(), 3, &output)
+}
+
+pub(crate) fn processor_time_is_shared_by_weight(world: &World) -> Outcome {
+    if !has(world, "cpu") {
+        return Ok(());
+    }
+    let busy = |weight| {
+        // On one processor, so that there is something to share.
+        let mut plan = world.plan("taskset -p 1 $$ >/dev/null; while :; do :; done")?;
+        plan.cgroup.cpu_weight = weight;
+        world.spawn(&plan).map(|launched| (plan, launched))
+    };
+    let containers = [busy(100)?, busy(400)?];
+    std::thread::sleep(Duration::from_secs(3));
+    let mut used = Vec::new();
+    for (plan, launched) in &containers {
+        let usage = launched.cgroup.as_ref().map(|cgroup| cgroup.usage());
+        used.push(usage.and_then(|usage| usage.cpu_user).unwrap_or_default());
+        process::signal(&launched.pidfd, Signal::SIGKILL)?;
+        world.end(plan, launched)?;
+    }
+    let ratio = used[1].as_secs_f64() / used[0].as_secs_f64();
+    println!("  weights 100 and 400: {used:?}, ratio {ratio:.2}");
+    same((2.5..6.0).contains(&ratio), true, &format!("ratio {ratio}"))
+}
