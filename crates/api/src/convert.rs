@@ -11,22 +11,21 @@ pub use resource::{from_resource, resources, to_refined, to_resource, to_unrefin
 use crate::v1;
 
 macro_rules! ids {
-    ($($model:ident $wire:ident,)*) => {
+    ($($id:ident { $($rest:tt)* },)*) => {
         $(
-            impl TryFrom<&v1::$wire> for model::$model {
+            impl TryFrom<&v1::$id> for model::$id {
                 type Error = model::IdError;
 
-                fn try_from(id: &v1::$wire) -> Result<Self, model::IdError> {
+                fn try_from(id: &v1::$id) -> Result<Self, model::IdError> {
                     Self::new(&id.value)
                 }
             }
 
-            impl From<&model::$model> for v1::$wire {
-                #[expect(clippy::needless_update, reason = "some ids have more fields than a value")]
-                fn from(id: &model::$model) -> Self {
+            impl From<&model::$id> for v1::$id {
+                fn from(id: &model::$id) -> Self {
                     Self {
                         value: id.as_str().to_string(),
-                        ..Self::default()
+                        $($rest)*
                     }
                 }
             }
@@ -35,12 +34,12 @@ macro_rules! ids {
 }
 
 ids! {
-    FrameworkId FrameworkId,
-    AgentId AgentId,
-    OfferId OfferId,
-    TaskId TaskId,
-    ExecutorId ExecutorId,
-    ContainerId ContainerId,
+    FrameworkId {},
+    AgentId {},
+    OfferId {},
+    TaskId {},
+    ExecutorId {},
+    ContainerId { parent: None },
 }
 
 #[cfg(test)]

@@ -195,3 +195,125 @@ impl fmt::Display for Path<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::v1;
+    use crate::wire::{Raw, put_key, put_raw};
+
+    /// A message of these fields, by name.
+    fn wire(message: &str, fields: &[(&str, Raw<'_>)]) -> Vec<u8> {
+        let message = Message::named(message).unwrap();
+        let mut out = Vec::new();
+        for (name, raw) in fields {
+            put_key(&mut out, message.field_by_name(name).unwrap());
+            put_raw(&mut out, *raw);
+        }
+        out
+    }
+
+    fn missing(bytes: &[u8]) -> Vec<String> {
+        match decode::<v1::scheduler::Call>(bytes) {
+            Err(DecodeError::Missing { message, fields }) => {
+                assert_eq!(message, "Call");
+                fields
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn missing_required_fields_are_named_by_their_paths() {
+        let task = "mesos.v1.TaskInfo";
+        let id = wire("mesos.v1.TaskID", &[("value", Raw::Bytes(b"t"))]);
+        let whole = wire(
+            task,
+            &[
+                ("name", Raw::Bytes(b"t")),
+                ("task_id", Raw::Bytes(&id)),
+                ("agent_id", Raw::Bytes(&id)),
+            ],
+        );
+        let nameless = wire(
+            task,
+            &[("task_id", Raw::Bytes(&id)), ("agent_id", Raw::Bytes(b""))],
+        );
+        let launch = wire(
+            "mesos.v1.Offer.Operation.Launch",
+            &[
+                ("task_infos", Raw::Bytes(&whole)),
+                ("task_infos", Raw::Bytes(&nameless)),
+            ],
+        );
+        let operation = wire(
+            "mesos.v1.Offer.Operation",
+            &[("launch", Raw::Bytes(&launch))],
+        );
+        let accept = wire(
+            "mesos.v1.scheduler.Call.Accept",
+            &[("operations", Raw::Bytes(&operation))],
+        );
+        let call = wire(
+            "mesos.v1.scheduler.Call",
+            &[("accept", Raw::Bytes(&accept))],
+        );
+        let task = "accept.operations[0].launch.task_infos[1]";
+        assert_eq!(
+            missing(&call),
+            [format!("{task}.agent_id.value"), format!("{task}.name")]
+        );
+    }
+
+    #[test]
+    fn an_unknown_number_of_an_enum_reads_as_unset() {
+        let call = wire("mesos.v1.scheduler.Call", &[("type", Raw::Varint(9999))]);
+        let call: v1::scheduler::Call = decode(&call).unwrap();
+        assert_eq!(call.r#type, None);
+        assert_eq!(call.r#type(), v1::scheduler::call::Type::Unknown);
+
+        let status = wire("mesos.v1.TaskStatus", &[("state", Raw::Varint(99))]);
+        let error = decode::<v1::TaskStatus>(&status).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "Failed to parse body into TaskStatus protobuf: Missing required fields: task_id, state"
+        );
+    }
+
+    #[test]
+    fn a_message_in_parts_is_joined_before_it_is_checked() {
+        let user = wire("mesos.v1.FrameworkInfo", &[("user", Raw::Bytes(b"root"))]);
+        let name = wire("mesos.v1.FrameworkInfo", &[("name", Raw::Bytes(b"f"))]);
+        let subscribe = wire(
+            "mesos.v1.scheduler.Call.Subscribe",
+            &[
+                ("framework_info", Raw::Bytes(&user)),
+                ("framework_info", Raw::Bytes(&name)),
+            ],
+        );
+        let subscribe: v1::scheduler::call::Subscribe = decode(&subscribe).unwrap();
+        assert_eq!(subscribe.framework_info.user, "root");
+        assert_eq!(subscribe.framework_info.name, "f");
+    }
+
+    #[test]
+    fn messages_nested_too_deep_are_refused() {
+        let nested = |depth: usize| {
+            let mut id = v1::ContainerId::default();
+            for _ in 0..depth {
+                let parent = Some(Box::new(id));
+                id = v1::ContainerId {
+                    value: "c".to_string(),
+                    parent,
+                };
+            }
+            id.encode_to_vec()
+        };
+        assert!(decode::<v1::ContainerId>(&nested(90)).is_ok());
+        let error = DecodeError::Malformed("ContainerID");
+        assert_eq!(decode::<v1::ContainerId>(&nested(110)), Err(error.clone()));
+        assert_eq!(decode::<v1::ContainerId>(&nested(5000)), Err(error));
+    }
+}

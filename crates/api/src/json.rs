@@ -123,3 +123,128 @@ pub fn json_to_wire(message: &'static Message, json: &[u8]) -> Result<Vec<u8>, J
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v1;
+
+    fn check<T: Described>(json: &str, want: &str) {
+        let got = match from_json::<T>(json.as_bytes()) {
+            Ok(message) => to_json(&message),
+            Err(error) => format!("{error} @{}", error.path().unwrap_or("-")),
+        };
+        assert_eq!(got, want, "{json}");
+    }
+
+    #[test]
+    fn json_is_read_as_generously_as_mesos_does() {
+        use v1::CommandInfo;
+        use v1::scheduler::Call;
+        check::<CommandInfo>("{}", r#"{"shell":true}"#);
+        check::<CommandInfo>(
+            r#"{"nothing":[{}],"shell":"false","arguments":"one","user":null}"#,
+            r#"{"shell":false,"arguments":["one"]}"#,
+        );
+        check::<v1::Filters>(r#"{"refuse_seconds":"2"}"#, r#"{"refuse_seconds":2.0}"#);
+        check::<v1::DurationInfo>(r#"{"nanoseconds":"7"}"#, r#"{"nanoseconds":7}"#);
+        check::<v1::DurationInfo>(r#"{"nanoseconds":7.9}"#, r#"{"nanoseconds":7}"#);
+        check::<v1::value::Range>(
+            r#"{"begin":18446744073709551615,"end":0}"#,
+            r#"{"begin":18446744073709551615,"end":0}"#,
+        );
+        check::<Call>(r#"{"type":"NO_SUCH_CALL"}"#, "{}");
+        check::<v1::Secret>(
+            r#"{"value":{"data":"AP8"}}"#,
+            r#"{"value":{"data":"AP8="}}"#,
+        );
+        check::<v1::quota::QuotaConfig>(
+            r#"{"role":"r","limits":{"mem":{"value":64},"cpus":{"value":0.1}}}"#,
+            r#"{"role":"r","limits":{"cpus":{"value":0.1},"mem":{"value":64.0}}}"#,
+        );
+    }
+
+    #[test]
+    fn json_that_does_not_fit_is_refused_with_the_place() {
+        use v1::scheduler::Call;
+        let convert = "Failed to convert JSON into Call protobuf:";
+        for (json, problem, path) in [
+            (r#"[]"#, "Expecting a JSON object", ""),
+            (r#"null"#, "Expecting a JSON object", ""),
+            (
+                r#"{"type":1}"#,
+                "Not expecting a JSON number for field 'type'",
+                "type",
+            ),
+            (
+                r#"{"subscribe":{"framework_info":{"user":{}}}}"#,
+                "Not expecting a JSON object for field 'user'",
+                "subscribe.framework_info.user",
+            ),
+            (
+                r#"{"accept":{"operations":[{},{"type":[]}]}}"#,
+                "Not expecting a JSON array for field 'type'",
+                "accept.operations[1].type",
+            ),
+            (
+                r#"{"accept":{"filters":{"refuse_seconds":"soon"}}}"#,
+                "Failed to parse 'soon' as a JSON number for field 'refuse_seconds'",
+                "accept.filters.refuse_seconds",
+            ),
+            (
+                r#"{"subscribe":{"framework_info":{"name":"x"}}}"#,
+                "Missing required fields: subscribe.framework_info.user",
+                "subscribe.framework_info.user",
+            ),
+        ] {
+            check::<Call>(json, &format!("{convert} {problem} @{path}"));
+        }
+        let parse = "Failed to parse body into JSON:";
+        check::<Call>(
+            "{\n\"type\": x}",
+            &format!("{parse} syntax error at line 2 near: x}} @-"),
+        );
+        check::<Call>("{", &format!("{parse} syntax error at line 1 near:  @-"));
+        check::<Call>(
+            "{}  {}",
+            &format!("{parse} Parsed JSON included non-whitespace trailing characters:   {{}} @-"),
+        );
+        let deep = format!("{}{}", "{\"parent\":".repeat(5000), "{}");
+        assert!(from_json::<v1::ContainerId>(deep.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn text_and_doubles_are_written_as_mesos_writes_them() {
+        let label = v1::Label {
+            key: "a\"\\/\n\u{1}\u{7f}\u{e9}".to_string(),
+            value: None,
+        };
+        assert_eq!(
+            to_json(&label),
+            "{\"key\":\"a\\\"\\\\/\\n\\u0001\u{7f}\u{e9}\"}"
+        );
+        for (value, want) in [
+            (4.0, "4.0"),
+            (0.1, "0.1"),
+            (-0.0, "-0.0"),
+            (1e20, "100000000000000000000.0"),
+            (1e21, "1e21"),
+            (1.5e-7, "1.5e-7"),
+            (0.000_001, "0.000001"),
+            (f64::INFINITY, "\"Infinity\""),
+        ] {
+            let mut out = String::new();
+            double(value, &mut out);
+            assert_eq!(out, want);
+        }
+    }
+
+    #[test]
+    fn a_capability_that_has_no_name_in_v1_is_an_empty_object() {
+        let mut master = v1::MasterInfo::default();
+        master
+            .capabilities
+            .push(v1::master_info::Capability { r#type: Some(3) });
+        assert!(to_json(&master).ends_with(r#","capabilities":[{}]}"#));
+    }
+}

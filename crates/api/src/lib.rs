@@ -11,7 +11,7 @@
 pub mod convert;
 mod decode;
 pub mod descriptor;
-#[allow(
+#[expect(
     clippy::all,
     missing_docs,
     unreachable_pub,

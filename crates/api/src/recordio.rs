@@ -118,3 +118,89 @@ impl Decoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BYTES_MAX: usize = 1000;
+
+    /// Everything a decoder gives out of these pieces, and how the stream ended.
+    fn decode(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Result<(), RecordError>) {
+        let mut decoder = Decoder::new(BYTES_MAX);
+        let mut records = Vec::new();
+        for piece in pieces {
+            decoder.push(piece);
+            loop {
+                match decoder.record() {
+                    Ok(Some(record)) => records.push(record),
+                    Ok(None) => break,
+                    Err(error) => return (records, Err(error)),
+                }
+            }
+        }
+        (records, decoder.finish())
+    }
+
+    #[test]
+    fn a_record_has_its_length_in_decimal_and_a_newline_before_it() {
+        assert_eq!(
+            encode(b"{\"type\":\"HEARTBEAT\"}"),
+            b"20\n{\"type\":\"HEARTBEAT\"}"
+        );
+        assert_eq!(encode(b""), b"0\n");
+        assert_eq!(
+            decode(&[b"0\n3\nabc"]),
+            (vec![Vec::new(), b"abc".to_vec()], Ok(()))
+        );
+    }
+
+    #[test]
+    fn what_is_no_recordio_is_refused_with_the_reason() {
+        for (stream, error) in [
+            (&b"3\nab"[..], RecordError::Cut),
+            (b"3", RecordError::Cut),
+            (b"x\n", RecordError::Length(b'x')),
+            (b"-1\n", RecordError::Length(b'-')),
+            (b"1 \n", RecordError::Length(b' ')),
+            (b"\nabc", RecordError::Digits(0)),
+            (b"123456789012345678901", RecordError::Digits(21)),
+            (b"99999999999999999999\n", RecordError::Digits(20)),
+            (
+                b"1001\n",
+                RecordError::Long {
+                    bytes: 1001,
+                    bytes_max: BYTES_MAX,
+                },
+            ),
+        ] {
+            assert_eq!(decode(&[stream]), (Vec::new(), Err(error)), "{stream:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn records_come_back_wherever_the_stream_is_cut(
+            records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..8),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        ) {
+            let mut stream = Vec::new();
+            records.iter().for_each(|record| encode_to(record, &mut stream));
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+            cuts.sort_unstable();
+            let mut pieces = Vec::new();
+            let mut from = 0;
+            for cut in cuts.into_iter().chain([stream.len()]) {
+                pieces.push(&stream[from..cut]);
+                from = cut;
+            }
+            prop_assert_eq!(decode(&pieces), (records, Ok(())));
+        }
+
+        #[test]
+        fn no_stream_makes_the_decoder_panic(stream in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&[&stream]);
+        }
+    }
+}

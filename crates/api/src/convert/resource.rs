@@ -393,3 +393,105 @@ fn to_labels(labels: &[Label]) -> Option<v1::Labels> {
         .collect();
     (!labels.is_empty()).then_some(v1::Labels { labels })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::{from_json, to_json};
+
+    /// A resource as JSON, read, and written in both formats.
+    fn check(json: &str, refined: &str, unrefined: Option<&str>) {
+        let wire: v1::Resource = from_json(json.as_bytes()).unwrap();
+        let resource = from_resource(&wire).unwrap();
+        assert_eq!(to_json(&to_resource(&resource)), refined);
+        let resources: Resources = [resource].into_iter().collect();
+        let old = to_unrefined(&resources);
+        assert_eq!(old.first().map(to_json).as_deref(), unrefined);
+        for wire in old {
+            assert_eq!(
+                from_resource(&wire).as_ref(),
+                Ok(resources.iter().next().unwrap())
+            );
+        }
+    }
+
+    #[test]
+    fn both_reservation_formats_are_read_and_written() {
+        let cpus = |rest: &str| {
+            format!(r#"{{"name":"cpus","type":"SCALAR","scalar":{{"value":1.5}}{rest}}}"#)
+        };
+        check(&cpus(""), &cpus(""), Some(&cpus(r#","role":"*""#)));
+        check(
+            &cpus(r#","role":"eng""#),
+            &cpus(r#","reservations":[{"type":"STATIC","role":"eng"}]"#),
+            Some(&cpus(r#","role":"eng""#)),
+        );
+        check(
+            &cpus(r#","role":"eng","reservation":{"principal":"p"}"#),
+            &cpus(r#","reservations":[{"type":"DYNAMIC","role":"eng","principal":"p"}]"#),
+            Some(&cpus(r#","role":"eng","reservation":{"principal":"p"}"#)),
+        );
+        let stack = r#","reservations":[{"type":"STATIC","role":"eng"},{"type":"DYNAMIC","role":"eng/a","labels":{"labels":[{"key":"k"}]}}]"#;
+        check(&cpus(stack), &cpus(stack), None);
+    }
+
+    #[test]
+    fn values_and_disks_are_read_and_written() {
+        let volume = r#"{"provider_id":{"value":"rp"},"name":"disk","type":"SCALAR","scalar":{"value":64.0},"allocation_info":{"role":"r"},"reservations":[{"type":"DYNAMIC","role":"r"}],"disk":{"persistence":{"id":"v"},"volume":{"mode":"RW","container_path":"data"},"source":{"type":"MOUNT","mount":{"root":"/mnt"}}},"shared":{}}"#;
+        let wire: v1::Resource = from_json(volume.as_bytes()).unwrap();
+        assert_eq!(
+            to_json(&to_resource(&from_resource(&wire).unwrap())),
+            volume
+        );
+
+        let ports = r#"{"name":"ports","type":"RANGES","ranges":{"range":[{"begin":5,"end":9},{"begin":1,"end":4}]}}"#;
+        let wire: v1::Resource = from_json(ports.as_bytes()).unwrap();
+        let resource = from_resource(&wire).unwrap();
+        let merged = Ranges::new([Range { begin: 1, end: 9 }]);
+        assert_eq!(resource.value, Value::Ranges(merged));
+    }
+
+    #[test]
+    fn what_is_no_resource_is_refused_in_the_words_of_mesos() {
+        for (json, fault) in [
+            (r#""type":"SCALAR""#, "Invalid scalar resource"),
+            (
+                r#""type":"SCALAR","scalar":{"value":1},"set":{}"#,
+                "Invalid scalar resource",
+            ),
+            (
+                r#""type":"SCALAR","scalar":{"value":"Infinity"}"#,
+                "Invalid scalar resource",
+            ),
+            (
+                r#""type":"RANGES","ranges":{"range":{"begin":2,"end":1}}"#,
+                "Invalid ranges resource: begin > end",
+            ),
+            (
+                r#""type":"SET","set":{"item":["a","a"]}"#,
+                "Invalid set resource: duplicated elements",
+            ),
+            (r#""type":"TEXT""#, "Unsupported resource type"),
+            (
+                r#""type":"SET","set":{},"reservation":{}"#,
+                "Invalid reservation: role \"*\" cannot be dynamically reserved",
+            ),
+            (
+                r#""type":"SET","set":{},"reservations":[{"role":"r"}]"#,
+                "Invalid reservation: 'Resource.ReservationInfo.type' field must be set.",
+            ),
+            (
+                r#""type":"SET","set":{},"disk":{"source":{"type":"RAW","mount":{}}}"#,
+                "Mount should not be set for RAW disk source",
+            ),
+        ] {
+            let json = format!(r#"{{"name":"x",{json}}}"#);
+            let wire: v1::Resource = from_json(json.as_bytes()).unwrap();
+            assert_eq!(
+                from_resource(&wire).unwrap_err().fault.to_string(),
+                fault,
+                "{json}"
+            );
+        }
+    }
+}

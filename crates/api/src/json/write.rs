@@ -227,7 +227,11 @@ pub fn double(value: f64, out: &mut String) {
     // Outside of these RapidJSON, which Mesos writes with, turns to exponents.
     let magnitude = value.abs();
     if magnitude == 0.0 || (1e-6..1e21).contains(&magnitude) {
-        let _ = write!(out, "{value:?}");
+        let start = out.len();
+        let _ = write!(out, "{value}");
+        if !out[start..].contains('.') {
+            out.push_str(".0");
+        }
     } else {
         let _ = write!(out, "{value:e}");
     }

@@ -1,0 +1,92 @@
+//! Bytes that must not change: frames of the link, as agents and masters of other versions send them.
+
+use api::link::v1::agent_frame::Body as FromAgent;
+use api::link::v1::master_frame::Body as FromMaster;
+use api::link::v1::{AgentFrame, MasterFrame, Ping, Pong, Registered, RunTask, StatusUpdate};
+use api::v1;
+use prost::Message;
+
+fn check<M: Message + Default + PartialEq + std::fmt::Debug>(frame: M, golden: &str) {
+    let bytes = frame.encode_to_vec();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, golden, "{frame:?}");
+    assert_eq!(M::decode(&*bytes).ok(), Some(frame));
+}
+
+fn id(value: &str) -> v1::FrameworkId {
+    v1::FrameworkId {
+        value: value.to_string(),
+    }
+}
+
+#[test]
+fn frames_of_the_link_keep_their_bytes() {
+    check(
+        AgentFrame {
+            epoch: 7,
+            incarnation: 300,
+            body: Some(FromAgent::Pong(Pong { sequence: 9 })),
+        },
+        "080710ac0222020809",
+    );
+    check(
+        MasterFrame {
+            epoch: 7,
+            incarnation: 1,
+            body: Some(FromMaster::Ping(Ping {
+                sequence: 9,
+                connected: true,
+            })),
+        },
+        "080710012a0408091001",
+    );
+    check(
+        AgentFrame {
+            epoch: 1,
+            incarnation: 1,
+            body: Some(FromAgent::Update(StatusUpdate {
+                framework_id: Some(id("f")),
+                executor_id: None,
+                status: Some(v1::TaskStatus {
+                    task_id: v1::TaskId {
+                        value: "t".to_string(),
+                    },
+                    state: v1::TaskState::TaskFinished.into(),
+                    ..v1::TaskStatus::default()
+                }),
+                latest_state: v1::TaskState::TaskFinished.into(),
+            })),
+        },
+        "080110012a100a030a01661a070a030a017410022002",
+    );
+    check(
+        MasterFrame {
+            epoch: 1,
+            incarnation: 2,
+            body: Some(FromMaster::RunTask(RunTask {
+                framework_info: Some(v1::FrameworkInfo {
+                    user: "root".to_string(),
+                    name: "f".to_string(),
+                    ..v1::FrameworkInfo::default()
+                }),
+                task_info: None,
+                resource_version: vec![0xab; 2],
+            })),
+        },
+        "08011002320f0a090a04726f6f741201661a02abab",
+    );
+    check(
+        MasterFrame {
+            epoch: 1,
+            incarnation: 1,
+            body: Some(FromMaster::Registered(Registered {
+                agent_id: Some(v1::AgentId {
+                    value: "m-S0".to_string(),
+                }),
+                master_info: None,
+                total_ping_timeout_ns: 75_000_000_000,
+            })),
+        },
+        "080110011a0f0a060a046d2d53301880dce4b29702",
+    );
+}
