@@ -9,15 +9,48 @@
 
 extern crate alloc;
 
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use model::resources::Quantities;
-use model::{FrameworkId, Instant, MasterId};
+use model::{AgentId, FrameworkId, Instant, MasterId, OfferId};
 
+mod admission;
+pub mod agents;
+pub mod allocator;
+pub mod counters;
 pub mod event;
+pub mod executors;
+pub mod frameworks;
+mod learning;
+mod offers;
+mod random;
+mod reconcile;
+mod registry;
+mod statuses;
+mod subscription;
+mod task_ends;
+pub mod tasks;
+mod timers;
+mod unreachable;
+mod validation;
+mod view;
+
+use agents::{Agent, RecoveredAgent};
+use allocator::{Allocator, Hierarchical, Policy};
+use counters::Counters;
+use event::{AgentMessage, Call, LinkId, Note, Offer, Text};
+use frameworks::Framework;
+use registry::Registrar;
+use timers::{Timer, Timers};
+use unreachable::UnreachableAgents;
 
 pub use event::{Effect, Event, StreamId, WallTime};
+pub use view::View;
 
 /// What a master is told at its start.
 #[derive(Debug, Clone)]
@@ -63,39 +96,214 @@ pub enum Connection {
     Connected(StreamId),
 }
 
+/// How long a run of the allocator may wait for a [`Event::Tick`] while other events keep coming.
+const ALLOCATION_DELAY_MAX: Duration = Duration::from_millis(10);
+
 /// The state of a leading master.
 #[derive(Debug)]
 pub struct Master {
     config: Config,
+    now: Instant,
+    /// What the current step wants done.
+    out: Vec<Effect>,
+    has_recovered: bool,
+    frameworks: BTreeMap<FrameworkId, Framework>,
+    completed_frameworks: VecDeque<Framework>,
+    streams: BTreeMap<StreamId, FrameworkId>,
+    agents: BTreeMap<AgentId, Agent>,
+    recovered_agents: BTreeMap<AgentId, RecoveredAgent>,
+    unreachable_agents: UnreachableAgents,
+    /// Links of registered agents, and of those that wait for the registry.
+    links: BTreeMap<LinkId, AgentId>,
+    addresses: BTreeMap<Text, AgentId>,
+    offers: BTreeMap<OfferId, Arc<Offer>>,
+    allocator: Hierarchical,
+    registrar: Registrar,
+    timers: Timers,
+    counters: Counters,
+    version: u64,
+    next_framework: u64,
+    next_agent: u64,
+    next_offer: u64,
 }
 
 impl Master {
     /// A master that knows nothing yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config }
+        let policy = Policy {
+            min_allocatable: config.min_allocatable.clone(),
+            filter_gpu_resources: config.filter_gpu_resources,
+            batch_interval: config.allocation_interval,
+        };
+        Self {
+            allocator: Hierarchical::new(policy, config.seed),
+            config,
+            now: Instant::ZERO,
+            out: Vec::new(),
+            has_recovered: false,
+            frameworks: BTreeMap::new(),
+            completed_frameworks: VecDeque::new(),
+            streams: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            recovered_agents: BTreeMap::new(),
+            unreachable_agents: UnreachableAgents::default(),
+            links: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            registrar: Registrar::default(),
+            timers: Timers::default(),
+            counters: Counters::new(),
+            version: 0,
+            next_framework: 0,
+            next_agent: 0,
+            next_offer: 0,
+        }
     }
 
     /// Applies one event; the effects are to be carried out in order, stores before sends.
-    pub fn step(&mut self, _now: Instant, _event: Event) -> Vec<Effect> {
-        Vec::new()
+    ///
+    /// What can be allocated is, at the next tick: the shell gives one when its queue of events is
+    /// empty and [`Self::deadline`] has come.
+    pub fn step(&mut self, now: Instant, event: Event) -> Vec<Effect> {
+        self.now = self.now.max(now);
+        let is_tick = matches!(event, Event::Tick);
+        let is_pong = matches!(
+            event,
+            Event::AgentFrame {
+                message: AgentMessage::Pong { .. },
+                ..
+            }
+        );
+        self.apply(event);
+        while let Some((at, timer)) = self.timers.next_due(self.now) {
+            self.fire(at, timer);
+        }
+        if let Some(wanted) = self.allocator.deadline().filter(|at| *at <= self.now)
+            && (is_tick || self.now - wanted >= ALLOCATION_DELAY_MAX)
+        {
+            self.allocate();
+        }
+        let out = core::mem::take(&mut self.out);
+        if !(out.is_empty() && (is_tick || is_pong)) {
+            self.version = self.version.saturating_add(1);
+        }
+        out
     }
 
-    /// When `step` wants to be called with [`Event::Tick`], if nothing else happens before.
+    /// Grows whenever something may have changed that [`Self::view`] shows.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Tick => {}
+            Event::Recovered(registry) => self.recovered(registry),
+            Event::Subscribe {
+                stream,
+                subscription,
+            } => self.subscribe(stream, &subscription),
+            Event::StreamClosed { stream } => self.stream_closed(stream),
+            Event::Call { framework_id, call } => self.call(&framework_id, call),
+            Event::Register {
+                link,
+                incarnation,
+                registration,
+            } => self.register(link, incarnation, registration),
+            Event::AgentFrame {
+                link,
+                epoch,
+                incarnation,
+                message,
+            } => self.agent_frame(link, epoch, incarnation, message),
+            Event::LinkClosed { link } => self.link_closed(link),
+            Event::RegistryStored { store } => self.stored(store),
+        }
+    }
+
+    fn call(&mut self, id: &FrameworkId, call: Call) {
+        if !matches!(self.connection(id), Connection::Connected(_)) {
+            self.drop_message("call", format!("framework {id} is not subscribed"));
+            return;
+        }
+        match call {
+            Call::Teardown => self.teardown(id),
+            Call::Accept {
+                offer_ids,
+                operations,
+                refuse_seconds,
+            } => self.accept(id, &offer_ids, &operations, refuse_seconds),
+            Call::Decline {
+                offer_ids,
+                refuse_seconds,
+            } => self.decline(id, &offer_ids, refuse_seconds),
+            Call::Revive { roles } => self.revive(id, &roles),
+            Call::Suppress { roles } => self.suppress(id, &roles),
+            Call::Kill {
+                task_id,
+                agent_id,
+                kill_policy,
+            } => self.kill(id, &task_id, agent_id.as_ref(), kill_policy.as_ref()),
+            Call::Shutdown {
+                executor_id,
+                agent_id,
+            } => self.shutdown(id, &executor_id, &agent_id),
+            Call::Acknowledge {
+                agent_id,
+                task_id,
+                uuid,
+            } => self.acknowledge(id, &agent_id, &task_id, uuid),
+            Call::Reconcile { tasks } => self.reconcile(id, &tasks),
+            Call::Message { executor_id, .. } => {
+                // Command tasks, the only ones that agents run so far, take no messages; delivery
+                // is best effort for the others too.
+                self.counters.count("messages_framework_to_executor");
+                let why = format!("executor {executor_id} takes no messages");
+                self.drop_message("message", why);
+            }
+            Call::UpdateFramework(update) => self.update_framework(id, update),
+            Call::Request => self.counters.count("messages_resource_request"),
+        }
+    }
+
+    fn fire(&mut self, at: Instant, timer: Timer) {
+        match timer {
+            Timer::Heartbeat(stream) => self.heartbeat(stream),
+            Timer::Failover(id) => self.failover_timeout(&id, at),
+            Timer::Ping(id) => self.ping_timeout(&id, at),
+            Timer::Recovered(id) => self.recovered_timeout(&id, at),
+            Timer::Offer(id) => self.offer_timeout(&id),
+        }
+    }
+
+    /// When `step` wants to be called with [`Event::Tick`], if nothing else happens before; in the
+    /// past where that is at once.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        None
-    }
-
-    /// How a framework is connected, for the checks of HTTP.
-    #[must_use]
-    pub fn connection(&self, _framework_id: &FrameworkId) -> Connection {
-        Connection::Unknown
+        let timers = self.timers.deadline();
+        timers.into_iter().chain(self.allocator.deadline()).min()
     }
 
     /// What the master was told at its start.
     #[must_use]
-    pub fn config(&self) -> &Config {
+    pub const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The date of the current step.
+    const fn wall_time(&self) -> WallTime {
+        WallTime(
+            self.config
+                .clock_start
+                .0
+                .saturating_add(self.now.as_nanos()),
+        )
+    }
+
+    fn drop_message(&mut self, what: &'static str, why: String) {
+        self.counters.count("dropped_messages");
+        self.out.push(Effect::Note(Note::Dropped { what, why }));
     }
 }

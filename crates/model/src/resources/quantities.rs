@@ -25,7 +25,6 @@ impl Quantities {
     }
 
     /// Names and amounts, by name.
-    #[must_use]
     pub fn iter(&self) -> btree_map::Iter<'_, Arc<str>, Scalar> {
         self.0.iter()
     }

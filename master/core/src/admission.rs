@@ -1,0 +1,329 @@
+//! Admission: how an agent becomes one of the registered.
+//!
+//!     registered frame -> (registry) -> admitted, and told so
+//! A write to the registry comes first wherever it does not hold the agent as it is now.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+
+use model::{AgentId, Blob};
+
+use crate::Master;
+use crate::agents::{Agent, AgentState, Ping, RecoveredAgent};
+use crate::allocator::Allocator;
+use crate::event::{
+    AgentFacts, Effect, LinkId, MasterMessage, Registration, Registry, RegistryChange, StoreId,
+};
+use crate::registry::{Admission, Follow};
+use crate::timers::Timer;
+
+/// Where an agent comes from that is admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It is new.
+    Fresh,
+    /// It was registered with this master all the time.
+    Registered,
+    /// It was registered with the master before.
+    Recovered,
+    /// It was given up, or is not known at all.
+    Forgotten,
+}
+
+impl Master {
+    pub(crate) fn recovered(&mut self, registry: Registry) {
+        self.has_recovered = true;
+        for (agent_id, info) in registry.admitted {
+            self.expect_back(agent_id, info);
+        }
+        for (agent_id, since) in registry.unreachable {
+            self.unreachable_agents.insert(agent_id, since);
+        }
+    }
+
+    /// Waits for an agent of the registry.
+    pub(crate) fn expect_back(&mut self, agent_id: AgentId, info: Blob) {
+        let until = self.now + self.config.agent_reregister_timeout;
+        self.timers.set(until, Timer::Recovered(agent_id.clone()));
+        let agent = RecoveredAgent { info, until };
+        self.recovered_agents.insert(agent_id, agent);
+    }
+
+    pub(crate) fn register(&mut self, link: LinkId, incarnation: u64, registration: Registration) {
+        if !self.has_recovered {
+            let reason = "the master has not read its registry yet".into();
+            self.refuse(link, incarnation, reason);
+            return;
+        }
+        if self.links.contains_key(&link) {
+            self.drop_message("registration", "the link is registered already".into());
+            return;
+        }
+        match registration.agent_id.clone() {
+            None => {
+                self.counters.count("messages_register_slave");
+                if let Some(agent_id) = self.next_agent_id() {
+                    self.remove_predecessor(&registration);
+                    self.admit_when_stored(Admission {
+                        agent_id,
+                        link,
+                        incarnation,
+                        registration,
+                    });
+                }
+            }
+            Some(agent_id) => {
+                self.counters.count("messages_reregister_slave");
+                self.register_again(Admission {
+                    agent_id,
+                    link,
+                    incarnation,
+                    registration,
+                });
+            }
+        }
+    }
+
+    pub(crate) fn next_agent_id(&mut self) -> Option<AgentId> {
+        let number = self.next_agent;
+        self.next_agent = number.saturating_add(1);
+        AgentId::new(&format!("{}-S{number}", self.config.master_id)).ok()
+    }
+
+    /// An agent without an id at the address of a registered one: that one has lost its memory.
+    pub(crate) fn remove_predecessor(&mut self, registration: &Registration) {
+        let at_address = self.addresses.get(&registration.address).cloned();
+        if let Some(agent_id) = at_address.filter(|id| !self.registrar.is_busy(id)) {
+            self.remove_when_stored(&agent_id, "slave_removals/reason_registered");
+        }
+    }
+
+    pub(crate) fn register_again(&mut self, admission: Admission) {
+        let agent_id = &admission.agent_id;
+        if self.registrar.is_busy(agent_id) {
+            self.links.insert(admission.link, agent_id.clone());
+            if let Some(older) = self.registrar.wait(admission) {
+                self.close_link(older.link);
+            }
+            return;
+        }
+        let info = &admission.registration.info;
+        let is_stored = match self.agents.get(agent_id) {
+            Some(agent) if admission.incarnation < agent.incarnation => {
+                let reason = format!(
+                    "agent {agent_id} was seen in incarnation {}",
+                    agent.incarnation
+                );
+                self.refuse(admission.link, admission.incarnation, reason);
+                return;
+            }
+            Some(agent) => agent.facts.info == *info,
+            None => self
+                .recovered_agents
+                .get(agent_id)
+                .is_some_and(|recovered| recovered.info == *info),
+        };
+        if is_stored {
+            self.links.insert(admission.link, agent_id.clone());
+            self.admit(admission);
+        } else {
+            self.admit_when_stored(admission);
+        }
+    }
+
+    pub(crate) fn admit_when_stored(&mut self, admission: Admission) {
+        self.links
+            .insert(admission.link, admission.agent_id.clone());
+        let change = RegistryChange::Admit {
+            agent_id: admission.agent_id.clone(),
+            info: admission.registration.info.clone(),
+        };
+        self.store(change, Follow::Admit(admission));
+    }
+
+    pub(crate) fn store(&mut self, change: RegistryChange, follow: Follow) {
+        let store = self.registrar.start(&change, follow);
+        self.out.push(Effect::Store { store, change });
+    }
+
+    pub(crate) fn stored(&mut self, store: StoreId) {
+        let Some((agent_id, follow, waiting)) = self.registrar.stored(store) else {
+            return;
+        };
+        match follow {
+            Follow::Admit(admission) => {
+                if self.links.get(&admission.link) == Some(&agent_id) {
+                    self.admit(admission);
+                } else {
+                    self.admitted_without_link(admission);
+                }
+            }
+            Follow::Unreachable(since) => self.marked_unreachable(&agent_id, since),
+            Follow::Remove(cause) => self.removed(&agent_id, cause),
+            Follow::Nothing => {}
+        }
+        if let Some(admission) = waiting {
+            self.links.remove(&admission.link);
+            self.register_again(admission);
+        }
+    }
+
+    /// The link broke before the agent was told that it is admitted.
+    pub(crate) fn admitted_without_link(&mut self, admission: Admission) {
+        let Admission {
+            agent_id,
+            registration,
+            ..
+        } = admission;
+        if registration.agent_id.is_none() {
+            // It never learned this id, and will ask for another.
+            let change = RegistryChange::Remove { agent_id };
+            self.store(change, Follow::Nothing);
+        } else if !self.agents.contains_key(&agent_id) {
+            self.unreachable_agents.remove(&agent_id);
+            self.expect_back(agent_id, registration.info);
+        }
+    }
+
+    /// Makes an agent one of the registered, with all that it tells of.
+    pub(crate) fn admit(&mut self, admission: Admission) {
+        let Admission {
+            agent_id,
+            link,
+            incarnation,
+            registration,
+        } = admission;
+        let origin = self.origin(&agent_id, &registration);
+        if origin == Origin::Registered {
+            self.rescind_offers_of(&agent_id);
+        }
+        self.take_link(&agent_id, link);
+        self.put_agent(&agent_id, link, incarnation, &registration);
+        let message = MasterMessage::Registered {
+            agent_id: agent_id.clone(),
+            total_ping_timeout: self
+                .config
+                .agent_ping_timeout
+                .saturating_mul(self.config.max_agent_ping_timeouts),
+        };
+        self.send_to_agent(&agent_id, message);
+        let change = if origin == Origin::Fresh {
+            self.counters.count("slave_registrations");
+            "registered"
+        } else {
+            self.counters.count("slave_reregistrations");
+            "registered again"
+        };
+        self.note_agent(&agent_id, change);
+        self.allocator
+            .set_agent(self.now, &agent_id, registration.resources.clone());
+        self.learn(&agent_id, &registration, origin);
+        self.allocator.activate_agent(self.now, &agent_id);
+        self.ping(&agent_id);
+    }
+
+    pub(crate) fn origin(&mut self, agent_id: &AgentId, registration: &Registration) -> Origin {
+        if registration.agent_id.is_none() {
+            return Origin::Fresh;
+        }
+        if self.agents.contains_key(agent_id) {
+            return Origin::Registered;
+        }
+        match self.recovered_agents.remove(agent_id) {
+            Some(recovered) => {
+                let timer = Timer::Recovered(agent_id.clone());
+                self.timers.cancel(recovered.until, timer);
+                Origin::Recovered
+            }
+            None => {
+                self.unreachable_agents.remove(agent_id);
+                Origin::Forgotten
+            }
+        }
+    }
+
+    /// Ends the link that an agent had before this one.
+    pub(crate) fn take_link(&mut self, agent_id: &AgentId, link: LinkId) {
+        let old = self.agents.get(agent_id).and_then(Agent::link);
+        if let Some(old) = old.filter(|old| *old != link) {
+            self.close_link(old);
+        }
+    }
+
+    pub(crate) fn put_agent(
+        &mut self,
+        agent_id: &AgentId,
+        link: LinkId,
+        incarnation: u64,
+        registration: &Registration,
+    ) {
+        let now = self.wall_time();
+        let facts = Arc::new(AgentFacts {
+            hostname: registration.hostname.clone(),
+            address: registration.address.clone(),
+            version: registration.version.clone(),
+            capabilities: registration.capabilities.clone(),
+            info: registration.info.clone(),
+        });
+        let known = self.agents.remove(agent_id);
+        if let Some(known) = &known {
+            self.addresses.remove(&known.facts.address);
+            if known.facts.info != facts.info {
+                self.allocator.clear_filters(self.now, agent_id);
+            }
+            self.timers
+                .cancel(known.ping.until, Timer::Ping(agent_id.clone()));
+        }
+        if !facts.address.is_empty() {
+            self.addresses
+                .insert(facts.address.clone(), agent_id.clone());
+        }
+        let again = known.is_some() || registration.agent_id.is_some();
+        let (registered_time, tasks, executors, kills, sequence) = match known {
+            Some(agent) => (
+                agent.registered_time,
+                agent.tasks,
+                agent.executors,
+                agent.kills,
+                agent.ping.sequence,
+            ),
+            None => (now, BTreeSet::new(), BTreeSet::new(), BTreeMap::new(), 0),
+        };
+        let agent = Agent {
+            id: agent_id.clone(),
+            facts,
+            total: registration.resources.clone(),
+            state: AgentState::Connected { link },
+            registered_time,
+            reregistered_time: again.then_some(now),
+            tasks,
+            executors,
+            offers: BTreeSet::new(),
+            kills,
+            resource_version: registration.resource_version.clone(),
+            incarnation,
+            ping: Ping {
+                sequence,
+                answered: true,
+                missed: 0,
+                until: self.now,
+            },
+        };
+        self.agents.insert(agent_id.clone(), agent);
+    }
+
+    pub(crate) fn refuse(&mut self, link: LinkId, incarnation: u64, reason: String) {
+        self.out.push(Effect::ToAgent {
+            link,
+            epoch: self.config.epoch,
+            incarnation,
+            message: MasterMessage::Refused {
+                reason,
+                is_final: false,
+            },
+        });
+        self.close_link(link);
+    }
+}

@@ -1,0 +1,164 @@
+//! Calls of the scheduler API at the border, and the operations of an ACCEPT.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use model::resources::{InvalidResource, Resource};
+use model::{Blob, StatusUuid};
+
+use super::{Subscription, Text};
+
+/// A call of the scheduler API other than SUBSCRIBE.
+#[derive(Debug, Clone)]
+pub enum Call {
+    /// TEARDOWN.
+    Teardown,
+    /// ACCEPT.
+    Accept {
+        /// `offer_ids`.
+        offer_ids: Vec<Text>,
+        /// `operations`.
+        operations: Vec<Operation>,
+        /// `filters.refuse_seconds`, where set.
+        refuse_seconds: Option<f64>,
+    },
+    /// DECLINE.
+    Decline {
+        /// `offer_ids`.
+        offer_ids: Vec<Text>,
+        /// `filters.refuse_seconds`, where set.
+        refuse_seconds: Option<f64>,
+    },
+    /// REVIVE.
+    Revive {
+        /// `roles`; none for all.
+        roles: Vec<Text>,
+    },
+    /// SUPPRESS.
+    Suppress {
+        /// `roles`; none for all.
+        roles: Vec<Text>,
+    },
+    /// KILL.
+    Kill {
+        /// `task_id`.
+        task_id: Text,
+        /// `agent_id`, where set.
+        agent_id: Option<Text>,
+        /// `kill_policy`, a KillPolicy, where set.
+        kill_policy: Option<Blob>,
+    },
+    /// SHUTDOWN.
+    Shutdown {
+        /// `executor_id`.
+        executor_id: Text,
+        /// `agent_id`.
+        agent_id: Text,
+    },
+    /// ACKNOWLEDGE.
+    Acknowledge {
+        /// `agent_id`.
+        agent_id: Text,
+        /// `task_id`.
+        task_id: Text,
+        /// `uuid`.
+        uuid: StatusUuid,
+    },
+    /// RECONCILE.
+    Reconcile {
+        /// `tasks`: task, and agent where set; none for all that the master knows.
+        tasks: Vec<(Text, Option<Text>)>,
+    },
+    /// MESSAGE.
+    Message {
+        /// `agent_id`.
+        agent_id: Text,
+        /// `executor_id`.
+        executor_id: Text,
+        /// `data`.
+        data: Blob,
+    },
+    /// REQUEST.
+    Request,
+    /// UPDATE_FRAMEWORK, which passed [`crate::Master::check_update`].
+    UpdateFramework(Subscription),
+}
+
+/// One operation of an ACCEPT.
+#[derive(Debug, Clone)]
+pub enum Operation {
+    /// LAUNCH.
+    Launch {
+        /// `task_infos`.
+        tasks: Vec<LaunchTask>,
+    },
+    /// LAUNCH_GROUP, which this master does not carry out yet: each task ends in TASK_ERROR.
+    LaunchGroup {
+        /// The tasks' ids.
+        task_ids: Vec<Text>,
+    },
+    /// Any other operation, which this master does not carry out yet.
+    Other {
+        /// `id`, where set: the framework is told the outcome.
+        id: Option<Text>,
+        /// The operation's name, as in `RESERVE`.
+        name: &'static str,
+    },
+}
+
+/// The fields of a TaskInfo that the core decides by.
+#[derive(Debug, Clone)]
+pub struct LaunchTask {
+    /// `task_id`.
+    pub task_id: Text,
+    /// `name`.
+    pub name: Text,
+    /// `agent_id`.
+    pub agent_id: Text,
+    /// `resources` as the framework gave them, or the first that is malformed.
+    pub resources: Result<Vec<Resource>, InvalidResource>,
+    /// Whether `command` is set.
+    pub has_command: bool,
+    /// `executor`.
+    pub executor: Option<ExecutorSpec>,
+    /// `kill_policy.grace_period`, nanoseconds, where set.
+    pub kill_grace_ns: Option<i64>,
+    /// `max_completion_time`, nanoseconds, where set.
+    pub max_completion_ns: Option<i64>,
+    /// What is wrong with `check` or `health_check`, in Mesos' words.
+    pub check_fault: Option<String>,
+    /// What is wrong with `command` or `container`, in Mesos' words.
+    pub content_fault: Option<String>,
+    /// The whole TaskInfo.
+    pub info: Blob,
+}
+
+/// The fields of an ExecutorInfo that the core decides by.
+#[derive(Debug, Clone)]
+pub struct ExecutorSpec {
+    /// `executor_id`.
+    pub executor_id: Text,
+    /// `framework_id`, where set.
+    pub framework_id: Option<Text>,
+    /// `type`.
+    pub kind: ExecutorKind,
+    /// Whether `command` is set.
+    pub has_command: bool,
+    /// `resources`, or the first that is malformed.
+    pub resources: Result<Vec<Resource>, InvalidResource>,
+    /// `shutdown_grace_period`, nanoseconds, where set.
+    pub shutdown_grace_ns: Option<i64>,
+    /// The whole ExecutorInfo.
+    pub info: Blob,
+}
+
+/// `ExecutorInfo.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecutorKind {
+    /// Not set, or a value this version does not know.
+    Unknown,
+    /// DEFAULT.
+    Default,
+    /// CUSTOM.
+    Custom,
+}

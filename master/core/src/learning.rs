@@ -1,0 +1,197 @@
+//! Learning: what an agent tells of at its registration, and what it does not tell of any more.
+//!
+//! The master's knowledge of frameworks, tasks and executors is soft: agents bring it back.
+
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use model::resources::Role;
+use model::{AgentId, ExecutorId, FrameworkId, Reason, Resources, Source, TaskId};
+
+use crate::Master;
+use crate::admission::Origin;
+use crate::allocator::Allocator;
+use crate::event::{FrameworkEvent, MasterMessage, Registration, RunningTask};
+use crate::executors::Executor;
+use crate::frameworks::Framework;
+use crate::statuses::MadeStatus;
+use crate::tasks::{Task, TaskStatus};
+
+impl Master {
+    /// Learns what an agent tells of at its registration, and what it does not tell of any more.
+    pub(crate) fn learn(
+        &mut self,
+        agent_id: &AgentId,
+        registration: &Registration,
+        origin: Origin,
+    ) {
+        for info in &registration.frameworks {
+            let Some(id) = &info.id else { continue };
+            if self.is_completed(id) {
+                let framework_id = id.clone();
+                let message = MasterMessage::ShutdownFramework { framework_id };
+                self.send_to_agent(agent_id, message);
+            } else if !self.frameworks.contains_key(id) {
+                self.recover_framework(id, info);
+            }
+        }
+        for task in &registration.tasks {
+            self.learn_task(agent_id, task, origin);
+        }
+        self.learn_executors(agent_id, registration);
+        self.ask_for_missing(agent_id, registration);
+        self.kill_again(agent_id);
+    }
+
+    pub(crate) fn learn_task(&mut self, agent_id: &AgentId, told: &RunningTask, origin: Origin) {
+        let Some(framework) = self.frameworks.get_mut(&told.framework_id) else {
+            let why = format!("framework {} is not known", told.framework_id);
+            self.drop_message("task", why);
+            return;
+        };
+        if let Some(known) = framework.tasks.get(&told.task_id) {
+            if known.agent_id == *agent_id {
+                let (id, task_id) = (&told.framework_id, &told.task_id);
+                self.change_task(id, task_id, told.state, Source::Agent, None);
+            } else {
+                let why = format!("task {} runs on {} already", told.task_id, known.agent_id);
+                self.drop_message("task", why);
+            }
+            return;
+        }
+        framework.unreachable_tasks.retain(|t| t.id != told.task_id);
+        let mut task = Task {
+            id: told.task_id.clone(),
+            name: told.name.clone(),
+            agent_id: agent_id.clone(),
+            executor_id: (!told.is_command).then(|| told.executor_id.clone()),
+            resources: held(framework, &told.resources),
+            state: told.state,
+            status_update_state: Some(told.state),
+            status_update_uuid: None,
+            statuses: VecDeque::new(),
+            info: told.info.clone(),
+        };
+        if let Some(status) = &told.status {
+            task.add_status(told.state, TaskStatus::Relayed(status.clone()));
+        }
+        if !told.state.is_terminal() {
+            self.allocator
+                .hold(&told.framework_id, agent_id, &task.resources);
+        }
+        let made = MadeStatus {
+            base: told.status.clone(),
+            ..MadeStatus::of(
+                &task,
+                told.state,
+                Reason::AgentReregistered,
+                "Agent reregistered".into(),
+            )
+        };
+        framework.tasks.insert(told.task_id.clone(), Arc::new(task));
+        if let Some(agent) = self.agents.get_mut(agent_id) {
+            let key = (told.framework_id.clone(), told.task_id.clone());
+            agent.tasks.insert(key);
+        }
+        match origin {
+            // Its framework was told that the task is lost, or unreachable.
+            Origin::Registered | Origin::Forgotten => {
+                let status = self.made_status(made);
+                self.send(&told.framework_id, FrameworkEvent::Made(status));
+            }
+            Origin::Fresh | Origin::Recovered => {}
+        }
+    }
+
+    pub(crate) fn learn_executors(&mut self, agent_id: &AgentId, registration: &Registration) {
+        let of_command = |id: &FrameworkId, executor: &ExecutorId| {
+            let mut tasks = registration.tasks.iter();
+            tasks.any(|t| t.is_command && t.framework_id == *id && t.executor_id == *executor)
+        };
+        let mut alive = BTreeSet::new();
+        for told in &registration.executors {
+            let key = (agent_id.clone(), told.executor_id.clone());
+            let Some(framework) = self.frameworks.get_mut(&told.framework_id) else {
+                continue;
+            };
+            if of_command(&told.framework_id, &told.executor_id) {
+                continue;
+            }
+            alive.insert((told.framework_id.clone(), told.executor_id.clone()));
+            if framework.executors.contains_key(&key) {
+                continue;
+            }
+            let resources = held(framework, &told.resources);
+            self.allocator
+                .hold(&told.framework_id, agent_id, &resources);
+            let info = told.info.clone();
+            framework
+                .executors
+                .insert(key, Executor { resources, info });
+        }
+        let Some(agent) = self.agents.get_mut(agent_id) else {
+            return;
+        };
+        let known = core::mem::replace(&mut agent.executors, alive.clone());
+        for (framework_id, executor_id) in known.difference(&alive) {
+            self.remove_executor(agent_id, framework_id, executor_id);
+        }
+    }
+
+    /// Asks what became of tasks that should be there.
+    pub(crate) fn ask_for_missing(&mut self, agent_id: &AgentId, registration: &Registration) {
+        let told: BTreeSet<(&FrameworkId, &TaskId)> = registration
+            .tasks
+            .iter()
+            .map(|task| (&task.framework_id, &task.task_id))
+            .collect();
+        let Some(agent) = self.agents.get(agent_id) else {
+            return;
+        };
+        let open = |id: &FrameworkId, task: &TaskId| {
+            let framework = self.frameworks.get(id);
+            let task = framework.and_then(|framework| framework.tasks.get(task));
+            task.is_some_and(|task| !task.end_is_forwarded())
+        };
+        let tasks: Vec<_> = agent
+            .tasks
+            .iter()
+            .filter(|(id, task)| !told.contains(&(id, task)) && open(id, task))
+            .cloned()
+            .collect();
+        if !tasks.is_empty() {
+            self.send_to_agent(agent_id, MasterMessage::ReconcileTasks { tasks });
+        }
+    }
+
+    /// Sends the kills again that may have been lost with the old link.
+    pub(crate) fn kill_again(&mut self, agent_id: &AgentId) {
+        let Some(agent) = self.agents.get(agent_id) else {
+            return;
+        };
+        for ((framework_id, task_id), kill_policy) in agent.kills.clone() {
+            let message = MasterMessage::KillTask {
+                framework_id,
+                task_id,
+                kill_policy,
+            };
+            self.send_to_agent(agent_id, message);
+        }
+    }
+}
+
+/// What a task or executor holds, as an agent tells it; in a role of its framework where the agent
+/// does not say in which.
+fn held(framework: &Framework, told: &Resources) -> Resources {
+    let role = framework.roles().pop_first();
+    let role = role.unwrap_or_else(Role::star);
+    told.iter()
+        .map(|resource| {
+            let mut resource = resource.clone();
+            resource.allocation_role.get_or_insert_with(|| role.clone());
+            resource
+        })
+        .collect()
+}

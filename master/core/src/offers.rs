@@ -1,0 +1,386 @@
+//! Offers: resources of an agent held out to a framework until answered or withdrawn.
+//!
+//!     Outstanding -> Accepted | Declined | Rescinded | Expired
+//! Who should get an offer is the allocator's question (`allocator`), not this module's.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use model::resources::Role;
+use model::{AgentId, FrameworkId, OfferId, Reason, Resources, TaskState};
+
+use crate::Master;
+use crate::allocator::{Allocation, Allocator};
+use crate::event::{FrameworkEvent, LaunchTask, Offer, Operation, Text};
+use crate::statuses::MadeStatus;
+use crate::timers::Timer;
+
+/// How long refused resources stay away where a framework does not say, or says nonsense.
+const REFUSE_DEFAULT: Duration = Duration::from_secs(5);
+
+/// The longest time for which resources can be refused.
+const REFUSE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Mesos' durations are nanoseconds in 64 bits.
+const REFUSE_REPRESENTABLE_SECS: f64 = 9_223_372_036.0;
+
+/// For how long resources are refused (reference, section 1.7).
+fn refused_for(refuse_seconds: Option<f64>) -> Duration {
+    refuse_seconds
+        .filter(|secs| *secs <= REFUSE_REPRESENTABLE_SECS)
+        .and_then(|secs| Duration::try_from_secs_f64(secs).ok())
+        .map_or(REFUSE_DEFAULT, |duration| duration.min(REFUSE_MAX))
+}
+
+/// What the offers of one ACCEPT come to.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) agent_id: AgentId,
+    pub(crate) role: Role,
+    pub(crate) resources: Resources,
+}
+
+impl Master {
+    /// Runs the allocator and sends what it gives out: one OFFERS for each framework.
+    pub(crate) fn allocate(&mut self) {
+        self.counters.count_allocation();
+        let mut by_framework: BTreeMap<FrameworkId, Vec<Arc<Offer>>> = BTreeMap::new();
+        for allocation in self.allocator.allocate(self.now) {
+            if let Some(offer) = self.make_offer(&allocation) {
+                by_framework
+                    .entry(allocation.framework_id)
+                    .or_default()
+                    .push(offer);
+            }
+        }
+        for (framework_id, offers) in by_framework {
+            let Some(framework) = self.frameworks.get(&framework_id) else {
+                continue;
+            };
+            let capabilities = framework.info.capabilities;
+            let event = FrameworkEvent::Offers {
+                offers,
+                capabilities,
+            };
+            self.send(&framework_id, event);
+        }
+    }
+
+    fn make_offer(&mut self, allocation: &Allocation) -> Option<Arc<Offer>> {
+        let number = self.next_offer;
+        self.next_offer = number.saturating_add(1);
+        let id = OfferId::new(&format!("{}-O{number}", self.config.master_id)).ok()?;
+        let framework = self.frameworks.get_mut(&allocation.framework_id)?;
+        let agent = self.agents.get_mut(&allocation.agent_id)?;
+        let there = |(agent, _): &&(AgentId, _)| *agent == allocation.agent_id;
+        let offer = Arc::new(Offer {
+            id: id.clone(),
+            framework_id: allocation.framework_id.clone(),
+            agent_id: allocation.agent_id.clone(),
+            role: allocation.role.clone(),
+            resources: allocation.resources.clone(),
+            executor_ids: framework
+                .executors
+                .keys()
+                .filter(there)
+                .map(|(_, executor)| executor.clone())
+                .collect(),
+            agent: agent.facts.clone(),
+        });
+        framework.offers.insert(id.clone());
+        agent.offers.insert(id.clone());
+        self.offers.insert(id.clone(), offer.clone());
+        if let Some(timeout) = self.config.offer_timeout {
+            self.timers.set(self.now + timeout, Timer::Offer(id));
+        }
+        Some(offer)
+    }
+
+    pub(crate) fn accept(
+        &mut self,
+        framework_id: &FrameworkId,
+        offer_ids: &[Text],
+        operations: &[Operation],
+        refuse_seconds: Option<f64>,
+    ) {
+        self.counters.count("messages_launch_tasks");
+        let refused = Some(refused_for(refuse_seconds));
+        match self.take_offers(framework_id, offer_ids) {
+            Ok(mut accepted) => {
+                for operation in operations {
+                    self.operate(framework_id, &mut accepted, operation);
+                }
+                let Accepted {
+                    agent_id,
+                    resources,
+                    ..
+                } = accepted;
+                self.allocator
+                    .recover(self.now, framework_id, &agent_id, &resources, refused);
+            }
+            Err(fault) => {
+                self.give_back(framework_id, offer_ids, refused);
+                for operation in operations {
+                    self.refuse_operation(framework_id, operation, &fault);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn decline(
+        &mut self,
+        framework_id: &FrameworkId,
+        offer_ids: &[Text],
+        refuse_seconds: Option<f64>,
+    ) {
+        self.counters.count("messages_decline_offers");
+        self.give_back(framework_id, offer_ids, Some(refused_for(refuse_seconds)));
+    }
+
+    /// Takes back those of the offers that are this framework's.
+    fn give_back(&mut self, id: &FrameworkId, offers: &[Text], refused: Option<Duration>) {
+        for offer in offers {
+            match OfferId::new(offer).ok().filter(|o| self.is_own(id, o)) {
+                Some(offer_id) => self.recover_offer(&offer_id, refused),
+                None => self.drop_message("offer", format!("offer {offer} is no longer valid")),
+            }
+        }
+    }
+
+    fn is_own(&self, framework_id: &FrameworkId, offer_id: &OfferId) -> bool {
+        self.offers
+            .get(offer_id)
+            .is_some_and(|offer| offer.framework_id == *framework_id)
+    }
+
+    /// Takes the offers of an ACCEPT out of the outstanding ones, all of them or none.
+    fn take_offers(&mut self, id: &FrameworkId, offer_ids: &[Text]) -> Result<Accepted, String> {
+        let offers = self.check_offers(id, offer_ids)?;
+        let mut resources = Resources::new();
+        for offer in &offers {
+            resources.add_all(&offer.resources);
+            self.forget_offer(&offer.id);
+        }
+        let first = offers.into_iter().next().ok_or("No offers specified")?;
+        Ok(Accepted {
+            agent_id: first.agent_id.clone(),
+            role: first.role.clone(),
+            resources,
+        })
+    }
+
+    /// Checks the offers of an ACCEPT as Mesos does: unique, this framework's, of one role and of
+    /// one agent.
+    fn check_offers(&self, id: &FrameworkId, texts: &[Text]) -> Result<Vec<Arc<Offer>>, String> {
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = texts.iter().find(|text| !seen.insert(*text)) {
+            return Err(format!("Duplicate offer {twice} in offer list"));
+        }
+        let mut offers: Vec<Arc<Offer>> = Vec::with_capacity(texts.len());
+        for text in texts {
+            let offer_id = OfferId::new(text).ok();
+            let offer = offer_id.and_then(|offer_id| self.offers.get(&offer_id));
+            let offer = offer.ok_or_else(|| format!("Offer {text} is no longer valid"))?;
+            if offer.framework_id != *id {
+                return Err(format!(
+                    "Offer {text} has invalid framework {} while framework {id} is expected",
+                    offer.framework_id
+                ));
+            }
+            offers.push(offer.clone());
+        }
+        let first = offers.first().ok_or("No offers specified")?;
+        if let Some(other) = offers.iter().find(|offer| offer.role != first.role) {
+            return Err(format!(
+                "Aggregated offers must be allocated to the same role. Offer {} uses role '{}' but \
+                 another is using role '{}'",
+                other.id, other.role, first.role
+            ));
+        }
+        if let Some(other) = offers.iter().find(|offer| offer.agent_id != first.agent_id) {
+            return Err(format!(
+                "Aggregated offers must belong to one single agent. Offer {} uses agent {} and \
+                 agent {}",
+                other.id, other.agent_id, first.agent_id
+            ));
+        }
+        Ok(offers)
+    }
+
+    fn operate(&mut self, id: &FrameworkId, accepted: &mut Accepted, operation: &Operation) {
+        match operation {
+            Operation::Launch { tasks } => {
+                for task in tasks {
+                    self.launch(id, accepted, task);
+                }
+            }
+            Operation::LaunchGroup { task_ids } => {
+                for task_id in task_ids {
+                    self.refuse_task(
+                        id,
+                        task_id,
+                        Some(Text::from(accepted.agent_id.as_str())),
+                        TaskState::Error,
+                        Reason::TaskGroupInvalid,
+                        "This master does not carry out LAUNCH_GROUP".into(),
+                    );
+                }
+            }
+            Operation::Other {
+                id: operation_id,
+                name,
+            } => {
+                let message = format!("This master does not carry out {name}");
+                self.refuse_other(id, operation_id.as_ref(), message);
+            }
+        }
+    }
+
+    /// Answers for an operation on offers that are none.
+    fn refuse_operation(&mut self, id: &FrameworkId, operation: &Operation, fault: &str) {
+        let state = self.state_for(id, TaskState::Dropped);
+        let message = format!("Task launched with invalid offers: {fault}");
+        let reason = Reason::InvalidOffers;
+        match operation {
+            Operation::Launch { tasks } => {
+                for LaunchTask {
+                    task_id, agent_id, ..
+                } in tasks
+                {
+                    let agent_id = Some(agent_id.clone());
+                    self.refuse_task(id, task_id, agent_id, state, reason, message.clone());
+                }
+            }
+            Operation::LaunchGroup { task_ids } => {
+                for task_id in task_ids {
+                    self.refuse_task(id, task_id, None, state, reason, message.clone());
+                }
+            }
+            Operation::Other {
+                id: operation_id, ..
+            } => {
+                let message = format!("Operation attempted with invalid offers: {fault}");
+                self.refuse_other(id, operation_id.as_ref(), message);
+            }
+        }
+    }
+
+    fn refuse_other(&mut self, id: &FrameworkId, operation_id: Option<&Text>, message: String) {
+        match operation_id.cloned() {
+            Some(operation_id) => {
+                let event = FrameworkEvent::OperationError {
+                    operation_id,
+                    message,
+                };
+                self.send(id, event);
+            }
+            None => self.drop_message("operation", message),
+        }
+    }
+
+    /// Tells a framework that a task of its will not run.
+    pub(crate) fn refuse_task(
+        &mut self,
+        id: &FrameworkId,
+        task_id: &Text,
+        agent_id: Option<Text>,
+        state: TaskState,
+        reason: Reason,
+        message: String,
+    ) {
+        self.counters
+            .count_task(state, model::Source::Master, Some(reason));
+        let status = self.made_status(MadeStatus {
+            agent_id,
+            ..MadeStatus::new(task_id.clone(), state, reason, message)
+        });
+        self.send(id, FrameworkEvent::Made(status));
+    }
+
+    pub(crate) fn offer_timeout(&mut self, offer_id: &OfferId) {
+        if self.offers.contains_key(offer_id) {
+            self.rescind(offer_id);
+        }
+    }
+
+    /// Withdraws an offer and tells its framework.
+    pub(crate) fn rescind(&mut self, offer_id: &OfferId) {
+        let Some(offer) = self.offers.get(offer_id).cloned() else {
+            return;
+        };
+        self.recover_offer(offer_id, None);
+        let offer_id = offer_id.clone();
+        self.send(&offer.framework_id, FrameworkEvent::Rescind { offer_id });
+    }
+
+    /// Withdraws all offers of an agent.
+    pub(crate) fn rescind_offers_of(&mut self, agent_id: &AgentId) {
+        let Some(agent) = self.agents.get(agent_id) else {
+            return;
+        };
+        for offer_id in agent.offers.clone() {
+            self.rescind(&offer_id);
+        }
+    }
+
+    /// Takes back all offers of a framework that has no stream to be told on.
+    pub(crate) fn recover_offers_of(&mut self, framework_id: &FrameworkId) {
+        let Some(framework) = self.frameworks.get(framework_id) else {
+            return;
+        };
+        for offer_id in framework.offers.clone() {
+            self.recover_offer(&offer_id, None);
+        }
+    }
+
+    /// Takes back an offer.
+    fn recover_offer(&mut self, offer_id: &OfferId, refused: Option<Duration>) {
+        if let Some(offer) = self.forget_offer(offer_id) {
+            let Offer {
+                framework_id,
+                agent_id,
+                resources,
+                ..
+            } = &*offer;
+            self.allocator
+                .recover(self.now, framework_id, agent_id, resources, refused);
+        }
+    }
+
+    fn forget_offer(&mut self, offer_id: &OfferId) -> Option<Arc<Offer>> {
+        let offer = self.offers.remove(offer_id)?;
+        if let Some(framework) = self.frameworks.get_mut(&offer.framework_id) {
+            framework.offers.remove(offer_id);
+        }
+        if let Some(agent) = self.agents.get_mut(&offer.agent_id) {
+            agent.offers.remove(offer_id);
+        }
+        Some(offer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuse_seconds_follow_the_rules_of_mesos() {
+        for (given, secs) in [
+            (None, 5.0),
+            (Some(0.0), 0.0),
+            (Some(0.25), 0.25),
+            (Some(-1.0), 5.0),
+            (Some(f64::NAN), 5.0),
+            (Some(f64::INFINITY), 5.0),
+            (Some(1e300), 5.0),
+            (Some(1e9), 31_536_000.0),
+        ] {
+            let duration = refused_for(given).as_secs_f64();
+            assert!((duration - secs).abs() < 1e-9, "{given:?}: {duration}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Registry: writes on their way to durable storage, and what waits for them.
+//!
+//! Invariant: at most one write about an agent is on its way. A registration that arrives meanwhile
+//! waits, and only the newest one of an agent does.
+
+use alloc::collections::BTreeMap;
+
+use model::AgentId;
+
+use crate::event::{LinkId, Registration, RegistryChange, StoreId, WallTime};
+
+/// A registration that was checked and may be carried out.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) agent_id: AgentId,
+    pub(crate) link: LinkId,
+    pub(crate) incarnation: u64,
+    pub(crate) registration: Registration,
+}
+
+/// What follows when a write is durable.
+#[derive(Debug)]
+pub(crate) enum Follow {
+    /// The agent is admitted.
+    Admit(Admission),
+    /// The agent is unreachable since then.
+    Unreachable(WallTime),
+    /// The agent is removed, and counted under this name.
+    Remove(&'static str),
+    /// Nothing: the agent is known to nobody any more.
+    Nothing,
+}
+
+/// Writes on their way.
+#[derive(Debug, Default)]
+pub(crate) struct Registrar {
+    next: u64,
+    pending: BTreeMap<StoreId, (AgentId, Follow)>,
+    busy: BTreeMap<AgentId, Option<Admission>>,
+}
+
+impl Registrar {
+    /// Whether a write about this agent is on its way.
+    pub(crate) fn is_busy(&self, agent: &AgentId) -> bool {
+        self.busy.contains_key(agent)
+    }
+
+    /// Notes a write that is to be handed to the shell.
+    pub(crate) fn start(&mut self, change: &RegistryChange, follow: Follow) -> StoreId {
+        let agent = match change {
+            RegistryChange::Admit { agent_id, .. }
+            | RegistryChange::MarkUnreachable { agent_id, .. }
+            | RegistryChange::Remove { agent_id } => agent_id.clone(),
+        };
+        let store = StoreId(self.next);
+        self.next = self.next.saturating_add(1);
+        self.busy.entry(agent.clone()).or_default();
+        self.pending.insert(store, (agent, follow));
+        store
+    }
+
+    /// Lets a registration wait for the write about its agent; gives back the one that waited.
+    pub(crate) fn wait(&mut self, admission: Admission) -> Option<Admission> {
+        let slot = self.busy.entry(admission.agent_id.clone()).or_default();
+        slot.replace(admission)
+    }
+
+    /// A write is durable: what follows, and the registration that waited for it.
+    pub(crate) fn stored(
+        &mut self,
+        store: StoreId,
+    ) -> Option<(AgentId, Follow, Option<Admission>)> {
+        let (agent, follow) = self.pending.remove(&store)?;
+        let waiting = self.busy.remove(&agent).flatten();
+        Some((agent, follow, waiting))
+    }
+}

@@ -1,0 +1,219 @@
+//! View: what the shell may read between two steps, for state endpoints and metrics.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+
+use model::resources::Role;
+use model::{AgentId, FrameworkId, Resources};
+
+use crate::agents::{Agent, AgentState, RecoveredAgent};
+use crate::counters::Counters;
+use crate::event::{Offer, WallTime};
+use crate::frameworks::{Framework, FrameworkState};
+use crate::{Config, Master};
+
+/// A reader of a master's state.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a>(&'a Master);
+
+impl Master {
+    /// The state as it is now.
+    #[must_use]
+    pub const fn view(&self) -> View<'_> {
+        View(self)
+    }
+}
+
+impl<'a> View<'a> {
+    /// What the master was told at its start.
+    #[must_use]
+    pub const fn config(self) -> &'a Config {
+        &self.0.config
+    }
+
+    /// Frameworks that are not over, by id.
+    pub fn frameworks(self) -> impl Iterator<Item = &'a Framework> {
+        self.0.frameworks.values()
+    }
+
+    /// One framework that is not over.
+    #[must_use]
+    pub fn framework(self, id: &FrameworkId) -> Option<&'a Framework> {
+        self.0.frameworks.get(id)
+    }
+
+    /// Frameworks that are over and remembered, the oldest first.
+    pub fn completed_frameworks(self) -> impl Iterator<Item = &'a Framework> {
+        self.0.completed_frameworks.iter()
+    }
+
+    /// Registered agents, by id.
+    pub fn agents(self) -> impl Iterator<Item = &'a Agent> {
+        self.0.agents.values()
+    }
+
+    /// One registered agent.
+    #[must_use]
+    pub fn agent(self, id: &AgentId) -> Option<&'a Agent> {
+        self.0.agents.get(id)
+    }
+
+    /// Agents of the registry that have not come back, by id.
+    pub fn recovered_agents(self) -> impl Iterator<Item = (&'a AgentId, &'a RecoveredAgent)> {
+        self.0.recovered_agents.iter()
+    }
+
+    /// Agents that were given up, and since when, by id.
+    pub fn unreachable_agents(self) -> impl Iterator<Item = (&'a AgentId, WallTime)> {
+        self.0.unreachable_agents.iter()
+    }
+
+    /// Outstanding offers, by id.
+    pub fn offers(self) -> impl Iterator<Item = &'a Arc<Offer>> {
+        self.0.offers.values()
+    }
+
+    /// The counters.
+    #[must_use]
+    pub const fn counters(self) -> &'a Counters {
+        &self.0.counters
+    }
+
+    /// The roles for which a framework wants no offers for now.
+    #[must_use]
+    pub fn suppressed_roles(self, id: &FrameworkId) -> BTreeSet<Role> {
+        let demand = self.0.allocator.demand(id);
+        demand.map(|d| d.suppressed.clone()).unwrap_or_default()
+    }
+
+    /// Roles that have subscribers, offers or tasks, each with its subscribers.
+    #[must_use]
+    pub fn roles(self) -> BTreeMap<Role, BTreeSet<FrameworkId>> {
+        let mut roles: BTreeMap<Role, BTreeSet<FrameworkId>> = BTreeMap::new();
+        for framework in self.frameworks() {
+            for role in framework.roles() {
+                roles.entry(role).or_default().insert(framework.id.clone());
+            }
+        }
+        for agent in self.agents() {
+            for (_, role, _) in self.0.allocator.allocations(&agent.id) {
+                roles.entry(role.clone()).or_default();
+            }
+        }
+        roles
+    }
+
+    /// What tasks and executors hold on an agent.
+    #[must_use]
+    pub fn used_on(self, agent: &Agent) -> Resources {
+        let mut used = Resources::new();
+        for (framework_id, task_id) in &agent.tasks {
+            let framework = self.framework(framework_id);
+            if let Some(task) = framework.and_then(|f| f.tasks.get(task_id))
+                && !task.state.is_terminal()
+            {
+                used.add_all(&task.resources);
+            }
+        }
+        for (framework_id, executor_id) in &agent.executors {
+            let key = (agent.id.clone(), executor_id.clone());
+            let framework = self.framework(framework_id);
+            if let Some(executor) = framework.and_then(|f| f.executors.get(&key)) {
+                used.add_all(&executor.resources);
+            }
+        }
+        used
+    }
+
+    /// What of an agent is out on offers.
+    #[must_use]
+    pub fn offered_on(self, agent: &Agent) -> Resources {
+        self.sum_of_offers(&agent.offers)
+    }
+
+    /// What tasks and executors of a framework hold.
+    #[must_use]
+    pub fn used_by(self, framework: &Framework) -> Resources {
+        let tasks = framework.tasks.values().filter(|t| !t.state.is_terminal());
+        let executors = framework.executors.values();
+        let mut used = Resources::new();
+        for held in tasks
+            .map(|task| &task.resources)
+            .chain(executors.map(|executor| &executor.resources))
+        {
+            used.add_all(held);
+        }
+        used
+    }
+
+    /// What a framework is being offered.
+    #[must_use]
+    pub fn offered_to(self, framework: &Framework) -> Resources {
+        self.sum_of_offers(&framework.offers)
+    }
+
+    fn sum_of_offers(self, ids: &BTreeSet<model::OfferId>) -> Resources {
+        let mut sum = Resources::new();
+        for offer in ids.iter().filter_map(|id| self.0.offers.get(id)) {
+            sum.add_all(&offer.resources);
+        }
+        sum
+    }
+
+    /// How many frameworks are in each state.
+    #[must_use]
+    pub fn framework_counts(self) -> FrameworkCounts {
+        let mut counts = FrameworkCounts::default();
+        for framework in self.frameworks() {
+            match framework.state {
+                FrameworkState::Connected { .. } => counts.connected += 1,
+                FrameworkState::Disconnected { .. } => counts.disconnected += 1,
+                FrameworkState::Recovered { .. } => counts.recovered += 1,
+                FrameworkState::Completed => {}
+            }
+        }
+        counts
+    }
+
+    /// How many agents are in each state.
+    #[must_use]
+    pub fn agent_counts(self) -> AgentCounts {
+        let mut counts = AgentCounts::default();
+        for agent in self.agents() {
+            match agent.state {
+                AgentState::Connected { .. } => counts.connected += 1,
+                AgentState::Disconnected => counts.disconnected += 1,
+                AgentState::Leaving { .. } => counts.leaving += 1,
+            }
+        }
+        counts.recovered = self.0.recovered_agents.len();
+        counts.unreachable = self.unreachable_agents().count();
+        counts
+    }
+}
+
+/// How many frameworks are in each state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FrameworkCounts {
+    /// With a stream; these are the active ones.
+    pub connected: usize,
+    /// Away for less than their failover timeout.
+    pub disconnected: usize,
+    /// Known from agents only.
+    pub recovered: usize,
+}
+
+/// How many agents are in each state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AgentCounts {
+    /// With a link; these are the active ones.
+    pub connected: usize,
+    /// Away for less than the ping timeouts.
+    pub disconnected: usize,
+    /// Being given up or removed.
+    pub leaving: usize,
+    /// Of the registry, and not back yet.
+    pub recovered: usize,
+    /// Given up.
+    pub unreachable: usize,
+}
