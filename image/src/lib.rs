@@ -7,12 +7,14 @@
 //! Putting the parts into an archive is the `initramfs` crate's work.
 
 pub mod apt;
+pub mod boot;
 pub mod kernel;
 pub mod manifest;
 pub mod modules;
 pub mod packages;
 pub mod parts;
 pub mod sources;
+pub mod sparse;
 pub mod template;
 
 pub use kernel::Kernel;

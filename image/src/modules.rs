@@ -319,7 +319,11 @@ mod tests {
     #[test]
     fn a_missing_module_and_a_circle_are_named() {
         check("a b", &["a"], expect![[r#"the kernel has no module "b""#]]);
-        check("a b\nb a", &["a"], expect![[r#"module "a" depends on itself"#]]);
+        check(
+            "a b\nb a",
+            &["a"],
+            expect![[r#"module "a" depends on itself"#]],
+        );
     }
 
     #[test]

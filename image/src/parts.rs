@@ -1,7 +1,7 @@
 //! The parts of an image, unpacked and picked, in one folder with a manifest.
 //!
 //! ```text
-//! vmlinuz  modules/  busybox  applets  ca-certificates.crt  work.ext4  manifest.json
+//! vmlinuz  modules/  busybox  applets  ca-certificates.crt  work.ext4.sparse  manifest.json
 //! ```
 //!
 //! Made from packages whose hashes the manifest names; made again when those change, when `RECIPE`
@@ -20,7 +20,7 @@ use crate::packages::{Packages, PackagesError};
 use crate::template::{self, TemplateError};
 
 /// Counted up when this code makes other parts from the same packages.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
 /// Whether to look for newer packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,7 +198,7 @@ fn make(
     let path = into.join("ca-certificates.crt");
     failed_at(&path, fs::write(&path, bundle))?;
 
-    template::make(&into.join("work.ext4"))?;
+    template::make(&into.join("work.ext4.sparse"))?;
     Ok(release)
 }
 

@@ -224,7 +224,9 @@ mod tests {
                     Types: deb deb-src\nURIs: http://mirror.example/debian-security\n\
                     Suites: trixie-security\nComponents: main\n\
                     Signed-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mDM\n";
-        check(parse_deb822(host), expect![[r#"
+        check(
+            parse_deb822(host),
+            expect![[r#"
             Types: deb
             URIs: http://mirror.example/debian
             Suites: bookworm bookworm-backports
@@ -241,7 +243,8 @@ mod tests {
              -----BEGIN PGP PUBLIC KEY BLOCK-----
              .
              mDM
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
@@ -250,19 +253,27 @@ mod tests {
                     # deb http://commented.example/debian bookworm main\n\
                     deb-src http://source.example/debian bookworm main\n\
                     deb [arch=amd64 signed-by=/etc/keys/debian.gpg] http://one.example/debian bookworm main # here\n";
-        check(parse_lines(host), expect![[r#"
+        check(
+            parse_lines(host),
+            expect![[r#"
             Types: deb
             URIs: http://one.example/debian
             Suites: bookworm bookworm-backports
             Components: main
             Architectures: amd64
             Signed-By: /etc/keys/debian.gpg
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn a_host_without_debian_is_told_what_to_add() {
         let host = "deb http://archive.ubuntu.com/ubuntu noble main universe\n";
-        check(parse_lines(host), expect!["no mirror of Debian in /etc/apt: add one, as in `deb http://deb.debian.org/debian bookworm main`, with its key (package debian-archive-keyring)"]);
+        check(
+            parse_lines(host),
+            expect![
+                "no mirror of Debian in /etc/apt: add one, as in `deb http://deb.debian.org/debian bookworm main`, with its key (package debian-archive-keyring)"
+            ],
+        );
     }
 }

@@ -5,9 +5,11 @@
 //! for block group descriptors up to 1 TiB, beyond which the kernel turns to `meta_bg` by itself;
 //! and project quotas, which measure sandboxes.
 
-use std::io;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::sparse;
 
 /// The size of the template, and the smallest work disk.
 pub const BYTES: u64 = 128 << 20;
@@ -41,7 +43,7 @@ pub enum TemplateError {
     Failed(String),
 }
 
-/// Makes the template as a sparse raw image at `path`.
+/// Makes the template at `path` in the format of `sparse`.
 ///
 /// # Errors
 /// mke2fs is missing or refuses, or the file cannot be written.
@@ -56,7 +58,8 @@ pub fn make(path: &Path) -> Result<(), TemplateError> {
         path: path.to_owned(),
         source,
     };
-    let file = std::fs::File::create(path).map_err(failed)?;
+    let raw = path.with_extension("raw");
+    let file = std::fs::File::create(&raw).map_err(failed)?;
     file.set_len(BYTES).map_err(failed)?;
     let growable_to = (1_u64 << 40) / 4096;
     let extended = format!(
@@ -79,15 +82,17 @@ pub fn make(path: &Path) -> Result<(), TemplateError> {
             "-E",
             &extended,
         ])
-        .arg(path)
+        .arg(&raw)
         .env("MKE2FS_CONFIG", "/dev/null")
         .env("E2FSPROGS_FAKE_TIME", "1")
         .output()
         .map_err(failed)?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(TemplateError::Failed(
-            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        )),
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(TemplateError::Failed(said.trim().to_owned()));
     }
+    let image = std::fs::File::open(&raw).map_err(failed)?;
+    let kept = sparse::encode(BufReader::new(image)).map_err(failed)?;
+    std::fs::write(path, kept).map_err(failed)?;
+    std::fs::remove_file(&raw).map_err(failed)
 }

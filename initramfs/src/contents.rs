@@ -6,7 +6,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cpio::{Archive, ArchiveError, Entry};
-use crate::sparse;
 
 /// Empty folders of the node's own root, for mounts and for what PID 1 writes.
 const FOLDERS: [&str; 9] = [
@@ -75,7 +74,7 @@ pub struct Contents {
     pub applets: PathBuf,
     /// Certificates of the authorities to trust, in one PEM file.
     pub ca_certificates: PathBuf,
-    /// The file system that is written to a blank work disk, as a raw image.
+    /// The file system that is written to a blank work disk, as a sparse image.
     pub template: PathBuf,
 }
 
@@ -99,6 +98,20 @@ pub enum ContentsError {
 }
 
 impl Contents {
+    /// The parts at their places in the folder `parts`, and a program to become PID 1.
+    #[must_use]
+    pub fn of_parts(parts: &Path, kernel_release: &str, init: &Path) -> Contents {
+        Contents {
+            init: init.to_owned(),
+            kernel_release: kernel_release.to_owned(),
+            modules: parts.join("modules"),
+            busybox: parts.join("busybox"),
+            applets: parts.join("applets"),
+            ca_certificates: parts.join("ca-certificates.crt"),
+            template: parts.join("work.ext4.sparse"),
+        }
+    }
+
     /// Reads the files and puts them into an archive.
     ///
     /// # Errors
@@ -126,12 +139,10 @@ impl Contents {
             "etc/ssl/certs/ca-certificates.crt",
             file(certificates.clone()),
         )?;
-        let template = open(&self.template)?;
-        let template = sparse::encode(template).map_err(|source| ContentsError::Read {
-            path: self.template.clone(),
-            source,
-        })?;
-        archive.insert("usr/share/tepui/work.ext4.sparse", file(template))?;
+        archive.insert(
+            "usr/share/tepui/work.ext4.sparse",
+            file(read(&self.template)?),
+        )?;
         self.insert_task_root(&mut archive, certificates)?;
         Ok(archive)
     }
@@ -186,13 +197,6 @@ fn program(path: &Path) -> Result<Entry, ContentsError> {
 
 fn read(path: &Path) -> Result<Vec<u8>, ContentsError> {
     fs::read(path).map_err(|source| ContentsError::Read {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn open(path: &Path) -> Result<fs::File, ContentsError> {
-    fs::File::open(path).map_err(|source| ContentsError::Read {
         path: path.to_owned(),
         source,
     })

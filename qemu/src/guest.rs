@@ -226,7 +226,9 @@ mod tests {
 
     #[test]
     fn a_node_has_a_disk_two_cards_a_console_and_a_monitor() {
-        check(&guest(), expect![[r#"
+        check(
+            &guest(),
+            expect![[r#"
             -nodefaults
             -no-user-config
             -no-reboot
@@ -250,7 +252,8 @@ mod tests {
             -chardev socket,id=console,path=node2.console,server=on,wait=off,logfile=node2.log
             -serial chardev:console
             -qmp unix:node2.monitor,server=on,wait=off
-            -pidfile /c/node2.pid"#]]);
+            -pidfile /c/node2.pid"#]],
+        );
     }
 
     #[test]
@@ -264,7 +267,9 @@ mod tests {
             console: Console::Stdio,
             ..guest()
         };
-        check(&guest, expect![[r#"
+        check(
+            &guest,
+            expect![[r#"
             -nodefaults
             -no-user-config
             -no-reboot
@@ -281,6 +286,7 @@ mod tests {
             -device virtio-rng-pci
             -netdev user,id=net
             -device virtio-net-pci,netdev=net,mac=52:54:00:00:00:01,romfile=
-            -serial stdio"#]]);
+            -serial stdio"#]],
+        );
     }
 }

@@ -62,7 +62,7 @@ struct Up {
     /// The folder of the programs.
     #[arg(long, hide = true)]
     programs: Option<PathBuf>,
-    /// The folder of the boot image; made by xtask where not given.
+    /// The folder of the boot image; made where not given.
     #[arg(long, hide = true)]
     image: Option<PathBuf>,
     #[command(flatten)]
@@ -429,21 +429,21 @@ fn programs(given: Option<&Path>) -> Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-/// Has the image made by xtask, which lies beside this program; returns the image's folder.
+/// Has the image made by `tepui-image`, which lies beside this program; returns its folder.
 fn make_image(programs: &Path, kernel: &str, init: Option<&Path>) -> Result<PathBuf> {
     let out = match init {
         None => PathBuf::from(format!("target/image/{kernel}")),
         Some(_) => PathBuf::from(format!("target/image/boot-{kernel}")),
     };
-    let xtask = programs.join("xtask");
-    let default = programs.join("tepui-agent");
-    let made = Command::new(&xtask)
-        .args(["image", "--kernel", kernel, "--init"])
-        .arg(init.unwrap_or(&default))
+    let maker = programs.join("tepui-image");
+    let agent = programs.join("tepui-agent");
+    let made = Command::new(&maker)
+        .args(["--kernel", kernel, "--init"])
+        .arg(init.unwrap_or(&agent))
         .arg("--out")
         .arg(&out)
         .status()
-        .with_context(|| format!("run {}", xtask.display()))?;
+        .with_context(|| format!("run {}", maker.display()))?;
     match made.success() {
         true => Ok(out),
         false => bail!("the image was not made"),

@@ -177,7 +177,8 @@ mod tests {
                 "mark": "--work_dir=/c/master"
               },
               "switch_process": null
-            }"#]].assert_eq(&text);
+            }"#]]
+        .assert_eq(&text);
         assert_eq!(State::load(folder.path()).unwrap().unwrap(), state);
         let names: Vec<String> = state
             .processes()

@@ -2,18 +2,13 @@
 //!
 //! Nothing is done where the image on disk is whole and made of the same things.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use image::manifest::Sum;
-use image::{Kernel, Manifest, Parts, Refresh};
+use anyhow::{Context, Result};
+use image::boot::{self, Wanted};
+use image::{Kernel, Parts, Refresh};
 use initramfs::Contents;
-
-/// The archive's name in an image's folder; `vmlinuz` and the manifest are beside it.
-pub(crate) const INITRAMFS: &str = "initramfs.cpio.zst";
 
 /// Where cargo leaves the agent, in its target folder.
 pub(crate) const AGENT: &str = "x86_64-unknown-linux-musl/release/tepui-agent";
@@ -45,99 +40,38 @@ pub(crate) fn root() -> Result<PathBuf> {
 /// Makes the image, and says where it is.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
-    let root = root()?;
-    let cache = root.join("target/image");
-    let out = match &args.out {
-        Some(out) => out.clone(),
-        None => cache.join(args.kernel.as_str()),
-    };
-    let init = match &args.init {
-        Some(init) => init.clone(),
-        None => root.join("target").join(AGENT),
-    };
-    let refresh = match args.refresh {
-        true => Refresh::Yes,
-        false => Refresh::No,
+    let target = root()?.join("target");
+    let cache = target.join("image");
+    let wanted = Wanted {
+        kernel: args.kernel,
+        init: args.init.clone().unwrap_or_else(|| target.join(AGENT)),
+        out: args
+            .out
+            .clone()
+            .unwrap_or_else(|| cache.join(args.kernel.as_str())),
+        cache,
+        refresh: match args.refresh {
+            true => Refresh::Yes,
+            false => Refresh::No,
+        },
     };
     let mut say = |line: &str| eprintln!("image: {line}");
-    let parts = image::prepare(&cache, args.kernel, refresh, &mut say)?;
-    let manifest = build(&parts, &init, &out, &mut say)?;
-    let size = |name: &str| manifest.files.get(name).map_or(0, |sum| sum.bytes) as f64 / 1e6;
+    let manifest = boot::build(&wanted, &pack, &mut say)?;
+    let taken = started.elapsed().as_secs_f64();
     say(&format!(
-        "{}: kernel {} {:.1} MB, initramfs {:.1} MB ({:.1} s)",
-        out.display(),
-        manifest.kernel_release,
-        size("vmlinuz"),
-        size(INITRAMFS),
-        started.elapsed().as_secs_f64(),
+        "{} ({taken:.1} s)",
+        boot::summary(&wanted.out, &manifest)
     ));
     Ok(())
 }
 
-/// Puts `parts` and `init` together in the folder `out`, unless it holds just that already.
-pub(crate) fn build(
+/// Packs an archive in this process.
+pub(crate) fn pack(
     parts: &Parts,
     init: &Path,
     out: &Path,
-    say: &mut dyn FnMut(&str),
-) -> Result<Manifest> {
-    if !init.is_file() {
-        bail!(
-            "no program at {} to become PID 1: build the agent first \
-             (cargo build --release --target x86_64-unknown-linux-musl -p agent)",
-            init.display()
-        );
-    }
-    let inputs = BTreeMap::from([
-        ("init".to_owned(), Sum::of(init)?.sha256),
-        ("parts".to_owned(), parts.manifest.digest()),
-        ("recipe".to_owned(), initramfs::RECIPE.to_owned()),
-    ]);
-    match unchanged(out, &inputs) {
-        Ok(Some(manifest)) => return Ok(manifest),
-        Ok(None) => {}
-        Err(error) => say(&format!("{error}: making the image again")),
-    }
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let release = &parts.manifest.kernel_release;
-    let contents = Contents {
-        init: init.to_owned(),
-        kernel_release: release.clone(),
-        modules: parts.folder.join("modules"),
-        busybox: parts.folder.join("busybox"),
-        applets: parts.folder.join("applets"),
-        ca_certificates: parts.folder.join("ca-certificates.crt"),
-        template: parts.folder.join("work.ext4"),
-    };
-    say("compressing the initramfs");
-    let archive = contents.archive()?.to_bytes();
-    let compressed = initramfs::compress(&archive).context("compress the initramfs")?;
-
-    // A new folder takes the old one's place in one step: a running QEMU has read its files, and
-    // one that starts meanwhile finds either image whole.
-    let parent = out.parent().context("an image needs a folder to be in")?;
-    fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
-    let fresh = tempfile::tempdir_in(parent)
-        .with_context(|| format!("make a folder in {}", parent.display()))?;
-    fs::copy(parts.folder.join("vmlinuz"), fresh.path().join("vmlinuz"))
-        .context("copy the kernel")?;
-    fs::write(fresh.path().join(INITRAMFS), compressed).context("write the initramfs")?;
-    let manifest = Manifest::of(fresh.path(), release, inputs)?;
-    manifest.save(fresh.path())?;
-    if out.exists() {
-        fs::remove_dir_all(out).with_context(|| format!("remove {}", out.display()))?;
-    }
-    fs::rename(fresh.keep(), out).with_context(|| format!("make {}", out.display()))?;
-    Ok(manifest)
-}
-
-/// The manifest of `out`, where its files are whole and made of `inputs`.
-fn unchanged(out: &Path, inputs: &BTreeMap<String, String>) -> Result<Option<Manifest>> {
-    let Some(manifest) = Manifest::load(out)? else {
-        return Ok(None);
-    };
-    if manifest.inputs != *inputs {
-        return Ok(None);
-    }
-    manifest.check(out)?;
-    Ok(Some(manifest))
+    let contents = Contents::of_parts(&parts.folder, release, init);
+    Ok(initramfs::pack(&contents, out)?)
 }

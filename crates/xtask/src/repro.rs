@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, bail};
+use image::boot::{self, Wanted};
 use image::{Kernel, Refresh};
 
 use crate::image as boot_image;
@@ -42,9 +43,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 fs::copy(entry.path(), to.join(entry.file_name())).context("copy a package")?;
             }
         }
+        let wanted = Wanted {
+            kernel: args.kernel,
+            init: init.clone(),
+            out: folder.join("image"),
+            cache: folder.clone(),
+            refresh: Refresh::No,
+        };
         let mut say = |line: &str| eprintln!("repro: {name}: {line}");
-        let parts = image::prepare(&folder, args.kernel, Refresh::No, &mut say)?;
-        let manifest = boot_image::build(&parts, &init, &folder.join("image"), &mut say)?;
+        let manifest = boot::build(&wanted, &boot_image::pack, &mut say)?;
         for (file, sum) in &manifest.files {
             println!("{}  {name}/{file}", sum.sha256);
         }
