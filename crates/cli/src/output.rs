@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::client::ClientError;
 use crate::client::address::Address;
-use crate::client::files::read_from;
+use crate::client::files::{read_from, sandbox_path};
 use crate::client::http::Connection;
+use crate::{chain, note};
 
 /// The pause after a reading that brought something; doubled up to `PAUSE_MAX` while none does.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -42,6 +44,95 @@ impl OutputError {
     pub(crate) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Write(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
     }
+}
+
+/// How the carrying of output ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carried {
+    /// All of it is here; or it is not, and that was said.
+    Whole,
+    /// Nobody reads this program's output any more.
+    BrokenPipe,
+}
+
+/// Both outputs of one task, once they are to be carried.
+pub(crate) struct Output {
+    life: watch::Sender<Life>,
+    /// One for each file; `None` before they began.
+    followers: Option<JoinSet<Result<u64, OutputError>>>,
+}
+
+impl Output {
+    /// Nothing is carried yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            life: watch::Sender::new(Life::Running),
+            followers: None,
+        }
+    }
+
+    /// Begins to carry the output of a task; nothing where that has begun already.
+    pub(crate) fn start(&mut self, agent: &Address, framework: &str, task: &str) {
+        if self.followers.is_some() {
+            return;
+        }
+        let followers = self.followers.insert(JoinSet::new());
+        let path = |file| sandbox_path(framework, task, file);
+        let out = follow(
+            agent.clone(),
+            path("stdout"),
+            self.life.subscribe(),
+            tokio::io::stdout(),
+        );
+        followers.spawn(out);
+        let err = follow(
+            agent.clone(),
+            path("stderr"),
+            self.life.subscribe(),
+            tokio::io::stderr(),
+        );
+        followers.spawn(err);
+    }
+
+    /// Waits until nobody reads this program's output any more; for ever where that never is.
+    ///
+    /// May be dropped while it waits.
+    pub(crate) async fn broken_pipe(&mut self) {
+        while let Some(done) = self.next().await {
+            if ended(done) == Carried::BrokenPipe {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Carries the rest, now that the task is over.
+    pub(crate) async fn drain(&mut self) -> Carried {
+        self.life.send_replace(Life::Over);
+        let mut carried = Carried::Whole;
+        while let Some(done) = self.next().await {
+            if ended(done) == Carried::BrokenPipe {
+                carried = Carried::BrokenPipe;
+            }
+        }
+        carried
+    }
+
+    /// The end of the next follower; `None` where there is none.
+    async fn next(&mut self) -> Option<Result<Result<u64, OutputError>, JoinError>> {
+        self.followers.as_mut()?.join_next().await
+    }
+}
+
+/// What an ended follower means; a fault that ends nothing else is only said.
+fn ended(done: Result<Result<u64, OutputError>, JoinError>) -> Carried {
+    match done {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) if error.is_broken_pipe() => return Carried::BrokenPipe,
+        Ok(Err(error)) => note(&chain(&error)),
+        Err(error) => note(&format!("the output broke off: {error}")),
+    }
+    Carried::Whole
 }
 
 /// Follows one file of a sandbox until the task is over; gives the number of bytes carried.

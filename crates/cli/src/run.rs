@@ -11,22 +11,19 @@ use std::time::Duration;
 use api::v1::scheduler::Event;
 use api::v1::{AgentId, FrameworkId, FrameworkInfo, Offer, TaskId, TaskStatus};
 use model::{Reason, TaskState};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::args::RunArgs;
 use crate::aside::{self, Whose};
 use crate::client::ClientError;
 use crate::client::address::Address;
-use crate::client::files::sandbox_path;
 use crate::client::http::Connection;
 use crate::client::scheduler::{Calls, Events, SubscribeError, subscribe};
 use crate::client::state;
 use crate::ending::{Ending, NO_TASK};
 use crate::need::Need;
 use crate::note;
-use crate::output::{Life, OutputError, follow};
+use crate::output::{Carried, Output};
 use crate::spec;
 use crate::stops::{Stop, Stops};
 
@@ -86,8 +83,7 @@ struct Run<'a> {
     /// What was last said about waiting.
     waiting: String,
     wake: Option<Instant>,
-    life: watch::Sender<Life>,
-    followers: JoinSet<Result<u64, OutputError>>,
+    output: Output,
 }
 
 /// Runs a task; gives the exit code of this program.
@@ -106,8 +102,7 @@ pub(crate) async fn run(args: &RunArgs, master: &Address) -> Result<u8, RunError
         stop: None,
         waiting: String::new(),
         wake: Some(Instant::now() + PATIENCE),
-        life: watch::Sender::new(Life::Running),
-        followers: JoinSet::new(),
+        output: Output::new(),
     };
     let (mut calls, mut events) = tokio::select! {
         subscribed = subscribe(master, run.info.clone()) => subscribed?,
@@ -174,10 +169,8 @@ impl Run<'_> {
                         return Ok(parting);
                     }
                 }
-                Some(done) = self.followers.join_next() => {
-                    if let Some(stop) = output_ended(done)
-                        && let Some(parting) = self.on_stop(calls, stop).await?
-                    {
+                () = self.output.broken_pipe() => {
+                    if let Some(parting) = self.on_stop(calls, Stop::BrokenPipe).await? {
                         return Ok(parting);
                     }
                 }
@@ -357,47 +350,22 @@ impl Run<'_> {
 
     /// Begins to carry the task's output here, once.
     fn follow_output(&mut self) {
-        let (Some(place), Some(framework)) = (&self.place, &self.info.id) else {
-            return;
-        };
-        if self.life.receiver_count() > 0 {
-            return;
+        if let (Some(place), Some(framework)) = (&self.place, &self.info.id) {
+            self.output
+                .start(&place.agent, &framework.value, &self.task_id.value);
         }
-        let path = |file| sandbox_path(&framework.value, &self.task_id.value, file);
-        let agent = &place.agent;
-        let followers = &mut self.followers;
-        let life = || self.life.subscribe();
-        followers.spawn(follow(
-            agent.clone(),
-            path("stdout"),
-            life(),
-            tokio::io::stdout(),
-        ));
-        followers.spawn(follow(
-            agent.clone(),
-            path("stderr"),
-            life(),
-            tokio::io::stderr(),
-        ));
     }
 
     /// Waits until the rest of the output is here; another signal cuts that short.
     async fn drain(&mut self, stops: &mut Stops) {
-        self.life.send_replace(Life::Over);
-        loop {
-            tokio::select! {
-                done = self.followers.join_next() => match done {
-                    Some(done) => if let Some(stop) = output_ended(done) {
-                        self.stop.get_or_insert(stop);
-                    },
-                    None => return,
-                },
-                stop = stops.next() => {
-                    self.stop = Some(stop);
-                    return;
-                }
-            }
-        }
+        let cut = tokio::select! {
+            end = self.output.drain() => match end {
+                Carried::Whole => None,
+                Carried::BrokenPipe => Some(Stop::BrokenPipe),
+            },
+            stop = stops.next() => Some(stop),
+        };
+        self.stop = self.stop.or(cut);
     }
 
     fn print_detached(&self, calls: &Calls) {
@@ -467,22 +435,6 @@ impl Run<'_> {
         };
         self.drain(stops).await;
         self.code(&ending)
-    }
-}
-
-/// The stop that an ended follower asks for; other faults of the output are only said.
-fn output_ended(done: Result<Result<u64, OutputError>, tokio::task::JoinError>) -> Option<Stop> {
-    match done {
-        Ok(Ok(_)) => None,
-        Ok(Err(error)) if error.is_broken_pipe() => Some(Stop::BrokenPipe),
-        Ok(Err(error)) => {
-            note(&crate::chain(&error));
-            None
-        }
-        Err(error) => {
-            note(&format!("the output broke off: {error}"));
-            None
-        }
     }
 }
 
