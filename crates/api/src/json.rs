@@ -6,6 +6,7 @@
 //! booleans may come as strings, a single value stands for a list of one, an unknown enum name is
 //! unset unless the field is required (reference, section 0; `FACTS.md` 4 and 5).
 
+mod number;
 mod read;
 mod write;
 

@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The varints of a packed field, one after the other.
+    /// The next value of a packed field, which holds values without keys.
     pub(crate) fn packed(&mut self, kind: Kind) -> Result<Option<Raw<'a>>, Malformed> {
         if self.0.is_empty() {
             return Ok(None);
@@ -145,7 +145,7 @@ pub(crate) struct Entry<'a> {
 }
 
 /// Hands every value of a known field to `each`, packed ones one by one; unknown fields are passed
-/// over, and so are unknown numbers of enums (with `seen_unknown_enum` set).
+/// over.
 pub(crate) fn entries<'a>(
     message: &Message,
     bytes: &'a [u8],
