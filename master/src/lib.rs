@@ -1,1 +1,28 @@
-//! The master daemon; see ARCHITECTURE.md.
+//! The master daemon: HTTP, streams, agents' links, the registry, and the loop around the core.
+//!
+//! The core (`master-core`) decides; this crate does. One TCP port serves the scheduler API, the
+//! state endpoints and the gRPC link of the agents.
+//!
+//! ```text
+//! connections -> commands -> main loop -> step(event) -> effects -> streams, links, registry
+//!                                 \-> snapshot, when a read wants a newer one
+//! ```
+#![forbid(unsafe_code)]
+
+mod connection;
+mod convert;
+mod facts;
+pub mod flags;
+mod http;
+mod link;
+mod main_loop;
+mod metrics;
+pub mod registry;
+mod server;
+mod state;
+
+pub use main_loop::RunError;
+pub use server::{Server, StartError, Stopper};
+
+/// The version of the program.
+pub const VERSION: &str = facts::BUILD;

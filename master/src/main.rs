@@ -1,2 +1,103 @@
-//! Not built yet.
-fn main() {}
+//! `tepui-master`: reads the settings, runs a master, ends on SIGTERM or SIGINT.
+//!
+//! Exit codes: 0 after an orderly end, 1 after a fault, 2 where the settings are wrong.
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use master::flags::{self, Command, Config};
+use master::{RunError, Server, StartError};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// One for the loop, the others for connections.
+const THREADS_MAX: usize = 4;
+
+/// Why the program ends with a fault.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("start the runtime")]
+    Runtime(#[source] std::io::Error),
+    #[error("listen for signals")]
+    Signals(#[source] std::io::Error),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+fn main() -> ExitCode {
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let arguments = std::env::args_os()
+        .skip(1)
+        .map(|argument| argument.to_string_lossy().into_owned());
+    match flags::parse(arguments, variables) {
+        Ok(Command::Help) => {
+            print!("{}", flags::help());
+            ExitCode::SUCCESS
+        }
+        Ok(Command::Version) => {
+            println!("tepui-master {}", master::VERSION);
+            ExitCode::SUCCESS
+        }
+        Ok(Command::Run(config)) => match run(&config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(fault) => {
+                eprintln!("tepui-master: {}", chain(&fault));
+                ExitCode::FAILURE
+            }
+        },
+        Err(error) => {
+            eprintln!("tepui-master: wrong settings\n{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(config: &Config) -> Result<(), Fault> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false)
+        .init();
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.clamp(2, THREADS_MAX))
+        .enable_all()
+        .build()
+        .map_err(Fault::Runtime)?
+        .block_on(serve(config))
+}
+
+async fn serve(config: &Config) -> Result<(), Fault> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Fault::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::Signals)?;
+    let server = Server::start(config).await?;
+    let stopper = server.stopper();
+    tokio::spawn(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal = name, "shutting down");
+        stopper.stop();
+    });
+    Ok(server.ended().await?)
+}
+
+/// The error and its causes, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

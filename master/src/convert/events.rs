@@ -1,0 +1,234 @@
+//! Events of the scheduler API, as messages and as framed records.
+
+use std::sync::Arc;
+
+use api::v1;
+use api::v1::resource::AllocationInfo;
+use api::v1::scheduler::Event;
+use api::v1::scheduler::event::{
+    Error, Failure, Offers, Rescind, Subscribed, Type, Update, UpdateOperationStatus,
+};
+use bytes::Bytes;
+use master_core::event::{AgentFacts, Capabilities, Capability, FrameworkEvent, Offer, Status};
+use model::Source;
+use prost::Message;
+
+use super::message;
+use crate::http::negotiate::Media;
+
+/// One event as a record of the stream, in the form the framework asked for.
+pub(crate) fn record(event: &FrameworkEvent, media: Media, master: &v1::MasterInfo) -> Bytes {
+    let event = wire(event, master);
+    let record = match media {
+        Media::Json => api::recordio::encode(api::json::to_json(&event).as_bytes()),
+        Media::Protobuf => api::recordio::encode(&event.encode_to_vec()),
+    };
+    record.into()
+}
+
+/// About how many bytes an event holds while it waits.
+pub(crate) fn weight(event: &FrameworkEvent) -> usize {
+    const SMALL: usize = 256;
+    match event {
+        FrameworkEvent::Offers { offers, .. } => SMALL + offers.len() * 1024,
+        FrameworkEvent::Relayed { status } => SMALL + status.as_bytes().len(),
+        FrameworkEvent::Made(status) => {
+            SMALL + status.message.len() + status.base.as_ref().map_or(0, |b| b.as_bytes().len())
+        }
+        FrameworkEvent::OperationError { message, .. } | FrameworkEvent::Error { message } => {
+            SMALL + message.len()
+        }
+        FrameworkEvent::Subscribed { .. }
+        | FrameworkEvent::Heartbeat
+        | FrameworkEvent::Rescind { .. }
+        | FrameworkEvent::Failure { .. } => SMALL,
+    }
+}
+
+/// The type of an event, as metrics name it.
+pub(crate) const fn name(event: &FrameworkEvent) -> &'static str {
+    match event {
+        FrameworkEvent::Subscribed { .. } => "subscribed",
+        FrameworkEvent::Heartbeat => "heartbeat",
+        FrameworkEvent::Offers { .. } => "offers",
+        FrameworkEvent::Rescind { .. } => "rescind",
+        FrameworkEvent::Relayed { .. } | FrameworkEvent::Made(_) => "update",
+        FrameworkEvent::OperationError { .. } => "update_operation_status",
+        FrameworkEvent::Failure { .. } => "failure",
+        FrameworkEvent::Error { .. } => "error",
+    }
+}
+
+fn wire(event: &FrameworkEvent, master: &v1::MasterInfo) -> Event {
+    let typed = |kind: Type| Event {
+        r#type: Some(kind.into()),
+        ..Event::default()
+    };
+    match event {
+        FrameworkEvent::Subscribed {
+            framework_id,
+            heartbeat,
+        } => Event {
+            subscribed: Some(Subscribed {
+                framework_id: v1::FrameworkId::from(framework_id),
+                heartbeat_interval_seconds: Some(heartbeat.as_secs_f64()),
+                master_info: Some(master.clone()),
+            }),
+            ..typed(Type::Subscribed)
+        },
+        FrameworkEvent::Heartbeat => typed(Type::Heartbeat),
+        FrameworkEvent::Offers {
+            offers,
+            capabilities,
+        } => Event {
+            offers: Some(Offers {
+                offers: offers
+                    .iter()
+                    .map(|offer| wire_offer(offer, *capabilities))
+                    .collect(),
+            }),
+            ..typed(Type::Offers)
+        },
+        FrameworkEvent::Rescind { offer_id } => Event {
+            rescind: Some(Rescind {
+                offer_id: v1::OfferId::from(offer_id),
+            }),
+            ..typed(Type::Rescind)
+        },
+        FrameworkEvent::Relayed { status } => Event {
+            update: Some(Update {
+                status: message(status),
+            }),
+            ..typed(Type::Update)
+        },
+        FrameworkEvent::Made(status) => Event {
+            update: Some(Update {
+                status: made(status),
+            }),
+            ..typed(Type::Update)
+        },
+        FrameworkEvent::OperationError {
+            operation_id,
+            message,
+        } => Event {
+            update_operation_status: Some(UpdateOperationStatus {
+                status: v1::OperationStatus {
+                    operation_id: Some(v1::OperationId {
+                        value: operation_id.to_string(),
+                    }),
+                    state: v1::OperationState::OperationError.into(),
+                    message: Some(message.clone()),
+                    ..v1::OperationStatus::default()
+                },
+            }),
+            ..typed(Type::UpdateOperationStatus)
+        },
+        FrameworkEvent::Failure { agent_id, executor } => Event {
+            failure: Some(Failure {
+                agent_id: Some(v1::AgentId::from(agent_id)),
+                executor_id: executor.as_ref().map(|(id, _)| v1::ExecutorId::from(id)),
+                status: executor.as_ref().map(|(_, status)| *status),
+            }),
+            ..typed(Type::Failure)
+        },
+        FrameworkEvent::Error { message } => Event {
+            error: Some(Error {
+                message: message.clone(),
+            }),
+            ..typed(Type::Error)
+        },
+    }
+}
+
+/// An offer as this framework understands it.
+pub(crate) fn wire_offer(offer: &Arc<Offer>, capabilities: Capabilities) -> v1::Offer {
+    let multi_role = capabilities.has(Capability::MultiRole);
+    let agent: v1::AgentInfo = message(&offer.agent.info);
+    let mut resources = if capabilities.has(Capability::ReservationRefinement) {
+        api::convert::to_refined(&offer.resources)
+    } else {
+        api::convert::to_unrefined(&offer.resources)
+    };
+    if !multi_role {
+        for resource in &mut resources {
+            resource.allocation_info = None;
+        }
+    }
+    v1::Offer {
+        id: v1::OfferId::from(&offer.id),
+        framework_id: v1::FrameworkId::from(&offer.framework_id),
+        agent_id: v1::AgentId::from(&offer.agent_id),
+        hostname: agent.hostname,
+        url: Some(agent_url(&offer.agent)),
+        domain: agent.domain,
+        resources,
+        attributes: agent.attributes,
+        executor_ids: offer
+            .executor_ids
+            .iter()
+            .map(v1::ExecutorId::from)
+            .collect(),
+        unavailability: None,
+        allocation_info: multi_role.then(|| AllocationInfo {
+            role: Some(offer.role.to_string()),
+        }),
+    }
+}
+
+/// Where an agent's HTTP API is; the path is that of Mesos' process.
+fn agent_url(agent: &AgentFacts) -> v1::Url {
+    let (ip, port) = split_address(&agent.address);
+    v1::Url {
+        scheme: "http".into(),
+        address: v1::Address {
+            hostname: Some(agent.hostname.to_string()),
+            ip: Some(ip.to_owned()),
+            port,
+        },
+        path: Some("/slave(1)".into()),
+        query: Vec::new(),
+        fragment: None,
+    }
+}
+
+/// The two parts of `ip:port`.
+pub(crate) fn split_address(address: &str) -> (&str, i32) {
+    let (ip, port) = address.rsplit_once(':').unwrap_or((address, "0"));
+    (ip.trim_matches(['[', ']']), port.parse().unwrap_or(0))
+}
+
+/// A status of the master's own, with what the agent's newest one tells beside it.
+pub(crate) fn made(status: &Status) -> v1::TaskStatus {
+    let base: v1::TaskStatus = status.base.as_ref().map(message).unwrap_or_default();
+    let executor_id = status.executor_id.as_ref().map(v1::ExecutorId::from);
+    v1::TaskStatus {
+        task_id: v1::TaskId {
+            value: status.task_id.to_string(),
+        },
+        state: status.state.number(),
+        message: Some(status.message.clone()).filter(|text| !text.is_empty()),
+        source: Some(Source::Master.number()),
+        reason: Some(status.reason.number()),
+        agent_id: status.agent_id.as_ref().map(|id| v1::AgentId {
+            value: id.to_string(),
+        }),
+        executor_id: executor_id.or(base.executor_id),
+        timestamp: Some(seconds(status.timestamp)),
+        healthy: base.healthy,
+        check_status: base.check_status,
+        container_status: base.container_status,
+        unreachable_time: status.unreachable_time.map(|time| v1::TimeInfo {
+            nanoseconds: i64::try_from(time.0).unwrap_or(i64::MAX),
+        }),
+        ..v1::TaskStatus::default()
+    }
+}
+
+/// A date as Mesos writes it: seconds with a fraction.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a double of seconds holds microseconds for the next two centuries"
+)]
+pub(crate) fn seconds(time: master_core::WallTime) -> f64 {
+    (time.0 / 1000) as f64 / 1e6
+}

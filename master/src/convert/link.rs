@@ -1,0 +1,348 @@
+//! Frames of the link between master and agent.
+
+use std::net::IpAddr;
+
+use api::link::v1::agent_frame::Body as AgentBody;
+use api::link::v1::master_frame::Body as MasterBody;
+use api::link::v1::{self as wire, reconcile_tasks};
+use api::v1;
+use api::v1::resource::AllocationInfo;
+use master_core::event::{
+    AgentMessage, AgentUpdate, MasterMessage, Registration, RunningExecutor, RunningTask, Text,
+};
+use model::{
+    AgentId, Blob, ExecutorId, FrameworkId, IdError, Reason, Source, StatusUuid, TaskId, TaskState,
+};
+
+use super::{blob, calls, message};
+
+/// Why a frame of an agent is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FrameError {
+    /// A field that must be there is not.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// A field holds no id.
+    #[error("{field} is no id: {source}")]
+    Id {
+        /// Which.
+        field: &'static str,
+        /// Why.
+        source: IdError,
+    },
+    /// A field holds no valid value.
+    #[error("{field} is not valid: {detail}")]
+    Value {
+        /// Which.
+        field: &'static str,
+        /// Why.
+        detail: String,
+    },
+}
+
+/// A Register; `peer` is where the link comes from.
+///
+/// # Errors
+/// The first field at fault.
+pub(crate) fn registration(
+    register: wire::Register,
+    peer: IpAddr,
+) -> Result<Registration, FrameError> {
+    let info = register
+        .agent_info
+        .ok_or(FrameError::Missing("register.agent_info"))?;
+    let agent_id = register
+        .agent_id
+        .map(|id| {
+            AgentId::new(&id.value).map_err(|source| FrameError::Id {
+                field: "register.agent_id",
+                source,
+            })
+        })
+        .transpose()?;
+    let port = u16::try_from(info.port.unwrap_or(5051)).map_err(|_| FrameError::Value {
+        field: "register.agent_info.port",
+        detail: "not a port".into(),
+    })?;
+    let ip = match register.advertise_ip.as_str() {
+        "" => info.hostname.parse().unwrap_or(peer),
+        text => text.parse().map_err(|_| FrameError::Value {
+            field: "register.advertise_ip",
+            detail: format!("{text:?} is not an address"),
+        })?,
+    };
+    Ok(Registration {
+        agent_id,
+        hostname: Text::from(info.hostname.as_str()),
+        address: Text::from(std::net::SocketAddr::new(ip, port).to_string()),
+        version: Text::from(register.version.as_str()),
+        capabilities: register
+            .capabilities
+            .iter()
+            .filter_map(|capability| capability.r#type)
+            .collect(),
+        resources: resources(&info.resources, "register.agent_info.resources")?,
+        resource_version: Blob::new(&register.resource_version),
+        info: blob(&info),
+        frameworks: register
+            .frameworks
+            .iter()
+            .map(|info| {
+                calls::framework(info).map_err(|source| FrameError::Id {
+                    field: "register.frameworks.id",
+                    source,
+                })
+            })
+            .collect::<Result<_, _>>()?,
+        executors: register
+            .executors
+            .into_iter()
+            .map(running_executor)
+            .collect::<Result<_, _>>()?,
+        tasks: register
+            .tasks
+            .into_iter()
+            .map(running_task)
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+/// The body of a later frame; `None` for one that this version does not know.
+///
+/// # Errors
+/// The first field at fault.
+pub(crate) fn agent_message(body: AgentBody) -> Result<Option<AgentMessage>, FrameError> {
+    Ok(Some(match body {
+        // A registered agent that registers again opens a new link.
+        AgentBody::Register(_) => return Ok(None),
+        AgentBody::Pong(pong) => AgentMessage::Pong {
+            sequence: pong.sequence,
+        },
+        AgentBody::Update(update) => AgentMessage::Update(agent_update(update)?),
+        AgentBody::ExecutorExited(exited) => AgentMessage::ExecutorExited {
+            framework_id: framework_id(exited.framework_id, "executor_exited.framework_id")?,
+            executor_id: executor_id(exited.executor_id, "executor_exited.executor_id")?,
+            wait_status: exited.wait_status,
+        },
+        AgentBody::Unregister(wire::Unregister {}) => AgentMessage::Unregister,
+    }))
+}
+
+/// The body of a frame to an agent.
+pub(crate) fn master_body(body: MasterMessage, master: &v1::MasterInfo) -> MasterBody {
+    match body {
+        MasterMessage::Registered {
+            agent_id,
+            total_ping_timeout,
+        } => MasterBody::Registered(wire::Registered {
+            agent_id: Some(v1::AgentId::from(&agent_id)),
+            master_info: Some(master.clone()),
+            total_ping_timeout_ns: u64::try_from(total_ping_timeout.as_nanos()).unwrap_or(u64::MAX),
+        }),
+        MasterMessage::Refused { reason, is_final } => MasterBody::Refused(wire::Refused {
+            reason,
+            r#final: is_final,
+        }),
+        MasterMessage::Ping {
+            sequence,
+            connected,
+        } => MasterBody::Ping(wire::Ping {
+            sequence,
+            connected,
+        }),
+        MasterMessage::RunTask {
+            framework_id,
+            framework,
+            task,
+            allocation_role,
+            resource_version,
+        } => MasterBody::RunTask(run_task(
+            &framework_id,
+            &framework,
+            &task,
+            allocation_role.as_str(),
+            &resource_version,
+        )),
+        MasterMessage::KillTask {
+            framework_id,
+            task_id,
+            kill_policy,
+        } => MasterBody::KillTask(wire::KillTask {
+            framework_id: Some((&framework_id).into()),
+            task_id: Some((&task_id).into()),
+            kill_policy: kill_policy.as_ref().map(message),
+        }),
+        MasterMessage::AcknowledgeUpdate {
+            framework_id,
+            task_id,
+            uuid,
+        } => MasterBody::AcknowledgeUpdate(wire::AcknowledgeUpdate {
+            framework_id: Some((&framework_id).into()),
+            task_id: Some((&task_id).into()),
+            uuid: uuid.0.to_vec(),
+        }),
+        MasterMessage::ShutdownFramework { framework_id } => {
+            MasterBody::ShutdownFramework(wire::ShutdownFramework {
+                framework_id: Some((&framework_id).into()),
+            })
+        }
+        MasterMessage::ShutdownExecutor {
+            framework_id,
+            executor_id,
+        } => MasterBody::ShutdownExecutor(wire::ShutdownExecutor {
+            framework_id: Some((&framework_id).into()),
+            executor_id: Some(v1::ExecutorId::from(&executor_id)),
+        }),
+        MasterMessage::ReconcileTasks { tasks } => {
+            MasterBody::ReconcileTasks(wire::ReconcileTasks {
+                tasks: tasks
+                    .iter()
+                    .map(|(framework_id, task_id)| reconcile_tasks::Item {
+                        framework_id: Some(framework_id.into()),
+                        task_id: Some(task_id.into()),
+                    })
+                    .collect(),
+            })
+        }
+        MasterMessage::Shutdown { reason } => MasterBody::Shutdown(wire::Shutdown { reason }),
+    }
+}
+
+fn run_task(
+    framework_id: &FrameworkId,
+    framework: &Blob,
+    task: &Blob,
+    role: &str,
+    resource_version: &Blob,
+) -> wire::RunTask {
+    let mut framework_info: v1::FrameworkInfo = message(framework);
+    framework_info.id = Some(framework_id.into());
+    let mut task_info: v1::TaskInfo = message(task);
+    let executor_resources = task_info
+        .executor
+        .iter_mut()
+        .flat_map(|executor| &mut executor.resources);
+    for resource in task_info.resources.iter_mut().chain(executor_resources) {
+        resource
+            .allocation_info
+            .get_or_insert_with(|| AllocationInfo {
+                role: Some(role.to_owned()),
+            });
+    }
+    if let Some(executor) = &mut task_info.executor {
+        executor.framework_id = Some(framework_id.into());
+    }
+    wire::RunTask {
+        framework_info: Some(framework_info),
+        task_info: Some(task_info),
+        resource_version: resource_version.as_bytes().to_vec(),
+    }
+}
+
+fn running_executor(executor: wire::RunningExecutor) -> Result<RunningExecutor, FrameError> {
+    let info = executor
+        .executor_info
+        .ok_or(FrameError::Missing("register.executors.executor_info"))?;
+    Ok(RunningExecutor {
+        framework_id: framework_id(executor.framework_id, "register.executors.framework_id")?,
+        executor_id: executor_id(
+            Some(info.executor_id.clone()),
+            "register.executors.executor_info.executor_id",
+        )?,
+        resources: resources(
+            &info.resources,
+            "register.executors.executor_info.resources",
+        )?,
+        info: blob(&info),
+    })
+}
+
+fn running_task(task: wire::RunningTask) -> Result<RunningTask, FrameError> {
+    let info = task
+        .task_info
+        .ok_or(FrameError::Missing("register.tasks.task_info"))?;
+    let task_id = task_id(&info.task_id, "register.tasks.task_info.task_id")?;
+    Ok(RunningTask {
+        framework_id: framework_id(task.framework_id, "register.tasks.framework_id")?,
+        name: Text::from(info.name.as_str()),
+        executor_id: executor_id(
+            task.executor_id.or_else(|| {
+                Some(v1::ExecutorId {
+                    value: task_id.to_string(),
+                })
+            }),
+            "register.tasks.executor_id",
+        )?,
+        is_command: info.executor.is_none(),
+        resources: resources(&info.resources, "register.tasks.task_info.resources")?,
+        state: state(task.state, "register.tasks.state")?,
+        status: task.status.as_ref().map(blob),
+        info: blob(&info),
+        task_id,
+    })
+}
+
+fn agent_update(update: wire::StatusUpdate) -> Result<AgentUpdate, FrameError> {
+    let status = update.status.ok_or(FrameError::Missing("update.status"))?;
+    let uuid = match status.uuid.as_deref() {
+        None | Some([]) => None,
+        Some(bytes) => Some(StatusUuid(bytes.try_into().map_err(|_| {
+            FrameError::Value {
+                field: "update.status.uuid",
+                detail: format!("{} bytes, not 16", bytes.len()),
+            }
+        })?)),
+    };
+    Ok(AgentUpdate {
+        framework_id: framework_id(update.framework_id, "update.framework_id")?,
+        task_id: task_id(&status.task_id, "update.status.task_id")?,
+        state: state(status.state, "update.status.state")?,
+        latest_state: state(update.latest_state, "update.latest_state")?,
+        uuid,
+        source: status
+            .source
+            .and_then(Source::from_number)
+            .unwrap_or(Source::Agent),
+        reason: status.reason.and_then(Reason::from_number),
+        status: blob(&status),
+    })
+}
+
+fn resources(
+    resources: &[v1::Resource],
+    field: &'static str,
+) -> Result<model::Resources, FrameError> {
+    let resources = api::convert::resources(resources).map_err(|error| FrameError::Value {
+        field,
+        detail: error.to_string(),
+    })?;
+    model::Resources::validate(&resources).map_err(|error| FrameError::Value {
+        field,
+        detail: error.to_string(),
+    })?;
+    Ok(resources.into_iter().collect())
+}
+
+fn state(number: i32, field: &'static str) -> Result<TaskState, FrameError> {
+    TaskState::from_number(number).ok_or_else(|| FrameError::Value {
+        field,
+        detail: format!("{number} is no task state"),
+    })
+}
+
+fn framework_id(
+    id: Option<v1::FrameworkId>,
+    field: &'static str,
+) -> Result<FrameworkId, FrameError> {
+    let id = id.ok_or(FrameError::Missing(field))?;
+    FrameworkId::new(&id.value).map_err(|source| FrameError::Id { field, source })
+}
+
+fn executor_id(id: Option<v1::ExecutorId>, field: &'static str) -> Result<ExecutorId, FrameError> {
+    let id = id.ok_or(FrameError::Missing(field))?;
+    ExecutorId::new(&id.value).map_err(|source| FrameError::Id { field, source })
+}
+
+fn task_id(id: &v1::TaskId, field: &'static str) -> Result<TaskId, FrameError> {
+    TaskId::new(&id.value).map_err(|source| FrameError::Id { field, source })
+}

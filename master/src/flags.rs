@@ -1,0 +1,445 @@
+//! Command line and environment become a [`Config`], all faults reported together.
+//!
+//! Flags carry Mesos' names: `--flag=value` on the command line, `MESOS_FLAG` in the environment;
+//! the command line wins. Variables with that prefix which are no flag of this program are not
+//! looked at, as operators share one environment file between masters and agents.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Where entries of the registry are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegistryKind {
+    /// A redb file in the work directory.
+    Redb,
+    /// Nowhere but in memory: admitted agents are forgotten at the end of the process.
+    InMemory,
+}
+
+/// The settings of one master.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The address to listen on.
+    pub ip: IpAddr,
+    /// The port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// The name told to agents and frameworks; without it, the name of the machine.
+    pub hostname: Option<String>,
+    /// The address told to agents and frameworks, where it differs from `ip`.
+    pub advertise_ip: Option<IpAddr>,
+    /// The port told to agents and frameworks, where it differs from `port`.
+    pub advertise_port: Option<u16>,
+    /// The folder of the registry; not needed with [`RegistryKind::InMemory`].
+    pub work_dir: Option<PathBuf>,
+    /// A name of the cluster for people.
+    pub cluster: Option<String>,
+    /// Where the registry is kept.
+    pub registry: RegistryKind,
+    /// An agent that does not answer a ping for so long has missed it.
+    pub agent_ping_timeout: Duration,
+    /// An agent that has missed so many pings is unreachable.
+    pub max_agent_ping_timeouts: u32,
+    /// The pause between two batch allocations.
+    pub allocation_interval: Duration,
+    /// An offer that nobody answers is rescinded after so long; without it, never.
+    pub offer_timeout: Option<Duration>,
+    /// Agents known to the registry that are not back so long after a start are unreachable.
+    pub agent_reregister_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            port: 5050,
+            hostname: None,
+            advertise_ip: None,
+            advertise_port: None,
+            work_dir: None,
+            cluster: None,
+            registry: RegistryKind::Redb,
+            agent_ping_timeout: Duration::from_secs(15),
+            max_agent_ping_timeouts: 5,
+            allocation_interval: Duration::from_secs(1),
+            offer_timeout: None,
+            agent_reregister_timeout: Duration::from_secs(600),
+        }
+    }
+}
+
+/// What the command line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Run a master with these settings.
+    Run(Box<Config>),
+    /// Print the list of flags.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct FlagsError {
+    faults: Vec<String>,
+}
+
+impl fmt::Display for FlagsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for fault in &self.faults {
+            writeln!(f, "{fault}")?;
+        }
+        write!(f, "see tepui-master --help")
+    }
+}
+
+/// One flag: its name, what its value looks like, what it does, and how it enters the settings.
+struct Flag {
+    name: &'static str,
+    value: &'static str,
+    help: &'static str,
+    set: fn(&mut Config, &str) -> Result<(), String>,
+    get: fn(&Config) -> Option<String>,
+}
+
+const FLAGS: &[Flag] = &[
+    Flag {
+        name: "ip",
+        value: "ADDRESS",
+        help: "address to listen on (0.0.0.0)",
+        set: |config, text| value(text, &mut config.ip),
+        get: |config| Some(config.ip.to_string()),
+    },
+    Flag {
+        name: "port",
+        value: "PORT",
+        help: "port to listen on (5050)",
+        set: |config, text| value(text, &mut config.port),
+        get: |config| Some(config.port.to_string()),
+    },
+    Flag {
+        name: "hostname",
+        value: "NAME",
+        help: "name told to agents and frameworks (the machine's)",
+        set: |config, text| name(text, &mut config.hostname),
+        get: |config| config.hostname.clone(),
+    },
+    Flag {
+        name: "advertise_ip",
+        value: "ADDRESS",
+        help: "address told to agents and frameworks (that of --ip)",
+        set: |config, text| value(text, config.advertise_ip.insert(config.ip)),
+        get: |config| config.advertise_ip.map(|ip| ip.to_string()),
+    },
+    Flag {
+        name: "advertise_port",
+        value: "PORT",
+        help: "port told to agents and frameworks (that of --port)",
+        set: |config, text| value(text, config.advertise_port.insert(0)),
+        get: |config| config.advertise_port.map(|port| port.to_string()),
+    },
+    Flag {
+        name: "work_dir",
+        value: "FOLDER",
+        help: "folder of the registry; needed unless --registry=in_memory",
+        set: |config, text| {
+            config.work_dir = Some(PathBuf::from(present(text)?));
+            Ok(())
+        },
+        get: |config| {
+            config
+                .work_dir
+                .as_ref()
+                .map(|path| path.display().to_string())
+        },
+    },
+    Flag {
+        name: "cluster",
+        value: "NAME",
+        help: "name of the cluster, for people",
+        set: |config, text| name(text, &mut config.cluster),
+        get: |config| config.cluster.clone(),
+    },
+    Flag {
+        name: "registry",
+        value: "KIND",
+        help: "redb (a file in the work directory) or in_memory (redb)",
+        set: |config, text| {
+            config.registry = match text {
+                "redb" => RegistryKind::Redb,
+                "in_memory" => RegistryKind::InMemory,
+                _ => return Err("expected redb or in_memory".into()),
+            };
+            Ok(())
+        },
+        get: |config| {
+            Some(match config.registry {
+                RegistryKind::Redb => "redb".into(),
+                RegistryKind::InMemory => "in_memory".into(),
+            })
+        },
+    },
+    Flag {
+        name: "agent_ping_timeout",
+        value: "DURATION",
+        help: "time an agent has to answer a ping (15secs)",
+        set: |config, text| duration(text, &mut config.agent_ping_timeout),
+        get: |config| Some(model::duration::format(config.agent_ping_timeout)),
+    },
+    Flag {
+        name: "max_agent_ping_timeouts",
+        value: "NUMBER",
+        help: "missed pings after which an agent is unreachable (5)",
+        set: |config, text| {
+            value(text, &mut config.max_agent_ping_timeouts)?;
+            match config.max_agent_ping_timeouts {
+                0 => Err("must be 1 or more".into()),
+                _ => Ok(()),
+            }
+        },
+        get: |config| Some(config.max_agent_ping_timeouts.to_string()),
+    },
+    Flag {
+        name: "allocation_interval",
+        value: "DURATION",
+        help: "pause between two batch allocations (1secs)",
+        set: |config, text| duration(text, &mut config.allocation_interval),
+        get: |config| Some(model::duration::format(config.allocation_interval)),
+    },
+    Flag {
+        name: "offer_timeout",
+        value: "DURATION",
+        help: "time after which an unanswered offer is rescinded (never)",
+        set: |config, text| duration(text, config.offer_timeout.insert(Duration::ZERO)),
+        get: |config| config.offer_timeout.map(model::duration::format),
+    },
+    Flag {
+        name: "agent_reregister_timeout",
+        value: "DURATION",
+        help: "time known agents have to come back after a start (10mins)",
+        set: |config, text| duration(text, &mut config.agent_reregister_timeout),
+        get: |config| Some(model::duration::format(config.agent_reregister_timeout)),
+    },
+];
+
+/// Reads the arguments (without the program's name) and the environment.
+///
+/// # Errors
+/// Every fault of every flag, each naming the flag and where it came from.
+pub fn parse(
+    arguments: impl IntoIterator<Item = String>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Command, FlagsError> {
+    let mut faults = Vec::new();
+    let mut given: BTreeMap<&'static str, (String, String)> = BTreeMap::new();
+    for (variable, text) in environment {
+        let flag = FLAGS.iter().find(|flag| variable == variable_of(flag));
+        if let Some(flag) = flag {
+            given.insert(flag.name, (variable, text));
+        }
+    }
+
+    let mut seen = Vec::new();
+    for argument in arguments {
+        if matches!(argument.as_str(), "--help" | "-h") {
+            return Ok(Command::Help);
+        }
+        if matches!(argument.as_str(), "--version" | "-V") {
+            return Ok(Command::Version);
+        }
+        match flag_of(&argument) {
+            Ok((flag, _)) if seen.contains(&flag.name) => {
+                faults.push(format!("--{}: given more than once", flag.name));
+            }
+            Ok((flag, text)) => {
+                seen.push(flag.name);
+                given.insert(flag.name, (format!("--{}", flag.name), text.to_owned()));
+            }
+            Err(fault) => faults.push(fault),
+        }
+    }
+
+    let mut config = Config::default();
+    for flag in FLAGS {
+        let Some((from, text)) = given.get(flag.name) else {
+            continue;
+        };
+        if let Err(fault) = (flag.set)(&mut config, text) {
+            faults.push(format!("{from}={text}: {fault}"));
+        }
+    }
+    if config.registry == RegistryKind::Redb && !given.contains_key("work_dir") {
+        faults.push("--work_dir: missing; the registry is kept there".into());
+    }
+    if faults.is_empty() {
+        Ok(Command::Run(Box::new(config)))
+    } else {
+        Err(FlagsError { faults })
+    }
+}
+
+/// The text of `--help`.
+#[must_use]
+pub fn help() -> String {
+    let mut text = String::from(
+        "tepui-master: the master of a Tepui cluster\n\n\
+         usage: tepui-master --work_dir=FOLDER [--FLAG=VALUE ...]\n\n\
+         Each flag can also be given in the environment, as MESOS_FLAG.\n\n",
+    );
+    for flag in FLAGS {
+        let left = format!("--{}={}", flag.name, flag.value);
+        text.push_str(&format!("  {left:<36} {}\n", flag.help));
+    }
+    text.push_str("  --help                               print this\n");
+    text.push_str("  --version                            print the version\n");
+    text
+}
+
+impl Config {
+    /// Every flag that has a value, by name, as `/flags` shows it.
+    #[must_use]
+    pub fn listing(&self) -> BTreeMap<String, String> {
+        FLAGS
+            .iter()
+            .filter_map(|flag| Some((flag.name.to_owned(), (flag.get)(self)?)))
+            .collect()
+    }
+}
+
+fn variable_of(flag: &Flag) -> String {
+    format!("MESOS_{}", flag.name.to_ascii_uppercase())
+}
+
+fn flag_of(argument: &str) -> Result<(&'static Flag, &str), String> {
+    let Some(rest) = argument.strip_prefix("--") else {
+        return Err(format!("{argument}: unexpected; flags are --flag=value"));
+    };
+    let (name, text) = match rest.split_once('=') {
+        Some((name, text)) => (name, Some(text)),
+        None => (rest, None),
+    };
+    let flag = FLAGS
+        .iter()
+        .find(|flag| flag.name == name)
+        .ok_or_else(|| format!("--{name}: unknown flag"))?;
+    let text =
+        text.ok_or_else(|| format!("--{name}: needs a value, as in --{name}={}", flag.value))?;
+    Ok((flag, text))
+}
+
+fn value<T: FromStr>(text: &str, into: &mut T) -> Result<(), String>
+where
+    T::Err: fmt::Display,
+{
+    *into = text.parse().map_err(|error: T::Err| error.to_string())?;
+    Ok(())
+}
+
+fn duration(text: &str, into: &mut Duration) -> Result<(), String> {
+    let found = model::duration::parse(text).map_err(|error| error.to_string())?;
+    if found.is_zero() {
+        return Err("must be longer than nothing".into());
+    }
+    *into = found;
+    Ok(())
+}
+
+fn name(text: &str, into: &mut Option<String>) -> Result<(), String> {
+    *into = Some(present(text)?.to_owned());
+    Ok(())
+}
+
+fn present(text: &str) -> Result<&str, String> {
+    match text {
+        "" => Err("must not be empty".into()),
+        text => Ok(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Command, String> {
+        parse(
+            arguments.iter().map(ToString::to_string),
+            environment
+                .iter()
+                .map(|(name, text)| (name.to_string(), text.to_string())),
+        )
+        .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_environment() {
+        let command = run(
+            &["--work_dir=/w", "--port=6000", "--offer_timeout=2mins"],
+            &[
+                ("MESOS_PORT", "7000"),
+                ("MESOS_CLUSTER", "c"),
+                ("MESOS_ISOLATION", "whatever"),
+                ("PATH", "/bin"),
+            ],
+        );
+        let expected = Config {
+            port: 6000,
+            work_dir: Some("/w".into()),
+            cluster: Some("c".into()),
+            offer_timeout: Some(Duration::from_secs(120)),
+            ..Config::default()
+        };
+        assert_eq!(command, Ok(Command::Run(Box::new(expected))));
+    }
+
+    #[test]
+    fn all_faults_are_reported_together() {
+        let error = run(
+            &[
+                "--port=70000",
+                "--nope=1",
+                "extra",
+                "--cluster",
+                "--agent_ping_timeout=15",
+                "--ip=::g",
+                "--ip=127.0.0.1",
+                "--max_agent_ping_timeouts=0",
+            ],
+            &[("MESOS_REGISTRY", "replicated_log")],
+        );
+        expect_test::expect![[r#"
+            --nope: unknown flag
+            extra: unexpected; flags are --flag=value
+            --cluster: needs a value, as in --cluster=NAME
+            --ip: given more than once
+            --ip=::g: invalid IP address syntax
+            --port=70000: number too large to fit in target type
+            MESOS_REGISTRY=replicated_log: expected redb or in_memory
+            --agent_ping_timeout=15: "15" is not a duration: a number and one of ns, us, ms, secs, mins, hrs, days, weeks, as in 15secs
+            --max_agent_ping_timeouts=0: must be 1 or more
+            --work_dir: missing; the registry is kept there
+            see tepui-master --help"#]]
+        .assert_eq(&error.unwrap_err());
+    }
+
+    #[test]
+    fn help_and_version_come_before_any_fault() {
+        assert_eq!(run(&["--help", "--port=x"], &[]), Ok(Command::Help));
+        assert_eq!(run(&["--version"], &[]), Ok(Command::Version));
+        assert!(help().contains("--agent_ping_timeout=DURATION"));
+    }
+
+    #[test]
+    fn the_listing_shows_values_as_they_are_written() {
+        let Ok(Command::Run(config)) = run(&["--registry=in_memory"], &[]) else {
+            panic!("settings are good");
+        };
+        let listing = config.listing();
+        assert_eq!(listing["agent_ping_timeout"], "15secs");
+        assert_eq!(listing["registry"], "in_memory");
+        assert!(!listing.contains_key("offer_timeout"));
+    }
+}

@@ -1,0 +1,15 @@
+//! HTTP as Mesos speaks it: statuses, bodies, paths, event streams.
+
+pub(crate) mod body;
+pub(crate) mod negotiate;
+pub(crate) mod read;
+pub(crate) mod respond;
+pub(crate) mod router;
+pub(crate) mod scheduler;
+pub(crate) mod stream;
+pub(crate) mod validate;
+
+/// A request as it comes from a connection.
+pub(crate) type Request = http::Request<hyper::body::Incoming>;
+/// An answer to one.
+pub(crate) type Response = http::Response<body::Body>;

@@ -1,0 +1,126 @@
+//! `POST /api/v1/scheduler`: the checks of a call, in the order in which Mesos makes them.
+//!
+//! What can be checked without the master's state is checked here, outside the main loop; the rest
+//! (framework known, connected, right stream) the loop checks when the call's turn comes.
+
+use api::v1::scheduler::Call;
+use api::v1::scheduler::call::Type;
+use http::{Method, StatusCode};
+
+use super::negotiate::{self, ContentTypeError, Media};
+use super::{Request, Response, read, respond, validate};
+use crate::connection::Connection;
+use crate::convert::calls;
+use crate::main_loop::{Command, Handle};
+
+/// The header that binds a call to its stream.
+pub(crate) const STREAM_ID: &str = "Mesos-Stream-Id";
+
+/// Answers a call.
+pub(crate) async fn handle(loop_: &Handle, connection: Connection, request: Request) -> Response {
+    answer(loop_, connection, request)
+        .await
+        .unwrap_or_else(|refused| {
+            if refused.status() == StatusCode::BAD_REQUEST {
+                loop_.metrics().invalid_scheduler_call();
+            }
+            refused
+        })
+}
+
+async fn answer(
+    loop_: &Handle,
+    connection: Connection,
+    request: Request,
+) -> Result<Response, Response> {
+    if request.method() != Method::POST {
+        return Err(respond::method_not_allowed("POST", request.method()));
+    }
+    let media = content_type(request.headers())?;
+    let (head, body) = request.into_parts();
+    let body = read::body(&head.headers, body).await?;
+    let call = decode(media, &body).map_err(respond::bad_request)?;
+    let kind = validate::call(&call).map_err(|fault| {
+        respond::bad_request(format!("Failed to validate scheduler::Call: {fault}"))
+    })?;
+    let stream_id = head
+        .headers
+        .get(STREAM_ID)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+
+    match kind {
+        Type::Subscribe => {
+            let media = accept(&head.headers)?;
+            if stream_id.is_some() {
+                return Err(respond::bad_request(
+                    "Subscribe calls should not include the 'Mesos-Stream-Id' header",
+                ));
+            }
+            // Validated above: there is a `subscribe`.
+            let subscribe = call.subscribe.unwrap_or_default();
+            let subscription = calls::subscription(&subscribe)
+                .map_err(|fault| format!("'FrameworkInfo.id' is invalid: {fault}"));
+            let command = |answer| Command::Subscribe {
+                subscription,
+                media,
+                connection,
+                answer,
+            };
+            Ok(loop_.ask(command).await)
+        }
+        Type::ReconcileOperations => {
+            accept(&head.headers)?;
+            Ok(submit(loop_, kind, call, stream_id).await)
+        }
+        _ => Ok(submit(loop_, kind, call, stream_id).await),
+    }
+}
+
+async fn submit(loop_: &Handle, kind: Type, call: Call, stream_id: Option<String>) -> Response {
+    let framework_id = call
+        .framework_id
+        .as_ref()
+        .map(|id| id.value.clone())
+        .unwrap_or_default();
+    let call = match calls::submitted(kind, call) {
+        Ok(call) => call,
+        Err(fault) => {
+            return respond::bad_request(format!("'FrameworkInfo.id' is invalid: {fault}"));
+        }
+    };
+    let command = |answer| Command::Call {
+        framework_id,
+        stream_id,
+        kind,
+        call,
+        answer,
+    };
+    loop_.ask(command).await
+}
+
+/// The form of the body, or the answer that refuses it.
+pub(crate) fn content_type(headers: &http::HeaderMap) -> Result<Media, Response> {
+    negotiate::content_type(headers).map_err(|error| match error {
+        ContentTypeError::Missing => respond::bad_request("Expecting 'Content-Type' to be present"),
+        ContentTypeError::Unsupported => respond::text(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Expecting 'Content-Type' of application/json or application/x-protobuf",
+        ),
+    })
+}
+
+fn accept(headers: &http::HeaderMap) -> Result<Media, Response> {
+    negotiate::accept(headers).ok_or_else(|| {
+        respond::text(
+            StatusCode::NOT_ACCEPTABLE,
+            "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'",
+        )
+    })
+}
+
+fn decode(media: Media, body: &[u8]) -> Result<Call, String> {
+    match media {
+        Media::Json => api::json::from_json(body).map_err(|error| error.to_string()),
+        Media::Protobuf => api::decode(body).map_err(|error| error.to_string()),
+    }
+}

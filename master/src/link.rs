@@ -1,0 +1,216 @@
+//! The agents' end of the cluster: the gRPC service `tepui.link.v1.Link`.
+//!
+//! A link lives as long as its stream. Its first frame is Register; what an agent may leave unread
+//! is bounded by [`FRAMES_MAX`], and an agent past it loses its link and connects anew.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use api::link::v1::agent_frame::Body;
+use api::link::v1::link_server::{Link, LinkServer};
+use api::link::v1::{AgentFrame, MasterFrame};
+use master_core::event::{LinkId, MasterMessage, Registration};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Status, Streaming};
+
+use crate::connection::Connection;
+use crate::convert::link;
+use crate::main_loop::{Command, Handle};
+
+/// How many frames may wait for one agent: a launch of as many tasks at once.
+pub(crate) const FRAMES_MAX: usize = 16_384;
+/// How long a new link may stay silent.
+const REGISTER_TIME_MAX: Duration = Duration::from_secs(10);
+/// The largest frame: a Register with some thousand tasks.
+const FRAME_BYTES_MAX: usize = 64 << 20;
+
+/// A frame on its way to an agent.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    /// The frame's epoch.
+    pub(crate) epoch: u64,
+    /// The frame's incarnation.
+    pub(crate) incarnation: u64,
+    /// The frame's body.
+    pub(crate) message: MasterMessage,
+}
+
+/// A new link, whose first frame was a good Register.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// The frame's incarnation.
+    pub(crate) incarnation: u64,
+    /// The frame's body.
+    pub(crate) registration: Registration,
+    /// Where frames to the agent go.
+    pub(crate) frames: mpsc::Sender<Outgoing>,
+    /// The connection, to be cut when the agent does not read.
+    pub(crate) connection: Connection,
+}
+
+/// The gRPC service.
+pub(crate) struct Service {
+    loop_: Handle,
+}
+
+impl Service {
+    /// The service as HTTP requests meet it.
+    pub(crate) fn server(loop_: Handle) -> LinkServer<Self> {
+        LinkServer::new(Self { loop_ }).max_decoding_message_size(FRAME_BYTES_MAX)
+    }
+}
+
+#[tonic::async_trait]
+impl Link for Service {
+    type ConnectStream = Frames;
+
+    async fn connect(
+        &self,
+        request: tonic::Request<Streaming<AgentFrame>>,
+    ) -> Result<tonic::Response<Frames>, Status> {
+        let connection = request
+            .extensions()
+            .get::<Connection>()
+            .cloned()
+            .ok_or_else(|| Status::internal("the request has no connection"))?;
+        let (frames, outgoing) = mpsc::channel(FRAMES_MAX);
+        let (answering, answered) = oneshot::channel();
+        let incoming = Incoming {
+            loop_: self.loop_.clone(),
+            frames: request.into_inner(),
+            connection,
+            answered,
+        };
+        // The answer's headers must not wait for the first frame: some clients send it only then.
+        tokio::spawn(incoming.read(frames));
+        Ok(tonic::Response::new(Frames {
+            outgoing,
+            loop_: self.loop_.clone(),
+            _answering: answering,
+        }))
+    }
+}
+
+/// The frames to one agent, encoded as they are read.
+pub(crate) struct Frames {
+    outgoing: mpsc::Receiver<Outgoing>,
+    loop_: Handle,
+    /// Tells by its end that nothing more is sent: then nothing more is read.
+    _answering: oneshot::Sender<()>,
+}
+
+impl Stream for Frames {
+    type Item = Result<MasterFrame, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let frame = ready!(self.outgoing.poll_recv(cx)).map(|outgoing| {
+            Ok(MasterFrame {
+                epoch: outgoing.epoch,
+                incarnation: outgoing.incarnation,
+                body: Some(link::master_body(
+                    outgoing.message,
+                    self.loop_.master_info(),
+                )),
+            })
+        });
+        Poll::Ready(frame)
+    }
+}
+
+/// The frames from one agent.
+struct Incoming {
+    loop_: Handle,
+    frames: Streaming<AgentFrame>,
+    connection: Connection,
+    answered: oneshot::Receiver<()>,
+}
+
+impl Incoming {
+    /// Hands every frame to the main loop, until the link ends.
+    async fn read(mut self, frames: mpsc::Sender<Outgoing>) {
+        let peer = self.connection.peer();
+        let opened = match self.register(frames.clone()).await {
+            Ok(opened) => opened,
+            Err((incarnation, reason)) => {
+                tracing::warn!(%peer, %reason, "agent refused");
+                let refused = Outgoing {
+                    epoch: self.loop_.epoch(),
+                    incarnation,
+                    message: MasterMessage::Refused {
+                        reason,
+                        is_final: false,
+                    },
+                };
+                // An agent that is gone needs no answer.
+                drop(frames.send(refused).await);
+                return;
+            }
+        };
+        drop(frames);
+        let Some(link) = self.loop_.open_link(opened).await else {
+            return;
+        };
+        while let Some(frame) = self.next().await {
+            match frame {
+                Ok(frame) => self.forward(link, frame).await,
+                Err(error) => {
+                    tracing::debug!(%peer, %error, "agent's link broke");
+                    break;
+                }
+            }
+        }
+        self.loop_.send(Command::LinkClosed { link }).await;
+    }
+
+    /// The next frame; `None` at the end of either direction.
+    async fn next(&mut self) -> Option<Result<AgentFrame, Status>> {
+        tokio::select! {
+            frame = self.frames.next() => frame,
+            _ = &mut self.answered => None,
+        }
+    }
+
+    async fn register(&mut self, frames: mpsc::Sender<Outgoing>) -> Result<Opened, (u64, String)> {
+        let first = tokio::time::timeout(REGISTER_TIME_MAX, self.frames.next());
+        let frame = match first.await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(error))) => return Err((0, error.to_string())),
+            Ok(None) => return Err((0, "the link ended before its first frame".into())),
+            Err(_) => return Err((0, format!("no frame within {REGISTER_TIME_MAX:?}"))),
+        };
+        let incarnation = frame.incarnation;
+        let Some(Body::Register(register)) = frame.body else {
+            return Err((incarnation, "the first frame is not Register".into()));
+        };
+        let registration = link::registration(register, self.connection.peer().ip())
+            .map_err(|error| (incarnation, error.to_string()))?;
+        Ok(Opened {
+            incarnation,
+            registration,
+            frames,
+            connection: self.connection.clone(),
+        })
+    }
+
+    async fn forward(&self, link: LinkId, frame: AgentFrame) {
+        let message = frame.body.map(link::agent_message).transpose();
+        match message.map(Option::flatten) {
+            Ok(Some(message)) => {
+                let command = Command::LinkFrame {
+                    link,
+                    epoch: frame.epoch,
+                    incarnation: frame.incarnation,
+                    message,
+                };
+                self.loop_.send(command).await;
+            }
+            Ok(None) => tracing::debug!(link = link.0, "frame of an unknown kind dropped"),
+            Err(error) => {
+                self.loop_.metrics().invalid_frame();
+                tracing::warn!(link = link.0, %error, "agent's frame dropped");
+            }
+        }
+    }
+}

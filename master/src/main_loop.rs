@@ -1,0 +1,674 @@
+//! The one loop: commands, notices and time go into the core, its effects go out.
+//!
+//! Nothing here waits but for the next thing to happen, and for the registry's queue at its bound.
+//! Reads do not come through here: they take the newest published [`Snapshot`].
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use api::v1::scheduler::call::Type;
+use http::StatusCode;
+use http::header::HeaderValue;
+use master_core::event::{
+    AgentMessage, Call, Effect, Event, FrameworkEvent, LinkId, Note, StoreId, StreamId,
+    Subscription,
+};
+use master_core::{Connection as FrameworkConnection, Master, WallTime};
+use model::{FrameworkId, Instant};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::connection::Connection;
+use crate::convert::calls::Submitted;
+use crate::convert::events;
+use crate::facts::Facts;
+use crate::http::body::Body;
+use crate::http::negotiate::Media;
+use crate::http::stream::{self, EventSender};
+use crate::http::{Response, respond, scheduler};
+use crate::link::{Opened, Outgoing};
+use crate::metrics::Metrics;
+use crate::registry::{RegistryError, Stored, Writer, entries};
+use crate::state::Snapshot;
+
+/// How many commands may wait; whoever brings one more waits with it, and so does its connection.
+const COMMANDS_MAX: usize = 4096;
+/// How many commands are taken before time and notices are looked at again.
+const BATCH_MAX: usize = 64;
+/// How long a read waits for a newer snapshot before it takes the one there is.
+const SNAPSHOT_WAIT_MAX: Duration = Duration::from_millis(200);
+/// Of its time, the loop spends at most one part in so many on snapshots.
+const SNAPSHOT_SHARE: u32 = 10;
+
+/// What comes from connections.
+pub(crate) enum Command {
+    /// A SUBSCRIBE that passed every check but those of its FrameworkInfo.
+    Subscribe {
+        /// The call, or what is wrong with its framework's id.
+        subscription: Result<Subscription, String>,
+        /// The form of the events.
+        media: Media,
+        /// Where it came from.
+        connection: Connection,
+        /// Takes the answer, whose body is the stream.
+        answer: oneshot::Sender<Response>,
+    },
+    /// Another call that is valid in itself.
+    Call {
+        /// Who calls.
+        framework_id: String,
+        /// The header that came with it.
+        stream_id: Option<String>,
+        /// Its type.
+        kind: Type,
+        /// The call.
+        call: Submitted,
+        /// Takes the answer.
+        answer: oneshot::Sender<Response>,
+    },
+    /// A new link.
+    LinkOpened {
+        /// Its registration, and where frames go.
+        opened: Box<Opened>,
+        /// Takes the link's number.
+        answer: oneshot::Sender<LinkId>,
+    },
+    /// A frame of a link.
+    LinkFrame {
+        /// Which link.
+        link: LinkId,
+        /// The frame's epoch.
+        epoch: u64,
+        /// The frame's incarnation.
+        incarnation: u64,
+        /// The frame's body.
+        message: AgentMessage,
+    },
+    /// A link ended.
+    LinkClosed {
+        /// Which.
+        link: LinkId,
+    },
+}
+
+/// What must not wait for room among the commands; there is at most one for each stream and each
+/// write.
+pub(crate) enum Notice {
+    /// The reading end of a stream is gone.
+    StreamEnded(StreamId),
+    /// A commit of the registry ended.
+    Stored(Stored<StoreId>),
+}
+
+/// Why the loop ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// What the registry holds is no longer known: the master must not go on.
+    #[error("store the registry")]
+    Registry(#[from] RegistryError),
+    /// The registry's thread is gone.
+    #[error("the registry's thread ended")]
+    RegistryThread,
+}
+
+/// How connections reach the loop; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    facts: Facts,
+    metrics: Metrics,
+    /// Counts the steps of the core, so that a read knows whether its snapshot is the newest.
+    steps: AtomicU64,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    wanted: Notify,
+}
+
+impl Handle {
+    /// Hands a command in; after the loop's end it is dropped.
+    pub(crate) async fn send(&self, command: Command) {
+        drop(self.commands.send(command).await);
+    }
+
+    /// Hands a command in and waits for its answer.
+    pub(crate) async fn ask(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Response>) -> Command,
+    ) -> Response {
+        let (answer, answered) = oneshot::channel();
+        self.send(command(answer)).await;
+        answered.await.unwrap_or_else(|_| {
+            respond::text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The master is shutting down",
+            )
+        })
+    }
+
+    /// Hands a new link in; `None` after the loop's end.
+    pub(crate) async fn open_link(&self, opened: Opened) -> Option<LinkId> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::LinkOpened {
+            opened: Box::new(opened),
+            answer,
+        })
+        .await;
+        answered.await.ok()
+    }
+
+    /// The newest snapshot; one that is a little older where the loop is busy.
+    pub(crate) async fn snapshot(&self) -> Arc<Snapshot> {
+        let steps = self.shared.steps.load(Ordering::Acquire);
+        let mut snapshots = self.shared.snapshots.clone();
+        if snapshots.borrow_and_update().step < steps {
+            self.shared.wanted.notify_one();
+            let newer = snapshots.wait_for(|snapshot| snapshot.step >= steps);
+            drop(tokio::time::timeout(SNAPSHOT_WAIT_MAX, newer).await);
+        }
+        let newest = snapshots.borrow().clone();
+        newest
+    }
+
+    /// What does not change while this master runs.
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.shared.facts
+    }
+
+    /// The counters.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// Who this master is, for frameworks and agents.
+    pub(crate) fn master_info(&self) -> &api::v1::MasterInfo {
+        &self.shared.facts.master_info
+    }
+
+    /// The leader's epoch.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.shared.facts.epoch
+    }
+}
+
+/// A stream whose reader is there.
+struct OpenStream {
+    id: String,
+    sender: EventSender,
+    connection: Connection,
+    /// Known from SUBSCRIBED on.
+    framework_id: Option<FrameworkId>,
+}
+
+/// A link whose agent is there.
+struct OpenLink {
+    frames: mpsc::Sender<Outgoing>,
+    connection: Connection,
+}
+
+/// The loop's state.
+pub(crate) struct MainLoop {
+    core: Master,
+    start: tokio::time::Instant,
+    handle: Handle,
+    commands: mpsc::Receiver<Command>,
+    notices: mpsc::UnboundedReceiver<Notice>,
+    notifier: mpsc::UnboundedSender<Notice>,
+    writer: Writer<StoreId>,
+    streams: HashMap<StreamId, OpenStream>,
+    links: HashMap<LinkId, OpenLink>,
+    next_number: u64,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    /// When the next snapshot may be made.
+    snapshot_at: tokio::time::Instant,
+    snapshot_wanted: bool,
+}
+
+/// What a loop is made of.
+pub(crate) struct Parts {
+    /// The core, to which nothing has happened yet.
+    pub(crate) core: Master,
+    /// The core's [`Instant::ZERO`].
+    pub(crate) start: tokio::time::Instant,
+    /// What does not change.
+    pub(crate) facts: Facts,
+    /// Writes the registry; its commits are told to `notifier`.
+    pub(crate) writer: Writer<StoreId>,
+    /// Takes notices.
+    pub(crate) notifier: mpsc::UnboundedSender<Notice>,
+    /// Gives them to the loop.
+    pub(crate) notices: mpsc::UnboundedReceiver<Notice>,
+}
+
+impl MainLoop {
+    /// A loop that does not run yet, and the handle to it.
+    pub(crate) fn new(parts: Parts) -> (Self, Handle) {
+        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        let first = Arc::new(Snapshot::new(0, &parts.core));
+        let (snapshots, published) = watch::channel(first);
+        let handle = Handle {
+            commands,
+            shared: Arc::new(Shared {
+                facts: parts.facts,
+                metrics: Metrics::default(),
+                steps: AtomicU64::new(0),
+                snapshots: published,
+                wanted: Notify::new(),
+            }),
+        };
+        let this = Self {
+            core: parts.core,
+            start: parts.start,
+            handle: handle.clone(),
+            commands: receiver,
+            notices: parts.notices,
+            notifier: parts.notifier,
+            writer: parts.writer,
+            streams: HashMap::new(),
+            links: HashMap::new(),
+            next_number: 1,
+            snapshots,
+            snapshot_at: parts.start,
+            snapshot_wanted: false,
+        };
+        (this, handle)
+    }
+
+    /// Runs until `stop` resolves.
+    ///
+    /// # Errors
+    /// The registry cannot be written.
+    pub(crate) async fn run(
+        mut self,
+        recovered: Event,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), RunError> {
+        let shared = Arc::clone(&self.handle.shared);
+        let mut stop = std::pin::pin!(stop);
+        self.step(recovered)?;
+        loop {
+            let deadline = self.deadline();
+            tokio::select! {
+                () = &mut stop => return Ok(()),
+                Some(notice) = self.notices.recv() => self.notice(notice)?,
+                Some(command) = self.commands.recv() => {
+                    self.command(command)?;
+                    for _ in 1..BATCH_MAX {
+                        let Ok(command) = self.commands.try_recv() else { break };
+                        self.command(command)?;
+                    }
+                }
+                () = shared.wanted.notified() => {
+                    self.snapshot_wanted = true;
+                    self.publish();
+                }
+                () = sleep_until(deadline) => {
+                    if self.core.deadline().is_some_and(|deadline| deadline <= self.now()) {
+                        self.step(Event::Tick)?;
+                    }
+                    self.publish();
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        let passed = self.start.elapsed().as_nanos();
+        Instant::from_nanos(u64::try_from(passed).unwrap_or(u64::MAX))
+    }
+
+    fn deadline(&self) -> Option<tokio::time::Instant> {
+        let core = self
+            .core
+            .deadline()
+            .map(|at| self.start + Duration::from_nanos(at.as_nanos()));
+        let snapshot = self.snapshot_wanted.then_some(self.snapshot_at);
+        core.into_iter().chain(snapshot).min()
+    }
+
+    /// Makes a snapshot where one is wanted and due. Readers that come while one is not due share
+    /// the next.
+    fn publish(&mut self) {
+        let begin = tokio::time::Instant::now();
+        if !self.snapshot_wanted || begin < self.snapshot_at {
+            return;
+        }
+        let step = self.handle.shared.steps.load(Ordering::Acquire);
+        let snapshot = Snapshot::new(step, &self.core);
+        self.snapshots.send_replace(Arc::new(snapshot));
+        self.snapshot_wanted = false;
+        let end = tokio::time::Instant::now();
+        self.snapshot_at = end + (end - begin) * (SNAPSHOT_SHARE - 1);
+    }
+
+    fn notice(&mut self, notice: Notice) -> Result<(), RunError> {
+        match notice {
+            Notice::StreamEnded(stream) => {
+                if let Some(open) = self.streams.remove(&stream) {
+                    tracing::debug!(stream = open.id, "stream ended by its reader");
+                }
+                self.step(Event::StreamClosed { stream })
+            }
+            Notice::Stored(stored) => {
+                self.handle
+                    .metrics()
+                    .registry_stored(stored.took, stored.size);
+                stored.result?;
+                stored
+                    .tokens
+                    .into_iter()
+                    .try_for_each(|store| self.step(Event::RegistryStored { store }))
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), RunError> {
+        match command {
+            Command::Subscribe {
+                subscription,
+                media,
+                connection,
+                answer,
+            } => self.subscribe(subscription, media, connection, answer),
+            Command::Call {
+                framework_id,
+                stream_id,
+                kind,
+                call,
+                answer,
+            } => {
+                let outcome = self.current(&framework_id, stream_id.as_deref());
+                let response = match outcome {
+                    Ok(framework_id) => self.call(framework_id, kind, call)?,
+                    Err(refused) => refused,
+                };
+                // A client that is gone needs no answer.
+                drop(answer.send(response));
+                Ok(())
+            }
+            Command::LinkOpened { opened, answer } => self.open_link(*opened, answer),
+            Command::LinkFrame {
+                link,
+                epoch,
+                incarnation,
+                message,
+            } => self.step(Event::AgentFrame {
+                link,
+                epoch,
+                incarnation,
+                message,
+            }),
+            Command::LinkClosed { link } => {
+                self.links.remove(&link);
+                self.step(Event::LinkClosed { link })
+            }
+        }
+    }
+
+    fn subscribe(
+        &mut self,
+        subscription: Result<Subscription, String>,
+        media: Media,
+        connection: Connection,
+        answer: oneshot::Sender<Response>,
+    ) -> Result<(), RunError> {
+        let stream = StreamId(self.number());
+        let id = uuid::Uuid::new_v4().to_string();
+        let handle = self.handle.clone();
+        let notifier = self.notifier.clone();
+        let (sender, body) = stream::channel(
+            move |event| events::record(event, media, handle.master_info()),
+            move || drop(notifier.send(Notice::StreamEnded(stream))),
+        );
+        let mut response = Response::new(Body::Events(body));
+        let headers = response.headers_mut();
+        headers.insert(http::header::CONTENT_TYPE, media.header());
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            headers.insert(scheduler::STREAM_ID, value);
+        }
+        drop(answer.send(response));
+
+        let subscription = match subscription {
+            Ok(subscription) => subscription,
+            Err(message) => {
+                // One ERROR, then the last chunk: a stream this new takes it.
+                let _ = sender.send(FrameworkEvent::Error { message });
+                return Ok(());
+            }
+        };
+        self.streams.insert(
+            stream,
+            OpenStream {
+                id,
+                sender,
+                connection,
+                framework_id: None,
+            },
+        );
+        self.step(Event::Subscribe {
+            stream,
+            subscription,
+        })
+    }
+
+    /// The framework, where it is connected by this very stream; else the answer that says why not.
+    fn current(
+        &self,
+        framework_id: &str,
+        stream_id: Option<&str>,
+    ) -> Result<FrameworkId, Response> {
+        let unknown = || respond::bad_request("Framework cannot be found");
+        let framework_id = FrameworkId::new(framework_id).map_err(|_| unknown())?;
+        let stream = match self.core.connection(&framework_id) {
+            FrameworkConnection::Unknown => return Err(unknown()),
+            FrameworkConnection::Disconnected => {
+                return Err(respond::text(
+                    StatusCode::FORBIDDEN,
+                    "Framework is not subscribed",
+                ));
+            }
+            FrameworkConnection::Connected(stream) => stream,
+        };
+        let given = stream_id.ok_or_else(|| {
+            respond::bad_request(
+                "All non-subscribe calls should include the 'Mesos-Stream-Id' header",
+            )
+        })?;
+        match self.streams.get(&stream) {
+            Some(open) if open.id == given => Ok(framework_id),
+            _ => Err(respond::bad_request(format!(
+                "The stream ID '{given}' included in this request didn't match the stream ID \
+                 currently associated with framework ID {framework_id}"
+            ))),
+        }
+    }
+
+    fn call(
+        &mut self,
+        framework_id: FrameworkId,
+        kind: Type,
+        call: Submitted,
+    ) -> Result<Response, RunError> {
+        self.handle.metrics().call(&framework_id, kind, &call);
+        let call = match call {
+            Submitted::Call(call) => call,
+            Submitted::Nothing => return Ok(respond::empty(StatusCode::ACCEPTED)),
+            Submitted::Update(update) => {
+                if let Err(fault) = self.core.check_update(&framework_id, &update) {
+                    return Ok(respond::bad_request(fault));
+                }
+                let call = Call::UpdateFramework(update);
+                self.step(Event::Call { framework_id, call })?;
+                return Ok(respond::empty(StatusCode::OK));
+            }
+            Submitted::Unknown => {
+                return Ok(respond::text(
+                    StatusCode::NOT_IMPLEMENTED,
+                    "501 Not Implemented.",
+                ));
+            }
+        };
+        self.step(Event::Call { framework_id, call })?;
+        Ok(respond::empty(StatusCode::ACCEPTED))
+    }
+
+    fn open_link(
+        &mut self,
+        opened: Opened,
+        answer: oneshot::Sender<LinkId>,
+    ) -> Result<(), RunError> {
+        let link = LinkId(self.number());
+        self.links.insert(
+            link,
+            OpenLink {
+                frames: opened.frames,
+                connection: opened.connection,
+            },
+        );
+        let _ = answer.send(link);
+        self.step(Event::Register {
+            link,
+            incarnation: opened.incarnation,
+            registration: opened.registration,
+        })
+    }
+
+    fn number(&mut self) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        number
+    }
+
+    /// Applies an event and whatever follows from its effects at once.
+    fn step(&mut self, event: Event) -> Result<(), RunError> {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let now = self.now();
+            let begin = std::time::Instant::now();
+            let effects = self.core.step(now, event);
+            self.handle.metrics().stepped(
+                self.core.view().counters().allocation_runs(),
+                begin.elapsed(),
+            );
+            self.handle.shared.steps.fetch_add(1, Ordering::AcqRel);
+            for effect in effects {
+                events.extend(self.carry_out(effect)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what the core wants done; gives back what happened by that at once.
+    fn carry_out(&mut self, effect: Effect) -> Result<Option<Event>, RunError> {
+        match effect {
+            Effect::Send { stream, event } => Ok(self.send_event(stream, event)),
+            Effect::CloseStream { stream } => {
+                self.streams.remove(&stream);
+                Ok(Some(Event::StreamClosed { stream }))
+            }
+            Effect::ToAgent {
+                link,
+                epoch,
+                incarnation,
+                message,
+            } => Ok(self.send_frame(
+                link,
+                Outgoing {
+                    epoch,
+                    incarnation,
+                    message,
+                },
+            )),
+            Effect::CloseLink { link } => {
+                self.links.remove(&link);
+                Ok(Some(Event::LinkClosed { link }))
+            }
+            Effect::Store { store, change } => {
+                if !self.writer.store(store, entries::encode(change)) {
+                    return Err(RunError::RegistryThread);
+                }
+                Ok(None)
+            }
+            Effect::Note(note) => {
+                self.handle.metrics().note(&note);
+                log(&note);
+                Ok(None)
+            }
+        }
+    }
+
+    fn send_event(&mut self, stream: StreamId, event: FrameworkEvent) -> Option<Event> {
+        let open = self.streams.get_mut(&stream)?;
+        if let FrameworkEvent::Subscribed { framework_id, .. } = &event {
+            open.framework_id = Some(framework_id.clone());
+        }
+        if let Some(framework_id) = &open.framework_id {
+            self.handle.metrics().event(framework_id, &event);
+        }
+        let Err(reason) = open.sender.send(event) else {
+            return None;
+        };
+        let framework_id = open.framework_id.as_ref().map_or("", FrameworkId::as_str);
+        tracing::warn!(framework_id, %reason, "framework does not read its events; stream cut");
+        open.connection.cut();
+        self.streams.remove(&stream);
+        Some(Event::StreamClosed { stream })
+    }
+
+    fn send_frame(&mut self, link: LinkId, frame: Outgoing) -> Option<Event> {
+        let open = self.links.get(&link)?;
+        match open.frames.try_send(frame) {
+            // An agent that is gone tells so by the end of its link.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                let peer = open.connection.peer();
+                tracing::warn!(%peer, link = link.0, "agent does not read its frames; link cut");
+                open.connection.cut();
+                self.links.remove(&link);
+                Some(Event::LinkClosed { link })
+            }
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Nanoseconds since the Unix epoch, now.
+pub(crate) fn wall_clock() -> WallTime {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    WallTime(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn log(note: &Note) {
+    match note {
+        Note::Framework {
+            framework_id,
+            change,
+        } => tracing::info!(%framework_id, change, "framework changed state"),
+        Note::Agent { agent_id, change } => {
+            tracing::info!(%agent_id, change, "agent changed state");
+        }
+        Note::Task {
+            framework_id,
+            task_id,
+            agent_id,
+            from,
+            to,
+            reason,
+        } => {
+            let reason = reason.map_or("", model::Reason::name);
+            tracing::info!(%task_id, %framework_id, %agent_id, %from, %to, reason, "task changed state");
+        }
+        Note::Dropped { what, why } => tracing::warn!(what, why, "dropped"),
+    }
+}

@@ -1,0 +1,365 @@
+//! The daemon as a value: bind, recover, serve, end in good order.
+//!
+//! HTTP/1.1 and h2 share the port and are told apart by their first bytes. The tests start it in
+//! their own process, on port 0.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::link::v1::link_server::LinkServer;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use master_core::event::Event;
+use master_core::{Config as CoreConfig, Master};
+use model::resources::{Quantities, Scalar};
+use model::{IdError, MasterId};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+use tower_service::Service as _;
+
+use crate::connection::Connection;
+use crate::facts::Facts;
+use crate::flags::{Config, RegistryKind};
+use crate::http::body::Body;
+use crate::http::{Request, Response, router};
+use crate::link;
+use crate::main_loop::{Handle, MainLoop, Notice, Parts, RunError, wall_clock};
+use crate::registry::entries::{self, EntryError};
+use crate::registry::{Memory, Redb, Registry, RegistryError, Writer};
+
+/// How many connections may be open; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 65_536;
+/// How long a new connection may stay silent.
+const FIRST_BYTE_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a connection may rest between two requests, and how long a request's head may take.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(3600);
+/// The largest head of a request.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Bytes that nobody acknowledges for so long end a connection, also where the window is zero.
+const STALL_TIME_MAX: Duration = Duration::from_secs(120);
+/// An h2 connection is asked for a sign of life so often, and has so long to give it.
+const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
+const H2_PING_TIME_MAX: Duration = Duration::from_secs(20);
+/// How long open connections have to end at a shutdown.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Why a master did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The port is not free.
+    #[error(
+        "port {} of {} is taken; stop what listens there, or choose another with --port",
+        address.port(), address.ip()
+    )]
+    PortTaken {
+        /// Where it was to listen.
+        address: SocketAddr,
+    },
+    /// It cannot listen there.
+    #[error("listen on {address}")]
+    Listen {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The registry cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The registry holds something that this version cannot read.
+    #[error("read the registry")]
+    Entry(#[from] EntryError),
+    /// A thread cannot be started.
+    #[error("start the registry's thread")]
+    Thread(#[source] std::io::Error),
+    /// The id made for this master is none.
+    #[error("make an id")]
+    Id(#[from] IdError),
+}
+
+/// A running master.
+pub struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Result<(), RunError>>,
+}
+
+impl Server {
+    /// Binds the port, reads the registry, and begins to serve.
+    ///
+    /// # Errors
+    /// The port or the registry cannot be had.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let listener = listen(SocketAddr::new(config.ip, config.port)).await?;
+        let bound = local_address(&listener, config)?;
+        let mut registry = registry(config)?;
+        let contents = registry.start()?;
+        let recovered = entries::decode(contents.entries)?;
+
+        let master_id = MasterId::new(&uuid::Uuid::new_v4().to_string())?;
+        let start = tokio::time::Instant::now();
+        let started = wall_clock();
+        let facts = Facts::new(config, bound, master_id.clone(), contents.epoch, started);
+        tracing::info!(
+            address = %bound,
+            advertised = %facts.address,
+            %master_id,
+            epoch = contents.epoch,
+            agents = recovered.admitted.len(),
+            "master leads"
+        );
+        let (notifier, notices) = mpsc::unbounded_channel();
+        let stored = notifier.clone();
+        let writer = Writer::spawn(registry, move |commit| {
+            // The loop is gone only at the end of the process.
+            drop(stored.send(Notice::Stored(commit)));
+        })
+        .map_err(StartError::Thread)?;
+        let (main_loop, handle) = MainLoop::new(Parts {
+            core: Master::new(core_config(config, master_id, contents.epoch, &facts)),
+            start,
+            facts,
+            writer,
+            notifier,
+            notices,
+        });
+
+        let (stop, stopped) = watch::channel(false);
+        let accepting = tokio::spawn(accept(listener, handle, stopped.clone()));
+        let task = tokio::spawn(async move {
+            let outcome = main_loop
+                .run(Event::Recovered(recovered), until_true(stopped))
+                .await;
+            accepting.abort();
+            outcome
+        });
+        Ok(Self {
+            address: bound,
+            stop,
+            task,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it: event streams get their last chunk, the registry its last commit.
+    ///
+    /// # Errors
+    /// It had ended before, by a fault.
+    pub async fn shutdown(self) -> Result<(), RunError> {
+        self.stop.send_replace(true);
+        self.ended().await
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// It ended by a fault.
+    pub async fn ended(self) -> Result<(), RunError> {
+        match self.task.await {
+            Ok(outcome) => outcome,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// A handle that ends it from elsewhere.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.stop.clone())
+    }
+}
+
+/// Ends a running master.
+#[derive(Debug, Clone)]
+pub struct Stopper(watch::Sender<bool>);
+
+impl Stopper {
+    /// Begins the end; [`Server::ended`] tells when it is there.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| match source.kind() {
+            std::io::ErrorKind::AddrInUse => StartError::PortTaken { address },
+            _ => StartError::Listen { address, source },
+        })
+}
+
+fn local_address(listener: &TcpListener, config: &Config) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Listen {
+        address: SocketAddr::new(config.ip, config.port),
+        source,
+    })
+}
+
+fn registry(config: &Config) -> Result<Box<dyn Registry>, RegistryError> {
+    match (config.registry, &config.work_dir) {
+        (RegistryKind::Redb, Some(work_dir)) => Ok(Box::new(Redb::open(work_dir)?)),
+        // The flags see to it that redb comes with a folder.
+        (RegistryKind::InMemory, _) | (RegistryKind::Redb, None) => Ok(Box::new(Memory::default())),
+    }
+}
+
+fn core_config(config: &Config, master_id: MasterId, epoch: u64, facts: &Facts) -> CoreConfig {
+    let least = |name: &str, amount| Quantities::from_iter([(Arc::from(name), amount)]);
+    CoreConfig {
+        master_id,
+        epoch,
+        clock_start: facts.started,
+        seed: uuid::Uuid::new_v4().as_u64_pair().0,
+        agent_ping_timeout: config.agent_ping_timeout,
+        max_agent_ping_timeouts: config.max_agent_ping_timeouts,
+        agent_reregister_timeout: config.agent_reregister_timeout,
+        allocation_interval: config.allocation_interval,
+        offer_timeout: config.offer_timeout,
+        // Mesos' default: cpus:0.01|mem:32.
+        min_allocatable: vec![least("cpus", Scalar(10)), least("mem", Scalar::whole(32))],
+        filter_gpu_resources: true,
+        completed_frameworks_max: 50,
+        completed_tasks_per_framework_max: 1000,
+        unreachable_tasks_per_framework_max: 1000,
+    }
+}
+
+/// Takes connections until `stop` turns true.
+async fn accept(listener: TcpListener, handle: Handle, stop: watch::Receiver<bool>) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let server = Arc::new(ConnectionServer::new(handle));
+    loop {
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = until_true(stop.clone()) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let server = Arc::clone(&server);
+                let stop = stop.clone();
+                tokio::spawn(async move {
+                    server.serve(stream, peer, stop).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, or a peer that is gone again: neither is cured by haste.
+                tracing::warn!(%error, "accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// Serves connections, each on a task of its own.
+struct ConnectionServer {
+    handle: Handle,
+    links: LinkServer<link::Service>,
+    http: auto::Builder<TokioExecutor>,
+}
+
+impl ConnectionServer {
+    fn new(handle: Handle) -> Self {
+        let mut http = auto::Builder::new(TokioExecutor::new()).title_case_headers(true);
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME_MAX)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .pipeline_flush(true);
+        http.http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(H2_PING_INTERVAL)
+            .keep_alive_timeout(H2_PING_TIME_MAX)
+            .max_concurrent_streams(16)
+            .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
+        Self {
+            links: link::Service::server(handle.clone()),
+            handle,
+            http,
+        }
+    }
+
+    async fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        stop: watch::Receiver<bool>,
+    ) {
+        if let Err(error) = prepare(&stream) {
+            tracing::debug!(%peer, %error, "set a connection's options");
+        }
+        let mut first = [0];
+        match tokio::time::timeout(FIRST_BYTE_TIME_MAX, stream.peek(&mut first)).await {
+            Ok(Ok(1)) => {}
+            Ok(_) | Err(_) => return,
+        }
+        let connection = Connection::new(peer);
+        let service = {
+            let (this, connection) = (Arc::clone(&self), connection.clone());
+            service_fn(move |request| Arc::clone(&this).answer(connection.clone(), request))
+        };
+        let serving = self.http.serve_connection(TokioIo::new(stream), service);
+        let mut serving = std::pin::pin!(serving);
+        let stopped = until_true(stop);
+        let mut stopped = std::pin::pin!(stopped);
+        let outcome = tokio::select! {
+            outcome = serving.as_mut() => outcome,
+            () = connection.was_cut() => return,
+            () = &mut stopped => {
+                serving.as_mut().graceful_shutdown();
+                match tokio::time::timeout(GRACE, serving).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => return,
+                }
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%peer, error, "connection broke");
+        }
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        connection: Connection,
+        mut request: Request,
+    ) -> Result<Response, Infallible> {
+        if request.version() == http::Version::HTTP_2
+            && request.uri().path().starts_with("/tepui.link.v1.Link/")
+        {
+            request.extensions_mut().insert(connection);
+            let response = self.links.clone().call(request).await?;
+            return Ok(response.map(Body::Link));
+        }
+        Ok(router::route(&self.handle, connection, request).await)
+    }
+}
+
+/// A peer that is gone, or reads nothing, must not hold a connection for ever.
+fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = socket2::SockRef::from(stream);
+    let probes = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(4);
+    socket.set_tcp_keepalive(&probes)?;
+    socket.set_tcp_user_timeout(Some(STALL_TIME_MAX))
+}
+
+async fn until_true(mut flag: watch::Receiver<bool>) {
+    // The sender's end is an end too.
+    drop(flag.wait_for(|&stop| stop).await);
+}

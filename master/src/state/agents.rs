@@ -1,0 +1,83 @@
+//! Agents, as `/slaves` and the state show them.
+
+use api::v1;
+use api::v1::agent_info::capability::Type as Capability;
+use serde_json::{Map, Value, json};
+
+use super::list;
+use super::resources;
+use super::view::{Agent, View};
+use crate::convert::events::{seconds, split_address};
+use crate::convert::message;
+
+/// `/slaves`: all agents, or the one asked for.
+pub(super) fn document(view: &View, wanted: Option<&str>) -> Value {
+    let is_wanted = |id: &str| wanted.is_none_or(|wanted| wanted == id);
+    json!({
+        "slaves": list(
+            view.agents.iter().filter(|agent| is_wanted(agent.id.as_str())),
+            |agent| Value::Object(full(agent)),
+        ),
+        "recovered_slaves": list(
+            view.recovered.iter().filter(|(id, _)| is_wanted(id.as_str())),
+            |(_, info)| resources::message(&message::<v1::AgentInfo>(info)),
+        ),
+    })
+}
+
+/// An agent as the state shows it.
+pub(super) fn short(agent: &Agent) -> Map<String, Value> {
+    let info: v1::AgentInfo = message(&agent.facts.info);
+    let (_, port) = split_address(&agent.facts.address);
+    let mut object = Map::new();
+    let mut put = |name: &str, value: Value| object.insert(name.into(), value);
+    put("id", json!(agent.id.as_str()));
+    put("hostname", json!(&*agent.facts.hostname));
+    put("port", json!(port));
+    put("attributes", resources::attributes(&info.attributes));
+    put("pid", json!(format!("slave(1)@{}", agent.facts.address)));
+    put("registered_time", json!(seconds(agent.registered)));
+    if let Some(time) = agent.reregistered {
+        put("reregistered_time", json!(seconds(time)));
+    }
+    put("resources", resources::object(&agent.total));
+    put("used_resources", resources::object(&agent.used));
+    put("offered_resources", resources::object(&agent.offered));
+    put("reserved_resources", resources::reserved(&agent.total));
+    put(
+        "unreserved_resources",
+        resources::object(&agent.total.unreserved()),
+    );
+    put("active", json!(agent.connected));
+    put("deactivated", json!(false));
+    put("version", json!(&*agent.facts.version));
+    put("capabilities", capabilities(&agent.facts.capabilities));
+    object
+}
+
+fn full(agent: &Agent) -> Map<String, Value> {
+    let mut object = short(agent);
+    for (name, value) in [
+        (
+            "reserved_resources_full",
+            resources::reserved_full(&agent.total),
+        ),
+        (
+            "unreserved_resources_full",
+            resources::full(&agent.total.unreserved()),
+        ),
+        ("used_resources_full", resources::full(&agent.used)),
+        ("offered_resources_full", resources::full(&agent.offered)),
+    ] {
+        object.insert(name.into(), value);
+    }
+    object
+}
+
+fn capabilities(numbers: &[i32]) -> Value {
+    numbers
+        .iter()
+        .filter_map(|number| Capability::try_from(*number).ok())
+        .map(|capability| json!(capability.as_str_name()))
+        .collect()
+}

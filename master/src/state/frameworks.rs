@@ -1,0 +1,347 @@
+//! Frameworks, tasks and roles.
+
+use std::collections::BTreeMap;
+
+use api::v1;
+use api::v1::framework_info::capability::Type as WireCapability;
+use master_core::event::Capability;
+use master_core::tasks::TaskStatus;
+use model::{Resources, TaskState};
+use serde_json::{Map, Value, json};
+
+use super::list;
+use super::resources;
+use super::view::{Framework, Task, View};
+use crate::convert::events::{self, seconds};
+use crate::convert::message;
+use crate::http::router::Query;
+
+/// How many tasks `/tasks` shows where nobody says.
+const TASKS_DEFAULT: usize = 100;
+
+/// `/frameworks`: all frameworks, or the one asked for.
+pub(super) fn document(view: &View, wanted: Option<&str>) -> Value {
+    let is_wanted =
+        |framework: &&Framework| wanted.is_none_or(|wanted| wanted == framework.id.as_str());
+    json!({
+        "frameworks": list(view.frameworks.iter().filter(is_wanted), full),
+        "completed_frameworks": list(view.completed.iter().filter(is_wanted), full),
+        "unregistered_frameworks": [],
+    })
+}
+
+/// A framework with its tasks.
+pub(super) fn full(framework: &Framework) -> Value {
+    let info: v1::FrameworkInfo = message(&framework.info);
+    let mut object = short(framework, &info);
+    let mut put = |name: &str, value: Value| object.insert(name.into(), value);
+    put("user", json!(info.user));
+    put(
+        "failover_timeout",
+        json!(info.failover_timeout.unwrap_or(0.0)),
+    );
+    put("checkpoint", json!(info.checkpoint.unwrap_or(false)));
+    put("registered_time", json!(seconds(framework.registered)));
+    put(
+        "unregistered_time",
+        json!(framework.unregistered.map_or(0.0, seconds)),
+    );
+    if let Some(principal) = &info.principal {
+        put("principal", json!(principal));
+    }
+    put(
+        "resources",
+        resources::object(&framework.used.plus(&framework.offered)),
+    );
+    if let Some(time) = framework.reregistered {
+        put("reregistered_time", json!(seconds(time)));
+    }
+    if framework.capabilities.has(Capability::MultiRole) {
+        put("roles", json!(info.roles));
+    } else {
+        put("role", json!(info.role.as_deref().unwrap_or("*")));
+    }
+    put("tasks", list(&framework.tasks, task));
+    put(
+        "unreachable_tasks",
+        list(&framework.unreachable_tasks, task),
+    );
+    put("completed_tasks", list(&framework.completed_tasks, task));
+    put(
+        "offers",
+        list(&framework.offers, |offer| {
+            let offer = events::wire_offer(offer, framework.capabilities);
+            resources::message(&offer)
+        }),
+    );
+    put(
+        "executors",
+        list(&framework.executors, |(agent_id, info)| {
+            executor(agent_id.as_str(), &message(info))
+        }),
+    );
+    if let Some(labels) = &info.labels {
+        put("labels", labels_value(labels));
+    }
+    put("offer_constraints", json!({}));
+    Value::Object(object)
+}
+
+/// A framework with counts in place of tasks.
+pub(super) fn summary(framework: &Framework) -> Value {
+    let info: v1::FrameworkInfo = message(&framework.info);
+    let mut object = short(framework, &info);
+    count_into(&mut object, framework.every_task());
+    let mut agents: Vec<&str> = framework
+        .every_task()
+        .map(|task| task.agent_id.as_str())
+        .collect();
+    agents.sort_unstable();
+    agents.dedup();
+    object.insert("slave_ids".into(), json!(agents));
+    Value::Object(object)
+}
+
+fn short(framework: &Framework, info: &v1::FrameworkInfo) -> Map<String, Value> {
+    let mut object = Map::new();
+    let mut put = |name: &str, value: Value| object.insert(name.into(), value);
+    put("id", json!(framework.id.as_str()));
+    put("name", json!(info.name));
+    put("used_resources", resources::object(&framework.used));
+    put("offered_resources", resources::object(&framework.offered));
+    put("capabilities", capabilities(info));
+    put("hostname", json!(info.hostname.as_deref().unwrap_or("")));
+    put("webui_url", json!(info.webui_url.as_deref().unwrap_or("")));
+    put("active", json!(framework.connected));
+    put("connected", json!(framework.connected));
+    put("recovered", json!(framework.recovered));
+    object
+}
+
+fn capabilities(info: &v1::FrameworkInfo) -> Value {
+    info.capabilities
+        .iter()
+        .filter_map(|capability| WireCapability::try_from(capability.r#type?).ok())
+        .map(|capability| json!(capability.as_str_name()))
+        .collect()
+}
+
+/// The states that summaries count, in their order.
+const SUMMARY_STATES: [TaskState; 10] = [
+    TaskState::Staging,
+    TaskState::Starting,
+    TaskState::Running,
+    TaskState::Killing,
+    TaskState::Finished,
+    TaskState::Killed,
+    TaskState::Failed,
+    TaskState::Lost,
+    TaskState::Error,
+    TaskState::Unreachable,
+];
+
+/// Adds the number of tasks in each state.
+pub(super) fn count_into<'a>(
+    object: &mut Map<String, Value>,
+    tasks: impl Iterator<Item = &'a Task>,
+) {
+    let mut counts: BTreeMap<TaskState, u64> = BTreeMap::new();
+    for task in tasks {
+        *counts.entry(task.told_state()).or_default() += 1;
+    }
+    for state in SUMMARY_STATES {
+        let count = counts.get(&state).copied().unwrap_or(0);
+        object.insert(state.name().into(), json!(count));
+    }
+}
+
+/// `/tasks`: those asked for, the newest first.
+pub(super) fn tasks(view: &View, query: &Query<'_>) -> Value {
+    let number = |name: &str| query.get(name).and_then(|text| text.parse::<usize>().ok());
+    let framework_id = query.get("framework_id");
+    let task_id = query.get("task_id");
+    let mut tasks: Vec<&Task> = view
+        .frameworks
+        .iter()
+        .chain(&view.completed)
+        .flat_map(Framework::every_task)
+        .filter(|task| {
+            let wanted =
+                |asked: &Option<String>, id: &str| asked.as_deref().is_none_or(|asked| asked == id);
+            wanted(&framework_id, task.framework_id.as_str()) && wanted(&task_id, task.id.as_str())
+        })
+        .collect();
+    tasks.sort_by_key(|task| began(task));
+    if query.get("order").as_deref() != Some("asc") {
+        tasks.reverse();
+    }
+    let page = tasks
+        .into_iter()
+        .skip(number("offset").unwrap_or(0))
+        .take(number("limit").unwrap_or(TASKS_DEFAULT));
+    json!({ "tasks": list(page, task) })
+}
+
+/// When a task was first told of, in microseconds.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a key for sorting; a float's cast saturates"
+)]
+fn began(task: &Task) -> i64 {
+    let first = task.statuses.front().map(|(_, status)| wire_status(status));
+    let seconds = first.and_then(|status| status.timestamp).unwrap_or(0.0);
+    (seconds * 1e6) as i64
+}
+
+/// A task with its statuses.
+pub(super) fn task(task: &Task) -> Value {
+    let info: v1::TaskInfo = message(&task.info);
+    let mut object = Map::new();
+    let mut put = |name: &str, value: Value| object.insert(name.into(), value);
+    put("id", json!(task.id.as_str()));
+    put("name", json!(info.name));
+    put("framework_id", json!(task.framework_id.as_str()));
+    let executor_id = task.executor_id.as_ref().map_or("", |id| id.as_str());
+    put("executor_id", json!(executor_id));
+    put("slave_id", json!(task.agent_id.as_str()));
+    put("state", json!(task.told_state().name()));
+    put("resources", resources::object(&task.resources));
+    put("role", json!(role(&task.resources)));
+    put("statuses", list(&task.statuses, status));
+    if let Some(user) = info
+        .command
+        .as_ref()
+        .and_then(|command| command.user.as_ref())
+    {
+        put("user", json!(user));
+    }
+    if let Some(labels) = &info.labels {
+        put("labels", labels_value(labels));
+    }
+    if let Some(discovery) = &info.discovery {
+        put("discovery", resources::message(discovery));
+    }
+    if let Some(container) = &info.container {
+        put("container", resources::message(container));
+    }
+    if let Some(check) = &info.health_check {
+        put("health_check", resources::message(check));
+    }
+    Value::Object(object)
+}
+
+fn role(resources: &Resources) -> String {
+    resources
+        .iter()
+        .find_map(|resource| resource.allocation_role.as_ref())
+        .map_or_else(|| "*".to_owned(), ToString::to_string)
+}
+
+fn status((state, status): &(TaskState, TaskStatus)) -> Value {
+    let wire = wire_status(status);
+    let mut object = Map::new();
+    object.insert("state".into(), json!(state.name()));
+    object.insert("timestamp".into(), json!(wire.timestamp.unwrap_or(0.0)));
+    if let Some(labels) = &wire.labels {
+        object.insert("labels".into(), labels_value(labels));
+    }
+    if let TaskStatus::Relayed(_) = status
+        && let Some(mut container) = wire.container_status
+    {
+        // The state tells no process ids.
+        container.executor_pid = None;
+        object.insert("container_status".into(), resources::message(&container));
+    }
+    if let Some(healthy) = wire.healthy {
+        object.insert("healthy".into(), json!(healthy));
+    }
+    Value::Object(object)
+}
+
+fn wire_status(status: &TaskStatus) -> v1::TaskStatus {
+    match status {
+        TaskStatus::Relayed(blob) => message(blob),
+        TaskStatus::Made(status) => events::made(status),
+    }
+}
+
+fn executor(agent_id: &str, info: &v1::ExecutorInfo) -> Value {
+    let mut object = Map::new();
+    let mut put = |name: &str, value: Value| object.insert(name.into(), value);
+    put("executor_id", json!(info.executor_id.value));
+    put("name", json!(info.name.as_deref().unwrap_or("")));
+    if let Some(framework_id) = &info.framework_id {
+        put("framework_id", json!(framework_id.value));
+    }
+    if let Some(command) = &info.command {
+        put("command", resources::message(command));
+    }
+    let held: Resources = api::convert::resources(&info.resources)
+        .unwrap_or_default()
+        .into_iter()
+        .collect();
+    put("resources", resources::object(&held));
+    put("role", json!(role(&held)));
+    if let Some(source) = &info.source {
+        put("source", json!(source));
+    }
+    if let Some(labels) = &info.labels {
+        put("labels", labels_value(labels));
+    }
+    put("slave_id", json!(agent_id));
+    Value::Object(object)
+}
+
+fn labels_value(labels: &v1::Labels) -> Value {
+    list(&labels.labels, |label| resources::message(label))
+}
+
+/// `/roles`: every role that a framework or a resource has.
+pub(super) fn roles(view: &View) -> Value {
+    let mut roles: BTreeMap<String, Role<'_>> = BTreeMap::new();
+    for framework in &view.frameworks {
+        for role in &framework.roles {
+            let entry = roles.entry(role.to_string()).or_default();
+            entry.frameworks.push(framework.id.as_str());
+        }
+        for (role, used) in framework.used.allocations() {
+            let entry = roles.entry(role.to_string()).or_default();
+            entry.allocated.add_all(&used);
+        }
+        for (role, offered) in framework.offered.allocations() {
+            let entry = roles.entry(role.to_string()).or_default();
+            entry.offered.add_all(&offered);
+        }
+    }
+    for agent in &view.agents {
+        for (role, reserved) in agent.total.reservations() {
+            let entry = roles.entry(role.to_string()).or_default();
+            entry.reserved.add_all(&reserved);
+        }
+    }
+    json!({
+        "roles": list(roles, |(name, role)| json!({
+            "name": name,
+            "weight": 1.0,
+            "quota": {
+                "role": name,
+                "guarantee": {},
+                "limit": {},
+                "consumed": resources::quantities(&role.allocated),
+            },
+            "resources": resources::quantities(&role.allocated.plus(&role.offered)),
+            "allocated": resources::quantities(&role.allocated),
+            "offered": resources::quantities(&role.offered),
+            "reserved": resources::quantities(&role.reserved),
+            "frameworks": role.frameworks,
+        })),
+    })
+}
+
+#[derive(Default)]
+struct Role<'a> {
+    frameworks: Vec<&'a str>,
+    allocated: Resources,
+    offered: Resources,
+    reserved: Resources,
+}

@@ -1,0 +1,121 @@
+//! The master itself, and the two documents that show everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::AgentId;
+use serde_json::{Map, Value, json};
+
+use super::list;
+use super::view::{Agent, Framework, Task, View};
+use super::{agents, frameworks, resources};
+use crate::convert::events::seconds;
+use crate::convert::message;
+use crate::facts::{BUILD, CAPABILITIES, Facts, VERSION};
+use crate::metrics::as_f64;
+
+/// A build says nothing of its time, so that two builds give one binary.
+const BUILD_DATE: &str = "1970-01-01 00:00:00";
+const BUILD_TIME: f64 = 0.0;
+const BUILD_USER: &str = "tepui";
+
+/// `/version`.
+pub(super) fn version() -> Value {
+    json!({
+        "build_date": BUILD_DATE,
+        "build_time": BUILD_TIME,
+        "build_user": BUILD_USER,
+        "git_sha": "",
+        "git_tag": format!("tepui-{BUILD}"),
+        "version": VERSION,
+    })
+}
+
+/// `/state`.
+pub(super) fn state(view: &View, facts: &Facts) -> Value {
+    let mut object = Map::new();
+    let mut put = |name: &str, value: Value| object.insert(name.into(), value);
+    put("version", json!(VERSION));
+    put("git_sha", json!(""));
+    put("git_tag", json!(format!("tepui-{BUILD}")));
+    put("build_date", json!(BUILD_DATE));
+    put("build_time", json!(BUILD_TIME));
+    put("build_user", json!(BUILD_USER));
+    put("start_time", json!(seconds(facts.started)));
+    put("elected_time", json!(seconds(facts.started)));
+    put("id", json!(facts.master_id.as_str()));
+    put("pid", json!(facts.pid));
+    put("hostname", json!(facts.hostname));
+    put("capabilities", json!(CAPABILITIES.map(|(name, _)| name)));
+    let active = view.agents.iter().filter(|agent| agent.connected).count();
+    put("activated_slaves", count(active));
+    put("deactivated_slaves", count(view.agents.len() - active));
+    put("unreachable_slaves", count(view.unreachable));
+    if let Some(cluster) = &facts.cluster {
+        put("cluster", json!(cluster));
+    }
+    put("leader", json!(facts.pid));
+    put(
+        "leader_info",
+        json!({
+            "id": facts.master_id.as_str(),
+            "pid": facts.pid,
+            "port": facts.address.port(),
+            "hostname": facts.hostname,
+        }),
+    );
+    put("flags", json!(facts.flags));
+    put(
+        "slaves",
+        list(&view.agents, |agent| Value::Object(agents::short(agent))),
+    );
+    put(
+        "recovered_slaves",
+        list(&view.recovered, |(_, info)| {
+            resources::message(&message::<api::v1::AgentInfo>(info))
+        }),
+    );
+    put("frameworks", list(&view.frameworks, frameworks::full));
+    put(
+        "completed_frameworks",
+        list(&view.completed, frameworks::full),
+    );
+    put("orphan_tasks", json!([]));
+    put("unregistered_frameworks", json!([]));
+    Value::Object(object)
+}
+
+/// `/state-summary`.
+pub(super) fn summary(view: &View, facts: &Facts) -> Value {
+    let mut object = Map::new();
+    object.insert("hostname".into(), json!(facts.hostname));
+    if let Some(cluster) = &facts.cluster {
+        object.insert("cluster".into(), json!(cluster));
+    }
+    let mut by_agent: BTreeMap<&AgentId, Vec<&Task>> = BTreeMap::new();
+    for task in view.frameworks.iter().flat_map(Framework::every_task) {
+        by_agent.entry(&task.agent_id).or_default().push(task);
+    }
+    object.insert(
+        "slaves".into(),
+        list(&view.agents, |agent| {
+            agent_summary(agent, by_agent.get(&agent.id).map_or(&[], Vec::as_slice))
+        }),
+    );
+    object.insert(
+        "frameworks".into(),
+        list(&view.frameworks, frameworks::summary),
+    );
+    Value::Object(object)
+}
+
+fn agent_summary(agent: &Agent, tasks: &[&Task]) -> Value {
+    let mut object = agents::short(agent);
+    frameworks::count_into(&mut object, tasks.iter().copied());
+    let frameworks: BTreeSet<&str> = tasks.iter().map(|t| t.framework_id.as_str()).collect();
+    object.insert("framework_ids".into(), json!(frameworks));
+    Value::Object(object)
+}
+
+fn count(count: usize) -> Value {
+    json!(as_f64(count as u64))
+}

@@ -1,0 +1,121 @@
+//! State for people and programs: documents made from a published snapshot, never by the loop.
+//!
+//! Keys, their order and the forms of numbers are those of Mesos' unversioned endpoints.
+
+mod agents;
+mod frameworks;
+mod master;
+mod metrics;
+mod resources;
+mod system;
+mod view;
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use master_core::Master;
+use serde_json::{Value, json};
+
+use crate::http::router::Query;
+use crate::main_loop::Handle;
+use view::View;
+
+/// What can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Document {
+    /// Everything.
+    State,
+    /// Agents and frameworks with counts in place of tasks.
+    StateSummary,
+    /// Agents.
+    Slaves,
+    /// Frameworks.
+    Frameworks,
+    /// Tasks.
+    Tasks,
+    /// Roles.
+    Roles,
+    /// The flags in force.
+    Flags,
+    /// The version of the interfaces.
+    Version,
+    /// Counters and gauges.
+    Metrics,
+    /// The load of the machine.
+    SystemStats,
+}
+
+/// The state of the cluster after one step of the core.
+pub(crate) struct Snapshot {
+    /// The step's number.
+    pub(crate) step: u64,
+    view: View,
+    /// The largest document; readers that come together share it.
+    state: OnceLock<Bytes>,
+}
+
+impl Snapshot {
+    /// A copy of what the core holds, its large parts shared.
+    pub(crate) fn new(step: u64, core: &Master) -> Self {
+        Self {
+            step,
+            view: View::of(core),
+            state: OnceLock::new(),
+        }
+    }
+}
+
+/// The document as JSON.
+///
+/// # Errors
+/// A parameter of the query is wrong.
+pub(crate) async fn document(
+    handle: &Handle,
+    document: Document,
+    query: &Query<'_>,
+) -> Result<Bytes, String> {
+    let facts = handle.facts();
+    let value = match document {
+        Document::Version => master::version(),
+        Document::Flags => json!({ "flags": facts.flags }),
+        Document::SystemStats => system::document(),
+        Document::Metrics => {
+            check_timeout(query)?;
+            let snapshot = handle.snapshot().await;
+            metrics::document(&snapshot.view, &handle.metrics().copy(), facts)
+        }
+        Document::State => {
+            let snapshot = handle.snapshot().await;
+            let make = || master::state(&snapshot.view, facts).to_string().into();
+            return Ok(snapshot.state.get_or_init(make).clone());
+        }
+        Document::StateSummary => master::summary(&handle.snapshot().await.view, facts),
+        Document::Slaves => {
+            let wanted = query.get("slave_id");
+            agents::document(&handle.snapshot().await.view, wanted.as_deref())
+        }
+        Document::Frameworks => {
+            let wanted = query.get("framework_id");
+            frameworks::document(&handle.snapshot().await.view, wanted.as_deref())
+        }
+        Document::Tasks => frameworks::tasks(&handle.snapshot().await.view, query),
+        Document::Roles => frameworks::roles(&handle.snapshot().await.view),
+    };
+    Ok(value.to_string().into())
+}
+
+/// Mesos lets a reader bound the time that gauges may take; here none takes any.
+fn check_timeout(query: &Query<'_>) -> Result<(), String> {
+    match query.get("timeout") {
+        Some(text) if model::duration::parse(&text).is_err() => Err(format!(
+            "Invalid timeout '{text}': Failed to convert '{}' to number.\n",
+            text.trim_end_matches(|c: char| c.is_ascii_alphabetic())
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A list of anything.
+fn list<T>(items: impl IntoIterator<Item = T>, make: impl Fn(T) -> Value) -> Value {
+    Value::Array(items.into_iter().map(make).collect())
+}

@@ -1,0 +1,132 @@
+//! Resources as the unversioned endpoints show them: an object of amounts by name.
+
+use std::collections::BTreeMap;
+
+use api::v1;
+use model::Resources;
+use model::resources::{Ranges, Resource, Scalar, Set, Value};
+use serde_json::{Map, Value as Json, json};
+
+/// Amounts by name; the four that everything has come first, also where there is nothing of them.
+pub(super) fn object(resources: &Resources) -> Json {
+    let mut scalars: BTreeMap<String, Scalar> = BTreeMap::new();
+    let mut ranges: BTreeMap<String, Ranges> = BTreeMap::new();
+    let mut sets: BTreeMap<String, Set> = BTreeMap::new();
+    for resource in resources {
+        let name = name(resource);
+        match &resource.value {
+            Value::Scalar(amount) => {
+                let sum = scalars.entry(name).or_default();
+                *sum = sum.plus(*amount);
+            }
+            Value::Ranges(more) => {
+                let all = ranges.entry(name).or_default();
+                *all = all.union(more);
+            }
+            Value::Set(more) => sets.entry(name).or_default().extend(more.iter().cloned()),
+        }
+    }
+    let mut object = Map::new();
+    for name in ["disk", "mem", "gpus", "cpus"] {
+        let amount = scalars.remove(name).unwrap_or_default();
+        object.insert(name.into(), json!(amount.to_f64()));
+    }
+    for (name, amount) in scalars {
+        object.insert(name, json!(amount.to_f64()));
+    }
+    for (name, ranges) in ranges {
+        object.insert(name, json!(ranges_text(&ranges)));
+    }
+    for (name, set) in sets {
+        let items: Vec<&str> = set.iter().map(|item| &**item).collect();
+        object.insert(name, json!(format!("{{{}}}", items.join(", "))));
+    }
+    Json::Object(object)
+}
+
+/// Amounts by name, of scalars that are there.
+pub(super) fn quantities(resources: &Resources) -> Json {
+    let mut object = Map::new();
+    for (name, amount) in &resources.quantities() {
+        object.insert(name.to_string(), json!(amount.to_f64()));
+    }
+    Json::Object(object)
+}
+
+/// For each role, what is reserved for it.
+pub(super) fn reserved(resources: &Resources) -> Json {
+    let by_role = resources.reservations();
+    Json::Object(
+        by_role
+            .iter()
+            .map(|(role, resources)| (role.to_string(), object(resources)))
+            .collect(),
+    )
+}
+
+/// Whole resources, in the format of before the refinement of reservations.
+pub(super) fn full(resources: &Resources) -> Json {
+    super::list(api::convert::to_unrefined(resources), |resource| {
+        message(&resource)
+    })
+}
+
+/// For each role, whole resources reserved for it.
+pub(super) fn reserved_full(resources: &Resources) -> Json {
+    let by_role = resources.reservations();
+    Json::Object(
+        by_role
+            .iter()
+            .map(|(role, resources)| (role.to_string(), full(resources)))
+            .collect(),
+    )
+}
+
+/// A message as a JSON value.
+pub(super) fn message<M: api::Described>(message: &M) -> Json {
+    serde_json::from_str(&api::json::to_json(message)).unwrap_or(Json::Null)
+}
+
+/// Attributes of an agent, by name.
+pub(super) fn attributes(attributes: &[v1::Attribute]) -> Json {
+    let value = |attribute: &v1::Attribute| {
+        if let Some(text) = &attribute.text {
+            json!(text.value)
+        } else if let Some(scalar) = &attribute.scalar {
+            json!(scalar.value)
+        } else if let Some(ranges) = &attribute.ranges {
+            let parts: Vec<String> = ranges
+                .range
+                .iter()
+                .map(|range| format!("{}-{}", range.begin, range.end))
+                .collect();
+            json!(format!("[{}]", parts.join(", ")))
+        } else {
+            let items = attribute.set.as_ref().map(|set| set.item.join(", "));
+            json!(format!("{{{}}}", items.unwrap_or_default()))
+        }
+    };
+    Json::Object(
+        attributes
+            .iter()
+            .map(|attribute| (attribute.name.clone(), value(attribute)))
+            .collect(),
+    )
+}
+
+fn name(resource: &Resource) -> String {
+    if resource.revocable {
+        format!("{}_revocable", resource.name)
+    } else {
+        resource.name.to_string()
+    }
+}
+
+fn ranges_text(ranges: &Ranges) -> String {
+    let parts: Vec<String> = ranges
+        .as_slice()
+        .iter()
+        .map(|range| format!("{}-{}", range.begin, range.end))
+        .collect();
+    format!("[{}]", parts.join(", "))
+}

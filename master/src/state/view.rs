@@ -1,0 +1,182 @@
+//! What a snapshot holds: agents, frameworks and tasks as they were after one step.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use master_core::agents::{self, AgentState};
+use master_core::counters::Counters;
+use master_core::event::{AgentFacts, Capabilities, Offer, Text};
+use master_core::frameworks::{self, FrameworkState};
+use master_core::tasks;
+use master_core::{Master, WallTime};
+use model::resources::Role;
+use model::{AgentId, Blob, FrameworkId, Resources, TaskState};
+
+/// The whole state.
+pub(super) struct View {
+    /// Agents that are registered.
+    pub(super) agents: Vec<Agent>,
+    /// Agents that the registry knows and that have not come back yet, with their AgentInfo.
+    pub(super) recovered: Vec<(AgentId, Blob)>,
+    /// How many agents do not answer.
+    pub(super) unreachable: usize,
+    /// Frameworks that are not over.
+    pub(super) frameworks: Vec<Framework>,
+    /// Frameworks that are.
+    pub(super) completed: Vec<Framework>,
+    /// What the core counted.
+    pub(super) counters: Counters,
+}
+
+/// An agent.
+pub(super) struct Agent {
+    pub(super) id: AgentId,
+    pub(super) facts: Arc<AgentFacts>,
+    pub(super) registered: WallTime,
+    pub(super) reregistered: Option<WallTime>,
+    /// Whether it has a link; only then its resources are offered.
+    pub(super) connected: bool,
+    pub(super) total: Resources,
+    pub(super) used: Resources,
+    pub(super) offered: Resources,
+}
+
+/// A framework.
+pub(super) struct Framework {
+    pub(super) id: FrameworkId,
+    pub(super) name: Text,
+    /// Its FrameworkInfo.
+    pub(super) info: Blob,
+    pub(super) capabilities: Capabilities,
+    pub(super) roles: Vec<Role>,
+    pub(super) suppressed: BTreeSet<Role>,
+    pub(super) connected: bool,
+    /// Whether only agents told of it.
+    pub(super) recovered: bool,
+    pub(super) registered: WallTime,
+    pub(super) reregistered: Option<WallTime>,
+    pub(super) unregistered: Option<WallTime>,
+    pub(super) used: Resources,
+    pub(super) offered: Resources,
+    pub(super) tasks: Vec<Task>,
+    pub(super) unreachable_tasks: Vec<Task>,
+    pub(super) completed_tasks: Vec<Task>,
+    pub(super) offers: Vec<Arc<Offer>>,
+    /// Its executors other than those of command tasks, with their ExecutorInfo.
+    pub(super) executors: Vec<(AgentId, Blob)>,
+}
+
+impl Framework {
+    /// Tasks that are not over.
+    pub(super) fn live_tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.iter().chain(&self.unreachable_tasks)
+    }
+
+    /// Tasks that are not over, and those that are.
+    pub(super) fn every_task(&self) -> impl Iterator<Item = &Task> {
+        self.live_tasks().chain(&self.completed_tasks)
+    }
+}
+
+/// A task, shared with the core.
+pub(super) struct Task {
+    pub(super) framework_id: FrameworkId,
+    task: Arc<tasks::Task>,
+}
+
+impl Task {
+    fn new(framework_id: &FrameworkId, task: &Arc<tasks::Task>) -> Self {
+        Self {
+            framework_id: framework_id.clone(),
+            task: Arc::clone(task),
+        }
+    }
+
+    /// The state that was told last.
+    pub(super) fn told_state(&self) -> TaskState {
+        self.status_update_state.unwrap_or(self.state)
+    }
+}
+
+impl Deref for Task {
+    type Target = tasks::Task;
+
+    fn deref(&self) -> &tasks::Task {
+        &self.task
+    }
+}
+
+impl View {
+    /// A copy of what the core holds.
+    pub(super) fn of(core: &Master) -> Self {
+        let view = core.view();
+        Self {
+            agents: view.agents().map(|agent| Agent::of(view, agent)).collect(),
+            recovered: view
+                .recovered_agents()
+                .map(|(id, recovered)| (id.clone(), recovered.info.clone()))
+                .collect(),
+            unreachable: view.agent_counts().unreachable,
+            frameworks: view
+                .frameworks()
+                .map(|framework| Framework::of(view, framework))
+                .collect(),
+            completed: view
+                .completed_frameworks()
+                .map(|framework| Framework::of(view, framework))
+                .collect(),
+            counters: view.counters().clone(),
+        }
+    }
+}
+
+impl Agent {
+    fn of(view: master_core::View<'_>, agent: &agents::Agent) -> Self {
+        Self {
+            id: agent.id.clone(),
+            facts: Arc::clone(&agent.facts),
+            registered: agent.registered_time,
+            reregistered: agent.reregistered_time,
+            connected: matches!(agent.state, AgentState::Connected { .. }),
+            total: agent.total.clone(),
+            used: view.used_on(agent),
+            offered: view.offered_on(agent),
+        }
+    }
+}
+
+impl Framework {
+    fn of(view: master_core::View<'_>, framework: &frameworks::Framework) -> Self {
+        let task = |task: &Arc<tasks::Task>| Task::new(&framework.id, task);
+        let newest_first = |tasks: &VecDeque<_>| tasks.iter().rev().map(task).collect();
+        Self {
+            id: framework.id.clone(),
+            name: Arc::clone(&framework.info.name),
+            info: framework.info.info.clone(),
+            capabilities: framework.info.capabilities,
+            roles: framework.roles().into_iter().collect(),
+            suppressed: view.suppressed_roles(&framework.id),
+            connected: matches!(framework.state, FrameworkState::Connected { .. }),
+            recovered: matches!(framework.state, FrameworkState::Recovered { .. }),
+            registered: framework.registered_time,
+            reregistered: framework.reregistered_time,
+            unregistered: framework.unregistered_time,
+            used: view.used_by(framework),
+            offered: view.offered_to(framework),
+            tasks: framework.tasks.values().map(task).collect(),
+            unreachable_tasks: newest_first(&framework.unreachable_tasks),
+            completed_tasks: newest_first(&framework.completed_tasks),
+            offers: view
+                .offers()
+                .filter(|offer| offer.framework_id == framework.id)
+                .map(Arc::clone)
+                .collect(),
+            executors: framework
+                .executors
+                .iter()
+                .map(|((agent_id, _), executor)| (agent_id.clone(), executor.info.clone()))
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! A stand-in for an agent: a real link, and nothing behind it.
+
+use std::net::SocketAddr;
+
+use api::link::v1::agent_frame::Body as AgentBody;
+use api::link::v1::link_client::LinkClient;
+use api::link::v1::master_frame::Body as MasterBody;
+use api::link::v1::{
+    AgentFrame, MasterFrame, Pong, Register, RunTask, StatusUpdate,
+};
+use api::v1;
+use model::TaskState;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use super::soon;
+
+/// An agent's end of a link.
+pub struct Agent {
+    frames: mpsc::Sender<AgentFrame>,
+    incoming: Streaming<MasterFrame>,
+    epoch: u64,
+    pub incarnation: u64,
+    pub agent_id: String,
+    /// Whether pings are answered.
+    pub answers: bool,
+}
+
+/// What an agent with 4 cpus and 4 GiB says of itself.
+pub fn register(hostname: &str) -> Register {
+    let scalar = |name: &str, value: f64| v1::Resource {
+        name: name.into(),
+        r#type: v1::value::Type::Scalar.into(),
+        scalar: Some(v1::value::Scalar { value }),
+        ..Default::default()
+    };
+    let ports = v1::Resource {
+        name: "ports".into(),
+        r#type: v1::value::Type::Ranges.into(),
+        ranges: Some(v1::value::Ranges {
+            range: vec![v1::value::Range {
+                begin: 31000,
+                end: 32000,
+            }],
+        }),
+        ..Default::default()
+    };
+    Register {
+        agent_id: None,
+        agent_info: Some(v1::AgentInfo {
+            hostname: hostname.into(),
+            port: Some(5051),
+            resources: vec![
+                scalar("cpus", 4.0),
+                scalar("mem", 4096.0),
+                scalar("disk", 10240.0),
+                ports,
+            ],
+            attributes: vec![v1::Attribute {
+                name: "rack".into(),
+                r#type: v1::value::Type::Text.into(),
+                text: Some(v1::value::Text { value: "a".into() }),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }),
+        version: "1.11.0".into(),
+        capabilities: vec![v1::agent_info::Capability { r#type: Some(1) }],
+        resource_version: vec![7; 16],
+        advertise_ip: "127.0.1.9".into(),
+        ..Default::default()
+    }
+}
+
+impl Agent {
+    /// Opens a link and registers.
+    pub async fn register(address: SocketAddr, register: Register) -> Self {
+        let mut agent = Self::open(address, register, 1).await;
+        match agent.frame().await {
+            MasterBody::Registered(registered) => {
+                agent.agent_id = registered.agent_id.unwrap().value;
+                agent
+            }
+            other => panic!("not registered: {other:?}"),
+        }
+    }
+
+    /// Opens a link and sends Register.
+    pub async fn open(address: SocketAddr, register: Register, incarnation: u64) -> Self {
+        let (frames, outgoing) = mpsc::channel(64);
+        let frame = AgentFrame {
+            epoch: 0,
+            incarnation,
+            body: Some(AgentBody::Register(register)),
+        };
+        frames.send(frame).await.unwrap();
+        let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
+            .unwrap()
+            .connect()
+            .await
+            .unwrap();
+        let incoming = LinkClient::new(channel)
+            .connect(ReceiverStream::new(outgoing))
+            .await
+            .unwrap()
+            .into_inner();
+        Self {
+            frames,
+            incoming,
+            epoch: 0,
+            incarnation,
+            agent_id: String::new(),
+            answers: true,
+        }
+    }
+
+    /// The next frame that is no ping; `None` at the end of the link.
+    pub async fn next(&mut self) -> Option<MasterBody> {
+        loop {
+            let frame = soon("a frame", self.incoming.message()).await.ok()??;
+            assert_eq!(frame.incarnation, self.incarnation);
+            assert!(frame.epoch >= 1);
+            self.epoch = frame.epoch;
+            match frame.body? {
+                MasterBody::Ping(ping) if self.answers => {
+                    let sequence = ping.sequence;
+                    self.send(AgentBody::Pong(Pong { sequence })).await;
+                }
+                MasterBody::Ping(_) => {}
+                body => return Some(body),
+            }
+        }
+    }
+
+    /// The next frame that is no ping.
+    pub async fn frame(&mut self) -> MasterBody {
+        self.next().await.expect("an open link")
+    }
+
+    /// The next frame, which must be RunTask.
+    pub async fn run_task(&mut self) -> RunTask {
+        match self.frame().await {
+            MasterBody::RunTask(run) => run,
+            other => panic!("not RunTask: {other:?}"),
+        }
+    }
+
+    pub async fn send(&self, body: AgentBody) {
+        let frame = AgentFrame {
+            epoch: self.epoch,
+            incarnation: self.incarnation,
+            body: Some(body),
+        };
+        self.frames.send(frame).await.unwrap();
+    }
+
+    /// Sends a status update; gives back its uuid.
+    pub async fn update(&self, run: &RunTask, state: TaskState, number: u8) -> Vec<u8> {
+        let task = run.task_info.as_ref().unwrap();
+        // Version 4, variant 1: RFC 4122.
+        let mut uuid = vec![number; 16];
+        uuid[6] = 0x40;
+        uuid[8] = 0x80;
+        let status = v1::TaskStatus {
+            task_id: task.task_id.clone(),
+            state: state.number(),
+            source: Some(v1::task_status::Source::SourceExecutor.into()),
+            agent_id: Some(v1::AgentId {
+                value: self.agent_id.clone(),
+            }),
+            executor_id: Some(v1::ExecutorId {
+                value: task.task_id.value.clone(),
+            }),
+            timestamp: Some(1000.0 + f64::from(number)),
+            uuid: Some(uuid.clone()),
+            ..Default::default()
+        };
+        self.send(AgentBody::Update(StatusUpdate {
+            framework_id: run.framework_info.as_ref().unwrap().id.clone(),
+            executor_id: status.executor_id.clone(),
+            latest_state: state.number(),
+            status: Some(status),
+        }))
+        .await;
+        uuid
+    }
+}
