@@ -88,7 +88,8 @@ pub(super) fn mount(config: &Config, machine: Machine) -> Result<(), DiskError> 
         }
         return Ok(());
     };
-    mounts::work_disk(&device.to_string_lossy(), work_dir)?;
+    let project_quotas = mounts::work_disk(&device.to_string_lossy(), work_dir)?;
+    info!(device = %device.display(), work_dir = %work_dir.display(), project_quotas, "work disk is mounted");
     grow(&device, work_dir)?;
     if machine == Machine::Whole {
         super::give_back(Path::new(TEMPLATE), machine);

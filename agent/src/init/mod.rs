@@ -28,6 +28,7 @@ use std::thread;
 use agent_kernel::boot_mounts::BootMountError;
 use agent_kernel::cgroup::{self, AgentPlace};
 use agent_kernel::console;
+use agent_kernel::facts;
 use agent_kernel::power::Wishes;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -290,25 +291,21 @@ fn give_back(path: &Path, machine: Machine) {
     }
 }
 
-/// Prepares cgroups; a machine without them is told, since its tasks then have no limits.
+/// Prepares cgroups, and tells which isolation this machine cannot give to tasks.
 fn cgroups(place: AgentPlace) -> Option<cgroup::Tree> {
-    let Some(mount) = cgroup::mount_point() else {
-        warn!("cgroup v2 is not mounted: tasks have no limits here");
-        return None;
-    };
-    match cgroup::root_setup(&mount, place) {
-        Ok(tree) => {
-            info!(controllers = ?tree.controllers(), "cgroups limit tasks");
-            Some(tree)
-        }
-        Err(error) => {
-            warn!(
-                error = chain(&error),
-                "cgroups are not usable: tasks have no limits here"
-            );
+    let made = cgroup::mount_point().map(|mount| cgroup::root_setup(&mount, place));
+    let tree = match made {
+        Some(Ok(tree)) => Some(tree),
+        Some(Err(error)) => {
+            warn!(error = chain(&error), "cgroups are not usable");
             None
         }
+        None => None,
+    };
+    for (isolation, why) in facts::probe(tree.as_ref()).missing {
+        warn!(%isolation, why, "tasks are not isolated in this way here");
     }
+    tree
 }
 
 /// Ids and keys are drawn from the kernel's generator, which says 256 when it is seeded.

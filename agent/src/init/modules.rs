@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tracing::{info, warn};
+use agent_kernel::clock::since_boot;
+use tracing::{debug, info, warn};
 
 /// Loads what every node needs: `modules.load`.
 ///
@@ -29,8 +30,13 @@ fn load(list: &str) {
         return;
     };
     for path in listed(&folder, &text) {
-        if let Err(error) = agent_kernel::modules::load(&path) {
-            warn!(error = super::chain(&error), "kernel module is missing");
+        let start = since_boot();
+        match agent_kernel::modules::load(&path) {
+            Ok(()) => {
+                let took = since_boot().saturating_sub(start);
+                debug!(module = %path.display(), us = took.as_micros(), "kernel module is loaded");
+            }
+            Err(error) => warn!(error = super::chain(&error), "kernel module is missing"),
         }
     }
 }

@@ -146,14 +146,17 @@ where
     Ok(())
 }
 
-/// Mounts the work disk; with quotas for projects where the kernel has them.
-pub(super) fn work_disk(device: &str, target: &Path) -> Result<(), BootMountError> {
+/// Mounts the work disk, with quotas for projects where the kernel has them; tells whether it has.
+pub(super) fn work_disk(device: &str, target: &Path) -> Result<bool, BootMountError> {
     let mount = |options| boot_mounts::mount(device, target, "ext4", NO_NEW_RIGHTS, options);
     // An error in the file system stops writes, and is seen, instead of spreading.
-    mount("errors=remount-ro,prjquota").or_else(|error| {
-        warn!(error = super::chain(&error), "no quotas for projects");
-        mount("errors=remount-ro")
-    })
+    match mount("errors=remount-ro,prjquota") {
+        Ok(()) => Ok(true),
+        Err(error) => {
+            warn!(error = super::chain(&error), "no quotas for projects");
+            mount("errors=remount-ro").map(|()| false)
+        }
+    }
 }
 
 /// Mounts memory where there is no work disk.

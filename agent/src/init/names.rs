@@ -21,12 +21,13 @@ pub(super) fn hostname(config: &Config, network: &Network) -> String {
         .unwrap_or_else(|| "node".to_owned())
 }
 
-/// Sets the name, and writes `resolv.conf` and `hosts` for the node and for tasks.
+/// Sets the name, and writes `resolv.conf`, `hosts` and `hostname` for the node and for tasks.
 pub(super) fn write(hostname: &str, address: Ipv4Addr, facts: &Facts) -> Result<(), InitError> {
     write_file(Path::new("/proc/sys/kernel/hostname"), hostname)?;
     let files = [
         ("resolv.conf", resolver(facts)),
         ("hosts", hosts(hostname, address)),
+        ("hostname", format!("{hostname}\n")),
     ];
     for (name, text) in files {
         write_file(&Path::new("/etc").join(name), &text)?;

@@ -3,13 +3,13 @@
 //! A main loop that does not follow a wish in time, or is not there yet, is not waited for.
 
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use agent_kernel::boot_mounts;
+use agent_kernel::Errno;
+use agent_kernel::boot_mounts::{self, BootMountError};
 use agent_kernel::power::{self, Wish, Wishes};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -141,6 +141,11 @@ fn release(machine: Machine, work_dir: &Path) {
     let error = loop {
         match boot_mounts::unmount(work_dir) {
             Ok(()) => return,
+            // Nothing was mounted there yet.
+            Err(BootMountError::Unmount {
+                source: Errno::EINVAL,
+                ..
+            }) => return,
             // A container's mounts go a moment after its last process.
             Err(_) if start.elapsed() < FREE => thread::sleep(Duration::from_millis(5)),
             Err(error) => break error,
