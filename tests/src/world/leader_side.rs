@@ -194,7 +194,7 @@ impl World {
                 latest_state: *latest,
                 uuid: Some(status.uuid),
                 source: status.source,
-                    reason: status.reason,
+                reason: status.reason,
                 status: notation::status(status, &self.agent_id_of(node)),
             }),
             ToMaster::Unregister => AgentMessage::Unregister,
@@ -274,6 +274,8 @@ fn registration(node: usize, register: &agent_core::effect::Register) -> Registr
         hostname: Text::from(format!("node{node}")),
         address: Text::from(format!("127.0.1.{node}:5051")),
         version: Text::from("1.11.0"),
+        // MULTI_ROLE, HIERARCHICAL_ROLE and RESERVATION_REFINEMENT.
+        capabilities: [1, 2, 3].into(),
         resources: parse(&format!("cpus:{};mem:4096", thousandths(NODE_CPUS))),
         resource_version: Blob::new(&[1; 16]),
         info: Blob::default(),

@@ -1,0 +1,356 @@
+//! The cases, each a promise of the SPECIFICATION; a name is a sentence.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::cluster::{Lab, SILENCE_MAX, finish};
+
+/// A case: fails with what it saw.
+type Case = fn(&mut Lab) -> Result<()>;
+
+/// Every case, in order; the last ones take the nodes away.
+pub(crate) const ALL: &[(&str, Case)] = &[
+    ("a_task_prints_and_its_exit_code_is_ours", prints_and_exits),
+    (
+        "a_task_sees_only_itself_and_may_do_little",
+        sees_only_itself,
+    ),
+    (
+        "a_task_past_its_memory_limit_fails_for_that_reason",
+        memory_limit,
+    ),
+    ("a_fork_bomb_ends_at_the_pids_limit", fork_bomb),
+    ("a_launch_that_fails_says_which_step", launch_fails),
+    ("a_killed_task_is_told_so", killed),
+    ("a_detached_task_is_listed_read_and_killed", detached),
+    ("a_node_says_what_it_is", node_endpoints),
+    ("pymesos_runs_twenty_tasks_on_two_nodes", pymesos),
+    (
+        "a_bad_setting_is_named_and_the_node_powers_off",
+        bad_setting,
+    ),
+    (
+        "a_node_of_the_old_kernel_runs_tasks_and_powers_off",
+        old_kernel,
+    ),
+    (
+        "a_node_that_loses_power_becomes_unreachable_and_its_scheduler_hears",
+        node_lost,
+    ),
+    ("nodes_power_off_in_good_order", power_off),
+];
+
+fn prints_and_exits(lab: &mut Lab) -> Result<()> {
+    let words = [
+        "--cpus",
+        "0.5",
+        "--mem",
+        "64",
+        "--",
+        "echo hello from $(hostname); exit 7",
+    ];
+    let output = lab.run(&words)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        text.starts_with("hello from ") && text.lines().count() == 1,
+        "{output:?}"
+    );
+    ensure!(output.status.code() == Some(7), "{output:?}");
+    Ok(())
+}
+
+fn sees_only_itself(lab: &mut Lab) -> Result<()> {
+    let text = lab.shell(
+        "grep -E '^(CapEff|CapPrm|CapBnd|CapInh|CapAmb|NoNewPrivs):' /proc/self/status; \
+         echo pids $(ls /proc | grep -c '^[0-9]'); \
+         cat /proc/self/uid_map; pwd; echo sandbox $MESOS_SANDBOX; \
+         touch written && echo wrote; touch /bin/x 2>/dev/null || echo root is read-only; \
+         ls /var/lib/mesos 2>/dev/null || echo no node files; \
+         mount -t tmpfs t /tmp 2>/dev/null || echo no mount; \
+         test -e /dev/vda || echo no disk",
+    )?;
+    for set in ["CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb"] {
+        ensure!(
+            text.contains(&format!("{set}:\t0000000000000000")),
+            "{set}: {text}"
+        );
+    }
+    let id_map = text
+        .lines()
+        .find(|line| line.split_whitespace().count() == 3);
+    let outside = id_map
+        .and_then(|line| line.split_whitespace().nth(1))
+        .context("no uid_map")?;
+    ensure!(
+        outside.parse::<u64>()? > 0,
+        "the task's root is the node's: {text}"
+    );
+    for wanted in [
+        "NoNewPrivs:\t1",
+        "wrote",
+        "root is read-only",
+        "no node files",
+        "no mount",
+        "no disk",
+    ] {
+        ensure!(text.contains(wanted), "{wanted}: {text}");
+    }
+    let pids = text.lines().find_map(|line| line.strip_prefix("pids "));
+    ensure!(
+        pids.is_some_and(|n| n.trim().parse().is_ok_and(|n: u32| n < 8)),
+        "{text}"
+    );
+    let sandbox = text
+        .lines()
+        .find_map(|line| line.strip_prefix("sandbox "))
+        .unwrap_or_default();
+    ensure!(
+        !sandbox.is_empty() && text.lines().any(|line| line == sandbox),
+        "{text}"
+    );
+    Ok(())
+}
+
+fn memory_limit(lab: &mut Lab) -> Result<()> {
+    let script = "head -c 300000000 /dev/zero | tr '\\0' x | sort > /dev/null; echo survived";
+    let output = lab.run(&["--cpus", "0.5", "--mem", "64", "--", script])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        said.contains("REASON_CONTAINER_LIMITATION_MEMORY"),
+        "{output:?}"
+    );
+    ensure!(said.contains("TASK_FAILED"), "{output:?}");
+    ensure!(!output.stdout.starts_with(b"survived"), "{output:?}");
+    // The node goes on.
+    ensure!(lab.shell("echo still here")? == "still here\n");
+    let active = lab.get("/master/state")?["activated_slaves"].as_f64();
+    ensure!(active == Some(2.0), "{active:?}");
+    Ok(())
+}
+
+fn fork_bomb(lab: &mut Lab) -> Result<()> {
+    let script =
+        "i=0; while [ $i -lt 20000 ]; do sleep 30 & i=$((i+1)); done 2>/dev/null; echo done";
+    let output = lab.run(&["--cpus", "0.5", "--mem", "64", "--", script])?;
+    ensure!(
+        !output.status.success(),
+        "20 000 processes were allowed: {output:?}"
+    );
+    ensure!(lab.shell("echo still here")? == "still here\n");
+    Ok(())
+}
+
+fn launch_fails(lab: &mut Lab) -> Result<()> {
+    let output = lab.run(&["--no-shell", "--", "/no/such/program"])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        said.contains("/no/such/program") && said.contains("TASK_FAILED"),
+        "{output:?}"
+    );
+    Ok(())
+}
+
+/// Starts a detached task that runs on; its name.
+fn detach(lab: &Lab, name: &str) -> Result<()> {
+    let script = "echo begun; i=0; while true; do i=$((i+1)); echo tick $i; sleep 1; done";
+    let output = lab.run(&["--name", name, "--detach", "--", script])?;
+    ensure!(output.status.success(), "{output:?}");
+    Ok(())
+}
+
+fn killed(lab: &mut Lab) -> Result<()> {
+    let mut command = lab.tepui(&[
+        "run",
+        "--",
+        "trap 'echo got it; exit 3' TERM; echo up; sleep 300 & wait",
+    ]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut first = [0; 3];
+    std::io::Read::read_exact(child.stdout.as_mut().context("no output")?, &mut first)?;
+    ensure!(&first == b"up\n", "{first:?}");
+    let pid = child.id().to_string();
+    ensure!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()?
+            .success()
+    );
+    let begun = Instant::now();
+    let output = child.wait_with_output()?;
+    ensure!(
+        begun.elapsed() < Duration::from_secs(30),
+        "the kill took {:?}",
+        begun.elapsed()
+    );
+    ensure!(output.status.code() == Some(130), "{output:?}");
+    ensure!(
+        String::from_utf8_lossy(&output.stdout).contains("got it"),
+        "{output:?}"
+    );
+    Ok(())
+}
+
+fn detached(lab: &mut Lab) -> Result<()> {
+    detach(lab, "clock")?;
+    let patience = Duration::from_secs(30);
+    let listed = finish(&mut lab.tepui(&["tasks", "--json"]), patience)?;
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    ensure!(listed.contains("clock"), "{listed}");
+    let deadline = Instant::now() + patience;
+    loop {
+        let logs = finish(&mut lab.tepui(&["logs", "clock"]), patience)?;
+        if String::from_utf8_lossy(&logs.stdout).starts_with("begun\ntick 1\n") {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "{logs:?}");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let kill = finish(&mut lab.tepui(&["kill", "clock"]), patience)?;
+    ensure!(kill.status.success(), "{kill:?}");
+    let listed = finish(&mut lab.tepui(&["tasks", "--json"]), patience)?;
+    ensure!(
+        !String::from_utf8_lossy(&listed.stdout).contains("clock"),
+        "{listed:?}"
+    );
+    Ok(())
+}
+
+fn node_endpoints(lab: &mut Lab) -> Result<()> {
+    let address = lab.cluster()?.node(1)?.address.clone();
+    for path in ["/state", "/slave(1)/state", "/metrics/snapshot"] {
+        let (status, body) = qemu::http::get(&address, path)?;
+        ensure!(status == 200, "{path}: {status}");
+        let value: Value = serde_json::from_slice(&body)?;
+        ensure!(value.is_object(), "{path}: {value}");
+    }
+    let (_, body) = qemu::http::get(&address, "/state")?;
+    let state: Value = serde_json::from_slice(&body)?;
+    let resources = &state["resources"];
+    ensure!(resources["cpus"].as_f64() == Some(1.0), "{resources}");
+    ensure!(resources["ports"] == "[31000-32000]", "{resources}");
+    let mem = resources["mem"].as_f64().context("no mem")?;
+    ensure!((32.0..256.0).contains(&mem), "{resources}");
+    let disk = resources["disk"].as_f64().context("no disk")?;
+    ensure!(disk > 1000.0, "the blank disk was not grown: {resources}");
+    let (status, _) = qemu::http::get(&address, "/files/browse?path=/etc")?;
+    ensure!(status == 404, "/etc is to be had: {status}");
+    Ok(())
+}
+
+fn pymesos(lab: &mut Lab) -> Result<()> {
+    let python = lab.root().join("target/venv/bin/python");
+    let mut command = Command::new(python);
+    command
+        .arg(lab.root().join("tests/compat/pymesos_run.py"))
+        .args(["--master", &lab.master(), "--tasks", "20", "--agents", "2"]);
+    let output = finish(&mut command, Duration::from_secs(240))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    println!("  {}", said.lines().last().unwrap_or_default());
+    Ok(())
+}
+
+fn bad_setting(lab: &mut Lab) -> Result<()> {
+    let append = [
+        "quiet",
+        "tepui.master=10.0.2.2:1",
+        "tepui.port=no-number",
+        "tepui.no_such=1",
+    ];
+    let console = lab.boot_alone("6.12", &append, Duration::from_secs(60))?;
+    for wanted in ["tepui.port", "no-number", "tepui.no_such"] {
+        ensure!(console.contains(wanted), "{wanted} is not named: {console}");
+    }
+    ensure!(!console.contains("Kernel panic"), "{console}");
+    Ok(())
+}
+
+fn old_kernel(_: &mut Lab) -> Result<()> {
+    let mut lab = Lab::start("6.1", 1, 5961)?;
+    let release = lab.shell("uname -r")?;
+    ensure!(release.starts_with("6.1."), "{release}");
+    sees_only_itself(&mut lab)?;
+    power_off(&mut lab)
+}
+
+/// The node, 1 or 2, on which a detached task runs.
+fn node_of(lab: &Lab, task: &str) -> Result<usize> {
+    let state = lab.get("/master/state")?;
+    let slaves = state["slaves"].as_array().context("no slaves")?;
+    let frameworks = state["frameworks"].as_array().context("no frameworks")?;
+    let mut tasks = frameworks
+        .iter()
+        .flat_map(|f| f["tasks"].as_array().into_iter().flatten());
+    let found = tasks.find(|t| t["name"] == task).context("no such task")?;
+    let slave = slaves
+        .iter()
+        .find(|s| s["id"] == found["slave_id"])
+        .context("no such slave")?;
+    match slave["hostname"].as_str() {
+        Some("node1") => Ok(1),
+        Some("node2") => Ok(2),
+        other => bail!("an agent is called {other:?}"),
+    }
+}
+
+fn node_lost(lab: &mut Lab) -> Result<()> {
+    let mut command = lab.tepui(&["run", "--name", "victim", "--", "echo up; sleep 600"]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut first = [0; 3];
+    std::io::Read::read_exact(child.stdout.as_mut().context("no output")?, &mut first)?;
+    let node = node_of(lab, "victim")?;
+    lab.cluster()?.kill_node(node)?;
+    let begun = Instant::now();
+    let patience = SILENCE_MAX + Duration::from_secs(20);
+    lab.wait_for("/master/state", patience, |state| {
+        state["unreachable_slaves"].as_f64() == Some(1.0)
+    })?;
+    println!("  unreachable after {:.1} s", begun.elapsed().as_secs_f64());
+    let state = lab.get("/master/state")?;
+    let frameworks = state["frameworks"].as_array().context("no frameworks")?;
+    let mut lost = frameworks
+        .iter()
+        .flat_map(|f| f["unreachable_tasks"].as_array().into_iter().flatten());
+    ensure!(lost.any(|task| task["name"] == "victim"), "{state:#}");
+    // The scheduler is told: it says so, and can be told to leave.
+    let pid = child.id().to_string();
+    std::thread::sleep(Duration::from_secs(1));
+    Command::new("kill").args(["-INT", &pid]).status()?;
+    std::thread::sleep(Duration::from_millis(500));
+    Command::new("kill").args(["-INT", &pid]).status()?;
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        said.contains("UNREACHABLE") || said.contains("unreachable"),
+        "{output:?}"
+    );
+    // The other node serves on.
+    ensure!(lab.shell("echo still here")? == "still here\n");
+    Ok(())
+}
+
+fn power_off(lab: &mut Lab) -> Result<()> {
+    let lines = lab.down()?;
+    ensure!(
+        lines.iter().any(|line| line.ends_with("powered off")),
+        "{lines:?}"
+    );
+    ensure!(
+        !lines.iter().any(|line| line.contains("cut off")),
+        "{lines:?}"
+    );
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! The laboratory: a cluster of its own beside the user's, and the commands that speak to it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use qemu::{AccelChoice, BootFiles, Cluster, Console, Guest, Machine, Spec};
+use serde_json::Value;
+
+/// Where the release build leaves its programs.
+const PROGRAMS: &str = "target/x86_64-unknown-linux-musl/release";
+/// How long a node may stay silent here: three pings of two seconds.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(6);
+
+/// The cluster under test.
+pub(crate) struct Lab {
+    root: PathBuf,
+    port: u16,
+    cluster: Option<Cluster>,
+}
+
+impl Lab {
+    /// Boots nodes of this kernel and waits until all are registered. The port and the addresses
+    /// are away from the user's own cluster.
+    pub(crate) fn start(kernel: &str, agents: usize, port: u16) -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("..")
+            .canonicalize()?;
+        let folder = root.join(format!("target/vm-test-{port}"));
+        if let Some(old) = Cluster::find(&folder)? {
+            old.down(Duration::from_secs(5), &mut |line| println!("  {line}"))?;
+        }
+        let programs = root.join(PROGRAMS);
+        let mut spec = Spec::new(
+            &folder,
+            &root.join("target/image").join(kernel),
+            &programs.join("tepui-master"),
+            &programs.join("tepui-qemu"),
+        );
+        spec.accel = AccelChoice::Auto;
+        spec.agents = agents;
+        spec.port = port;
+        spec.prefix = format!("127.0.{}", port % 100);
+        spec.master_flags = vec![
+            "--agent_ping_timeout=2secs".to_owned(),
+            "--max_agent_ping_timeouts=3".to_owned(),
+        ];
+        let cluster = Cluster::start(&spec, &mut |line| println!("  {line}"))?;
+        Ok(Self {
+            root,
+            port,
+            cluster: Some(cluster),
+        })
+    }
+
+    pub(crate) fn cluster(&self) -> Result<&Cluster> {
+        self.cluster.as_ref().context("the cluster was stopped")
+    }
+
+    /// The checkout.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The master's address.
+    pub(crate) fn master(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `tepui` with these words, on this cluster.
+    pub(crate) fn tepui(&self, words: &[&str]) -> Command {
+        let program = self.root.join(PROGRAMS).join("tepui");
+        let mut command = Command::new(program);
+        command
+            .args(words)
+            .env("TEPUI_MASTER", self.master())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// `tepui run` with these words, to its end.
+    pub(crate) fn run(&self, words: &[&str]) -> Result<Output> {
+        let mut all = vec!["run"];
+        all.extend(words);
+        finish(&mut self.tepui(&all), Duration::from_secs(90))
+    }
+
+    /// The output of a shell command that must end well on some node.
+    pub(crate) fn shell(&self, script: &str) -> Result<String> {
+        let output = self.run(&["--cpus", "0.1", "--mem", "32", "--", script])?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "{script}: {}: {text}{said}",
+            output.status
+        );
+        Ok(text)
+    }
+
+    /// What the master answers on this path.
+    pub(crate) fn get(&self, path: &str) -> Result<Value> {
+        let (status, body) = qemu::http::get(&self.master(), path)?;
+        ensure!(status == 200, "{path}: status {status}");
+        Ok(serde_json::from_slice(&body)?)
+    }
+
+    /// Waits until the master's answer on `path` is as wanted.
+    pub(crate) fn wait_for(
+        &self,
+        path: &str,
+        within: Duration,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
+        let deadline = Instant::now() + within;
+        loop {
+            let value = self.get(path)?;
+            if wanted(&value) {
+                return Ok(value);
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "not within {within:?}: {path} is {value:#}"
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Boots one guest to its end on a terminal of ours; what its console showed.
+    pub(crate) fn boot_alone(
+        &self,
+        kernel: &str,
+        append: &[&str],
+        within: Duration,
+    ) -> Result<String> {
+        let image = self.root.join("target/image").join(kernel);
+        let boot = BootFiles::checked(&image)?;
+        let (accel, _) = AccelChoice::Auto.settle(&boot.kernel)?;
+        let guest = Guest {
+            name: "alone".to_owned(),
+            machine: Machine::Q35,
+            accel,
+            cpus: 1,
+            memory_mb: 256,
+            boot,
+            append: append.iter().map(|&word| word.to_owned()).collect(),
+            disk: None,
+            forward: None,
+            lan: None,
+            console: Console::Stdio,
+        };
+        let folder = self.root.join("target/vm-test-alone");
+        std::fs::create_dir_all(&folder)?;
+        let mut command = Command::new(qemu::guest::QEMU);
+        command
+            .current_dir(&folder)
+            .args(guest.command_line(&folder))
+            .stdin(Stdio::null());
+        let output = finish(&mut command, within)?;
+        Ok(String::from_utf8_lossy(&output.stdout).replace('\r', ""))
+    }
+
+    /// Stops the cluster in good order; the lines that say how.
+    pub(crate) fn down(&mut self) -> Result<Vec<String>> {
+        let cluster = self.cluster.take().context("the cluster was stopped")?;
+        let mut lines = Vec::new();
+        cluster.down(Duration::from_secs(30), &mut |line| {
+            lines.push(line.to_owned())
+        })?;
+        Ok(lines)
+    }
+
+    /// The ends of the logs, after a failure.
+    pub(crate) fn show_logs(&self) {
+        let Some(cluster) = &self.cluster else { return };
+        for name in ["master.log", "node1.log", "node2.log"] {
+            println!(
+                "  -- {name}\n{}",
+                qemu::process::tail(&cluster.folder().join(name), 25)
+            );
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Some(cluster) = self.cluster.take()
+            && let Err(error) = cluster.down(Duration::ZERO, &mut |_| {})
+        {
+            println!("  stop the cluster: {error}");
+        }
+    }
+}
+
+/// Runs a command to its end, or kills it.
+pub(crate) fn finish(command: &mut Command, within: Duration) -> Result<Output> {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let deadline = Instant::now() + within;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let stdout = std::thread::spawn(move || read(stdout));
+    let stderr = std::thread::spawn(move || read(stderr));
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break Some(status);
+        }
+        if Instant::now() >= deadline {
+            child.kill()?;
+            child.wait()?;
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let stdout = stdout.join().unwrap_or_default();
+    let stderr = stderr.join().unwrap_or_default();
+    match status {
+        Some(status) => Ok(Output {
+            status,
+            stdout,
+            stderr,
+        }),
+        None => bail!(
+            "{command:?} did not end within {within:?}: {}{}",
+            String::from_utf8_lossy(&stdout),
+            String::from_utf8_lossy(&stderr)
+        ),
+    }
+}
+
+fn read(stream: Option<impl std::io::Read>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(mut stream) = stream {
+        // What a killed process leaves unread is not missed.
+        let _read = stream.read_to_end(&mut bytes);
+    }
+    bytes
+}

@@ -1,0 +1,54 @@
+//! Real nodes: what only a booted kernel can show, and the whole from power-on to finished task.
+//!
+//! The cases run one after the other on one cluster of two nodes in QEMU, in the order written,
+//! since the last ones take nodes away. They need QEMU and the built image, so plain `cargo test`
+//! skips them; `./tests/run vm` builds what they need and runs them.
+
+mod cases;
+mod cluster;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+fn main() -> ExitCode {
+    if !std::env::args().any(|argument| argument == "--ignored") {
+        println!(
+            "{} tests need QEMU and an image: ./tests/run vm",
+            cases::ALL.len()
+        );
+        println!("0 passed, 0 failed");
+        return ExitCode::SUCCESS;
+    }
+    let mut lab = match cluster::Lab::start("6.12", 2, 5959) {
+        Ok(lab) => lab,
+        Err(error) => {
+            println!("test a_cluster_of_two_nodes_comes_up ... FAILED\n{error:?}");
+            println!("0 passed, 1 failed");
+            return ExitCode::FAILURE;
+        }
+    };
+    let (mut passed, mut failed) = (1, 0);
+    println!("test a_cluster_of_two_nodes_comes_up ... ok");
+    for (name, case) in cases::ALL {
+        let begun = Instant::now();
+        let done = case(&mut lab);
+        let seconds = begun.elapsed().as_secs_f64();
+        match done {
+            Ok(()) => {
+                passed += 1;
+                println!("test {name} ... ok ({seconds:.1} s)");
+            }
+            Err(error) => {
+                failed += 1;
+                println!("test {name} ... FAILED ({seconds:.1} s)\n{error:?}");
+                lab.show_logs();
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
