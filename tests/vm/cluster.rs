@@ -5,7 +5,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use qemu::{AccelChoice, BootFiles, Cluster, Console, Guest, Machine, Spec};
+use qemu::guest::Console;
+use qemu::{AccelChoice, BootFiles, Cluster, Guest, Machine, Spec};
 use serde_json::Value;
 
 /// Where the release build leaves its programs.
