@@ -72,7 +72,7 @@ async fn execute(cli: Cli) -> Result<u8, Box<dyn std::error::Error>> {
 }
 
 fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
-    eprintln!("error: {}", chain(error));
+    eprintln!("error: {}", plain(&chain(error)));
     ExitCode::from(code)
 }
 
@@ -93,7 +93,13 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// A line for the person at the terminal, beside the output.
 fn note(text: &str) {
-    eprintln!("tepui: {text}");
+    eprintln!("tepui: {}", plain(text));
+}
+
+/// A text without what would move a terminal's cursor: part of it may be somebody else's.
+fn plain(text: &str) -> String {
+    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().map(clean).collect()
 }
 
 /// Writes to standard output; a reader that went away is no error of this program.

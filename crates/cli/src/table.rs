@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal;
 
+use crate::plain;
+
 /// Columns of text under headings.
 pub(crate) struct Table {
     rows: Vec<Vec<Cell>>,
@@ -38,10 +40,8 @@ impl Cell {
 
     /// A field of text with a colour.
     pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Self {
-        // What others named must not move the cursor.
-        let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
         Self {
-            text: text.into().chars().map(clean).collect(),
+            text: plain(&text.into()),
             tone,
             align: Align::Left,
         }

@@ -15,7 +15,10 @@ pub(crate) fn sandbox_path(framework: &str, executor: &str, file: &str) -> Strin
     format!("/frameworks/{framework}/executors/{executor}/runs/latest/{file}")
 }
 
-/// The bytes of a file from `offset` to its present end.
+/// So many bytes are asked for at once, at most.
+const PIECE: u64 = 4 << 20;
+
+/// The next bytes of a file from `offset`; none at its present end.
 ///
 /// `None` stands for a file that is not there, or not yet.
 pub(crate) async fn read_from(
@@ -24,7 +27,7 @@ pub(crate) async fn read_from(
     offset: u64,
 ) -> Result<Option<Bytes>, ClientError> {
     let mut ask = Ask::get(&format!("/files/download?path={}", escape(path)));
-    if let Ok(range) = HeaderValue::from_str(&format!("bytes={offset}-")) {
+    if let Ok(range) = HeaderValue::from_str(&format!("bytes={offset}-{}", offset + PIECE - 1)) {
         ask.headers.insert(RANGE, range);
     }
     let answer = agent.fetch(&ask).await?;

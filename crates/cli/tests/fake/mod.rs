@@ -201,9 +201,8 @@ fn files(world: &Mutex<World>, out: &mut TcpStream, request: &Request) -> std::i
     let range = &request.headers["range"];
     let from: usize = range
         .strip_prefix("bytes=")
-        .and_then(|range| range.strip_suffix('-'))
-        .unwrap()
-        .parse()
+        .and_then(|range| range.split_once('-'))
+        .map(|(from, _)| from.parse().unwrap())
         .unwrap();
     match bytes.get(from..) {
         Some(rest) if !rest.is_empty() => {
