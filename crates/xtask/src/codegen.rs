@@ -32,6 +32,18 @@ const ROOTS: [&str; 6] = [
 /// The package that needs no tables: its messages are ours on both ends, and never JSON.
 const UNDESCRIBED_PACKAGE: &str = "tepui.link.v1";
 
+/// Messages whose empty lists Mesos shows as `[]` and does not leave out, deprecated ones apart
+/// (recordings of GET_TASKS and the like).
+const EMPTY_LISTS_SHOWN: [&str; 7] = [
+    "mesos.v1.agent.Response.GetExecutors",
+    "mesos.v1.agent.Response.GetFrameworks",
+    "mesos.v1.agent.Response.GetTasks",
+    "mesos.v1.master.Response.GetAgents",
+    "mesos.v1.master.Response.GetExecutors",
+    "mesos.v1.master.Response.GetFrameworks",
+    "mesos.v1.master.Response.GetTasks",
+];
+
 /// A message has at most as many fields as a required-field mask has bits.
 const FIELDS_MAX: usize = 128;
 
@@ -316,11 +328,8 @@ impl Tables {
                 field.name(),
                 self.kind(field)
             );
-            // A default is only there to be printed in JSON, and Mesos prints none of a deprecated field.
-            if let Some(default) = &field.default_value
-                && !field.options.as_ref().is_some_and(|o| o.deprecated())
-            {
-                let _ = write!(out, ".or({})", default_json(field, default));
+            if let Some(shown) = shown_when_unset(name, field) {
+                let _ = write!(out, ".or({shown:?})");
             }
             out.push(',');
         }
@@ -363,12 +372,21 @@ fn position<T>(sorted: &BTreeMap<String, T>, name: &str) -> usize {
     sorted.keys().take_while(|key| key.as_str() < name).count()
 }
 
-/// A default as it stands in JSON, as a Rust literal.
-fn default_json(field: &FieldDescriptorProto, default: &str) -> String {
-    let json = match field.r#type() {
+/// What Mesos' JSON has where the field is unset, if anything: its default or an empty list, and
+/// nothing for a deprecated field.
+fn shown_when_unset(message: &str, field: &FieldDescriptorProto) -> Option<String> {
+    if field.options.as_ref().is_some_and(|o| o.deprecated()) {
+        return None;
+    }
+    if field.label() == Label::Repeated {
+        return EMPTY_LISTS_SHOWN
+            .contains(&message)
+            .then(|| "[]".to_string());
+    }
+    let default = field.default_value.as_ref()?;
+    Some(match field.r#type() {
         Type::String | Type::Enum => format!("\"{default}\""),
         Type::Double | Type::Float if !default.contains('.') => format!("{default}.0"),
-        _ => default.to_string(),
-    };
-    format!("{json:?}")
+        _ => default.clone(),
+    })
 }

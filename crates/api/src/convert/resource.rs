@@ -116,6 +116,10 @@ mod tests {
                 "Invalid ranges resource: begin > end",
             ),
             (
+                r#""type":"RANGES","ranges":{"range":[{"begin":3,"end":5},{"begin":1,"end":3}]}"#,
+                "Invalid ranges resource: overlapping ranges",
+            ),
+            (
                 r#""type":"SET","set":{"item":["a","a"]}"#,
                 "Invalid set resource: duplicated elements",
             ),

@@ -85,7 +85,7 @@ fn ranges(wire: &v1::value::Ranges) -> Result<Ranges, ResourceFault> {
     sorted.sort_unstable();
     // Mesos takes ranges that touch, and refuses ranges that overlap.
     if sorted.windows(2).any(|pair| pair[1].begin <= pair[0].end) {
-        return Err(ResourceFault::Ranges);
+        return Err(ResourceFault::RangesOverlap);
     }
     Ok(Ranges::new(sorted))
 }
