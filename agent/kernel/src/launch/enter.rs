@@ -249,12 +249,23 @@ impl Program {
     fn execute(&self) -> Errno {
         let mut reason = Errno::ENOENT;
         for path in &self.candidates {
-            let Err(errno) = execve(path, &self.arguments, &self.environment);
+            let Err(mut errno) = execve(path, &self.arguments, &self.environment);
+            if errno == Errno::ENOEXEC {
+                errno = self.execute_script(path);
+            }
             if !matches!(errno, Errno::ENOENT | Errno::ENOTDIR) {
                 reason = errno;
             }
         }
         reason
+    }
+
+    /// A file that names no interpreter is the shell's, as execvp(3) has it.
+    fn execute_script(&self, path: &CString) -> Errno {
+        let mut arguments = vec![c"sh".to_owned(), path.clone()];
+        arguments.extend(self.arguments.iter().skip(1).cloned());
+        let Err(errno) = execve(c"/bin/sh", &arguments, &self.environment);
+        errno
     }
 }
 

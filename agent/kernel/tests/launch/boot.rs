@@ -1,7 +1,7 @@
 //! The tests as PID 1 of a machine of their own, where the whole cgroup tree is theirs.
 //!
-//! Boots in seconds with the image of this repository around this program:
-//! `cargo xtask image --init <this program, built for musl>`.
+//! Boots in seconds with the image of this repository around this program, built for musl:
+//! `tepui-qemu boot --init <program> --memory 512`.
 
 use std::error::Error;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Launches that go wrong: the step is named, and nothing is left over.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use agent_kernel::{launch, process};
@@ -29,7 +29,15 @@ pub(crate) fn a_program_that_is_not_there_is_named(world: &World) -> Outcome {
     let mut plan = world.plan("")?;
     plan.process.program = "echo".into();
     plan.process.arguments = vec!["echo".into(), "by name".into()];
-    same(world.run_plan(&plan)?.0.as_str(), "by name\n", "output")
+    same(world.run_plan(&plan)?.0.as_str(), "by name\n", "output")?;
+    // A script without an interpreter's name is the shell's.
+    let mut plan = world.plan("")?;
+    let script = Path::new(&plan.sandbox.source).join("script");
+    fs::write(&script, "echo script $1\n")?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    plan.process.program = "./script".into();
+    plan.process.arguments = vec!["script".into(), "one".into()];
+    same(world.run_plan(&plan)?.0.as_str(), "script one\n", "output")
 }
 
 pub(crate) fn the_step_that_went_wrong_is_named(world: &World) -> Outcome {
