@@ -1,5 +1,16 @@
-//! The agent; see ARCHITECTURE.md.
+//! The agent's shell: the main loop around agent-core, its link, its HTTP port and its files.
+//!
+//! Decisions are agent-core's, deeds of the kernel agent-kernel's; see ARCHITECTURE.md.
 
+pub mod checkpoint;
 pub mod config;
+pub mod containers;
+pub mod description;
+pub mod http;
 pub mod init;
+pub mod link;
 pub mod node;
+pub mod paths;
+pub mod sandboxes;
+pub mod snapshot;
+pub mod wire;

@@ -1,6 +1,8 @@
 //! Executor: the life of a command task, as Mesos' command executor would report it.
 //!
-//!     Launching -> Running -> Killing -> Ended       (Killing and Running may be skipped)
+//! ```text
+//! Launching -> Running -> Killing -> Ended       (Killing and Running may be skipped)
+//! ```
 //!
 //! The agent runs the command itself; the executor exists in the messages only. What an end means
 //! (state, source, reason, words) is decided in [`ending`] and nowhere else.

@@ -1,6 +1,8 @@
 //! Registration: the link to the leading master, from the first connection to the next.
 //!
-//!     Idle -> Waiting -> Opening -> Registering -> Registered -> Waiting -> …
+//! ```text
+//! Idle -> Waiting -> Opening -> Registering -> Registered -> Waiting -> …
+//! ```
 //!
 //! Invariant: a frame is followed only over the current link, from the epoch that registered the
 //! agent there, and for this incarnation; and no epoch below one that was followed before.

@@ -1,0 +1,282 @@
+//! Records: facts as bytes, in protobuf's encoding, so that a later version may add fields.
+//!
+//! These messages are the agent's own and go nowhere but into its log.
+
+use agent_core::effect::{Fact, Status, WallTime};
+use agent_core::event::{Framework, KillingState, TaskSpec};
+use model::task::PartitionAwareness;
+use model::{
+    AgentId, Blob, ContainerId, ExecutorId, FrameworkId, IdError, Reason, Source, StatusUuid,
+    TaskId, TaskState,
+};
+use prost::Message;
+use std::time::Duration;
+
+/// Why a payload is no fact.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Not protobuf.
+    #[error("malformed record")]
+    Malformed(#[from] prost::DecodeError),
+    /// An id that breaks the rules of ids.
+    #[error("malformed id")]
+    Id(#[from] IdError),
+    /// A kind of fact, a state or a number of a later version.
+    #[error("unknown {0}")]
+    Unknown(&'static str),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Record {
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    kind: Option<Kind>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum Kind {
+    #[prost(uint64, tag = "1")]
+    Started(u64),
+    #[prost(string, tag = "2")]
+    Admitted(String),
+    #[prost(bool, tag = "3")]
+    Expelled(bool),
+    #[prost(message, tag = "4")]
+    Task(Task),
+    #[prost(message, tag = "5")]
+    Update(Update),
+    #[prost(message, tag = "6")]
+    Acknowledged(Named),
+    #[prost(string, tag = "7")]
+    FrameworkGone(String),
+    #[prost(message, tag = "8")]
+    Forgotten(Named),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Task {
+    #[prost(string, tag = "1")]
+    framework_id: String,
+    #[prost(bytes = "vec", tag = "2")]
+    framework_info: Vec<u8>,
+    #[prost(bool, tag = "3")]
+    hears_of_kills: bool,
+    #[prost(bool, tag = "4")]
+    knows_partitions: bool,
+    #[prost(string, tag = "5")]
+    task_id: String,
+    #[prost(string, tag = "6")]
+    executor_id: String,
+    #[prost(bytes = "vec", tag = "7")]
+    task_info: Vec<u8>,
+    #[prost(bytes = "vec", tag = "8")]
+    executor_info: Vec<u8>,
+    #[prost(uint64, optional, tag = "9")]
+    kill_grace_ns: Option<u64>,
+    #[prost(uint64, optional, tag = "10")]
+    max_completion_ns: Option<u64>,
+    #[prost(string, optional, tag = "11")]
+    unsupported: Option<String>,
+    #[prost(string, optional, tag = "12")]
+    container: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Update {
+    #[prost(string, tag = "1")]
+    framework_id: String,
+    #[prost(string, tag = "2")]
+    task_id: String,
+    #[prost(string, optional, tag = "3")]
+    executor_id: Option<String>,
+    #[prost(int32, tag = "4")]
+    state: i32,
+    #[prost(int32, tag = "5")]
+    source: i32,
+    #[prost(int32, optional, tag = "6")]
+    reason: Option<i32>,
+    #[prost(string, optional, tag = "7")]
+    message: Option<String>,
+    #[prost(bytes = "vec", tag = "8")]
+    uuid: Vec<u8>,
+    #[prost(uint64, tag = "9")]
+    timestamp_ns: u64,
+    #[prost(string, optional, tag = "10")]
+    container: Option<String>,
+    #[prost(uint32, optional, tag = "11")]
+    pid: Option<u32>,
+    #[prost(uint64, optional, tag = "12")]
+    memory_limit_bytes: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Named {
+    #[prost(string, tag = "1")]
+    framework_id: String,
+    #[prost(string, tag = "2")]
+    task_id: String,
+    #[prost(bytes = "vec", tag = "3")]
+    uuid: Vec<u8>,
+}
+
+/// A fact as bytes.
+pub(super) fn encode(fact: &Fact) -> Vec<u8> {
+    let kind = match fact {
+        Fact::Started { incarnation } => Kind::Started(*incarnation),
+        Fact::Admitted { agent_id } => Kind::Admitted(agent_id.to_string()),
+        Fact::Expelled => Kind::Expelled(true),
+        Fact::Task {
+            framework,
+            task,
+            container,
+        } => Kind::Task(task_record(framework, task, container.as_ref())),
+        Fact::Update {
+            framework_id,
+            status,
+        } => Kind::Update(update_record(framework_id, status)),
+        Fact::Acknowledged {
+            framework_id,
+            task_id,
+            uuid,
+        } => Kind::Acknowledged(Named {
+            framework_id: framework_id.to_string(),
+            task_id: task_id.to_string(),
+            uuid: uuid.0.to_vec(),
+        }),
+        Fact::FrameworkGone { framework_id } => Kind::FrameworkGone(framework_id.to_string()),
+        Fact::Forgotten {
+            framework_id,
+            task_id,
+        } => Kind::Forgotten(Named {
+            framework_id: framework_id.to_string(),
+            task_id: task_id.to_string(),
+            uuid: Vec::new(),
+        }),
+    };
+    Record { kind: Some(kind) }.encode_to_vec()
+}
+
+/// Bytes as a fact.
+pub(super) fn decode(bytes: &[u8]) -> Result<Fact, RecordError> {
+    let kind = Record::decode(bytes)?.kind;
+    Ok(match kind.ok_or(RecordError::Unknown("kind of fact"))? {
+        Kind::Started(incarnation) => Fact::Started { incarnation },
+        Kind::Admitted(id) => Fact::Admitted {
+            agent_id: AgentId::new(&id)?,
+        },
+        Kind::Expelled(_) => Fact::Expelled,
+        Kind::Task(task) => task_fact(task)?,
+        Kind::Update(update) => Fact::Update {
+            framework_id: FrameworkId::new(&update.framework_id)?,
+            status: status(update)?,
+        },
+        Kind::Acknowledged(named) => Fact::Acknowledged {
+            framework_id: FrameworkId::new(&named.framework_id)?,
+            task_id: TaskId::new(&named.task_id)?,
+            uuid: uuid(&named.uuid)?,
+        },
+        Kind::FrameworkGone(id) => Fact::FrameworkGone {
+            framework_id: FrameworkId::new(&id)?,
+        },
+        Kind::Forgotten(named) => Fact::Forgotten {
+            framework_id: FrameworkId::new(&named.framework_id)?,
+            task_id: TaskId::new(&named.task_id)?,
+        },
+    })
+}
+
+fn task_record(framework: &Framework, task: &TaskSpec, container: Option<&ContainerId>) -> Task {
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    Task {
+        framework_id: framework.id.to_string(),
+        framework_info: framework.info.as_bytes().to_vec(),
+        hears_of_kills: framework.killing == KillingState::Told,
+        knows_partitions: framework.partition == PartitionAwareness::Aware,
+        task_id: task.id.to_string(),
+        executor_id: task.executor_id.to_string(),
+        task_info: task.info.as_bytes().to_vec(),
+        executor_info: task.executor_info.as_bytes().to_vec(),
+        kill_grace_ns: task.kill_grace.map(nanos),
+        max_completion_ns: task.max_completion_time.map(nanos),
+        unsupported: task.unsupported.clone(),
+        container: container.map(ToString::to_string),
+    }
+}
+
+fn task_fact(task: Task) -> Result<Fact, RecordError> {
+    let framework = Framework {
+        id: FrameworkId::new(&task.framework_id)?,
+        info: Blob::new(&task.framework_info),
+        killing: match task.hears_of_kills {
+            true => KillingState::Told,
+            false => KillingState::Untold,
+        },
+        partition: match task.knows_partitions {
+            true => PartitionAwareness::Aware,
+            false => PartitionAwareness::Unaware,
+        },
+    };
+    Ok(Fact::Task {
+        framework,
+        task: TaskSpec {
+            id: TaskId::new(&task.task_id)?,
+            executor_id: ExecutorId::new(&task.executor_id)?,
+            info: Blob::new(&task.task_info),
+            executor_info: Blob::new(&task.executor_info),
+            kill_grace: task.kill_grace_ns.map(Duration::from_nanos),
+            max_completion_time: task.max_completion_ns.map(Duration::from_nanos),
+            unsupported: task.unsupported,
+        },
+        container: task
+            .container
+            .as_deref()
+            .map(ContainerId::new)
+            .transpose()?,
+    })
+}
+
+fn update_record(framework_id: &FrameworkId, status: &Status) -> Update {
+    Update {
+        framework_id: framework_id.to_string(),
+        task_id: status.task_id.to_string(),
+        executor_id: status.executor_id.as_ref().map(ToString::to_string),
+        state: status.state.number(),
+        source: status.source.number(),
+        reason: status.reason.map(Reason::number),
+        message: status.message.clone(),
+        uuid: status.uuid.0.to_vec(),
+        timestamp_ns: status.timestamp.0,
+        container: status.container.as_ref().map(ToString::to_string),
+        pid: status.pid,
+        memory_limit_bytes: status.memory_limit_bytes,
+    }
+}
+
+fn status(update: Update) -> Result<Status, RecordError> {
+    let reason = |number| Reason::from_number(number).ok_or(RecordError::Unknown("reason"));
+    Ok(Status {
+        task_id: TaskId::new(&update.task_id)?,
+        executor_id: update
+            .executor_id
+            .as_deref()
+            .map(ExecutorId::new)
+            .transpose()?,
+        state: TaskState::from_number(update.state).ok_or(RecordError::Unknown("state"))?,
+        source: Source::from_number(update.source).ok_or(RecordError::Unknown("source"))?,
+        reason: update.reason.map(reason).transpose()?,
+        message: update.message,
+        uuid: uuid(&update.uuid)?,
+        timestamp: WallTime(update.timestamp_ns),
+        container: update
+            .container
+            .as_deref()
+            .map(ContainerId::new)
+            .transpose()?,
+        pid: update.pid,
+        memory_limit_bytes: update.memory_limit_bytes,
+    })
+}
+
+fn uuid(bytes: &[u8]) -> Result<StatusUuid, RecordError> {
+    let bytes = bytes.try_into().map_err(|_| RecordError::Unknown("uuid"))?;
+    Ok(StatusUuid(bytes))
+}

@@ -1,0 +1,252 @@
+//! HTTP: the agent's port, for readers; every path with and without `/slave(1)` before it.
+//!
+//! Nothing here waits for the main loop: state comes from the published snapshot, files from the
+//! disk, figures from the kernel. Connections are bounded; past the bound they wait to be accepted.
+
+mod files;
+mod metrics;
+mod query;
+mod state;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use agent_kernel::cgroup;
+use bytes::Bytes;
+use http_body_util::Either;
+use http_body_util::combinators::BoxBody;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tracing::{debug, info};
+
+use crate::config::Config;
+use crate::description::{Description, VERSION};
+use crate::init::Node;
+use crate::snapshot::Snapshot;
+use query::Query;
+
+/// Connections that are served at the same time.
+const CONNECTIONS_MAX: usize = 256;
+/// How long a client may take to send the head of a request.
+const HEAD_MAX: Duration = Duration::from_secs(15);
+
+type Whole = http_body_util::Full<Bytes>;
+type Streamed = BoxBody<Bytes, io::Error>;
+/// What every handler answers with.
+type Answer = Response<Either<Whole, Streamed>>;
+
+/// Why the port is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The port is taken, or not ours to take.
+    #[error("listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What came of it.
+        source: io::Error,
+    },
+}
+
+/// What handlers know.
+#[derive(Debug)]
+pub struct Context {
+    description: Arc<Description>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    cgroups: Option<cgroup::Tree>,
+    flags: Value,
+    master: String,
+    work_dir: PathBuf,
+    started: Instant,
+    started_at: f64,
+}
+
+impl Context {
+    /// What is known at the start.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        node: &Node,
+        description: Arc<Description>,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+    ) -> Self {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Self {
+            description,
+            snapshots,
+            cgroups: node.cgroups.clone(),
+            flags: flags(config, node),
+            master: config.master.host.clone(),
+            work_dir: node.work_dir.clone(),
+            started: Instant::now(),
+            started_at: since.map_or(0.0, |since| since.as_secs_f64()),
+        }
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshots.borrow())
+    }
+}
+
+/// Settings under Mesos' names, as texts.
+fn flags(config: &Config, node: &Node) -> Value {
+    let duration = model::duration::format(config.executor_shutdown_grace_period);
+    let mut flags = json!({
+        "advertise_ip": config.advertise_ip.map(|ip| ip.to_string()),
+        "advertise_port": config.advertise_port.map(|port| port.to_string()),
+        "attributes": config.attributes,
+        "executor_shutdown_grace_period": duration,
+        "hostname": node.hostname,
+        "ip": config.ip.map(|ip| ip.to_string()),
+        "master": config.master.to_string(),
+        "port": config.port.to_string(),
+        "resources": config.resources,
+        "sandbox_directory": agent_core::sandbox::SANDBOX,
+        "switch_user": config.switch_user.to_string(),
+        "work_dir": node.work_dir.to_string_lossy(),
+    });
+    if let Some(map) = flags.as_object_mut() {
+        map.retain(|_, value| !value.is_null());
+    }
+    flags
+}
+
+/// Listens, and serves from then on.
+///
+/// # Errors
+/// The port cannot be had.
+pub async fn serve(config: &Config, context: Context) -> Result<(), HttpError> {
+    let ip = config.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let address = SocketAddr::new(ip, config.port);
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| HttpError::Listen { address, source })?;
+    info!(%address, "serving HTTP");
+    tokio::spawn(accept(listener, Arc::new(context)));
+    Ok(())
+}
+
+async fn accept(listener: TcpListener, context: Arc<Context>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let context = Arc::clone(&context);
+                tokio::spawn(async move {
+                    connection(stream, context).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // No descriptors left, as a rule: the next one may have to wait for a close.
+                debug!(%error, "accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, context: Arc<Context>) {
+    let service = service_fn(move |request| {
+        let context = Arc::clone(&context);
+        async move { Ok::<_, Infallible>(answer(&context, &request).await) }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        debug!(%error, "HTTP connection");
+    }
+}
+
+async fn answer(context: &Arc<Context>, request: &Request<Incoming>) -> Answer {
+    let Some(path) = query::decode(request.uri().path()) else {
+        return text(StatusCode::BAD_REQUEST, "Failed to decode the path.\n");
+    };
+    let path = path.strip_prefix("/slave(1)").unwrap_or(&path);
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let handler = match path {
+        "/health" => return empty(),
+        "/version" => Ok(version()),
+        "/flags" => Ok(json!({ "flags": context.flags })),
+        "/state" => Ok(state::state(context)),
+        "/containers" => Ok(state::containers(context)),
+        "/monitor/statistics" => Ok(state::statistics(context)),
+        "/metrics/snapshot" => Ok(metrics::snapshot(context)),
+        "/system/stats.json" => Ok(metrics::system()),
+        "/files/debug" => Ok(files::debug(context)),
+        "/files/browse" | "/files/browse.json" => Err(files::browse(context, &query).await),
+        "/files/read" | "/files/read.json" => Err(files::read(context, &query).await),
+        "/files/download" => Err(files::download(context, &query, request.headers()).await),
+        _ => return text(StatusCode::NOT_FOUND, "404 Not Found.\n"),
+    };
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut answer = text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            &format!(
+                "Expecting one of {{ 'GET' }}, but received '{}'",
+                request.method()
+            ),
+        );
+        answer
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET"));
+        return answer;
+    }
+    match handler {
+        Ok(value) => json_answer(&value, &query),
+        Err(answer) => answer,
+    }
+}
+
+fn version() -> Value {
+    json!({
+        "build_date": "",
+        "build_time": 0.0,
+        "build_user": "",
+        "version": VERSION,
+    })
+}
+
+/// An answer of JSON, wrapped in a call where the client asked for one (`jsonp`).
+fn json_answer(value: &Value, query: &Query) -> Answer {
+    match query.get("jsonp") {
+        Some(function) => whole(
+            StatusCode::OK,
+            "text/javascript",
+            format!("{function}({value});"),
+        ),
+        None => whole(StatusCode::OK, "application/json", value.to_string()),
+    }
+}
+
+fn text(status: StatusCode, words: &str) -> Answer {
+    whole(status, "text/plain; charset=utf-8", words.to_string())
+}
+
+fn empty() -> Answer {
+    Response::new(Either::Left(Whole::default()))
+}
+
+fn whole(status: StatusCode, kind: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(Either::Left(Whole::from(body)));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
+}

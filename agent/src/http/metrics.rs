@@ -1,0 +1,195 @@
+//! Metrics: what `/metrics/snapshot` answers, under Mesos' names (reference, section 7.10).
+//!
+//! Names that begin with `tepui/` are ours.
+
+use std::fs;
+
+use agent_core::executor::{Life, Task};
+use agent_kernel::facts;
+use api::v1;
+use model::{FrameworkId, Resources, TaskState};
+use serde_json::{Map, Value, json};
+
+use super::Context;
+use crate::snapshot::Snapshot;
+use crate::wire::stored;
+
+/// `/metrics/snapshot`
+pub(super) fn snapshot(context: &Context) -> Value {
+    let snapshot = context.snapshot();
+    let mut all = Map::new();
+    let mut put = |name: &str, value: f64| {
+        all.insert(name.to_string(), json!(value));
+    };
+    resources(context, &snapshot, &mut put);
+    tasks(&snapshot, &mut put);
+    let counters = &snapshot.counters;
+    put(
+        "slave/container_launch_errors",
+        count(counters.launch_errors),
+    );
+    put("slave/executors_preempted", 0.0);
+    put("slave/invalid_framework_messages", 0.0);
+    put("slave/invalid_status_updates", 0.0);
+    put("slave/recovery_errors", 0.0);
+    put("slave/recovery_time_secs", counters.recovery.as_secs_f64());
+    put(
+        "slave/registered",
+        f64::from(u8::from(snapshot.is_registered)),
+    );
+    put("slave/uptime_secs", context.started.elapsed().as_secs_f64());
+    put("slave/valid_framework_messages", 0.0);
+    put("slave/valid_status_updates", count(counters.updates));
+    put("containerizer/mesos/container_destroy_errors", 0.0);
+    let memory = Memory::of_this_process();
+    put("tepui/agent_pss_bytes", count(memory.pss_bytes));
+    put("tepui/agent_rss_bytes", count(memory.rss_bytes));
+    for (name, value) in system_figures() {
+        put(&format!("system/{name}"), value);
+    }
+    Value::Object(all)
+}
+
+fn resources(context: &Context, snapshot: &Snapshot, put: &mut impl FnMut(&str, f64)) {
+    let used: Resources = snapshot
+        .alive()
+        .filter_map(|(_, task)| stored::<v1::TaskInfo>(&task.spec.info))
+        .filter_map(|info| api::convert::resources(&info.resources).ok())
+        .flatten()
+        .collect();
+    for name in ["cpus", "mem", "disk", "gpus"] {
+        let total = thousandths(context.description.resources.scalar(name).thousandths());
+        let taken = thousandths(used.scalar(name).thousandths());
+        put(&format!("slave/{name}_total"), total);
+        put(&format!("slave/{name}_used"), taken);
+        put(
+            &format!("slave/{name}_percent"),
+            if total > 0.0 { taken / total } else { 0.0 },
+        );
+        for figure in ["total", "used", "percent"] {
+            put(&format!("slave/{name}_revocable_{figure}"), 0.0);
+        }
+    }
+}
+
+fn tasks(snapshot: &Snapshot, put: &mut impl FnMut(&str, f64)) {
+    let number = |wanted: &dyn Fn(&(FrameworkId, Task)) -> bool| {
+        let found = snapshot.tasks.iter().filter(|one| wanted(one)).count();
+        count(u64::try_from(found).unwrap_or(u64::MAX))
+    };
+    let life = |wanted: &dyn Fn(&Life) -> bool| number(&|(_, task)| wanted(&task.life));
+    let frameworks = u64::try_from(snapshot.frameworks.len()).unwrap_or(u64::MAX);
+    put("slave/frameworks_active", count(frameworks));
+    put(
+        "slave/executors_registering",
+        life(&|life| matches!(life, Life::Launching { .. })),
+    );
+    put(
+        "slave/executors_running",
+        life(&|life| matches!(life, Life::Running { .. })),
+    );
+    put(
+        "slave/executors_terminating",
+        life(&|life| matches!(life, Life::Killing { .. })),
+    );
+    let counters = &snapshot.counters;
+    let ended = counters.finished + counters.failed + counters.killed;
+    put("slave/executors_terminated", count(ended));
+    for (name, state) in [
+        ("staging", TaskState::Staging),
+        ("starting", TaskState::Starting),
+        ("running", TaskState::Running),
+        ("killing", TaskState::Killing),
+    ] {
+        put(
+            &format!("slave/tasks_{name}"),
+            number(&|(_, task)| task.state() == state),
+        );
+    }
+    put("slave/tasks_finished", count(counters.finished));
+    put("slave/tasks_failed", count(counters.failed));
+    put("slave/tasks_killed", count(counters.killed));
+    put("slave/tasks_lost", count(counters.lost));
+    put("slave/tasks_gone", count(counters.gone));
+}
+
+/// `/system/stats.json`
+pub(super) fn system() -> Value {
+    let figures = system_figures().into_iter();
+    let named = figures.map(|(name, value)| match name {
+        "load_1min" | "load_5min" | "load_15min" => (format!("avg_{name}"), json!(value)),
+        _ => (name.to_string(), json!(value)),
+    });
+    Value::Object(named.collect())
+}
+
+fn system_figures() -> Vec<(&'static str, f64)> {
+    let mut all = Vec::new();
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let names = ["load_1min", "load_5min", "load_15min"];
+    let loads = load.split(' ').map(|text| text.parse().unwrap_or(0.0));
+    all.extend(names.into_iter().zip(loads));
+    let facts = facts::measure("/".as_ref());
+    let cpus = u64::try_from(facts.cpus).unwrap_or(1);
+    all.push(("cpus_total", count(cpus)));
+    all.push(("mem_total_bytes", count(facts.memory_bytes.unwrap_or(0))));
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    all.push(("mem_free_bytes", count(kilobytes(&memory, "MemFree:"))));
+    all.push((
+        "mem_available_bytes",
+        count(kilobytes(&memory, "MemAvailable:")),
+    ));
+    all
+}
+
+/// What this process takes of the machine's memory.
+struct Memory {
+    /// Its share of what is shared counted in.
+    pss_bytes: u64,
+    /// All that it can touch without a fault.
+    rss_bytes: u64,
+}
+
+impl Memory {
+    fn of_this_process() -> Self {
+        let rollup = fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+        Self {
+            pss_bytes: kilobytes(&rollup, "Pss:"),
+            rss_bytes: kilobytes(&rollup, "Rss:"),
+        }
+    }
+}
+
+/// The bytes of a line such as `Pss:   123 kB`; 0 where there is none.
+fn kilobytes(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
+    number
+        .and_then(|text| text.trim().parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures of a monitor")]
+fn count(number: u64) -> f64 {
+    number as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures of a monitor")]
+fn thousandths(number: i64) -> f64 {
+    number as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_takes_memory_and_a_line_that_is_missing_is_nothing() {
+        let memory = Memory::of_this_process();
+        assert!(memory.pss_bytes > 0 && memory.pss_bytes <= memory.rss_bytes);
+        assert_eq!(kilobytes("Pss:      12 kB\nRss: 4 kB\n", "Rss:"), 4096);
+        assert_eq!(kilobytes("Pss: x kB\n", "Pss:"), 0);
+        assert_eq!(kilobytes("", "Pss:"), 0);
+    }
+}

@@ -1,0 +1,112 @@
+//! Paths: Mesos' layout of the work directory, and the names under which sandboxes are reached.
+//!
+//! `slaves/<agent>/frameworks/<framework>/executors/<executor>/runs/<container>`, with the link
+//! `latest` beside the runs. Over HTTP the same files have the virtual path
+//! `/frameworks/<framework>/executors/<executor>/runs/<container or latest>`.
+
+use std::path::{Path, PathBuf};
+
+use model::{AgentId, ContainerId, ExecutorId, FrameworkId};
+
+/// The name of the link to the newest run.
+pub const LATEST: &str = "latest";
+
+/// The checkpoint of agent-core.
+#[must_use]
+pub fn checkpoint(work_dir: &Path) -> PathBuf {
+    work_dir.join("meta").join("checkpoint.log")
+}
+
+/// The sandboxes of an agent, beneath the work directory.
+#[must_use]
+pub fn sandboxes(agent: &AgentId) -> PathBuf {
+    Path::new("slaves").join(agent.as_str())
+}
+
+/// The runs of an executor, beneath the work directory.
+#[must_use]
+pub fn runs(agent: &AgentId, framework: &FrameworkId, executor: &ExecutorId) -> PathBuf {
+    sandboxes(agent)
+        .join("frameworks")
+        .join(framework.as_str())
+        .join("executors")
+        .join(executor.as_str())
+        .join("runs")
+}
+
+/// The sandbox of a container, beneath the work directory.
+#[must_use]
+pub fn sandbox(
+    agent: &AgentId,
+    framework: &FrameworkId,
+    executor: &ExecutorId,
+    container: &ContainerId,
+) -> PathBuf {
+    runs(agent, framework, executor).join(container.as_str())
+}
+
+/// What a path of the HTTP API names, beneath the work directory; `None` for what is not in a
+/// sandbox. Whether it is there, and does not lead out, is for whoever opens it.
+#[must_use]
+pub fn beneath(work_dir: &Path, agent: Option<&AgentId>, asked: &str) -> Option<PathBuf> {
+    let asked = Path::new(asked);
+    let real = match asked.strip_prefix(work_dir) {
+        Ok(rest) => rest.to_path_buf(),
+        Err(_) => sandboxes(agent?).join(asked.strip_prefix("/").ok()?),
+    };
+    let names: Vec<_> = real.iter().map(|name| name.to_str()).collect();
+    let inside = matches!(
+        names.as_slice(),
+        [
+            Some("slaves"),
+            Some(_),
+            Some("frameworks"),
+            Some(_),
+            Some("executors"),
+            Some(_),
+            Some("runs"),
+            Some(_),
+            ..
+        ]
+    );
+    inside.then_some(real)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sandboxes_are_reached_by_either_name() {
+        let agent = AgentId::new("S1").expect("an id");
+        let work_dir = Path::new("/var/lib/mesos");
+        let run = "slaves/S1/frameworks/f/executors/e/runs/latest";
+        for (asked, real) in [
+            (
+                "/frameworks/f/executors/e/runs/latest",
+                Some(run.to_string()),
+            ),
+            (
+                "/frameworks/f/executors/e/runs/latest/stdout",
+                Some(format!("{run}/stdout")),
+            ),
+            (
+                "/var/lib/mesos/slaves/S1/frameworks/f/executors/e/runs/latest/a/b",
+                Some(format!("{run}/a/b")),
+            ),
+            ("/frameworks/f/executors/e", None),
+            ("/frameworks/f/executors/e/runs", None),
+            ("/var/lib/mesos/meta/checkpoint.log", None),
+            ("/var/lib/mesos", None),
+            ("/etc/passwd", None),
+            ("frameworks/f/executors/e/runs/latest", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                beneath(work_dir, Some(&agent), asked),
+                real.map(PathBuf::from),
+                "{asked}"
+            );
+        }
+    }
+}

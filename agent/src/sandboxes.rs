@@ -1,0 +1,116 @@
+//! Sandboxes: the directories of runs beneath the work directory, and the link to the newest.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use agent_kernel::files;
+use nix::errno::Errno;
+use nix::sys::stat::Mode;
+
+use crate::paths::LATEST;
+
+/// The work directory, open.
+#[derive(Debug)]
+pub struct Sandboxes {
+    work_dir: PathBuf,
+    folder: File,
+}
+
+/// Why a sandbox is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The work directory.
+    #[error("open the work directory {path}")]
+    WorkDir {
+        /// Where it should be.
+        path: PathBuf,
+        /// What came of it.
+        source: io::Error,
+    },
+    /// The directory.
+    #[error("make the sandbox {path}")]
+    Make {
+        /// Which one.
+        path: PathBuf,
+        /// What came of it.
+        source: Errno,
+    },
+    /// The link beside it.
+    #[error("point {path} to the newest run")]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// What came of it.
+        source: io::Error,
+    },
+}
+
+impl Sandboxes {
+    /// Opens the work directory.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn open(work_dir: &Path) -> Result<Self, SandboxError> {
+        let folder = File::open(work_dir).map_err(|source| SandboxError::WorkDir {
+            path: work_dir.to_path_buf(),
+            source,
+        })?;
+        Ok(Self {
+            work_dir: work_dir.to_path_buf(),
+            folder,
+        })
+    }
+
+    /// Makes a sandbox and points `latest` to it; gives its whole path.
+    ///
+    /// # Errors
+    /// The file system.
+    pub fn make(&self, sandbox: &Path) -> Result<PathBuf, SandboxError> {
+        let mode = Mode::from_bits_truncate(0o755);
+        let made = files::make_directories(&self.folder, sandbox, mode);
+        made.map_err(|source| SandboxError::Make {
+            path: sandbox.to_path_buf(),
+            source,
+        })?;
+        self.point(sandbox).map_err(|source| SandboxError::Link {
+            path: sandbox.with_file_name(LATEST),
+            source,
+        })?;
+        Ok(self.work_dir.join(sandbox))
+    }
+
+    /// The runs' directory is the agent's alone: no task can put a link in its way.
+    fn point(&self, sandbox: &Path) -> io::Result<()> {
+        let (Some(runs), Some(name)) = (sandbox.parent(), sandbox.file_name()) else {
+            return Ok(());
+        };
+        let runs = files::make_directories(&self.folder, runs, Mode::from_bits_truncate(0o755))?;
+        let runs = PathBuf::from(format!("/proc/self/fd/{}", runs.as_raw_fd()));
+        let mut new = name.to_os_string();
+        new.push(".latest");
+        let new = runs.join(new);
+        std::os::unix::fs::symlink(name, &new)?;
+        std::fs::rename(&new, runs.join(LATEST))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_link_points_to_the_newest_run_and_a_link_in_the_way_is_no_way_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let sandboxes = Sandboxes::open(folder.path()).expect("the folder");
+        for run in ["runs/a", "runs/b"] {
+            let path = sandboxes.make(Path::new(run)).expect("a sandbox");
+            assert!(path.is_dir());
+            let link = std::fs::read_link(folder.path().join("runs/latest")).expect("a link");
+            assert_eq!(Path::new("runs").join(link), Path::new(run));
+        }
+        std::os::unix::fs::symlink("/tmp", folder.path().join("away")).expect("a link");
+        assert!(sandboxes.make(Path::new("away/x")).is_err());
+    }
+}

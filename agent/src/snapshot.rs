@@ -1,0 +1,92 @@
+//! Snapshot: what readers see of the agent, published by the main loop and never waited for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_core::executor::{Life, Task};
+use agent_core::{Agent, Status};
+use model::{AgentId, Blob, FrameworkId, TaskState};
+
+/// The agent at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Its id, once it has one.
+    pub agent_id: Option<AgentId>,
+    /// Whether a master counts it as registered.
+    pub is_registered: bool,
+    /// The frameworks with tasks here.
+    pub frameworks: Vec<(FrameworkId, Blob)>,
+    /// Their tasks, until their end is acknowledged.
+    pub tasks: Vec<(FrameworkId, Task)>,
+    /// Ended and acknowledged tasks, the oldest first.
+    pub completed: Vec<(FrameworkId, Task)>,
+    /// What was counted since the start.
+    pub counters: Counters,
+}
+
+impl Snapshot {
+    /// Takes the agent as it stands.
+    #[must_use]
+    pub fn of(agent: &Agent, counters: &Counters) -> Arc<Self> {
+        let owned = |(id, task): (&FrameworkId, &Task)| (id.clone(), task.clone());
+        Arc::new(Self {
+            agent_id: agent.registration().agent_id.clone(),
+            is_registered: agent.registration().registered().is_some(),
+            frameworks: agent
+                .frameworks()
+                .map(|entry| (entry.framework.id.clone(), entry.framework.info.clone()))
+                .collect(),
+            tasks: agent.tasks().map(owned).collect(),
+            completed: agent.completed().map(owned).collect(),
+            counters: counters.clone(),
+        })
+    }
+
+    /// The tasks that have or will have a process.
+    pub fn alive(&self) -> impl Iterator<Item = &(FrameworkId, Task)> {
+        self.tasks
+            .iter()
+            .filter(|(_, task)| task.life != Life::Ended)
+    }
+}
+
+/// What was counted since the start.
+#[derive(Debug, Clone, Default)]
+pub struct Counters {
+    /// TASK_FINISHED.
+    pub finished: u64,
+    /// TASK_FAILED.
+    pub failed: u64,
+    /// TASK_KILLED.
+    pub killed: u64,
+    /// TASK_LOST and its kin.
+    pub lost: u64,
+    /// TASK_GONE.
+    pub gone: u64,
+    /// Launches that failed.
+    pub launch_errors: u64,
+    /// Updates made.
+    pub updates: u64,
+    /// How long the checkpoint took to read.
+    pub recovery: Duration,
+}
+
+impl Counters {
+    /// Counts an update.
+    pub fn count(&mut self, status: &Status) {
+        self.updates += 1;
+        match status.state {
+            TaskState::Finished => self.finished += 1,
+            TaskState::Failed | TaskState::Error => self.failed += 1,
+            TaskState::Killed => self.killed += 1,
+            TaskState::Lost | TaskState::Dropped => self.lost += 1,
+            TaskState::Gone | TaskState::GoneByOperator => self.gone += 1,
+            TaskState::Starting
+            | TaskState::Running
+            | TaskState::Staging
+            | TaskState::Killing
+            | TaskState::Unreachable
+            | TaskState::Unknown => {}
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Wire: frames of the link to and from what agent-core says and hears.
+
+pub mod task;
+
+use std::time::Duration;
+
+use agent_core::effect::{Register, Running, Status, ToMaster};
+use agent_core::event::{Framework, FromMaster, KillingState, Standing, Verdict};
+use api::link::v1 as link;
+use api::v1;
+use model::task::PartitionAwareness;
+use model::{AgentId, Blob, ExecutorId, FrameworkId, IdError, StatusUuid, TaskId};
+use prost::Message;
+
+use crate::description::{Description, VERSION};
+
+/// Why a frame of the master cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// A field that has to be there is not.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// An id that breaks the rules of ids.
+    #[error("malformed id")]
+    Id(#[from] IdError),
+    /// The uuid is not 16 bytes.
+    #[error("malformed uuid")]
+    Uuid,
+}
+
+/// What a frame says; `Ok(None)` for a kind that this agent does not know.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn from_master(frame: link::MasterFrame) -> Result<Option<FromMaster>, FrameError> {
+    use link::master_frame::Body;
+    let Some(body) = frame.body else {
+        return Ok(None);
+    };
+    Ok(Some(match body {
+        Body::Registered(body) => FromMaster::Registered {
+            agent_id: agent_id(body.agent_id.as_ref())?,
+            total_ping_timeout: Duration::from_nanos(body.total_ping_timeout_ns),
+        },
+        Body::Refused(body) => FromMaster::Refused {
+            reason: body.reason,
+            verdict: match body.r#final {
+                true => Verdict::Never,
+                false => Verdict::Later,
+            },
+        },
+        Body::Ping(body) => FromMaster::Ping {
+            sequence: body.sequence,
+            standing: match body.connected {
+                true => Standing::Connected,
+                false => Standing::Disconnected,
+            },
+        },
+        Body::RunTask(body) => {
+            let info = body
+                .framework_info
+                .ok_or(FrameError::Missing("framework_info"))?;
+            let task = body.task_info.ok_or(FrameError::Missing("task_info"))?;
+            let framework = framework(&info)?;
+            FromMaster::RunTask {
+                task: task::spec(&task, &framework.id)?,
+                framework,
+                resource_version: body.resource_version,
+            }
+        }
+        Body::KillTask(body) => FromMaster::KillTask {
+            framework_id: framework_id(body.framework_id.as_ref())?,
+            task_id: task_id(body.task_id.as_ref())?,
+            grace: body.kill_policy.as_ref().and_then(task::grace),
+        },
+        Body::AcknowledgeUpdate(body) => FromMaster::AcknowledgeUpdate {
+            framework_id: framework_id(body.framework_id.as_ref())?,
+            task_id: task_id(body.task_id.as_ref())?,
+            uuid: StatusUuid(body.uuid.try_into().map_err(|_| FrameError::Uuid)?),
+        },
+        Body::ShutdownFramework(body) => FromMaster::ShutdownFramework {
+            framework_id: framework_id(body.framework_id.as_ref())?,
+        },
+        Body::ShutdownExecutor(body) => FromMaster::ShutdownExecutor {
+            framework_id: framework_id(body.framework_id.as_ref())?,
+            executor_id: executor_id(body.executor_id.as_ref())?,
+        },
+        Body::ReconcileTasks(body) => FromMaster::ReconcileTasks {
+            tasks: body
+                .tasks
+                .iter()
+                .map(|item| {
+                    let framework = framework_id(item.framework_id.as_ref())?;
+                    Ok((framework, task_id(item.task_id.as_ref())?))
+                })
+                .collect::<Result<_, FrameError>>()?,
+        },
+        Body::Shutdown(body) => FromMaster::Shutdown {
+            reason: body.reason,
+        },
+    }))
+}
+
+fn framework(info: &v1::FrameworkInfo) -> Result<Framework, FrameError> {
+    use v1::framework_info::capability::Type;
+    let has = |wanted: Type| {
+        let mut all = info.capabilities.iter();
+        all.any(|capability| capability.r#type == Some(wanted.into()))
+    };
+    Ok(Framework {
+        id: framework_id(info.id.as_ref())?,
+        info: Blob::new(&info.encode_to_vec()),
+        killing: match has(Type::TaskKillingState) {
+            true => KillingState::Told,
+            false => KillingState::Untold,
+        },
+        partition: match has(Type::PartitionAware) {
+            true => PartitionAwareness::Aware,
+            false => PartitionAwareness::Unaware,
+        },
+    })
+}
+
+fn framework_id(id: Option<&v1::FrameworkId>) -> Result<FrameworkId, FrameError> {
+    let id = id.ok_or(FrameError::Missing("framework_id"))?;
+    Ok(FrameworkId::new(&id.value)?)
+}
+
+fn task_id(id: Option<&v1::TaskId>) -> Result<TaskId, FrameError> {
+    let id = id.ok_or(FrameError::Missing("task_id"))?;
+    Ok(TaskId::new(&id.value)?)
+}
+
+fn executor_id(id: Option<&v1::ExecutorId>) -> Result<ExecutorId, FrameError> {
+    let id = id.ok_or(FrameError::Missing("executor_id"))?;
+    Ok(ExecutorId::new(&id.value)?)
+}
+
+fn agent_id(id: Option<&v1::AgentId>) -> Result<AgentId, FrameError> {
+    let id = id.ok_or(FrameError::Missing("agent_id"))?;
+    Ok(AgentId::new(&id.value)?)
+}
+
+/// Encodes what agent-core says.
+#[must_use]
+pub fn to_master(
+    description: &Description,
+    agent: Option<&AgentId>,
+    epoch: u64,
+    incarnation: u64,
+    frame: ToMaster,
+) -> link::AgentFrame {
+    use link::agent_frame::Body;
+    let body = match frame {
+        ToMaster::Register(frame) => Body::Register(register(description, frame)),
+        ToMaster::Pong { sequence } => Body::Pong(link::Pong { sequence }),
+        ToMaster::Update {
+            framework_id,
+            status,
+            latest,
+        } => Body::Update(link::StatusUpdate {
+            framework_id: Some((&framework_id).into()),
+            executor_id: status.executor_id.as_ref().map(Into::into),
+            status: Some(task_status(description, agent, &status)),
+            latest_state: latest.number(),
+        }),
+        ToMaster::Unregister => Body::Unregister(link::Unregister {}),
+    };
+    link::AgentFrame {
+        epoch,
+        incarnation,
+        body: Some(body),
+    }
+}
+
+fn register(description: &Description, frame: Register) -> link::Register {
+    let agent = frame.agent_id.as_ref();
+    let executors = frame.tasks.iter().filter_map(|task| {
+        Some(link::RunningExecutor {
+            framework_id: Some((&task.framework_id).into()),
+            executor_info: stored(&task.executor),
+            container_id: Some(task.container.as_ref()?.into()),
+        })
+    });
+    let tasks = frame.tasks.iter();
+    link::Register {
+        agent_id: agent.map(Into::into),
+        agent_info: Some(description.agent_info(agent)),
+        version: VERSION.to_string(),
+        capabilities: Description::capabilities(),
+        resource_version: description.resource_version.to_vec(),
+        frameworks: frame.frameworks.iter().filter_map(stored).collect(),
+        executors: executors.collect(),
+        tasks: tasks
+            .map(|task| running(description, agent, task))
+            .collect(),
+        advertise_ip: description.ip.to_string(),
+    }
+}
+
+fn running(
+    description: &Description,
+    agent: Option<&AgentId>,
+    task: &Running,
+) -> link::RunningTask {
+    link::RunningTask {
+        framework_id: Some((&task.framework_id).into()),
+        task_info: stored(&task.task),
+        executor_id: Some((&task.executor_id).into()),
+        state: task.state.number(),
+        status: task
+            .status
+            .as_ref()
+            .map(|status| task_status(description, agent, status)),
+    }
+}
+
+/// A message that this agent encoded itself.
+#[must_use]
+pub fn stored<T: Message + Default>(blob: &Blob) -> Option<T> {
+    T::decode(blob.as_bytes()).ok()
+}
+
+/// A status as Mesos' API says it.
+#[must_use]
+pub fn task_status(
+    description: &Description,
+    agent: Option<&AgentId>,
+    status: &Status,
+) -> v1::TaskStatus {
+    let container = status.container.as_ref().map(|id| v1::ContainerStatus {
+        container_id: Some(id.into()),
+        network_infos: vec![network_info(description)],
+        executor_pid: status.pid,
+        ..v1::ContainerStatus::default()
+    });
+    let limitation = status
+        .memory_limit_bytes
+        .map(|bytes| v1::TaskResourceLimitation {
+            resources: vec![memory(bytes)],
+        });
+    v1::TaskStatus {
+        task_id: (&status.task_id).into(),
+        state: status.state.number(),
+        message: status.message.clone(),
+        source: Some(status.source.number()),
+        reason: status.reason.map(model::Reason::number),
+        agent_id: agent.map(Into::into),
+        executor_id: status.executor_id.as_ref().map(Into::into),
+        timestamp: Some(seconds(status.timestamp)),
+        uuid: Some(status.uuid.0.to_vec()),
+        container_status: container,
+        limitation,
+        ..v1::TaskStatus::default()
+    }
+}
+
+fn network_info(description: &Description) -> v1::NetworkInfo {
+    use v1::network_info::{IpAddress, Protocol};
+    let protocol = match description.ip.is_ipv4() {
+        true => Protocol::IPv4,
+        false => Protocol::IPv6,
+    };
+    v1::NetworkInfo {
+        ip_addresses: vec![IpAddress {
+            protocol: Some(protocol.into()),
+            ip_address: Some(description.ip.to_string()),
+        }],
+        ..v1::NetworkInfo::default()
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a limit in MB is far below 2^52, and a timestamp is a double on the wire"
+)]
+fn memory(bytes: u64) -> v1::Resource {
+    v1::Resource {
+        name: "mem".to_string(),
+        r#type: v1::value::Type::Scalar.into(),
+        scalar: Some(v1::value::Scalar {
+            value: bytes as f64 / f64::from(1 << 20),
+        }),
+        ..v1::Resource::default()
+    }
+}
+
+/// Seconds since the Unix epoch, as Mesos' API counts.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the wire has a double: microseconds are what is left"
+)]
+#[must_use]
+pub fn seconds(time: agent_core::WallTime) -> f64 {
+    time.0 as f64 / 1e9
+}

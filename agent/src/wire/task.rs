@@ -1,0 +1,322 @@
+//! Tasks: what agent-core and the sandbox need to know of a `TaskInfo`.
+//!
+//! What this agent cannot give is named here, so that a task fails with words instead of running
+//! as something other than it asked for.
+
+use std::time::Duration;
+
+use agent_core::event::TaskSpec;
+use agent_core::sandbox::Command;
+use api::{convert, v1};
+use model::{Blob, ExecutorId, FrameworkId, Resources, TaskId};
+use prost::Message;
+
+use super::FrameError;
+
+/// The executor that Mesos would add to a command task: 0.1 cpus and 32 MB.
+const EXECUTOR: [(&str, f64); 2] = [("cpus", 0.1), ("mem", 32.0)];
+/// A command longer than this is cut in its executor's name …
+const NAMED_BYTES_MAX: usize = 15;
+/// … to so many bytes.
+const NAMED_BYTES: usize = 12;
+
+/// What agent-core decides by.
+///
+/// # Errors
+/// An id that breaks the rules of ids.
+pub fn spec(task: &v1::TaskInfo, framework_id: &FrameworkId) -> Result<TaskSpec, FrameError> {
+    let id = TaskId::new(&task.task_id.value)?;
+    let executor = match &task.executor {
+        Some(executor) => executor.clone(),
+        None => command_executor(task, framework_id),
+    };
+    Ok(TaskSpec {
+        id,
+        executor_id: ExecutorId::new(&executor.executor_id.value)?,
+        info: Blob::new(&task.encode_to_vec()),
+        executor_info: Blob::new(&executor.encode_to_vec()),
+        kill_grace: task.kill_policy.as_ref().and_then(grace),
+        max_completion_time: task.max_completion_time.as_ref().and_then(duration),
+        unsupported: unsupported(task)
+            .map(|what| format!("{what} not supported by this agent yet")),
+    })
+}
+
+/// The grace period of a policy.
+#[must_use]
+pub fn grace(policy: &v1::KillPolicy) -> Option<Duration> {
+    policy.grace_period.as_ref().and_then(duration)
+}
+
+fn duration(info: &v1::DurationInfo) -> Option<Duration> {
+    u64::try_from(info.nanoseconds)
+        .ok()
+        .map(Duration::from_nanos)
+}
+
+/// What a task asks for that this agent cannot give, with its verb.
+fn unsupported(task: &v1::TaskInfo) -> Option<&'static str> {
+    if task.executor.is_some() {
+        return Some("custom executors are");
+    }
+    let Some(command) = &task.command else {
+        return Some("a task without a command is");
+    };
+    if !command.uris.is_empty() {
+        return Some("CommandInfo.uris is");
+    }
+    let variables = command.environment.iter().flat_map(|e| &e.variables);
+    if variables
+        .into_iter()
+        .any(|variable| variable.secret.is_some())
+    {
+        return Some("an environment variable of type SECRET is");
+    }
+    if task.health_check.is_some() || task.check.is_some() {
+        return Some("TaskInfo.health_check and TaskInfo.check are");
+    }
+    if !task.limits.is_empty() {
+        return Some("TaskInfo.limits is");
+    }
+    if task
+        .resources
+        .iter()
+        .any(|resource| resource.disk.is_some())
+    {
+        return Some("disk volumes and sources are");
+    }
+    task.container.as_ref().and_then(unsupported_container)
+}
+
+fn unsupported_container(container: &v1::ContainerInfo) -> Option<&'static str> {
+    use v1::container_info::Type;
+    if container.r#type != i32::from(Type::Mesos) || container.docker.is_some() {
+        return Some("a container of type DOCKER is");
+    }
+    if container
+        .mesos
+        .as_ref()
+        .is_some_and(|mesos| mesos.image.is_some())
+    {
+        return Some("a container image is");
+    }
+    [
+        (!container.volumes.is_empty(), "ContainerInfo.volumes is"),
+        (
+            !container.network_infos.is_empty(),
+            "ContainerInfo.network_infos is",
+        ),
+        (
+            container.linux_info.is_some(),
+            "ContainerInfo.linux_info is",
+        ),
+        (
+            container.rlimit_info.is_some(),
+            "ContainerInfo.rlimit_info is",
+        ),
+        (container.tty_info.is_some(), "ContainerInfo.tty_info is"),
+        (container.hostname.is_some(), "ContainerInfo.hostname is"),
+    ]
+    .into_iter()
+    .find_map(|(is_set, what)| is_set.then_some(what))
+}
+
+/// The executor that the API reports for a command task; it exists in messages only.
+fn command_executor(task: &v1::TaskInfo, framework_id: &FrameworkId) -> v1::ExecutorInfo {
+    let id = &task.task_id.value;
+    let allocation = task
+        .resources
+        .first()
+        .and_then(|r| r.allocation_info.clone());
+    let resources = EXECUTOR.map(|(name, value)| v1::Resource {
+        name: name.to_string(),
+        r#type: v1::value::Type::Scalar.into(),
+        scalar: Some(v1::value::Scalar { value }),
+        allocation_info: allocation.clone(),
+        ..v1::Resource::default()
+    });
+    v1::ExecutorInfo {
+        executor_id: v1::ExecutorId { value: id.clone() },
+        framework_id: Some(framework_id.into()),
+        command: Some(v1::CommandInfo {
+            value: Some("tepui-agent".to_string()),
+            ..v1::CommandInfo::default()
+        }),
+        resources: resources.to_vec(),
+        name: Some(format!(
+            "Command Executor (Task: {id}) (Command: {})",
+            short_command(task.command.as_ref())
+        )),
+        source: Some(id.clone()),
+        labels: task.labels.clone(),
+        ..v1::ExecutorInfo::default()
+    }
+}
+
+fn short_command(command: Option<&v1::CommandInfo>) -> String {
+    let cut = |text: &str| match text.len() > NAMED_BYTES_MAX {
+        true => format!("{}...", &text[..text.floor_char_boundary(NAMED_BYTES)]),
+        false => text.to_string(),
+    };
+    let value = command.and_then(|command| command.value.as_deref());
+    match (command, value) {
+        (Some(command), Some(value)) if !command.shell() => {
+            let all = std::iter::once(value).chain(command.arguments.iter().map(String::as_str));
+            format!("[{}]", cut(&all.collect::<Vec<_>>().join(", ")))
+        }
+        (_, Some(value)) => format!("sh -c '{}'", cut(value)),
+        (Some(command), None) if !command.shell() => "NO EXECUTABLE".to_string(),
+        (_, None) => "NO COMMAND".to_string(),
+    }
+}
+
+/// What a launch needs to know of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// What to run.
+    pub command: Command,
+    /// The variables that the task sets.
+    pub environment: Vec<(String, String)>,
+    /// Whom to run as.
+    pub user: String,
+    /// Processors of the task alone, in thousandths.
+    pub cpus_milli: u64,
+    /// Memory of the task alone, in bytes.
+    pub memory_bytes: u64,
+    /// Whether the framework wants its executors to outlive the agent.
+    pub checkpoint: bool,
+}
+
+/// Why a task cannot be launched.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// A message that this agent encoded cannot be read.
+    #[error("malformed {0}")]
+    Malformed(&'static str),
+    /// The task's resources are not resources.
+    #[error("read the task's resources: {0}")]
+    Resources(String),
+}
+
+/// Reads what a launch needs.
+///
+/// # Errors
+/// The task has no command, or resources that are none; both are refused before.
+pub fn launch(task: &Blob, framework: &Blob) -> Result<Launch, LaunchError> {
+    let task: v1::TaskInfo = super::stored(task).ok_or(LaunchError::Malformed("TaskInfo"))?;
+    let framework: v1::FrameworkInfo =
+        super::stored(framework).ok_or(LaunchError::Malformed("FrameworkInfo"))?;
+    let command = task.command.ok_or(LaunchError::Malformed("CommandInfo"))?;
+    let resources = convert::resources(&task.resources)
+        .map_err(|error| LaunchError::Resources(error.to_string()))?;
+    let resources: Resources = resources.into_iter().collect();
+    let milli = |name| u64::try_from(resources.scalar(name).thousandths()).unwrap_or(0);
+    let value = command.value.clone().unwrap_or_default();
+    let variables = command.environment.iter().flat_map(|e| &e.variables);
+    Ok(Launch {
+        environment: variables
+            .map(|v| (v.name.clone(), v.value.clone().unwrap_or_default()))
+            .collect(),
+        user: command.user.clone().unwrap_or(framework.user),
+        cpus_milli: milli("cpus"),
+        // Thousandths of a MB to bytes.
+        memory_bytes: milli("mem").saturating_mul(1 << 20) / 1000,
+        checkpoint: framework.checkpoint.unwrap_or_default(),
+        command: match command.shell() {
+            true => Command::Shell(value),
+            false => Command::Program {
+                value,
+                arguments: command.arguments,
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(json: &str) -> v1::TaskInfo {
+        let json = format!(
+            r#"{{"name":"n","task_id":{{"value":"t1"}},"agent_id":{{"value":"S1"}},{json}}}"#
+        );
+        api::json::from_json(json.as_bytes()).expect("a TaskInfo")
+    }
+
+    #[test]
+    fn the_executor_of_a_command_is_named_as_mesos_names_it() {
+        for (json, name) in [
+            (r#"{"value":"true"}"#, "sh -c 'true'"),
+            (
+                r#"{"value":"echo hello from me"}"#,
+                "sh -c 'echo hello f...'",
+            ),
+            (
+                r#"{"value":"/bin/ls","shell":false,"arguments":["ls","-l"]}"#,
+                "[/bin/ls, ls,...]",
+            ),
+            (r#"{"value":"ääääääääää"}"#, "sh -c 'ääääää...'"),
+            (r"{}", "NO COMMAND"),
+            (r#"{"shell":false}"#, "NO EXECUTABLE"),
+        ] {
+            let task = task(&format!(r#""command":{json}"#));
+            assert_eq!(short_command(task.command.as_ref()), name);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_given_is_named() {
+        for (json, what) in [
+            (r#""command":{"value":"true"}"#, None),
+            (
+                r#""command":{"value":"true"},"container":{"type":"MESOS"}"#,
+                None,
+            ),
+            (
+                r#""executor":{"executor_id":{"value":"e"},"command":{"value":"x"}}"#,
+                Some("custom executors are"),
+            ),
+            (
+                r#""command":{"value":"true","uris":[{"value":"http://a/b"}]}"#,
+                Some("CommandInfo.uris is"),
+            ),
+            (
+                r#""command":{"value":"true"},"container":{"type":"DOCKER","docker":{"image":"x"}}"#,
+                Some("a container of type DOCKER is"),
+            ),
+            (
+                r#""command":{"value":"true"},"container":{"type":"MESOS","mesos":{"image":{"type":"DOCKER","docker":{"name":"x"}}}}"#,
+                Some("a container image is"),
+            ),
+            (
+                r#""command":{"value":"true"},"limits":{"cpus":{"value":2.0}}"#,
+                Some("TaskInfo.limits is"),
+            ),
+        ] {
+            assert_eq!(unsupported(&task(json)), what, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_launch_takes_the_tasks_own_resources_and_the_commands_user() {
+        let task = task(
+            r#""command":{"value":"ls","shell":false,"arguments":["ls","-l"],"user":"nobody",
+                "environment":{"variables":[{"name":"A","value":"1"}]}},
+               "resources":[{"name":"cpus","type":"SCALAR","scalar":{"value":0.5}},
+                {"name":"mem","type":"SCALAR","scalar":{"value":64.5}}]"#,
+        );
+        let framework = v1::FrameworkInfo {
+            user: "root".into(),
+            ..v1::FrameworkInfo::default()
+        };
+        let blob = |bytes: Vec<u8>| Blob::new(&bytes);
+        let launch = launch(
+            &blob(task.encode_to_vec()),
+            &blob(framework.encode_to_vec()),
+        );
+        let launch = launch.expect("a launch");
+        assert_eq!((launch.cpus_milli, launch.memory_bytes), (500, 129 << 19));
+        assert_eq!(launch.user, "nobody");
+        assert_eq!(launch.environment, [("A".to_string(), "1".to_string())]);
+    }
+}
