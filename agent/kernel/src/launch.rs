@@ -7,12 +7,15 @@
 //!   container, becomes its init and starts the task.
 
 mod enter;
+mod host;
 mod init;
 mod orders;
+mod parts;
 mod spawn;
 
 pub use enter::enter;
-pub use spawn::{Host, LaunchError, Launched, root_file, spawn};
+pub use host::{Host, root_file};
+pub use spawn::{LaunchError, Launched, spawn};
 
 /// A report of a step of the launch: what went wrong is named in its text.
 const KIND_STEP: u8 = 0;

@@ -1,0 +1,99 @@
+//! Host: what all launches of an agent share, and what they leave behind.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use model::ContainerId;
+use model::sandbox::ExitStatus;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+
+use super::spawn::{LaunchError, step};
+use crate::cgroup::Tree;
+use crate::files::{self, above_stdio};
+
+/// The most that is read of a file of a task's root, such as `etc/passwd`.
+const ROOT_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What all launches of this agent share.
+#[derive(Debug)]
+pub struct Host {
+    pub(super) program: OwnedFd,
+    pub(super) null: OwnedFd,
+    cgroups: Option<Tree>,
+    runtime: PathBuf,
+}
+
+impl Host {
+    /// Gets ready to launch: opens the agent's own program, and makes the runtime directory.
+    ///
+    /// # Errors
+    /// The program or the directory is out of reach.
+    pub fn open(cgroups: Option<Tree>, runtime: &Path) -> Result<Self, LaunchError> {
+        let open = |path: &str, flags| {
+            open(path, flags | OFlag::O_CLOEXEC, Mode::empty())
+                .and_then(above_stdio)
+                .map_err(step(format!("open {path}")))
+        };
+        fs::create_dir_all(runtime)
+            .map_err(|error| step(format!("make {}", runtime.display()))(files::errno(&error)))?;
+        Ok(Self {
+            program: open("/proc/self/exe", OFlag::O_PATH)?,
+            null: open("/dev/null", OFlag::O_RDONLY)?,
+            cgroups,
+            runtime: runtime.to_path_buf(),
+        })
+    }
+
+    /// The cgroups of the containers.
+    #[must_use]
+    pub fn cgroups(&self) -> Option<&Tree> {
+        self.cgroups.as_ref()
+    }
+
+    /// The status of the task, given that of the container's init as the reaper saw it.
+    ///
+    /// The init cannot die of the signal that ended the task (a pid namespace's init ignores what it
+    /// sends itself), so it leaves the exact status in a file. Without one the init was itself
+    /// killed, and the task with it.
+    #[must_use]
+    pub fn exit_status(&self, container: &ContainerId, init: ExitStatus) -> ExitStatus {
+        self.recorded_exit(container).unwrap_or(init)
+    }
+
+    /// The status that the container's init left behind; for containers that ended unseen.
+    #[must_use]
+    pub fn recorded_exit(&self, container: &ContainerId) -> Option<ExitStatus> {
+        let record = fs::read_to_string(self.exit_file(container)).ok()?;
+        // The line's end marks that it is whole.
+        let status = record.strip_suffix('\n')?.parse().ok()?;
+        ExitStatus::from_wait_status(status)
+    }
+
+    /// Forgets a container that has ended: its exit file goes.
+    pub fn forget(&self, container: &ContainerId) {
+        // Already gone is as good; a directory out of reach shows at the next launch.
+        let _ = fs::remove_file(self.exit_file(container));
+    }
+
+    /// Where the container's init leaves the status of the task.
+    pub(super) fn exit_file(&self, container: &ContainerId) -> PathBuf {
+        self.runtime.join(format!("{container}.exit"))
+    }
+}
+
+/// Reads a small text file of a root, such as `etc/passwd`; empty where there is none, and no link
+/// in the root leads to a file of the node.
+#[must_use]
+pub fn root_file(root: &Path, path: &str) -> String {
+    let read = || -> io::Result<String> {
+        let root = fs::File::open(root)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = files::in_root(root, Path::new(path), flags)?;
+        let content = files::read_bounded(file, ROOT_FILE_BYTES_MAX)?;
+        Ok(String::from_utf8_lossy(&content).into_owned())
+    };
+    read().unwrap_or_default()
+}
