@@ -3,6 +3,10 @@
 //! Every process is written into the state before the next is started, so that whatever goes wrong
 //! on the way, `down` finds them all.
 
+mod error;
+mod phase;
+mod spec;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -12,109 +16,25 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::accel::{AccelChoice, NoKvm};
-use crate::boot_files::{BootFiles, BootFilesError};
-use crate::guest::{Console, Guest, Machine, QEMU};
+use crate::accel::AccelChoice;
+use crate::boot_files::BootFiles;
+use crate::guest::{Console, Guest, QEMU};
 use crate::http;
-use crate::preflight::{self, Unready};
+use crate::preflight;
 use crate::process::{Process, tail};
 use crate::qmp::{self, Monitor};
-use crate::state::{NodeState, State, StateError};
+use crate::state::{NodeState, State};
 
-/// The port of an agent.
-const AGENT_PORT: u16 = 5051;
-
-/// The most nodes: their number is the last byte of addresses.
-pub const AGENTS_MAX: usize = 254;
+pub use error::ClusterError;
+pub use phase::Phase;
+use spec::AGENT_PORT;
+pub use spec::{AGENTS_MAX, Spec};
 
 /// How long the master may take to listen.
 const MASTER_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How many lines of a log are shown with an error.
 const TAIL: usize = 20;
-
-/// What a cluster is to be.
-#[derive(Debug, Clone)]
-pub struct Spec {
-    /// The folder for everything; an old cluster's files in it are removed.
-    pub folder: PathBuf,
-    /// The folder of the boot image.
-    pub image: PathBuf,
-    /// The master's program.
-    pub master_program: PathBuf,
-    /// This crate's program, which serves the LAN.
-    pub qemu_program: PathBuf,
-    /// What runs the nodes.
-    pub accel: AccelChoice,
-    /// The kind of machine.
-    pub machine: Machine,
-    /// How many nodes, from 1 to 254.
-    pub agents: usize,
-    /// Processors of a node.
-    pub cpus: u32,
-    /// Memory of a node.
-    pub memory_mb: u64,
-    /// The size of a node's work disk, which takes space only as it is written.
-    pub disk_bytes: u64,
-    /// The master's port on 127.0.0.1.
-    pub port: u16,
-    /// Three bytes of the addresses on which nodes are reached, as in `127.0.1`.
-    pub prefix: String,
-    /// More flags for the master.
-    pub master_flags: Vec<String>,
-    /// More words for the kernel's command line.
-    pub append: Vec<String>,
-    /// How long all nodes may take to register.
-    pub patience: Duration,
-}
-
-impl Spec {
-    /// Two small nodes in `folder`, with the image and the programs at their places.
-    #[must_use]
-    pub fn new(folder: &Path, image: &Path, master_program: &Path, qemu_program: &Path) -> Spec {
-        Spec {
-            folder: folder.to_owned(),
-            image: image.to_owned(),
-            master_program: master_program.to_owned(),
-            qemu_program: qemu_program.to_owned(),
-            accel: AccelChoice::Auto,
-            machine: Machine::Q35,
-            agents: 2,
-            cpus: 1,
-            memory_mb: 256,
-            disk_bytes: 4 << 30,
-            port: 5050,
-            prefix: "127.0.1".to_owned(),
-            master_flags: Vec::new(),
-            append: Vec::new(),
-            patience: Duration::from_secs(180),
-        }
-    }
-
-    fn master(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    fn node_ip(&self, number: usize) -> String {
-        format!("{}.{number}", self.prefix)
-    }
-
-    /// The kernel's command line for a node, without what every guest gets.
-    fn append_for(&self, number: usize) -> Vec<String> {
-        let mut words = vec![
-            "quiet".to_owned(),
-            // The host's loopback address, as QEMU's network shows it to a guest.
-            format!("tepui.master=10.0.2.2:{}", self.port),
-            format!("tepui.hostname=node{number}"),
-            format!("tepui.advertise_ip={}", self.node_ip(number)),
-            format!("tepui.advertise_port={AGENT_PORT}"),
-            // Clients send the name of whoever runs them, whom no node knows.
-            "tepui.switch_user=false".to_owned(),
-        ];
-        words.extend(self.append.iter().cloned());
-        words
-    }
-}
 
 /// How a cluster is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,90 +52,6 @@ pub struct Cluster {
     state: State,
 }
 
-/// Why a cluster does not start, or does not do as told.
-#[derive(Debug, thiserror::Error)]
-pub enum ClusterError {
-    /// Something that must hold before.
-    #[error(transparent)]
-    Unready(#[from] Unready),
-    /// The image.
-    #[error(transparent)]
-    BootFiles(#[from] BootFilesError),
-    /// KVM was demanded.
-    #[error("use KVM (--accel tcg does without)")]
-    NoKvm(#[from] NoKvm),
-    /// The state's file.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// There is a cluster already.
-    #[error("a cluster is in {0} already: stop it with ./qemu/down")]
-    Exists(PathBuf),
-    /// A file or folder of the cluster.
-    #[error("make {path}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A program does not start.
-    #[error("start {program}")]
-    Start {
-        /// Which.
-        program: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// A part started, and ended.
-    #[error("{part} ended; the last lines of {log}:\n{tail}")]
-    Ended {
-        /// Which.
-        part: String,
-        /// Its log.
-        log: PathBuf,
-        /// The end of it.
-        tail: String,
-    },
-    /// The master does not answer, or not as a master.
-    #[error("ask the master at {address} how it is: {said}; the last lines of {log}:\n{tail}")]
-    Master {
-        /// Where.
-        address: String,
-        /// What went wrong.
-        said: String,
-        /// Its log.
-        log: PathBuf,
-        /// The end of it.
-        tail: String,
-    },
-    /// Nodes do not register.
-    #[error("{missing} did not register within {} s; the last lines of {log}:\n{tail}", patience.as_secs())]
-    Unregistered {
-        /// Which.
-        missing: String,
-        /// How long was waited.
-        patience: Duration,
-        /// The console of the first.
-        log: PathBuf,
-        /// The end of it.
-        tail: String,
-    },
-    /// A number that no node has.
-    #[error("no node {0} in this cluster")]
-    NoNode(usize),
-    /// A process cannot be signalled.
-    #[error("signal {part}")]
-    Signal {
-        /// Which.
-        part: String,
-        /// Why.
-        source: nix::errno::Errno,
-    },
-    /// A process does not end.
-    #[error("{0} does not end")]
-    Stays(String),
-}
-
 impl Cluster {
     /// The cluster in `folder`, if one was started there and not stopped.
     ///
@@ -231,7 +67,7 @@ impl Cluster {
     /// # Errors
     /// There is one already, something that is needed is not there, or a part does not come up. What
     /// was started until then stays, for its logs' sake, until `down`.
-    pub fn start(spec: &Spec, say: &mut dyn FnMut(&str)) -> Result<Cluster, ClusterError> {
+    pub fn start(spec: &Spec, say: &mut dyn FnMut(&Phase)) -> Result<Cluster, ClusterError> {
         let folder = absolute(&spec.folder)?;
         if State::load(&folder)?.is_some() {
             return Err(ClusterError::Exists(folder));
@@ -245,10 +81,10 @@ impl Cluster {
         }
         let boot = BootFiles::checked(&absolute(&spec.image)?)?;
         if spec.accel == AccelChoice::Auto {
-            say("acceleration: trying KVM");
+            say(&Phase::TryingKvm);
         }
         let (accel, found) = spec.accel.settle(&boot.kernel)?;
-        say(&format!("acceleration: {found}"));
+        say(&Phase::Accelerated { found });
 
         clear(&folder)?;
         let state = State {
@@ -266,7 +102,10 @@ impl Cluster {
             .master_process
             .as_ref()
             .map_or(0, |process| process.pid);
-        say(&format!("master: listens on {} (pid {pid})", spec.master()));
+        say(&Phase::MasterListens {
+            address: spec.master(),
+            pid,
+        });
         for number in 1..=spec.agents {
             let guest = Guest {
                 name: format!("node{number}"),
@@ -283,10 +122,10 @@ impl Cluster {
             };
             cluster.start_node(&guest, spec.disk_bytes)?;
         }
-        say(&format!(
-            "nodes: {} of {} MB started",
-            spec.agents, spec.memory_mb
-        ));
+        say(&Phase::NodesStarted {
+            nodes: spec.agents,
+            memory_mb: spec.memory_mb,
+        });
         cluster.wait_registered(spec.patience, say)?;
         Ok(cluster)
     }
@@ -525,7 +364,7 @@ impl Cluster {
     fn wait_registered(
         &self,
         patience: Duration,
-        say: &mut dyn FnMut(&str),
+        say: &mut dyn FnMut(&Phase),
     ) -> Result<(), ClusterError> {
         let deadline = Instant::now() + patience;
         let mut told = 0;
@@ -534,7 +373,10 @@ impl Cluster {
             let all = self.state.nodes.len();
             if registered.len() > told {
                 told = registered.len();
-                say(&format!("nodes: {told} of {all} registered"));
+                say(&Phase::Registered {
+                    registered: told,
+                    nodes: all,
+                });
             }
             let missing: Vec<&NodeState> = self
                 .state

@@ -20,5 +20,5 @@ pub mod terminal;
 
 pub use accel::{Accel, AccelChoice};
 pub use boot_files::BootFiles;
-pub use cluster::{Cluster, ClusterError, Spec};
+pub use cluster::{Cluster, ClusterError, Phase, Spec};
 pub use guest::{Guest, Machine};

@@ -1,5 +1,7 @@
 //! `tepui-qemu`: a cluster of QEMU guests on this machine. `qemu/up` and its siblings call it.
 
+mod arguments;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -7,136 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use qemu::cluster::{self, AGENTS_MAX, Health};
+use qemu::cluster::{self, Health};
 use qemu::guest::{Console, QEMU};
 use qemu::process::tail;
-use qemu::{AccelChoice, BootFiles, Cluster, Guest, Machine, Spec};
+use qemu::{BootFiles, Cluster, Guest, Machine, Spec};
 
-/// Where things are, from the root of the checkout.
-const CLUSTER: &str = "target/cluster";
-
-/// A cluster of QEMU nodes on this machine.
-#[derive(Parser)]
-#[command(name = "tepui-qemu", disable_help_subcommand = true)]
-enum Tool {
-    /// Starts a cluster and runs a sample task on it.
-    Up(Up),
-    /// Stops it.
-    Down(Down),
-    /// Says what runs.
-    Status(Place),
-    /// A node's console; Ctrl-] leaves it.
-    Console(ConsoleOf),
-    /// Boots one guest with its console on this terminal.
-    Boot(Boot),
-    /// Serves the LAN between nodes, for ever.
-    #[command(hide = true)]
-    Switch(Place),
-}
-
-/// Where a cluster is.
-#[derive(clap::Args)]
-struct Place {
-    /// The cluster's folder.
-    #[arg(long, default_value = CLUSTER, hide = true)]
-    folder: PathBuf,
-}
-
-#[derive(clap::Args)]
-struct Up {
-    /// How many nodes.
-    #[arg(long, default_value_t = 2, value_parser = agents)]
-    agents: usize,
-    /// What runs them: auto tries KVM, and takes software emulation where it does not work.
-    #[arg(long, default_value_t)]
-    accel: AccelChoice,
-    /// Processors of a node.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
-    cpus: u32,
-    /// Memory of a node, in MB [default: 256].
-    #[arg(long, default_value = "256", hide_default_value = true, value_parser = megabytes)]
-    memory: u64,
-    /// The kernel: 6.12 or 6.1.
-    #[arg(long, default_value = "6.12", value_parser = ["6.12", "6.1"])]
-    kernel: String,
-    /// The folder of the programs.
-    #[arg(long, hide = true)]
-    programs: Option<PathBuf>,
-    /// The folder of the boot image; made where not given.
-    #[arg(long, hide = true)]
-    image: Option<PathBuf>,
-    #[command(flatten)]
-    place: Place,
-    /// The master's port.
-    #[arg(long, default_value_t = 5050, hide = true)]
-    port: u16,
-    /// Three bytes of the nodes' addresses.
-    #[arg(long, default_value = "127.0.1", hide = true)]
-    prefix: String,
-    /// A flag for the master.
-    #[arg(long, hide = true, allow_hyphen_values = true)]
-    master_flag: Vec<String>,
-    /// A word for the kernel's command line.
-    #[arg(long, hide = true)]
-    append: Vec<String>,
-    /// Without the sample task.
-    #[arg(long, hide = true)]
-    no_sample: bool,
-}
-
-#[derive(clap::Args)]
-struct Down {
-    #[command(flatten)]
-    place: Place,
-    /// Seconds that nodes have to power off by themselves.
-    #[arg(long, default_value_t = 20)]
-    grace: u64,
-}
-
-#[derive(clap::Args)]
-struct ConsoleOf {
-    /// The node: node1, or 1.
-    node: String,
-    #[command(flatten)]
-    place: Place,
-}
-
-#[derive(clap::Args)]
-struct Boot {
-    /// The static program that becomes PID 1 [default: the agent].
-    #[arg(long)]
-    init: Option<PathBuf>,
-    /// The kernel: 6.12 or 6.1.
-    #[arg(long, default_value = "6.12", value_parser = ["6.12", "6.1"])]
-    kernel: String,
-    /// What runs the guest.
-    #[arg(long, default_value = "tcg")]
-    accel: AccelChoice,
-    /// q35 or microvm.
-    #[arg(long, default_value = "q35", value_parser = ["q35", "microvm"])]
-    machine: String,
-    /// Processors.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
-    cpus: u32,
-    /// Memory, in MB.
-    #[arg(long, default_value = "256", value_parser = megabytes)]
-    memory: u64,
-    /// Words for the kernel's command line.
-    #[arg(long)]
-    append: Vec<String>,
-    /// A raw image as the work disk; made blank with --disk-mb where there is none.
-    #[arg(long)]
-    disk: Option<PathBuf>,
-    /// The size of a work disk that is made.
-    #[arg(long, default_value_t = 1024)]
-    disk_mb: u64,
-    /// Where port 5051 of the guest is reached, as in 127.0.3.1:5051.
-    #[arg(long)]
-    forward: Option<String>,
-    /// The folder of the programs.
-    #[arg(long, hide = true)]
-    programs: Option<PathBuf>,
-}
+use crate::arguments::{Boot, ConsoleOf, Down, Place, Tool, Up};
 
 fn main() -> ExitCode {
     let done = match Tool::parse() {
@@ -155,31 +33,6 @@ fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
-    }
-}
-
-fn agents(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if (1..=AGENTS_MAX).contains(&number) => Ok(number),
-        Ok(_) | Err(_) => Err(format!("not a number from 1 to {AGENTS_MAX}")),
-    }
-}
-
-/// `256`, `256M`, `1G`.
-fn megabytes(text: &str) -> Result<u64, String> {
-    let (number, factor) = match text.to_ascii_uppercase() {
-        text if text.ends_with('G') => (text.trim_end_matches('G').to_owned(), 1024),
-        text => (
-            text.trim_end_matches("MB").trim_end_matches('M').to_owned(),
-            1,
-        ),
-    };
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "not a size: 256, 256M or 1G, say".to_owned())?;
-    match number.checked_mul(factor) {
-        Some(size) if (96..=1 << 20).contains(&size) => Ok(size),
-        Some(_) | None => Err("a node has from 96 MB to 1 TB".to_owned()),
     }
 }
 
@@ -226,7 +79,7 @@ fn up(args: &Up) -> Result<ExitCode> {
         append: args.append.clone(),
         ..Spec::new(&args.place.folder, &image, &master_program, &qemu_program)
     };
-    let started = Cluster::start(&spec, &mut |line| progress.say(line));
+    let started = Cluster::start(&spec, &mut |phase| progress.say(&phase.to_string()));
     let cluster = match started {
         Ok(cluster) => cluster,
         Err(error) => {

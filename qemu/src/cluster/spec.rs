@@ -1,0 +1,96 @@
+//! What a cluster is to be: how many nodes of which size, where, with which image.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::accel::AccelChoice;
+use crate::guest::Machine;
+
+/// The port of an agent.
+pub(super) const AGENT_PORT: u16 = 5051;
+
+/// The most nodes: their number is the last byte of addresses.
+pub const AGENTS_MAX: usize = 254;
+
+/// What a cluster is to be.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// The folder for everything; an old cluster's files in it are removed.
+    pub folder: PathBuf,
+    /// The folder of the boot image.
+    pub image: PathBuf,
+    /// The master's program.
+    pub master_program: PathBuf,
+    /// This crate's program, which serves the LAN.
+    pub qemu_program: PathBuf,
+    /// What runs the nodes.
+    pub accel: AccelChoice,
+    /// The kind of machine.
+    pub machine: Machine,
+    /// How many nodes, from 1 to 254.
+    pub agents: usize,
+    /// Processors of a node.
+    pub cpus: u32,
+    /// Memory of a node.
+    pub memory_mb: u64,
+    /// The size of a node's work disk, which takes space only as it is written.
+    pub disk_bytes: u64,
+    /// The master's port on 127.0.0.1.
+    pub port: u16,
+    /// Three bytes of the addresses on which nodes are reached, as in `127.0.1`.
+    pub prefix: String,
+    /// More flags for the master.
+    pub master_flags: Vec<String>,
+    /// More words for the kernel's command line.
+    pub append: Vec<String>,
+    /// How long all nodes may take to register.
+    pub patience: Duration,
+}
+
+impl Spec {
+    /// Two small nodes in `folder`, with the image and the programs at their places.
+    #[must_use]
+    pub fn new(folder: &Path, image: &Path, master_program: &Path, qemu_program: &Path) -> Spec {
+        Spec {
+            folder: folder.to_owned(),
+            image: image.to_owned(),
+            master_program: master_program.to_owned(),
+            qemu_program: qemu_program.to_owned(),
+            accel: AccelChoice::Auto,
+            machine: Machine::Q35,
+            agents: 2,
+            cpus: 1,
+            memory_mb: 256,
+            disk_bytes: 4 << 30,
+            port: 5050,
+            prefix: "127.0.1".to_owned(),
+            master_flags: Vec::new(),
+            append: Vec::new(),
+            patience: Duration::from_secs(180),
+        }
+    }
+
+    pub(super) fn master(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(super) fn node_ip(&self, number: usize) -> String {
+        format!("{}.{number}", self.prefix)
+    }
+
+    /// The kernel's command line for a node, without what every guest gets.
+    pub(super) fn append_for(&self, number: usize) -> Vec<String> {
+        let mut words = vec![
+            "quiet".to_owned(),
+            // The host's loopback address, as QEMU's network shows it to a guest.
+            format!("tepui.master=10.0.2.2:{}", self.port),
+            format!("tepui.hostname=node{number}"),
+            format!("tepui.advertise_ip={}", self.node_ip(number)),
+            format!("tepui.advertise_port={AGENT_PORT}"),
+            // Clients send the name of whoever runs them, whom no node knows.
+            "tepui.switch_user=false".to_owned(),
+        ];
+        words.extend(self.append.iter().cloned());
+        words
+    }
+}
