@@ -2,8 +2,12 @@
 //!
 //! Invariant: a group has its limits before the first process enters it, and controllers are
 //! enabled on the way down before that.
-//!     <mount>/agent             the agent itself, on a node
-//!     <mount>/tepui/<container> one container each
+//!
+//! ```text
+//! MOUNT/agent            the agent itself, on a node
+//! MOUNT/tepui/CONTAINER  one container each
+//! ```
+//!
 //! The controllers that cgroups-rs models are written through it; it knows no `memory.oom.group`,
 //! no `cgroup.kill` and no `memory.events`, which are written and read here.
 

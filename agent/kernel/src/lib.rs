@@ -9,7 +9,7 @@
 
 pub mod block;
 pub mod boot_mounts;
-pub mod capabilities;
+mod capabilities;
 pub mod cgroup;
 pub mod clock;
 pub mod console;
@@ -18,7 +18,7 @@ pub mod files;
 pub mod launch;
 pub mod modules;
 pub mod mounts;
-pub mod namespaces;
+mod namespaces;
 pub mod netlink;
 pub mod power;
 pub mod process;
