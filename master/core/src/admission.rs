@@ -86,10 +86,20 @@ impl Master {
         }
     }
 
-    pub(crate) fn next_agent_id(&mut self) -> Option<AgentId> {
-        let number = self.next_agent;
-        self.next_agent = number.saturating_add(1);
-        AgentId::new(&format!("{}-S{number}", self.config.master_id)).ok()
+    /// The next id that nobody has, not even someone who made it up.
+    fn next_agent_id(&mut self) -> Option<AgentId> {
+        loop {
+            let number = self.next_agent;
+            self.next_agent = number.saturating_add(1);
+            let id = AgentId::new(&format!("{}-S{number}", self.config.master_id)).ok()?;
+            let is_known = self.agents.contains_key(&id)
+                || self.recovered_agents.contains_key(&id)
+                || self.unreachable_agents.get(&id).is_some()
+                || self.registrar.is_busy(&id);
+            if !is_known {
+                return Some(id);
+            }
+        }
     }
 
     /// An agent without an id at the address of a registered one: that one has lost its memory.

@@ -177,10 +177,16 @@ impl Master {
         }
     }
 
+    /// The next id that nobody has, not even someone who made it up.
     fn next_framework_id(&mut self) -> Option<FrameworkId> {
-        let number = self.next_framework;
-        self.next_framework = number.saturating_add(1);
-        FrameworkId::new(&format!("{}-{number:04}", self.config.master_id)).ok()
+        loop {
+            let number = self.next_framework;
+            self.next_framework = number.saturating_add(1);
+            let id = FrameworkId::new(&format!("{}-{number:04}", self.config.master_id)).ok()?;
+            if !self.frameworks.contains_key(&id) && !self.is_completed(&id) {
+                return Some(id);
+            }
+        }
     }
 
     /// Adds a framework, inactive.

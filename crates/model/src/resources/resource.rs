@@ -156,6 +156,9 @@ pub enum ResourceFault {
     /// A range ends before it begins.
     #[error("Invalid ranges resource: begin > end")]
     RangeBackwards,
+    /// An integer in two ranges.
+    #[error("Invalid ranges resource: overlapping ranges")]
+    RangesOverlap,
     /// `type` is SET and `set` is missing, or another value is there as well.
     #[error("Invalid set resource")]
     Set,

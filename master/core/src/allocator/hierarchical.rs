@@ -58,12 +58,17 @@ struct Agent {
 }
 
 impl Agent {
+    /// Total less allocations; nothing where these do not fit into the total, until they do again.
     fn update_available(&mut self) {
-        let mut available = self.total.clone();
+        let mut held = Resources::new();
         for allocation in self.allocations.values() {
-            available.subtract_all(allocation);
+            held.add_all(allocation);
         }
-        self.available = available;
+        self.available = if self.total.contains(&held) {
+            self.total.minus(&held)
+        } else {
+            Resources::new()
+        };
     }
 }
 
@@ -185,7 +190,7 @@ impl Hierarchical {
         };
         let key = (id.clone(), role.clone());
         agent.allocations.entry(key).or_default().add_all(resources);
-        agent.available.subtract_all(resources);
+        agent.update_available();
         self.shares.allocated(role, id, &resources.quantities());
     }
 }

@@ -1,0 +1,208 @@
+//! Subscription, failover and the end of frameworks.
+
+use expect_test::expect;
+
+use crate::world::check;
+
+#[test]
+fn a_subscription_is_answered_with_a_heartbeat_at_once_and_every_15_seconds() {
+    check(
+        "registry
+         subscribe roles=web
+         wait 31",
+        &expect![[r#"
+            > registry
+            > subscribe roles=web
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > wait 31
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+        "#]],
+    );
+}
+
+#[test]
+fn an_invalid_subscription_gets_one_error_and_the_end_of_its_stream() {
+    check(
+        "registry
+         subscribe roles=a,a
+         subscribe roles=/a
+         subscribe roles=a/
+         subscribe roles=a//b
+         subscribe roles=-a
+         subscribe roles=a/*
+         subscribe roles=a/..
+         subscribe caps=6 role=web
+         subscribe roles=web suppressed=zz
+         subscribe role=..
+         subscribe failover=1e300",
+        &expect![[r#"
+            > registry
+            > subscribe roles=a,a
+              s1 ERROR 'FrameworkInfo.roles' contains duplicate items: { a }
+              s1 closed
+            > subscribe roles=/a
+              s2 ERROR 'FrameworkInfo.roles' contains invalid role: Role '/a' cannot start with a slash
+              s2 closed
+            > subscribe roles=a/
+              s3 ERROR 'FrameworkInfo.roles' contains invalid role: Role 'a/' cannot end with a slash
+              s3 closed
+            > subscribe roles=a//b
+              s4 ERROR 'FrameworkInfo.roles' contains invalid role: Role 'a//b' cannot contain two adjacent slashes
+              s4 closed
+            > subscribe roles=-a
+              s5 ERROR 'FrameworkInfo.roles' contains invalid role: Role component '-a' is invalid because it starts with a dash
+              s5 closed
+            > subscribe roles=a/*
+              s6 ERROR 'FrameworkInfo.roles' contains invalid role: Role component '*' is invalid because it is the default role
+              s6 closed
+            > subscribe roles=a/..
+              s7 ERROR 'FrameworkInfo.roles' contains invalid role: Role '..' is invalid because it is a special path
+              s7 closed
+            > subscribe caps=6 role=web
+              s8 ERROR 'FrameworkInfo.role' must not be set when the framework is MULTI_ROLE capable
+              s8 closed
+            > subscribe roles=web suppressed=zz
+              s9 ERROR Suppressed role 'zz' is not contained in the list of roles
+              s9 closed
+            > subscribe role=..
+              s10 ERROR 'FrameworkInfo.role' is not a valid role: Role '..' is invalid because it is a special path
+              s10 closed
+            > subscribe failover=1e300
+              s11 ERROR The framework failover_timeout (1e+300) is invalid
+              s11 closed
+        "#]],
+    );
+}
+
+#[test]
+fn a_second_subscription_takes_over_and_the_first_stream_ends() {
+    check(
+        "registry
+         register cpus:4;mem:1024
+         subscribe roles=web failover=60
+         subscribe roles=web failover=60 id=m-0000
+         subscribe roles=web failover=60 id=m-0000 user=nobody
+         close s1",
+        &expect![[r#"
+            > registry
+            > register cpus:4;mem:1024
+              store admit m-S0
+              l1 registered m-S0
+            > subscribe roles=web failover=60
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+              s1 OFFERS m-O0 m-S0 web cpus:4;mem:1024
+            > subscribe roles=web failover=60 id=m-0000
+              s1 ERROR Framework failed over
+              s1 closed
+              s2 SUBSCRIBED m-0000
+              s2 HEARTBEAT
+              s2 OFFERS m-O1 m-S0 web cpus:4;mem:1024
+            > subscribe roles=web failover=60 id=m-0000 user=nobody
+              s3 ERROR Updating 'FrameworkInfo.user' is unsupported; attempted to update from 'root' to 'nobody'
+              s3 closed
+            > close s1
+        "#]],
+    );
+}
+
+#[test]
+fn a_framework_that_comes_back_in_time_keeps_its_tasks_and_one_that_does_not_loses_them() {
+    check(
+        "registry
+         register cpus:4;mem:1024
+         subscribe roles=web failover=60
+         accept m-0000 offers=m-O0 t1:cpus:1;mem:64
+         close s1
+         wait 59
+         subscribe roles=web failover=60 id=m-0000
+         wait 2
+         reconcile m-0000
+         close s2
+         wait 61
+         subscribe roles=web failover=60 id=m-0000",
+        &expect![[r#"
+            > registry
+            > register cpus:4;mem:1024
+              store admit m-S0
+              l1 registered m-S0
+            > subscribe roles=web failover=60
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+              s1 OFFERS m-O0 m-S0 web cpus:4;mem:1024
+            > accept m-0000 offers=m-O0 t1:cpus:1;mem:64
+              l1 run t1 for web
+            > close s1
+            > wait 59
+            > subscribe roles=web failover=60 id=m-0000
+              s2 SUBSCRIBED m-0000
+              s2 HEARTBEAT
+              s2 OFFERS m-O1 m-S0 web cpus:3;mem:960
+            > wait 2
+            > reconcile m-0000
+              s2 UPDATE t1 on m-S0 TASK_STAGING REASON_RECONCILIATION: Reconciliation: Latest task state
+            > close s2
+            > wait 61
+              l1 shut down m-0000
+            > subscribe roles=web failover=60 id=m-0000
+              s3 ERROR Framework has been removed
+              s3 closed
+        "#]],
+    );
+}
+
+#[test]
+fn a_teardown_ends_the_stream_and_frees_what_the_tasks_held() {
+    check(
+        "registry
+         register cpus:4;mem:1024
+         subscribe roles=web
+         accept m-0000 offers=m-O0 t1:cpus:1;mem:64
+         teardown m-0000
+         subscribe role=ops",
+        &expect![[r#"
+            > registry
+            > register cpus:4;mem:1024
+              store admit m-S0
+              l1 registered m-S0
+            > subscribe roles=web
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+              s1 OFFERS m-O0 m-S0 web cpus:4;mem:1024
+            > accept m-0000 offers=m-O0 t1:cpus:1;mem:64
+              l1 run t1 for web
+            > teardown m-0000
+              l1 shut down m-0000
+              s1 closed
+            > subscribe role=ops
+              s2 SUBSCRIBED m-0001
+              s2 HEARTBEAT
+              s2 OFFERS m-O1 m-S0 ops cpus:4;mem:1024
+        "#]],
+    );
+}
+
+#[test]
+fn an_update_of_roles_takes_the_offers_of_the_old_ones_back() {
+    check(
+        "registry
+         register cpus:4;mem:1024
+         subscribe roles=web
+         update-framework m-0000 roles=ops",
+        &expect![[r#"
+            > registry
+            > register cpus:4;mem:1024
+              store admit m-S0
+              l1 registered m-S0
+            > subscribe roles=web
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+              s1 OFFERS m-O0 m-S0 web cpus:4;mem:1024
+            > update-framework m-0000 roles=ops
+              s1 RESCIND m-O0
+              s1 OFFERS m-O1 m-S0 ops cpus:4;mem:1024
+        "#]],
+    );
+}

@@ -1,0 +1,576 @@
+//! A world of one master: a script in, a transcript out.
+//!
+//! Frameworks and agents are played by the script; streams are `s1`, `s2` … and links `l1`, `l2` … in
+//! the order in which they open. The registry stores at once, unless the script says `slow registry`
+//! and later `stored`. Connected agents answer pings, unless `silent lN`. After each line the
+//! allocator gets its tick. The invariant on offered and allocated resources is checked after each
+//! step.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use expect_test::Expect;
+use master_core::event::{
+    AgentMessage, AgentUpdate, Call, Capabilities, Effect, Event, FrameworkEvent, FrameworkInfo,
+    LaunchTask, LinkId, MasterMessage, Operation, Registration, Registry, RegistryChange,
+    RunningTask, Status, StoreId, StreamId, Subscription, Text, WallTime,
+};
+use master_core::{Config, Master};
+use model::resources::{ParseError, parse};
+use model::{
+    AgentId, Blob, ExecutorId, FrameworkId, Instant, MasterId, Resources, Source, StatusUuid,
+    TaskId, TaskState,
+};
+
+/// Runs a script and compares the transcript.
+pub fn check(script: &str, expected: &Expect) {
+    let mut world = World::new();
+    for line in script.lines().map(str::trim).filter(|l| !l.is_empty()) {
+        writeln!(world.transcript, "> {line}").expect("write");
+        world.line(line);
+    }
+    expected.assert_eq(&world.transcript);
+}
+
+/// A master and what is around it.
+pub struct World {
+    pub master: Master,
+    pub now: Instant,
+    pub transcript: String,
+    streams: u64,
+    links: u64,
+    /// Incarnations by link, while it is open.
+    open_links: BTreeMap<LinkId, u64>,
+    silent: BTreeSet<LinkId>,
+    slow_registry: bool,
+    stores: VecDeque<StoreId>,
+}
+
+/// The settings of a script's master.
+fn config() -> Config {
+    Config {
+        master_id: MasterId::new("m").expect("id"),
+        epoch: 1,
+        clock_start: WallTime(0),
+        seed: 1,
+        agent_ping_timeout: Duration::from_secs(15),
+        max_agent_ping_timeouts: 5,
+        agent_reregister_timeout: Duration::from_secs(600),
+        allocation_interval: Duration::from_secs(1),
+        offer_timeout: None,
+        min_allocatable: ["cpus:0.01", "mem:32"]
+            .map(|text| parse(text).expect("resources").quantities())
+            .to_vec(),
+        filter_gpu_resources: true,
+        completed_frameworks_max: 50,
+        completed_tasks_per_framework_max: 1000,
+        unreachable_tasks_per_framework_max: 1000,
+    }
+}
+
+/// The words of a line: those without `=` in order, and the values of the others.
+struct Words<'a> {
+    plain: VecDeque<&'a str>,
+    named: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn new(line: &'a str) -> Self {
+        let mut words = Self {
+            plain: VecDeque::new(),
+            named: BTreeMap::new(),
+        };
+        for word in line.split_whitespace() {
+            match word.split_once('=') {
+                Some((name, value)) => drop(words.named.insert(name, value)),
+                None => words.plain.push_back(word),
+            }
+        }
+        words
+    }
+
+    fn next(&mut self) -> &'a str {
+        self.plain.pop_front().unwrap_or_default()
+    }
+
+    fn id(&mut self) -> FrameworkId {
+        FrameworkId::new(self.next()).expect("framework id")
+    }
+
+    fn number(&mut self) -> u64 {
+        let word = self.next();
+        word[1..].parse().expect("sN or lN")
+    }
+
+    fn list(&self, name: &str) -> Vec<Text> {
+        self.named
+            .get(name)
+            .map(|list| list.split(',').map(Text::from).collect())
+            .unwrap_or_default()
+    }
+
+    fn text(&self, name: &str) -> Option<Text> {
+        self.named.get(name).map(|value| Text::from(*value))
+    }
+
+    fn seconds(&self, name: &str) -> Option<f64> {
+        self.named.get(name).map(|v| v.parse().expect("seconds"))
+    }
+}
+
+/// A FrameworkInfo: `roles=` makes it MULTI_ROLE, `caps=` gives further capabilities by number.
+fn framework_info(words: &Words<'_>) -> FrameworkInfo {
+    let roles = words.list("roles");
+    let multi_role = (!roles.is_empty()).then_some(6);
+    let others = words.list("caps");
+    let others = others.iter().map(|number| number.parse().expect("number"));
+    FrameworkInfo {
+        id: words
+            .text("id")
+            .map(|id| FrameworkId::new(&id).expect("id")),
+        name: Text::from("framework"),
+        user: words.text("user").unwrap_or_else(|| Text::from("root")),
+        principal: None,
+        role: words.text("role"),
+        roles,
+        capabilities: Capabilities::from_numbers(multi_role.into_iter().chain(others)),
+        checkpoint: words.named.contains_key("checkpoint"),
+        failover_timeout_secs: words.seconds("failover").unwrap_or(0.0),
+        min_allocatable: BTreeMap::new(),
+        info: Blob::new(b"framework"),
+    }
+}
+
+fn launch_task(text: &str, agent: &str) -> LaunchTask {
+    let (id, resources) = text.split_once(':').expect("id:resources");
+    LaunchTask {
+        task_id: Text::from(id),
+        name: Text::from(id),
+        agent_id: Text::from(agent),
+        resources: match parse(resources) {
+            Ok(resources) => Ok(resources.iter().cloned().collect()),
+            Err(ParseError::Invalid(invalid)) => Err(invalid),
+            Err(fault) => panic!("{fault}"),
+        },
+        has_command: true,
+        executor: None,
+        kill_grace_ns: None,
+        max_completion_ns: None,
+        check_fault: None,
+        content_fault: None,
+        info: Blob::new(id.as_bytes()),
+    }
+}
+
+fn task_state(name: &str) -> TaskState {
+    let named = |state: &&TaskState| state.name().strip_prefix("TASK_") == Some(name);
+    *TaskState::ALL.iter().find(named).expect("state")
+}
+
+impl World {
+    /// A master whose registry is empty and read.
+    pub fn new() -> Self {
+        let mut world = Self {
+            master: Master::new(config()),
+            now: Instant::ZERO,
+            transcript: String::new(),
+            streams: 0,
+            links: 0,
+            open_links: BTreeMap::new(),
+            silent: BTreeSet::new(),
+            slow_registry: false,
+            stores: VecDeque::new(),
+        };
+        world.now = Instant::from_nanos(100_000_000);
+        world
+    }
+
+    /// Plays one line of a script.
+    pub fn line(&mut self, line: &str) {
+        let mut words = Words::new(line);
+        match words.next() {
+            "registry" => {
+                let agent = |id: &Text| (AgentId::new(id).expect("id"), Blob::new(b"agent"));
+                let admitted = words.list("admitted").iter().map(agent).collect();
+                let unreachable = Vec::new();
+                self.step(Event::Recovered(Registry {
+                    admitted,
+                    unreachable,
+                }));
+            }
+            "slow" => self.slow_registry = true,
+            "fast" => self.slow_registry = false,
+            "stored" => {
+                if let Some(store) = self.stores.pop_front() {
+                    self.step(Event::RegistryStored { store });
+                }
+            }
+            "subscribe" => {
+                self.streams += 1;
+                let stream = StreamId(self.streams);
+                let subscription = Subscription {
+                    framework: framework_info(&words),
+                    suppressed_roles: words.list("suppressed"),
+                };
+                self.step(Event::Subscribe {
+                    stream,
+                    subscription,
+                });
+            }
+            "close" => match words.next().split_at(1) {
+                ("s", number) => {
+                    let stream = StreamId(number.parse().expect("number"));
+                    self.step(Event::StreamClosed { stream });
+                }
+                (_, number) => {
+                    let link = LinkId(number.parse().expect("number"));
+                    self.open_links.remove(&link);
+                    self.step(Event::LinkClosed { link });
+                }
+            },
+            "register" => self.register(&mut words),
+            "silent" => drop(self.silent.insert(LinkId(words.number()))),
+            "update" | "exited" | "unregister" => self.agent_frame(line),
+            "wait" => {
+                let seconds: f64 = words.next().parse().expect("seconds");
+                self.wait(Duration::from_secs_f64(seconds));
+            }
+            call => {
+                let call = Self::call(call, &mut words);
+                self.step(Event::Call {
+                    framework_id: call.0,
+                    call: call.1,
+                });
+            }
+        }
+        self.settle();
+    }
+
+    /// `register RESOURCES [id=] [incarnation=] [tasks=f/id/STATE/resources+…] [frameworks=f,f]`
+    fn register(&mut self, words: &mut Words<'_>) {
+        self.links += 1;
+        let link = LinkId(self.links);
+        let incarnation = words.text("incarnation");
+        let incarnation = incarnation.map_or(1, |text| text.parse().expect("number"));
+        self.open_links.insert(link, incarnation);
+        let tasks = words.named.get("tasks").copied().unwrap_or_default();
+        let registration = Registration {
+            agent_id: words.text("id").map(|id| AgentId::new(&id).expect("id")),
+            hostname: Text::from("host"),
+            address: words.text("address").unwrap_or_default(),
+            version: Text::from("1.11.0"),
+            capabilities: Arc::from([]),
+            resources: parse(words.next()).expect("resources"),
+            resource_version: Blob::default(),
+            info: Blob::new(b"agent"),
+            frameworks: words
+                .list("frameworks")
+                .iter()
+                .map(|id| FrameworkInfo {
+                    id: Some(FrameworkId::new(id).expect("id")),
+                    ..framework_info(&Words::new("checkpoint="))
+                })
+                .collect(),
+            executors: Vec::new(),
+            tasks: tasks
+                .split('+')
+                .filter(|t| !t.is_empty())
+                .map(running_task)
+                .collect(),
+        };
+        self.step(Event::Register {
+            link,
+            incarnation,
+            registration,
+        });
+    }
+
+    fn agent_frame(&mut self, line: &str) {
+        let mut words = Words::new(line);
+        let verb = words.next();
+        let link = LinkId(words.number());
+        let incarnation = self.open_links.get(&link).copied().unwrap_or(1);
+        let incarnation = words
+            .text("incarnation")
+            .map_or(incarnation, |text| text.parse().expect("number"));
+        let message = match verb {
+            "update" => {
+                let framework_id = words.id();
+                let task = words.next();
+                let state = task_state(words.next());
+                let latest = words.text("latest").map(|name| task_state(&name));
+                let uuid = words.text("uuid").map(|n| n.parse().expect("number"));
+                AgentMessage::Update(AgentUpdate {
+                    framework_id,
+                    task_id: TaskId::new(task).expect("id"),
+                    state,
+                    latest_state: latest.unwrap_or(state),
+                    uuid: uuid.map(|number: u8| StatusUuid([number; 16])),
+                    source: Source::Executor,
+                    reason: None,
+                    status: Blob::new(format!("{task} {state}").as_bytes()),
+                })
+            }
+            "exited" => AgentMessage::ExecutorExited {
+                framework_id: words.id(),
+                executor_id: ExecutorId::new(words.next()).expect("id"),
+                wait_status: 9,
+            },
+            _ => AgentMessage::Unregister,
+        };
+        self.step(Event::AgentFrame {
+            link,
+            epoch: words
+                .text("epoch")
+                .map_or(1, |text| text.parse().expect("number")),
+            incarnation,
+            message,
+        });
+    }
+
+    fn call(verb: &str, words: &mut Words<'_>) -> (FrameworkId, Call) {
+        let id = words.id();
+        let call = match verb {
+            "teardown" => Call::Teardown,
+            "accept" => Call::Accept {
+                offer_ids: words.list("offers"),
+                operations: vec![Operation::Launch {
+                    tasks: {
+                        let agent = words.text("agent").unwrap_or_else(|| Text::from("m-S0"));
+                        words.plain.iter().map(|t| launch_task(t, &agent)).collect()
+                    },
+                }],
+                refuse_seconds: words.seconds("refuse"),
+            },
+            "reserve" => Call::Accept {
+                offer_ids: words.list("offers"),
+                operations: vec![Operation::Other {
+                    id: words.text("operation"),
+                    name: "RESERVE",
+                }],
+                refuse_seconds: words.seconds("refuse"),
+            },
+            "decline" => Call::Decline {
+                offer_ids: words.list("offers"),
+                refuse_seconds: words.seconds("refuse"),
+            },
+            "revive" => Call::Revive {
+                roles: words.list("roles"),
+            },
+            "suppress" => Call::Suppress {
+                roles: words.list("roles"),
+            },
+            "kill" => Call::Kill {
+                task_id: Text::from(words.next()),
+                agent_id: words.text("agent"),
+                kill_policy: None,
+            },
+            "shutdown" => Call::Shutdown {
+                executor_id: Text::from(words.next()),
+                agent_id: words.text("agent").unwrap_or_default(),
+            },
+            "ack" => Call::Acknowledge {
+                task_id: Text::from(words.next()),
+                agent_id: words.text("agent").unwrap_or_else(|| Text::from("m-S0")),
+                uuid: StatusUuid([words.next().parse().expect("number"); 16]),
+            },
+            "reconcile" => Call::Reconcile {
+                tasks: words
+                    .plain
+                    .iter()
+                    .map(|task| (Text::from(*task), words.text("agent")))
+                    .collect(),
+            },
+            "update-framework" => Call::UpdateFramework(Subscription {
+                framework: framework_info(words),
+                suppressed_roles: words.list("suppressed"),
+            }),
+            other => panic!("no such verb: {other}"),
+        };
+        (id, call)
+    }
+
+    /// Lets time pass, with a tick at each deadline.
+    pub fn wait(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(deadline) = self.master.deadline().filter(|at| *at <= end) {
+            self.now = self.now.max(deadline);
+            self.step(Event::Tick);
+        }
+        self.now = end;
+    }
+
+    fn settle(&mut self) {
+        while self.master.deadline().is_some_and(|at| at <= self.now) {
+            self.step(Event::Tick);
+        }
+    }
+
+    /// One event, and what follows from it.
+    pub fn step(&mut self, event: Event) -> usize {
+        let effects = self.master.step(self.now, event);
+        let count = effects.len();
+        check_invariant(&self.master);
+        let mut follow = Vec::new();
+        for effect in &effects {
+            if let Some(line) = print(effect) {
+                writeln!(self.transcript, "  {line}").expect("write");
+            }
+            self.answer(effect, &mut follow);
+        }
+        for event in follow {
+            self.step(event);
+        }
+        count
+    }
+
+    fn answer(&mut self, effect: &Effect, follow: &mut Vec<Event>) {
+        match effect {
+            Effect::Store { store, .. } if self.slow_registry => self.stores.push_back(*store),
+            Effect::Store { store, .. } => follow.push(Event::RegistryStored { store: *store }),
+            Effect::ToAgent {
+                link,
+                epoch,
+                incarnation,
+                message: MasterMessage::Ping { sequence, .. },
+            } if !self.silent.contains(link) => follow.push(Event::AgentFrame {
+                link: *link,
+                epoch: *epoch,
+                incarnation: *incarnation,
+                message: AgentMessage::Pong {
+                    sequence: *sequence,
+                },
+            }),
+            Effect::CloseLink { link } => {
+                self.open_links.remove(link);
+                follow.push(Event::LinkClosed { link: *link });
+            }
+            Effect::CloseStream { stream } => {
+                follow.push(Event::StreamClosed { stream: *stream });
+            }
+            Effect::Send { .. } | Effect::ToAgent { .. } | Effect::Note(_) => {}
+        }
+    }
+}
+
+fn running_task(text: &str) -> RunningTask {
+    let mut parts = text.split('/');
+    let mut next = || parts.next().unwrap_or_default();
+    let framework_id = FrameworkId::new(next()).expect("id");
+    let id = next();
+    RunningTask {
+        framework_id,
+        task_id: TaskId::new(id).expect("id"),
+        name: Text::from(id),
+        executor_id: ExecutorId::new(id).expect("id"),
+        is_command: true,
+        state: task_state(next()),
+        resources: parse(next()).expect("resources"),
+        status: None,
+        info: Blob::new(id.as_bytes()),
+    }
+}
+
+/// On each agent, offered + allocated <= total, unless more is in use than it has.
+pub fn check_invariant(master: &Master) {
+    let view = master.view();
+    for agent in view.agents() {
+        let used = view.used_on(agent).unallocate();
+        let offered = view.offered_on(agent).unallocate();
+        let taken = used.plus(&offered);
+        assert!(
+            agent.total.contains(&taken) || offered.is_empty(),
+            "{}: {used} in use and {offered} offered of {}",
+            agent.id,
+            agent.total
+        );
+    }
+}
+
+fn quiet(resources: &Resources) -> String {
+    resources.unallocate().to_string().replace("; ", ";")
+}
+
+fn print(effect: &Effect) -> Option<String> {
+    Some(match effect {
+        Effect::Send { stream, event } => format!("s{} {}", stream.0, print_event(event)),
+        Effect::CloseStream { stream } => format!("s{} closed", stream.0),
+        Effect::ToAgent { link, message, .. } => {
+            format!("l{} {}", link.0, print_message(message)?)
+        }
+        Effect::CloseLink { link } => format!("l{} closed", link.0),
+        Effect::Store { change, .. } => match change {
+            RegistryChange::Admit { agent_id, .. } => format!("store admit {agent_id}"),
+            RegistryChange::MarkUnreachable { agent_id, .. } => {
+                format!("store unreachable {agent_id}")
+            }
+            RegistryChange::Remove { agent_id } => format!("store remove {agent_id}"),
+        },
+        Effect::Note(_) => return None,
+    })
+}
+
+fn print_event(event: &FrameworkEvent) -> String {
+    match event {
+        FrameworkEvent::Subscribed { framework_id, .. } => format!("SUBSCRIBED {framework_id}"),
+        FrameworkEvent::Heartbeat => "HEARTBEAT".into(),
+        FrameworkEvent::Offers { offers, .. } => offers.iter().fold("OFFERS".into(), |text, o| {
+            format!(
+                "{text} {} {} {} {}",
+                o.id,
+                o.agent_id,
+                o.role,
+                quiet(&o.resources)
+            )
+        }),
+        FrameworkEvent::Rescind { offer_id } => format!("RESCIND {offer_id}"),
+        FrameworkEvent::Relayed { status } => {
+            format!("UPDATE {}", String::from_utf8_lossy(status.as_bytes()))
+        }
+        FrameworkEvent::Made(status) => print_status(status),
+        FrameworkEvent::OperationError {
+            operation_id,
+            message,
+        } => format!("OPERATION_ERROR {operation_id}: {message}"),
+        FrameworkEvent::Failure { agent_id, executor } => {
+            format!("FAILURE {agent_id} {executor:?}")
+        }
+        FrameworkEvent::Error { message } => format!("ERROR {message}"),
+    }
+}
+
+fn print_status(status: &Status) -> String {
+    let agent = status.agent_id.as_deref().unwrap_or("-");
+    format!(
+        "UPDATE {} on {agent} {} {}: {}",
+        status.task_id, status.state, status.reason, status.message
+    )
+}
+
+fn print_message(message: &MasterMessage) -> Option<String> {
+    Some(match message {
+        MasterMessage::Registered { agent_id, .. } => format!("registered {agent_id}"),
+        MasterMessage::Refused { reason, .. } => format!("refused: {reason}"),
+        MasterMessage::Ping { .. } => return None,
+        MasterMessage::RunTask {
+            task,
+            allocation_role,
+            ..
+        } => format!(
+            "run {} for {allocation_role}",
+            String::from_utf8_lossy(task.as_bytes())
+        ),
+        MasterMessage::KillTask { task_id, .. } => format!("kill {task_id}"),
+        MasterMessage::AcknowledgeUpdate { task_id, uuid, .. } => {
+            format!("acknowledge {task_id} {}", uuid.0[0])
+        }
+        MasterMessage::ShutdownFramework { framework_id } => format!("shut down {framework_id}"),
+        MasterMessage::ShutdownExecutor { executor_id, .. } => {
+            format!("shut down executor {executor_id}")
+        }
+        MasterMessage::ReconcileTasks { tasks } => format!("reconcile {tasks:?}"),
+        MasterMessage::Shutdown { reason } => format!("shut down: {reason}"),
+    })
+}
