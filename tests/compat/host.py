@@ -19,7 +19,7 @@ import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-APPLETS = ["sh", "echo", "sleep", "cat", "hostname", "true", "false", "ls"]
+APPLETS = ["sh", "echo", "sleep", "cat", "hostname", "true", "false", "printf", "[", "ls"]
 
 
 class Failed(Exception):
@@ -47,9 +47,7 @@ class Cluster:
         self.master = f"127.0.0.1:{free_port()}"
 
     def start(self):
-        host, port = self.master.split(":")
-        self.spawn("master", "tepui-master", f"--ip={host}", f"--port={port}", "--registry=in_memory")
-        self.until(10, "the master to answer", lambda: self.state() is not None)
+        self.start_master()
         rootfs = self.rootfs()
         for name in ["node1", "node2"]:
             self.spawn(
@@ -65,10 +63,20 @@ class Cluster:
             )
         self.until(20, "two agents to register", lambda: self.registered() == 2)
 
+    def start_master(self):
+        host, port = self.master.split(":")
+        self.spawn("master", "tepui-master", f"--ip={host}", f"--port={port}")
+        self.until(10, "the master to answer", lambda: self.state() is not None)
+
+    def restart_master(self):
+        self.processes["master"].kill()
+        self.processes["master"].wait()
+        self.start_master()
+
     def spawn(self, name, program, *flags):
         work = self.folder / name
-        work.mkdir()
-        log = open(self.folder / f"{name}.log", "wb")
+        work.mkdir(exist_ok=True)
+        log = open(self.folder / f"{name}.log", "ab")
         command = [self.programs / program, *flags, f"--work_dir={work}"]
         self.processes[name] = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -176,6 +184,14 @@ class Clients:
         expect(done.stdout == "$A; exit 3 ä\n", f"{done.stdout!r}, {done.stderr!r}")
         expect(done.returncode == 0, f"exit code is {done.returncode}")
 
+    def check_run_keeps_every_byte(self):
+        command = self.command("run", "--", "printf 'a\\377\\000\\nb'; cat /bin/busybox")
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, timeout=60, check=False
+        )
+        wanted = b"a\xff\x00\nb" + pathlib.Path(shutil.which("busybox")).read_bytes()
+        expect(done.stdout == wanted, f"{len(done.stdout)} bytes, {done.stderr!r}")
+
     def check_run_tells_death_by_a_signal(self):
         done = self.tepui("run", "--", "kill -9 $$")
         expect(done.returncode == 137, f"exit code is {done.returncode}: {done.stderr}")
@@ -231,9 +247,27 @@ class Clients:
             text=True,
         )
         expect(run.stdout.readline() == "up\n", "no output while the task runs")
-        killed = self.tepui("kill", self.cluster.running()[0])
+        victim = [task for task in self.cluster.running() if task.startswith("victim-")]
+        killed = self.tepui("kill", *victim)
         expect(killed.returncode == 0, killed.stderr)
         expect(run.wait(20) == 143, f"exit code is {run.returncode}: {run.stderr.read()}")
+
+    def check_a_run_outlives_the_death_of_the_master(self):
+        line = "echo up; while [ ! -e go ]; do sleep 0.1; done; exit 5"
+        run = subprocess.Popen(
+            self.command("run", "--name=survivor", "--", line),
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        expect(run.stdout.readline() == "up\n", "no output while the task runs")
+        self.cluster.restart_master()
+        self.cluster.until(30, "the agents to be back", lambda: self.cluster.registered() == 2)
+        self.cluster.until(30, "the task to be back", self.cluster.running)
+        for sandbox in self.cluster.folder.glob("node*/**/runs/*/stdout"):
+            (sandbox.parent / "go").touch()
+        expect(run.wait(30) == 5, f"exit code is {run.returncode}: {run.stderr.read()}")
 
     def check_nodes_are_free_again(self):
         nodes = json.loads(self.tepui("nodes", "--json").stdout)

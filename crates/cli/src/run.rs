@@ -275,7 +275,7 @@ impl Run<'_> {
 
     async fn on_end(&mut self, calls: &mut Calls, ending: &Ending, stops: &mut Stops) -> Parting {
         // A task that ended at once is known by its last status only; it may have written.
-        if ending.code() != NO_TASK && !self.args.detach {
+        if ending.code() != NO_TASK {
             self.follow_output();
         }
         self.drain(stops).await;
@@ -348,8 +348,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Begins to carry the task's output here, once.
+    /// Begins to carry the task's output here, once, unless it is to be left alone.
     fn follow_output(&mut self) {
+        if self.args.detach {
+            return;
+        }
         if let (Some(place), Some(framework)) = (&self.place, &self.info.id) {
             self.output
                 .start(&place.agent, &framework.value, &self.task_id.value);

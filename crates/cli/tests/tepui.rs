@@ -145,6 +145,7 @@ fn a_run_without_a_fitting_offer_says_what_it_waits_for() {
 fn a_detached_run_prints_the_id_and_leaves_the_framework() {
     let fake = Fake::start(Script {
         end: None,
+        stdout: b"not shown".to_vec(),
         ..Script::default()
     });
     let (stdout, stderr, code) = run(&fake.address, &["run", "-d", "--", "sleep", "9"]);
