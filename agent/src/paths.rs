@@ -54,21 +54,25 @@ pub fn beneath(work_dir: &Path, agent: Option<&AgentId>, asked: &str) -> Option<
         Ok(rest) => rest.to_path_buf(),
         Err(_) => sandboxes(agent?).join(asked.strip_prefix("/").ok()?),
     };
-    let names: Vec<_> = real.iter().map(|name| name.to_str()).collect();
-    let inside = matches!(
-        names.as_slice(),
+    let names: Option<Vec<&str>> = real.iter().map(|name| name.to_str()).collect();
+    let inside = match names?.as_slice() {
         [
-            Some("slaves"),
-            Some(_),
-            Some("frameworks"),
-            Some(_),
-            Some("executors"),
-            Some(_),
-            Some("runs"),
-            Some(_),
-            ..
-        ]
-    );
+            "slaves",
+            agent,
+            "frameworks",
+            framework,
+            "executors",
+            executor,
+            "runs",
+            run,
+            ..,
+        ] => {
+            // An id is never `.` or `..`.
+            let ids = [agent, framework, executor, run];
+            ids.into_iter().all(|name| model::id::check(name).is_ok())
+        }
+        _ => false,
+    };
     inside.then_some(real)
 }
 
@@ -98,6 +102,8 @@ mod tests {
             ("/frameworks/f/executors/e/runs", None),
             ("/var/lib/mesos/meta/checkpoint.log", None),
             ("/var/lib/mesos", None),
+            ("/frameworks/../executors/../runs/../../secret", None),
+            ("/frameworks/f/executors/e/runs/../../secret", None),
             ("/etc/passwd", None),
             ("frameworks/f/executors/e/runs/latest", None),
             ("", None),

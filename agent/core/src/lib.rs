@@ -19,6 +19,7 @@ pub mod recovery;
 pub mod registration;
 pub mod sandbox;
 pub mod status_updates;
+pub mod supervise;
 
 pub use agent::{Agent, Settings};
 pub use effect::{Effect, End, Fact, LinkId, Signal, Status, ToMaster, WallTime};

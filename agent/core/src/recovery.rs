@@ -9,10 +9,11 @@ use alloc::vec::Vec;
 
 use model::{ContainerId, Instant, Reason, TaskState};
 
-use crate::agent::{Agent, Entry, FrameworkStanding, Phase, Step, dropped};
+use crate::agent::{Agent, Entry, FrameworkStanding, Phase, Step};
 use crate::effect::{Effect, Fact, Signal, Status};
 use crate::executor::{Ending, Life, Task};
 use crate::status_updates::TaskKey;
+use crate::supervise::dropped;
 
 impl Agent {
     /// Applies one fact. One that does not fit what came before is passed over: the log is ours,

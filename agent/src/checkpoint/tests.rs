@@ -1,3 +1,5 @@
+//! Tests: the log on a real disk, torn and changed at every byte.
+
 use std::time::Duration;
 
 use agent_core::effect::{Status, WallTime};

@@ -252,7 +252,7 @@ mod tests {
                 "sh -c 'echo hello f...'",
             ),
             (
-                r#"{"value":"/bin/ls","shell":false,"arguments":["ls","-l"]}"#,
+                r#"{"value":"/bin/ls","shell":false,"arguments":["ls","-al"]}"#,
                 "[/bin/ls, ls,...]",
             ),
             (r#"{"value":"ääääääääää"}"#, "sh -c 'ääääää...'"),
