@@ -114,6 +114,11 @@ fn make_root(plan: &LaunchPlan) -> Result<OwnedFd, LaunchError> {
     for (index, mount) in plan.mounts.iter().enumerate() {
         let kind = match &mount.content {
             Content::Mask | Content::ReadOnly => continue,
+            Content::Bind {
+                source,
+                missing: Missing::IsLeftOut,
+                ..
+            } if !Path::new(source).exists() => continue,
             Content::Bind { source, .. } if !Path::new(source).is_dir() => PlaceKind::File,
             Content::Bind { .. }
             | Content::Sandbox

@@ -42,7 +42,7 @@ pub(crate) fn a_program_that_is_not_there_is_named(world: &World) -> Outcome {
 
 pub(crate) fn the_step_that_went_wrong_is_named(world: &World) -> Outcome {
     type Change = fn(&mut LaunchPlan);
-    let changes: [(&str, Change); 6] = [
+    let changes: [(&str, Change); 7] = [
         ("launch: enter directory /none: ENOENT", |plan| {
             plan.process.directory = "/none".into()
         }),
@@ -59,6 +59,9 @@ pub(crate) fn the_step_that_went_wrong_is_named(world: &World) -> Outcome {
                 missing: Missing::Fails,
             };
         }),
+        ("launch: make /proc in the root: ", |plan| {
+            plan.root.source = "/sys".into();
+        }),
         ("launch: sethostname: EINVAL", |plan| {
             plan.hostname = "x".repeat(65)
         }),
@@ -66,6 +69,12 @@ pub(crate) fn the_step_that_went_wrong_is_named(world: &World) -> Outcome {
             plan.process.user.uid = 70_000
         }),
     ];
+    // What is not mounted needs no place either.
+    same(
+        world.root().join("etc/nothing").exists(),
+        false,
+        "a place for nothing",
+    )?;
     for (expected, change) in changes {
         let mut plan = world.plan("true")?;
         change(&mut plan);

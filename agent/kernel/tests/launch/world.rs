@@ -95,7 +95,7 @@ impl World {
         Ok(())
     }
 
-    fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.directory.join("root")
     }
 
