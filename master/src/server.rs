@@ -277,8 +277,8 @@ impl ConnectionServer {
         http.http1()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME_MAX)
-            .max_buf_size(HEAD_BYTES_MAX)
-            .pipeline_flush(true);
+            .max_buf_size(HEAD_BYTES_MAX);
+        // `pipeline_flush` stays off: with it hyper takes from a body without bound.
         http.http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(H2_PING_INTERVAL)

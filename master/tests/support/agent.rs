@@ -5,9 +5,7 @@ use std::net::SocketAddr;
 use api::link::v1::agent_frame::Body as AgentBody;
 use api::link::v1::link_client::LinkClient;
 use api::link::v1::master_frame::Body as MasterBody;
-use api::link::v1::{
-    AgentFrame, MasterFrame, Pong, Register, RunTask, StatusUpdate,
-};
+use api::link::v1::{AgentFrame, MasterFrame, Pong, Register, RunTask, StatusUpdate};
 use api::v1;
 use model::TaskState;
 use tokio::sync::mpsc;
@@ -165,7 +163,7 @@ impl Agent {
         let status = v1::TaskStatus {
             task_id: task.task_id.clone(),
             state: state.number(),
-            source: Some(v1::task_status::Source::SourceExecutor.into()),
+            source: Some(v1::task_status::Source::Executor.into()),
             agent_id: Some(v1::AgentId {
                 value: self.agent_id.clone(),
             }),

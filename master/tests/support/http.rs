@@ -15,7 +15,10 @@ pub struct Answer {
 
 impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+        let found = self
+            .headers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
@@ -73,7 +76,10 @@ impl Client {
     /// The status line's end and the headers.
     pub async fn head(&mut self) -> (String, Vec<(String, String)>) {
         let status = self.line().await;
-        let status = status.strip_prefix("HTTP/1.1 ").unwrap_or(&status).to_owned();
+        let status = status
+            .strip_prefix("HTTP/1.1 ")
+            .unwrap_or(&status)
+            .to_owned();
         let mut headers = Vec::new();
         loop {
             let line = self.line().await;
@@ -92,7 +98,9 @@ impl Client {
             headers,
             body: Vec::new(),
         };
-        let length = answer.header("Content-Length").map_or(0, |v| v.parse().unwrap());
+        let length = answer
+            .header("Content-Length")
+            .map_or(0, |v| v.parse().unwrap());
         answer.body = vec![0; length];
         self.stream.read_exact(&mut answer.body).await.unwrap();
         answer
@@ -125,13 +133,11 @@ impl Client {
 }
 
 /// One request on a connection of its own.
-pub async fn ask(
-    address: SocketAddr,
-    line: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> Answer {
-    Client::connect(address).await.ask(line, headers, body).await
+pub async fn ask(address: SocketAddr, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    Client::connect(address)
+        .await
+        .ask(line, headers, body)
+        .await
 }
 
 /// A GET that must be 200, as JSON.

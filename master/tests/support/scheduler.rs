@@ -52,7 +52,9 @@ impl Scheduler {
             ("Accept", "application/json"),
             ("Connection", "close"),
         ];
-        events.send(PATH, &headers, call.to_string().as_bytes()).await;
+        events
+            .send(PATH, &headers, call.to_string().as_bytes())
+            .await;
         let (status, headers) = soon("SUBSCRIBE's answer", events.head()).await;
         assert_eq!(status, "200 OK");
         let header = |name: &str| headers.iter().find(|(n, _)| n == name).unwrap().1.clone();
@@ -126,8 +128,13 @@ impl Scheduler {
 
 /// The event of the next chunk: one chunk holds one record.
 pub async fn event(events: &mut Client) -> Value {
-    let chunk = soon("an event", events.chunk()).await.expect("an open stream");
-    let newline = chunk.iter().position(|byte| *byte == b'\n').expect("a record's length");
+    let chunk = soon("an event", events.chunk())
+        .await
+        .expect("an open stream");
+    let newline = chunk
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .expect("a record's length");
     let (length, record) = (&chunk[..newline], &chunk[newline + 1..]);
     assert_eq!(length, record.len().to_string().as_bytes());
     assert!(!record.contains(&b'\n'), "JSON events hold no newline");
