@@ -11,10 +11,9 @@ use std::time::Duration;
 use api::v1::scheduler::Event;
 use api::v1::{AgentId, FrameworkId, FrameworkInfo, Offer, TaskId, TaskStatus};
 use model::{Reason, TaskState};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::args::RunArgs;
-use crate::aside::{self, Whose};
 use crate::client::ClientError;
 use crate::client::address::Address;
 use crate::client::http::Connection;
@@ -27,15 +26,16 @@ use crate::output::{Carried, Output};
 use crate::spec;
 use crate::stops::{Stop, Stops};
 
+mod again;
+use again::Again;
+
 /// After so long without an offer that fits, the user is told what is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// An offer that does not fit is declined for so long; an offer that grew comes back at once.
 const DECLINE_S: f64 = 5.0;
-/// A kill is repeated, since the call may be lost with the agent's connection.
-const KILL_AGAIN: Duration = Duration::from_secs(10);
-/// Pauses between tries to find a master again.
-const RETRY_MIN: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(15);
+/// A kill and a reconciliation are repeated: the first may be lost with the agent's connection, the
+/// second is not answered before the agent is back.
+const AGAIN: Duration = Duration::from_secs(5);
 /// So many refused calls, each followed by a new subscription, are no accident.
 const REFUSALS_MAX: u32 = 3;
 
@@ -73,6 +73,14 @@ struct Place {
     agent: Address,
 }
 
+/// Whether the present master has spoken of the task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum News {
+    Here,
+    /// A master gives no answer as long as it awaits the task's agent.
+    Awaited,
+}
+
 struct Run<'a> {
     args: &'a RunArgs,
     need: Need,
@@ -80,6 +88,7 @@ struct Run<'a> {
     info: FrameworkInfo,
     place: Option<Place>,
     stop: Option<Stop>,
+    news: News,
     /// What was last said about waiting.
     waiting: String,
     wake: Option<Instant>,
@@ -100,6 +109,7 @@ pub(crate) async fn run(args: &RunArgs, master: &Address) -> Result<u8, RunError
         info: spec::framework(&args.user, &args.role),
         place: None,
         stop: None,
+        news: News::Here,
         waiting: String::new(),
         wake: Some(Instant::now() + PATIENCE),
         output: Output::new(),
@@ -134,12 +144,6 @@ pub(crate) async fn run(args: &RunArgs, master: &Address) -> Result<u8, RunError
     }
 }
 
-/// What came of the search for a master.
-enum Again {
-    Subscribed(Box<(Calls, Events)>),
-    Done(u8),
-}
-
 impl Run<'_> {
     /// Speaks with one master until that ends or the run does.
     async fn converse(
@@ -154,6 +158,8 @@ impl Run<'_> {
             calls
                 .reconcile(&self.task_id, Some(&place.agent_id))
                 .await?;
+            self.news = News::Awaited;
+            self.wake = Some(Instant::now() + AGAIN);
         }
         loop {
             let wake = self.wake.unwrap_or_else(far_away);
@@ -214,12 +220,14 @@ impl Run<'_> {
                 continue;
             };
             let task = spec::task(self.args, &self.task_id, &offer.agent_id, resources);
-            calls.launch(&offer, task).await?;
+            // Before the call: where it breaks off nobody knows whether the task was launched, and
+            // a second launch might be one too many.
             self.place = Some(Place {
                 agent_id: offer.agent_id.clone(),
                 agent: agent_address(&offer),
             });
             self.wake = None;
+            calls.launch(&offer, task).await?;
             calls.suppress().await?;
         }
         if !rest.is_empty() {
@@ -238,6 +246,7 @@ impl Run<'_> {
         if status.task_id != self.task_id {
             return Ok(None);
         }
+        self.news = News::Here;
         let Some(state) = TaskState::from_number(status.state) else {
             return Ok(None);
         };
@@ -320,12 +329,12 @@ impl Run<'_> {
             note(&format!("killing {id}; once more leaves it"));
         }
         self.stop = Some(stop);
-        self.wake = Some(Instant::now() + KILL_AGAIN);
+        self.wake = Some(Instant::now() + AGAIN);
         calls.kill(&self.task_id, Some(&place.agent_id)).await?;
         Ok(None)
     }
 
-    /// Says what is waited for, or repeats a kill.
+    /// Says what is waited for, or repeats what was not answered.
     async fn on_wake(&mut self, calls: &mut Calls) -> Result<(), RunError> {
         let Some(place) = &self.place else {
             let mut master = Connection::new(calls.address().clone());
@@ -341,8 +350,13 @@ impl Run<'_> {
             return Ok(());
         };
         self.wake = None;
+        if self.news == News::Awaited {
+            self.wake = Some(Instant::now() + AGAIN);
+            let agent = Some(&place.agent_id);
+            calls.reconcile(&self.task_id, agent).await?;
+        }
         if self.stop.is_some() {
-            self.wake = Some(Instant::now() + KILL_AGAIN);
+            self.wake = Some(Instant::now() + AGAIN);
             calls.kill(&self.task_id, Some(&place.agent_id)).await?;
         }
         Ok(())
@@ -384,60 +398,6 @@ impl Run<'_> {
         } else {
             crate::print(&format!("{task}\n"));
         }
-    }
-
-    /// Looks for a master that leads, and takes the framework up again there.
-    async fn subscribe_again(
-        &mut self,
-        master: &Address,
-        lost: &str,
-        stops: &mut Stops,
-    ) -> Result<Again, RunError> {
-        let framework = self.info.id.clone().unwrap_or_default().value;
-        let mut pause = RETRY_MIN;
-        let mut said = false;
-        loop {
-            tokio::select! {
-                () = sleep(pause) => {}
-                stop = stops.next() => {
-                    let id = &self.task_id.value;
-                    note(&format!("left {id} without a master; `tepui kill {id}` ends it"));
-                    return Ok(Again::Done(stop.code()));
-                }
-            }
-            match aside::whose(master, &framework).await {
-                Ok(Whose::Another | Whose::Nobodys) if self.place.is_some() => {
-                    return Ok(Again::Done(self.watch(master, stops).await));
-                }
-                Ok(Whose::Nobodys) => return Err(RunError::Ended("it is over".to_owned())),
-                Ok(Whose::Another | Whose::Ours) => {
-                    match subscribe(master, self.info.clone()).await {
-                        Ok(new) => return Ok(Again::Subscribed(Box::new(new))),
-                        Err(SubscribeError::Client(_)) => {}
-                        Err(refused) => return Err(refused.into()),
-                    }
-                }
-                Err(_) => {}
-            }
-            // A short gap is nobody's business; what is said is why the stream was lost.
-            if !said {
-                note(&format!("{lost}; trying again"));
-                said = true;
-            }
-            pause = (pause * 2).min(RETRY_MAX);
-        }
-    }
-
-    /// Waits for the task's end without the framework.
-    async fn watch(&mut self, master: &Address, stops: &mut Stops) -> u8 {
-        let framework = self.info.id.clone().unwrap_or_default().value;
-        let watched = aside::watch(master, &framework, &self.task_id.value);
-        let ending = tokio::select! {
-            ending = watched => ending,
-            stop = stops.next() => return stop.code(),
-        };
-        self.drain(stops).await;
-        self.code(&ending)
     }
 }
 
