@@ -2,6 +2,7 @@
 //!
 //! Nothing waits for it: a node registers and runs tasks with the clock that the machine came with.
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,9 +12,8 @@ use tracing::{info, warn};
 use super::{InitError, chain, sntp};
 use crate::config::HostPort;
 
-/// How often the server is asked: at first until it answers, then to keep in step.
+/// How often the server is asked: at first ever less often until it answers, then to keep in step.
 const TRY_FIRST: Duration = Duration::from_secs(1);
-const TRY_LAST: Duration = Duration::from_secs(64);
 const KEEP: Duration = Duration::from_secs(3600);
 const ANSWER: Duration = Duration::from_secs(3);
 /// What is further off is set at once; the kernel slews no more than this.
@@ -24,6 +24,8 @@ const SLEW_NANOS_MAX: i128 = 500_000_000;
 enum ClockError {
     #[error("ask")]
     Ask(#[source] std::io::Error),
+    #[error("no answer in {} s", ANSWER.as_secs())]
+    Silent,
     #[error("read the answer")]
     Answer(#[source] sntp::Refusal),
     #[error("set the clock")]
@@ -49,21 +51,15 @@ pub(super) fn keep(named: Option<HostPort>, offered: Option<Ipv4Addr>) -> Result
 
 fn keep_by(server: &HostPort) {
     let mut wait = TRY_FIRST;
-    let mut is_set = false;
     loop {
-        match set(server, is_set) {
+        match set(server) {
             Ok(offset) => {
                 info!(%server, offset_ms = offset / 1_000_000, "clock is kept");
-                is_set = true;
                 wait = KEEP;
             }
             Err(error) => {
                 warn!(%server, error = chain(&error), "time server does not help");
-                wait = if is_set {
-                    KEEP
-                } else {
-                    (wait * 2).min(TRY_LAST)
-                };
+                wait = (wait * 2).min(KEEP);
             }
         }
         thread::sleep(wait);
@@ -71,7 +67,7 @@ fn keep_by(server: &HostPort) {
 }
 
 /// Asks once and follows the answer; tells how far the clock was off.
-fn set(server: &HostPort, is_set: bool) -> Result<i128, ClockError> {
+fn set(server: &HostPort) -> Result<i128, ClockError> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(ClockError::Ask)?;
     socket
         .connect((server.host.as_str(), server.port))
@@ -84,7 +80,12 @@ fn set(server: &HostPort, is_set: bool) -> Result<i128, ClockError> {
         .send(&sntp::question(cookie))
         .map_err(ClockError::Ask)?;
     let mut bytes = [0; sntp::LENGTH * 2];
-    let length = socket.recv(&mut bytes).map_err(ClockError::Ask)?;
+    let length = socket
+        .recv(&mut bytes)
+        .map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => ClockError::Silent,
+            _ => ClockError::Ask(error),
+        })?;
     let answered = now();
     let offset =
         sntp::offset(&bytes[..length], cookie, asked, answered).map_err(ClockError::Answer)?;
@@ -92,9 +93,6 @@ fn set(server: &HostPort, is_set: bool) -> Result<i128, ClockError> {
         let micros = i64::try_from(offset / 1000).unwrap_or_default();
         agent_kernel::clock::slew(micros).map_err(ClockError::Set)?;
     } else {
-        if is_set {
-            warn!(%server, "clock was far off again, and is set");
-        }
         let right = i128::try_from(now().as_nanos()).unwrap_or_default() + offset;
         let right = u64::try_from(right).unwrap_or_default();
         agent_kernel::clock::step(Duration::from_nanos(right)).map_err(ClockError::Set)?;

@@ -67,7 +67,7 @@ fn unix(ntp: u64) -> i128 {
     let seconds = i128::from(ntp >> 32);
     let era = if seconds < ERA / 2 { ERA } else { 0 };
     let fraction = i128::from(ntp & 0xffff_ffff);
-    (seconds + era - TO_UNIX) * 1_000_000_000 + (fraction * 1_000_000_000 >> 32)
+    (seconds + era - TO_UNIX) * 1_000_000_000 + ((fraction * 1_000_000_000) >> 32)
 }
 
 #[cfg(test)]
