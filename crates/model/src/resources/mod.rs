@@ -9,6 +9,8 @@ mod collection;
 mod quantities;
 mod resource;
 mod role;
+#[cfg(test)]
+mod tests;
 mod text;
 mod value;
 

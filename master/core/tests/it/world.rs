@@ -25,7 +25,7 @@ use model::{
 };
 
 /// Runs a script and compares the transcript.
-pub fn check(script: &str, expected: &Expect) {
+pub(crate) fn check(script: &str, expected: &Expect) {
     let mut world = World::new();
     for line in script.lines().map(str::trim).filter(|l| !l.is_empty()) {
         writeln!(world.transcript, "> {line}").expect("write");
@@ -35,10 +35,10 @@ pub fn check(script: &str, expected: &Expect) {
 }
 
 /// A master and what is around it.
-pub struct World {
-    pub master: Master,
-    pub now: Instant,
-    pub transcript: String,
+pub(crate) struct World {
+    pub(crate) master: Master,
+    pub(crate) now: Instant,
+    pub(crate) transcript: String,
     streams: u64,
     links: u64,
     /// Incarnations by link, while it is open.
@@ -171,7 +171,7 @@ fn task_state(name: &str) -> TaskState {
 
 impl World {
     /// A master whose registry is empty and read.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut world = Self {
             master: Master::new(config()),
             now: Instant::ZERO,
@@ -188,7 +188,7 @@ impl World {
     }
 
     /// Plays one line of a script.
-    pub fn line(&mut self, line: &str) {
+    pub(crate) fn line(&mut self, line: &str) {
         let mut words = Words::new(line);
         match words.next() {
             "registry" => {
@@ -393,7 +393,7 @@ impl World {
     }
 
     /// Lets time pass, with a tick at each deadline.
-    pub fn wait(&mut self, duration: Duration) {
+    pub(crate) fn wait(&mut self, duration: Duration) {
         let end = self.now + duration;
         while let Some(deadline) = self.master.deadline().filter(|at| *at <= end) {
             self.now = self.now.max(deadline);
@@ -409,7 +409,7 @@ impl World {
     }
 
     /// One event, and what follows from it.
-    pub fn step(&mut self, event: Event) -> usize {
+    pub(crate) fn step(&mut self, event: Event) -> usize {
         let effects = self.master.step(self.now, event);
         let count = effects.len();
         check_invariant(&self.master);
@@ -474,7 +474,7 @@ fn running_task(text: &str) -> RunningTask {
 }
 
 /// On each agent, offered + allocated <= total, unless more is in use than it has.
-pub fn check_invariant(master: &Master) {
+pub(crate) fn check_invariant(master: &Master) {
     let view = master.view();
     for agent in view.agents() {
         let used = view.used_on(agent).unallocate();
