@@ -400,7 +400,7 @@ impl Cluster {
                     log,
                 });
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

@@ -10,6 +10,7 @@ use clap::Parser;
 mod check;
 mod codegen;
 mod image;
+mod measure;
 mod repro;
 mod sim;
 
@@ -27,6 +28,8 @@ enum Tool {
     Codegen(codegen::Args),
     /// Makes the boot image: Debian's kernel, and an initramfs around the agent.
     Image(image::Args),
+    /// Takes figures of the whole system, by doing it.
+    Measure(measure::Args),
     /// Makes the image twice, in two folders, and compares hashes.
     Repro(repro::Args),
     /// Runs the simulated world over many seeds, or repeats one with its trace.
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Tool::Check(args) => check::run(&args),
         Tool::Codegen(args) => codegen::run(&args),
         Tool::Image(args) => image::run(&args),
+        Tool::Measure(args) => measure::run(&args),
         Tool::Repro(args) => repro::run(&args),
         Tool::Sim(args) => sim::run(&args),
     };
