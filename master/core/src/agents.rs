@@ -9,8 +9,9 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use model::TaskState;
-use model::{AgentId, Blob, ExecutorId, FrameworkId, Instant, OfferId, Reason, Resources, TaskId};
+use model::{
+    AgentId, Blob, ExecutorId, FrameworkId, Instant, OfferId, Reason, Resources, TaskId, TaskState,
+};
 
 use crate::Master;
 use crate::allocator::Allocator;

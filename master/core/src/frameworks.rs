@@ -12,8 +12,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use model::resources::Role;
-use model::{AgentId, ExecutorId, FrameworkId, Instant, OfferId, Reason, TaskId};
-use model::{TaskState, task::PartitionAwareness};
+use model::task::PartitionAwareness;
+use model::{
+    AgentId, ExecutorId, FrameworkId, Instant, OfferId, Reason, Source, TaskId, TaskState,
+};
 
 use crate::allocator::{Allocator, Demand};
 use crate::event::{
@@ -352,7 +354,7 @@ impl Master {
             let reason = Some(Reason::FrameworkRemoved);
             self.note_task(id, &task, TaskState::Killed, reason);
             self.counters
-                .count_task(TaskState::Killed, model::Source::Master, reason);
+                .count_task(TaskState::Killed, Source::Master, reason);
             Arc::make_mut(&mut task).state = TaskState::Killed;
         }
         task

@@ -27,6 +27,13 @@ impl Master {
         registration: &Registration,
         origin: Origin,
     ) {
+        if origin == Origin::Forgotten {
+            // Whatever of its tasks it still has, it tells.
+            for framework in self.frameworks.values_mut() {
+                let unreachable = &mut framework.unreachable_tasks;
+                unreachable.retain(|task| task.agent_id != *agent_id);
+            }
+        }
         for info in &registration.frameworks {
             let Some(id) = &info.id else { continue };
             if self.is_completed(id) {

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use model::resources::Role;
-use model::{AgentId, FrameworkId, OfferId, Reason, Resources, TaskState};
+use model::{AgentId, FrameworkId, OfferId, Reason, Resources, Source, TaskState};
 
 use crate::Master;
 use crate::allocator::{Allocation, Allocator};
@@ -293,7 +293,7 @@ impl Master {
         message: String,
     ) {
         self.counters
-            .count_task(state, model::Source::Master, Some(reason));
+            .count_task(state, Source::Master, Some(reason));
         let status = self.made_status(MadeStatus {
             agent_id,
             ..MadeStatus::new(task_id.clone(), state, reason, message)

@@ -5,6 +5,7 @@
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use model::resources::Role;
@@ -62,7 +63,7 @@ fn check_roles(info: &FrameworkInfo) -> Result<(), String> {
         .filter(|role| !seen.insert(*role))
         .collect();
     if !twice.is_empty() {
-        let twice = twice.into_iter().collect::<alloc::vec::Vec<_>>().join(", ");
+        let twice = twice.into_iter().collect::<Vec<_>>().join(", ");
         return Err(format!(
             "'FrameworkInfo.roles' contains duplicate items: {{ {twice} }}"
         ));

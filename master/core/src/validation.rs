@@ -2,9 +2,11 @@
 //!
 //! The checks and their order are Mesos' (reference, section 1.9), and so are the messages.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use model::resources::{InvalidResource, Resource, Role};
 use model::{AgentId, Blob, ExecutorId, Resources, TaskId};
@@ -105,11 +107,11 @@ fn check_fields(task: &LaunchTask, ground: Ground<'_>) -> Result<(), String> {
     task.check_fault.clone().map_or(Ok(()), Err)
 }
 
-type Given = Result<alloc::vec::Vec<Resource>, InvalidResource>;
+type Given = Result<Vec<Resource>, InvalidResource>;
 
 /// The resources of a task or executor, allocated to the offers' role where they do not say to
 /// which, each of them valid.
-fn task_resources(given: &Given, role: &Role) -> Result<alloc::vec::Vec<Resource>, String> {
+fn task_resources(given: &Given, role: &Role) -> Result<Vec<Resource>, String> {
     let allocate = |resource: &Resource| {
         let mut resource = resource.clone();
         resource.allocation_role.get_or_insert_with(|| role.clone());
@@ -117,12 +119,12 @@ fn task_resources(given: &Given, role: &Role) -> Result<alloc::vec::Vec<Resource
     };
     match given {
         Ok(resources) => {
-            let resources: alloc::vec::Vec<_> = resources.iter().map(allocate).collect();
+            let resources: Vec<_> = resources.iter().map(allocate).collect();
             Resources::validate(&resources).map_err(|fault| fault.to_string())?;
             Ok(resources)
         }
         Err(invalid) => Err(InvalidResource {
-            resource: alloc::boxed::Box::new(allocate(&invalid.resource)),
+            resource: Box::new(allocate(&invalid.resource)),
             fault: invalid.fault.clone(),
         }
         .to_string()),

@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 
 use model::resources::Role;
-use model::{AgentId, FrameworkId, Resources};
+use model::{AgentId, FrameworkId, OfferId, Resources};
 
 use crate::agents::{Agent, AgentState, RecoveredAgent};
 use crate::counters::Counters;
@@ -152,7 +152,7 @@ impl<'a> View<'a> {
         self.sum_of_offers(&framework.offers)
     }
 
-    fn sum_of_offers(self, ids: &BTreeSet<model::OfferId>) -> Resources {
+    fn sum_of_offers(self, ids: &BTreeSet<OfferId>) -> Resources {
         let mut sum = Resources::new();
         for offer in ids.iter().filter_map(|id| self.0.offers.get(id)) {
             sum.add_all(&offer.resources);

@@ -58,7 +58,8 @@ fn an_agent_that_does_not_answer_is_unreachable_when_that_is_stored() {
          stored
          reconcile m-0000 t1 agent=m-S0
          reconcile m-0001 t2
-         stored",
+         stored
+         reconcile m-0001 t2 agent=m-S0",
         &expect![[r#"
             > registry
             > slow registry
@@ -111,6 +112,8 @@ fn an_agent_that_does_not_answer_is_unreachable_when_that_is_stored() {
               l2 registered m-S0
               s1 UPDATE t1 on m-S0 TASK_RUNNING REASON_AGENT_REREGISTERED: Agent reregistered
               s2 OFFERS m-O3 m-S0 web cpus:3;mem:512
+            > reconcile m-0001 t2 agent=m-S0
+              s2 UPDATE t2 on m-S0 TASK_GONE REASON_RECONCILIATION: Reconciliation: Task is gone
         "#]],
     );
 }

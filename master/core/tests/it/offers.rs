@@ -277,3 +277,36 @@ fn agents_with_gpus_are_kept_for_those_who_ask() {
         "#]],
     );
 }
+
+#[test]
+fn an_offer_that_is_not_answered_in_time_is_rescinded_and_made_again() {
+    check(
+        "offer-timeout 5
+         registry
+         subscribe roles=a
+         register cpus:4;mem:1024
+         wait 4.9
+         wait 0.2
+         decline m-0000 offers=m-O0
+         decline m-0000 offers=m-O1 refuse=60
+         wait 5",
+        &expect![[r#"
+            > offer-timeout 5
+            > registry
+            > subscribe roles=a
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > register cpus:4;mem:1024
+              store admit m-S0
+              l1 registered m-S0
+              s1 OFFERS m-O0 m-S0 a cpus:4;mem:1024
+            > wait 4.9
+            > wait 0.2
+              s1 RESCIND m-O0
+              s1 OFFERS m-O1 m-S0 a cpus:4;mem:1024
+            > decline m-0000 offers=m-O0
+            > decline m-0000 offers=m-O1 refuse=60
+            > wait 5
+        "#]],
+    );
+}

@@ -265,3 +265,43 @@ fn an_update_of_nothing_known_is_forwarded_to_be_acknowledged() {
         "#]],
     );
 }
+
+#[test]
+fn an_executor_counts_once_for_all_its_tasks_and_until_it_exits() {
+    check(
+        "registry
+         subscribe roles=web
+         register cpus:4;mem:1024
+         accept m-0000 offers=m-O0 t1@e1:cpus:1 t2@e1:cpus:1 t3@:cpus:1 t4@e4:cpus:2 refuse=0
+         wait 1
+         update l1 m-0000 t1 FINISHED uuid=1
+         update l1 m-0000 t2 FINISHED uuid=1
+         exited l1 m-0000 e1",
+        &expect![[r#"
+            > registry
+            > subscribe roles=web
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > register cpus:4;mem:1024
+              store admit m-S0
+              l1 registered m-S0
+              s1 OFFERS m-O0 m-S0 web cpus:4;mem:1024
+            > accept m-0000 offers=m-O0 t1@e1:cpus:1 t2@e1:cpus:1 t3@:cpus:1 t4@e4:cpus:2 refuse=0
+              l1 run t1 for web
+              l1 run t2 for web
+              s1 UPDATE t3 on m-S0 TASK_ERROR REASON_TASK_INVALID: ID must not be empty
+              s1 UPDATE t4 on m-S0 TASK_ERROR REASON_TASK_INVALID: Total resources cpus(allocated: web):2.1 required by task and its executor is more than available cpus(allocated: web):1.9; mem(allocated: web):1024
+            > wait 1
+              s1 OFFERS m-O1 m-S0 web cpus:1.9;mem:1024
+            > update l1 m-0000 t1 FINISHED uuid=1
+              s1 UPDATE t1 TASK_FINISHED
+              s1 OFFERS m-O2 m-S0 web cpus:1
+            > update l1 m-0000 t2 FINISHED uuid=1
+              s1 UPDATE t2 TASK_FINISHED
+              s1 OFFERS m-O3 m-S0 web cpus:1
+            > exited l1 m-0000 e1
+              s1 FAILURE m-S0 Some((e1, 9))
+              s1 OFFERS m-O4 m-S0 web cpus:0.1
+        "#]],
+    );
+}

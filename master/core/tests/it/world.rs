@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use expect_test::Expect;
 use master_core::event::{
-    AgentMessage, AgentUpdate, Call, Capabilities, Effect, Event, FrameworkEvent, FrameworkInfo,
-    LaunchTask, LinkId, MasterMessage, Operation, Registration, Registry, RegistryChange,
-    RunningTask, Status, StoreId, StreamId, Subscription, Text, WallTime,
+    AgentMessage, AgentUpdate, Call, Capabilities, Effect, Event, ExecutorKind, ExecutorSpec,
+    FrameworkEvent, FrameworkInfo, LaunchTask, LinkId, MasterMessage, Operation, Registration,
+    Registry, RegistryChange, RunningTask, Status, StoreId, StreamId, Subscription, Text, WallTime,
 };
 use master_core::{Config, Master};
-use model::resources::{ParseError, parse};
+use model::resources::{ParseError, Resource, Scalar, parse};
 use model::{
     AgentId, Blob, ExecutorId, FrameworkId, Instant, MasterId, Resources, Source, StatusUuid,
     TaskId, TaskState,
@@ -143,8 +143,13 @@ fn framework_info(words: &Words<'_>) -> FrameworkInfo {
     }
 }
 
+/// `id:resources`, or `id@executor:resources` with an executor of 0.1 cpus.
 fn launch_task(text: &str, agent: &str) -> LaunchTask {
     let (id, resources) = text.split_once(':').expect("id:resources");
+    let (id, executor) = match id.split_once('@') {
+        Some((id, executor)) => (id, Some(executor)),
+        None => (id, None),
+    };
     LaunchTask {
         task_id: Text::from(id),
         name: Text::from(id),
@@ -154,8 +159,16 @@ fn launch_task(text: &str, agent: &str) -> LaunchTask {
             Err(ParseError::Invalid(invalid)) => Err(invalid),
             Err(fault) => panic!("{fault}"),
         },
-        has_command: true,
-        executor: None,
+        has_command: executor.is_none(),
+        executor: executor.map(|executor| ExecutorSpec {
+            executor_id: Text::from(executor),
+            framework_id: None,
+            kind: ExecutorKind::Custom,
+            has_command: true,
+            resources: Ok(vec![Resource::scalar("cpus", Scalar(100))]),
+            shutdown_grace_ns: None,
+            info: Blob::new(executor.as_bytes()),
+        }),
         kill_grace_ns: None,
         max_completion_ns: None,
         check_fault: None,
@@ -199,6 +212,13 @@ impl World {
                     admitted,
                     unreachable,
                 }));
+            }
+            "offer-timeout" => {
+                let config = Config {
+                    offer_timeout: Some(Duration::from_secs(words.next().parse().expect("number"))),
+                    ..config()
+                };
+                self.master = Master::new(config);
             }
             "slow" => self.slow_registry = true,
             "fast" => self.slow_registry = false,
