@@ -179,6 +179,19 @@ async fn answer(context: &Arc<Context>, request: &Request<Incoming>) -> Answer {
         return text(StatusCode::BAD_REQUEST, "Failed to decode the path.\n");
     };
     let path = path.strip_prefix("/slave(1)").unwrap_or(&path);
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut answer = text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            &format!(
+                "Expecting one of {{ 'GET' }}, but received '{}'",
+                request.method()
+            ),
+        );
+        answer
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET"));
+        return answer;
+    }
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let handler = match path {
         "/health" => return empty(),
@@ -195,19 +208,6 @@ async fn answer(context: &Arc<Context>, request: &Request<Incoming>) -> Answer {
         "/files/download" => Err(files::download(context, &query, request.headers()).await),
         _ => return text(StatusCode::NOT_FOUND, "404 Not Found.\n"),
     };
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut answer = text(
-            StatusCode::METHOD_NOT_ALLOWED,
-            &format!(
-                "Expecting one of {{ 'GET' }}, but received '{}'",
-                request.method()
-            ),
-        );
-        answer
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET"));
-        return answer;
-    }
     match handler {
         Ok(value) => json_answer(&value, &query),
         Err(answer) => answer,

@@ -37,8 +37,9 @@ const BATCH_MAX: usize = 256;
 /// How often readers get a new snapshot at most.
 const PUBLISH_EVERY: Duration = Duration::from_millis(20);
 /// How long the last frames may take to leave when the agent ends.
-const FAREWELL_MAX: Duration = Duration::from_secs(2);
-/// Where the kernel's side keeps what must not outlive the machine.
+const FAREWELL_MAX: Duration = Duration::from_millis(500);
+/// Where the kernel's side keeps what must not outlive a node's machine; on an ordinary host it is
+/// beneath the work directory.
 const RUNTIME: &str = "/run/tepui";
 
 /// How the main loop ended.
@@ -116,8 +117,12 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
     });
 
     let (inputs_in, inputs) = mpsc::channel(INPUTS_MAX);
+    let runtime = match node.is_pid1 {
+        true => RUNTIME.into(),
+        false => node.work_dir.join("run"),
+    };
     let ground = Arc::new(Ground {
-        host: Host::open(node.cgroups.clone(), RUNTIME.as_ref())?,
+        host: Host::open(node.cgroups.clone(), &runtime)?,
         root: node.default_rootfs.clone(),
         etc: node.etc_dir.clone(),
         hostname: node.hostname.clone(),
@@ -400,7 +405,7 @@ impl Main {
                     task_id = %status.task_id,
                     state = %status.state,
                     reason = status.reason.map(Reason::name),
-                    message = status.message,
+                    why = status.message,
                     "task changed state"
                 );
             }

@@ -13,7 +13,7 @@ use super::Context;
 use crate::description::{CAPABILITIES, VERSION};
 use crate::paths;
 use crate::snapshot::Snapshot;
-use crate::wire::{seconds, stored};
+use crate::wire::{stored, task_status};
 
 /// `/state`
 pub(super) fn state(context: &Context) -> Value {
@@ -123,7 +123,7 @@ fn executor(context: &Context, snapshot: &Snapshot, framework: &FrameworkId, tas
         }
         _ => String::new(),
     };
-    let rendered = task_value(snapshot, framework, task);
+    let rendered = task_value(context, snapshot, framework, task);
     let [queued, running, done] = match (&task.life, task.statuses.is_empty()) {
         (Life::Ended, _) => [json!([]), json!([]), json!([rendered])],
         (_, true) => [json!([rendered]), json!([]), json!([])],
@@ -143,9 +143,18 @@ fn executor(context: &Context, snapshot: &Snapshot, framework: &FrameworkId, tas
     })
 }
 
-fn task_value(snapshot: &Snapshot, framework: &FrameworkId, task: &Task) -> Value {
+fn task_value(
+    context: &Context,
+    snapshot: &Snapshot,
+    framework: &FrameworkId,
+    task: &Task,
+) -> Value {
     let info: v1::TaskInfo = stored(&task.spec.info).unwrap_or_default();
-    let statuses: Vec<Value> = task.statuses.iter().map(status).collect();
+    let statuses: Vec<Value> = task
+        .statuses
+        .iter()
+        .map(|one| status(context, one))
+        .collect();
     let mut value = json!({
         "id": task.spec.id.as_str(),
         "name": info.name,
@@ -169,14 +178,14 @@ fn task_value(snapshot: &Snapshot, framework: &FrameworkId, task: &Task) -> Valu
     value
 }
 
-fn status(status: &agent_core::Status) -> Value {
+fn status(context: &Context, status: &agent_core::Status) -> Value {
+    let wire = task_status(&context.description, None, status);
     let mut value = json!({
         "state": status.state.name(),
-        "timestamp": seconds(status.timestamp),
+        "timestamp": wire.timestamp,
     });
-    if let (Some(map), Some(container)) = (value.as_object_mut(), &status.container) {
-        let id = json!({ "container_id": { "value": container.as_str() } });
-        map.insert("container_status".to_string(), id);
+    if let (Some(map), Some(container)) = (value.as_object_mut(), &wire.container_status) {
+        map.insert("container_status".to_string(), message(container));
     }
     value
 }
