@@ -47,6 +47,12 @@ impl Ending {
         }
     }
 
+    /// Whether the exit code is missing only since a master answered from memory: reconciliations
+    /// carry words of their own in place of the agent's.
+    pub(crate) fn is_hearsay(&self) -> bool {
+        self.state == TaskState::Failed && self.reason == Some(Reason::Reconciliation)
+    }
+
     /// What is to be said; nothing where the exit code says it all.
     pub(crate) fn remark(&self) -> Option<String> {
         let silent = match self.state {

@@ -36,6 +36,9 @@ const DECLINE_S: f64 = 5.0;
 /// A kill and a reconciliation are repeated: the first may be lost with the agent's connection, the
 /// second is not answered before the agent is back.
 const AGAIN: Duration = Duration::from_secs(5);
+/// A failure that a reconciliation told of has its exit code in the agent's own update, which is sent
+/// until it is acknowledged: again after 10 s, then after 20 s.
+const HEARSAY_MAX: Duration = Duration::from_secs(35);
 /// So many refused calls, each followed by a new subscription, are no accident.
 const REFUSALS_MAX: u32 = 3;
 
@@ -89,6 +92,8 @@ struct Run<'a> {
     place: Option<Place>,
     stop: Option<Stop>,
     news: News,
+    /// The task's end as a reconciliation told it.
+    hearsay: Option<Ending>,
     /// What was last said about waiting.
     waiting: String,
     wake: Option<Instant>,
@@ -110,6 +115,7 @@ pub(crate) async fn run(args: &RunArgs, master: &Address) -> Result<u8, RunError
         place: None,
         stop: None,
         news: News::Here,
+        hearsay: None,
         waiting: String::new(),
         wake: Some(Instant::now() + PATIENCE),
         output: Output::new(),
@@ -180,7 +186,12 @@ impl Run<'_> {
                         return Ok(parting);
                     }
                 }
-                () = sleep_until(wake) => self.on_wake(calls).await?,
+                () = sleep_until(wake) => {
+                    if let Some(ending) = self.hearsay.take() {
+                        return Ok(self.on_end(calls, &ending, stops).await);
+                    }
+                    self.on_wake(calls).await?;
+                }
             }
         }
     }
@@ -276,6 +287,11 @@ impl Run<'_> {
                     reason: status.reason.and_then(Reason::from_number),
                     message: status.message.clone().unwrap_or_default(),
                 };
+                if ending.is_hearsay() {
+                    self.hearsay = Some(ending);
+                    self.wake = Some(Instant::now() + HEARSAY_MAX);
+                    return Ok(None);
+                }
                 return Ok(Some(self.on_end(calls, &ending, stops).await));
             }
         }

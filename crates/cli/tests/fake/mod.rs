@@ -262,6 +262,8 @@ fn on_call(world: &mut World, call: Call) {
         call::Type::Kill => world.update(TaskState::Killed, "Command terminated", b"9"),
         call::Type::Reconcile => {
             let (state, message) = world.script.end.unwrap();
+            // The master's answer is without the exit code, which the agent's update has.
+            world.reconciled(state);
             world.update(state, message, b"3");
         }
         _ => {}
@@ -306,7 +308,25 @@ impl World {
         }
     }
 
+    fn reconciled(&mut self, state: TaskState) {
+        self.tell(TaskStatus {
+            state: state.number(),
+            message: Some("Reconciliation: Latest task state".to_owned()),
+            reason: Some(model::Reason::Reconciliation.number()),
+            ..Default::default()
+        });
+    }
+
     fn update(&mut self, state: TaskState, message: &str, uuid: &[u8]) {
+        self.tell(TaskStatus {
+            state: state.number(),
+            message: Some(message.to_owned()),
+            uuid: Some(uuid.to_vec()),
+            ..Default::default()
+        });
+    }
+
+    fn tell(&mut self, status: TaskStatus) {
         let task_id = self.task.as_ref().map_or_else(
             || TaskId {
                 value: "mine".to_owned(),
@@ -315,11 +335,8 @@ impl World {
         );
         let status = TaskStatus {
             task_id,
-            state: state.number(),
-            message: Some(message.to_owned()),
             agent_id: Some(agent_id()),
-            uuid: Some(uuid.to_vec()),
-            ..Default::default()
+            ..status
         };
         self.send(Some(Event {
             r#type: Some(event::Type::Update.into()),
