@@ -13,6 +13,7 @@ mod connection;
 mod convert;
 mod facts;
 pub mod flags;
+mod handle;
 mod http;
 mod link;
 mod main_loop;

@@ -17,7 +17,7 @@ use tonic::{Status, Streaming};
 
 use crate::connection::Connection;
 use crate::convert::link;
-use crate::main_loop::{Command, Handle};
+use crate::handle::{Command, Handle};
 
 /// How many frames may wait for one agent: a launch of as many tasks at once.
 pub(crate) const FRAMES_MAX: usize = 16_384;

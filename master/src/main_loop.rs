@@ -5,92 +5,36 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use api::v1::scheduler::call::Type;
 use http::StatusCode;
 use http::header::HeaderValue;
 use master_core::event::{
-    AgentMessage, Call, Effect, Event, FrameworkEvent, LinkId, Note, StoreId, StreamId,
-    Subscription,
+    Call, Effect, Event, FrameworkEvent, LinkId, Note, StoreId, StreamId, Subscription,
 };
 use master_core::{Connection as FrameworkConnection, Master, WallTime};
 use model::{FrameworkId, Instant};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::connection::Connection;
 use crate::convert::calls::Submitted;
 use crate::convert::events;
 use crate::facts::Facts;
+use crate::handle::{Command, Handle};
 use crate::http::body::Body;
 use crate::http::negotiate::Media;
+use crate::http::respond::Refusal;
 use crate::http::stream::{self, EventSender};
 use crate::http::{Response, respond, scheduler};
 use crate::link::{Opened, Outgoing};
-use crate::metrics::Metrics;
 use crate::registry::{RegistryError, Stored, Writer, entries};
 use crate::state::Snapshot;
 
-/// How many commands may wait; whoever brings one more waits with it, and so does its connection.
-const COMMANDS_MAX: usize = 4096;
 /// How many commands are taken before time and notices are looked at again.
 const BATCH_MAX: usize = 64;
-/// How long a read waits for a newer snapshot before it takes the one there is.
-const SNAPSHOT_WAIT_MAX: Duration = Duration::from_millis(200);
 /// Of its time, the loop spends at most one part in so many on snapshots.
 const SNAPSHOT_SHARE: u32 = 10;
-
-/// What comes from connections.
-pub(crate) enum Command {
-    /// A SUBSCRIBE that passed every check but those of its FrameworkInfo.
-    Subscribe {
-        /// The call, or what is wrong with its framework's id.
-        subscription: Result<Subscription, String>,
-        /// The form of the events.
-        media: Media,
-        /// Where it came from.
-        connection: Connection,
-        /// Takes the answer, whose body is the stream.
-        answer: oneshot::Sender<Response>,
-    },
-    /// Another call that is valid in itself.
-    Call {
-        /// Who calls.
-        framework_id: String,
-        /// The header that came with it.
-        stream_id: Option<String>,
-        /// Its type.
-        kind: Type,
-        /// The call.
-        call: Submitted,
-        /// Takes the answer.
-        answer: oneshot::Sender<Response>,
-    },
-    /// A new link.
-    LinkOpened {
-        /// Its registration, and where frames go.
-        opened: Box<Opened>,
-        /// Takes the link's number.
-        answer: oneshot::Sender<LinkId>,
-    },
-    /// A frame of a link.
-    LinkFrame {
-        /// Which link.
-        link: LinkId,
-        /// The frame's epoch.
-        epoch: u64,
-        /// The frame's incarnation.
-        incarnation: u64,
-        /// The frame's body.
-        message: AgentMessage,
-    },
-    /// A link ended.
-    LinkClosed {
-        /// Which.
-        link: LinkId,
-    },
-}
 
 /// What must not wait for room among the commands; there is at most one for each stream and each
 /// write.
@@ -110,88 +54,6 @@ pub enum RunError {
     /// The registry's thread is gone.
     #[error("the registry's thread ended")]
     RegistryThread,
-}
-
-/// How connections reach the loop; cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Handle {
-    commands: mpsc::Sender<Command>,
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    facts: Facts,
-    metrics: Metrics,
-    /// Counts the steps of the core, so that a read knows whether its snapshot is the newest.
-    steps: AtomicU64,
-    snapshots: watch::Receiver<Arc<Snapshot>>,
-    wanted: Notify,
-}
-
-impl Handle {
-    /// Hands a command in; after the loop's end it is dropped.
-    pub(crate) async fn send(&self, command: Command) {
-        drop(self.commands.send(command).await);
-    }
-
-    /// Hands a command in and waits for its answer.
-    pub(crate) async fn ask(
-        &self,
-        command: impl FnOnce(oneshot::Sender<Response>) -> Command,
-    ) -> Response {
-        let (answer, answered) = oneshot::channel();
-        self.send(command(answer)).await;
-        answered.await.unwrap_or_else(|_| {
-            respond::text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The master is shutting down",
-            )
-        })
-    }
-
-    /// Hands a new link in; `None` after the loop's end.
-    pub(crate) async fn open_link(&self, opened: Opened) -> Option<LinkId> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Command::LinkOpened {
-            opened: Box::new(opened),
-            answer,
-        })
-        .await;
-        answered.await.ok()
-    }
-
-    /// The newest snapshot; one that is a little older where the loop is busy.
-    pub(crate) async fn snapshot(&self) -> Arc<Snapshot> {
-        let steps = self.shared.steps.load(Ordering::Acquire);
-        let mut snapshots = self.shared.snapshots.clone();
-        if snapshots.borrow_and_update().step < steps {
-            self.shared.wanted.notify_one();
-            let newer = snapshots.wait_for(|snapshot| snapshot.step >= steps);
-            drop(tokio::time::timeout(SNAPSHOT_WAIT_MAX, newer).await);
-        }
-        let newest = snapshots.borrow().clone();
-        newest
-    }
-
-    /// What does not change while this master runs.
-    pub(crate) fn facts(&self) -> &Facts {
-        &self.shared.facts
-    }
-
-    /// The counters.
-    pub(crate) fn metrics(&self) -> &Metrics {
-        &self.shared.metrics
-    }
-
-    /// Who this master is, for frameworks and agents.
-    pub(crate) fn master_info(&self) -> &api::v1::MasterInfo {
-        &self.shared.facts.master_info
-    }
-
-    /// The leader's epoch.
-    pub(crate) fn epoch(&self) -> u64 {
-        self.shared.facts.epoch
-    }
 }
 
 /// A stream whose reader is there.
@@ -246,19 +108,9 @@ pub(crate) struct Parts {
 impl MainLoop {
     /// A loop that does not run yet, and the handle to it.
     pub(crate) fn new(parts: Parts) -> (Self, Handle) {
-        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let first = Arc::new(Snapshot::new(0, &parts.core));
         let (snapshots, published) = watch::channel(first);
-        let handle = Handle {
-            commands,
-            shared: Arc::new(Shared {
-                facts: parts.facts,
-                metrics: Metrics::default(),
-                steps: AtomicU64::new(0),
-                snapshots: published,
-                wanted: Notify::new(),
-            }),
-        };
+        let (handle, receiver) = Handle::new(parts.facts, published);
         let this = Self {
             core: parts.core,
             start: parts.start,
@@ -286,7 +138,7 @@ impl MainLoop {
         recovered: Event,
         stop: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
-        let shared = Arc::clone(&self.handle.shared);
+        let handle = self.handle.clone();
         let mut stop = std::pin::pin!(stop);
         self.step(recovered)?;
         loop {
@@ -301,7 +153,7 @@ impl MainLoop {
                         self.command(command)?;
                     }
                 }
-                () = shared.wanted.notified() => {
+                () = handle.snapshot_wanted() => {
                     self.snapshot_wanted = true;
                     self.publish();
                 }
@@ -336,7 +188,7 @@ impl MainLoop {
         if !self.snapshot_wanted || begin < self.snapshot_at {
             return;
         }
-        let step = self.handle.shared.steps.load(Ordering::Acquire);
+        let step = self.handle.steps();
         let snapshot = Snapshot::new(step, &self.core);
         self.snapshots.send_replace(Arc::new(snapshot));
         self.snapshot_wanted = false;
@@ -383,7 +235,7 @@ impl MainLoop {
                 let outcome = self.current(&framework_id, stream_id.as_deref());
                 let response = match outcome {
                     Ok(framework_id) => self.call(framework_id, kind, call)?,
-                    Err(refused) => refused,
+                    Err(refusal) => refusal.into(),
                 };
                 // A client that is gone needs no answer.
                 drop(answer.send(response));
@@ -455,17 +307,13 @@ impl MainLoop {
     }
 
     /// The framework, where it is connected by this very stream; else the answer that says why not.
-    fn current(
-        &self,
-        framework_id: &str,
-        stream_id: Option<&str>,
-    ) -> Result<FrameworkId, Response> {
-        let unknown = || respond::bad_request("Framework cannot be found");
+    fn current(&self, framework_id: &str, stream_id: Option<&str>) -> Result<FrameworkId, Refusal> {
+        let unknown = || Refusal::bad_request("Framework cannot be found");
         let framework_id = FrameworkId::new(framework_id).map_err(|_| unknown())?;
         let stream = match self.core.connection(&framework_id) {
             FrameworkConnection::Unknown => return Err(unknown()),
             FrameworkConnection::Disconnected => {
-                return Err(respond::text(
+                return Err(Refusal::new(
                     StatusCode::FORBIDDEN,
                     "Framework is not subscribed",
                 ));
@@ -473,13 +321,13 @@ impl MainLoop {
             FrameworkConnection::Connected(stream) => stream,
         };
         let given = stream_id.ok_or_else(|| {
-            respond::bad_request(
+            Refusal::bad_request(
                 "All non-subscribe calls should include the 'Mesos-Stream-Id' header",
             )
         })?;
         match self.streams.get(&stream) {
             Some(open) if open.id == given => Ok(framework_id),
-            _ => Err(respond::bad_request(format!(
+            _ => Err(Refusal::bad_request(format!(
                 "The stream ID '{given}' included in this request didn't match the stream ID \
                  currently associated with framework ID {framework_id}"
             ))),
@@ -498,17 +346,15 @@ impl MainLoop {
             Submitted::Nothing => return Ok(respond::empty(StatusCode::ACCEPTED)),
             Submitted::Update(update) => {
                 if let Err(fault) = self.core.check_update(&framework_id, &update) {
-                    return Ok(respond::bad_request(fault));
+                    return Ok(Refusal::bad_request(fault).into());
                 }
                 let call = Call::UpdateFramework(update);
                 self.step(Event::Call { framework_id, call })?;
                 return Ok(respond::empty(StatusCode::OK));
             }
             Submitted::Unknown => {
-                return Ok(respond::text(
-                    StatusCode::NOT_IMPLEMENTED,
-                    "501 Not Implemented.",
-                ));
+                let refusal = Refusal::new(StatusCode::NOT_IMPLEMENTED, "501 Not Implemented.");
+                return Ok(refusal.into());
             }
         };
         self.step(Event::Call { framework_id, call })?;
@@ -553,7 +399,7 @@ impl MainLoop {
                 self.core.view().counters().allocation_runs(),
                 begin.elapsed(),
             );
-            self.handle.shared.steps.fetch_add(1, Ordering::AcqRel);
+            self.handle.count_step();
             for effect in effects {
                 events.extend(self.carry_out(effect)?);
             }

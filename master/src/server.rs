@@ -24,10 +24,11 @@ use tower_service::Service as _;
 use crate::connection::Connection;
 use crate::facts::Facts;
 use crate::flags::{Config, RegistryKind};
+use crate::handle::Handle;
 use crate::http::body::Body;
 use crate::http::{Request, Response, router};
 use crate::link;
-use crate::main_loop::{Handle, MainLoop, Notice, Parts, RunError, wall_clock};
+use crate::main_loop::{MainLoop, Notice, Parts, RunError, wall_clock};
 use crate::registry::entries::{self, EntryError};
 use crate::registry::{Memory, Redb, Registry, RegistryError, Writer};
 

@@ -11,22 +11,22 @@ use http::header::{self, HeaderMap};
 use http_body::Body;
 use http_body_util::BodyExt;
 
-use super::{Response, respond};
+use super::respond::Refusal;
 
 /// The largest body, also after it is unpacked. An ACCEPT of 10 000 tasks is about 8 MiB of JSON.
 const BODY_BYTES_MAX: usize = 32 << 20;
 /// The time a whole body has to arrive.
 const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// The request's body, unpacked where it is gzip; or the answer that refuses it.
-pub(crate) async fn body<B>(headers: &HeaderMap, body: B) -> Result<Bytes, Response>
+/// The request's body, unpacked where it is gzip; or why it is refused.
+pub(crate) async fn body<B>(headers: &HeaderMap, body: B) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
 {
     let arrived = tokio::time::timeout(BODY_TIME_MAX, collect(body));
     let bytes = arrived.await.unwrap_or_else(|_| {
-        Err(respond::text(
+        Err(Refusal::new(
             StatusCode::REQUEST_TIMEOUT,
             format!("The request's body did not arrive within {BODY_TIME_MAX:?}"),
         ))
@@ -37,7 +37,7 @@ where
     {
         None | Some(b"" | b"identity") => Ok(bytes),
         Some(b"gzip" | b"x-gzip") => unpack(&bytes),
-        Some(other) => Err(respond::text(
+        Some(other) => Err(Refusal::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             format!(
                 "Expecting 'Content-Encoding' of gzip, but received '{}'",
@@ -47,7 +47,7 @@ where
     }
 }
 
-async fn collect<B>(body: B) -> Result<Bytes, Response>
+async fn collect<B>(body: B) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
@@ -59,7 +59,7 @@ where
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            respond::bad_request(format!("Failed to read the request's body: {error}"))
+            Refusal::bad_request(format!("Failed to read the request's body: {error}"))
         })?;
         if let Ok(data) = frame.into_data() {
             if bytes.len() + data.len() > BODY_BYTES_MAX {
@@ -71,13 +71,13 @@ where
     Ok(bytes.freeze())
 }
 
-fn unpack(bytes: &[u8]) -> Result<Bytes, Response> {
+fn unpack(bytes: &[u8]) -> Result<Bytes, Refusal> {
     let mut unpacked = Vec::new();
     MultiGzDecoder::new(bytes)
         .take(BODY_BYTES_MAX as u64 + 1)
         .read_to_end(&mut unpacked)
         .map_err(|error| {
-            respond::bad_request(format!("Failed to gunzip the request's body: {error}"))
+            Refusal::bad_request(format!("Failed to gunzip the request's body: {error}"))
         })?;
     if unpacked.len() > BODY_BYTES_MAX {
         return Err(too_large());
@@ -85,8 +85,8 @@ fn unpack(bytes: &[u8]) -> Result<Bytes, Response> {
     Ok(unpacked.into())
 }
 
-fn too_large() -> Response {
-    respond::text(
+fn too_large() -> Refusal {
+    Refusal::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         format!("The request's body is larger than {BODY_BYTES_MAX} bytes"),
     )

@@ -10,17 +10,65 @@ use super::negotiate::Media;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
+/// Why a request is not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    reason: String,
+    /// The one method there is, where another was used.
+    allowed: Option<&'static str>,
+}
+
+impl Refusal {
+    /// A refusal with this status.
+    pub(crate) fn new(status: StatusCode, reason: impl Into<String>) -> Self {
+        Self {
+            status,
+            reason: reason.into(),
+            allowed: None,
+        }
+    }
+
+    /// 400.
+    pub(crate) fn bad_request(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, reason)
+    }
+
+    /// 405, naming the method there is.
+    pub(crate) fn method(allowed: &'static str, got: &Method) -> Self {
+        Self {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            reason: format!(
+                "405 Method Not Allowed. Expecting one of {{ '{allowed}' }}, but received '{got}'."
+            ),
+            allowed: Some(allowed),
+        }
+    }
+
+    /// Its status.
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Self {
+        let mut response = text(refusal.status, refusal.reason);
+        if let Some(allowed) = refusal.allowed {
+            response
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static(allowed));
+        }
+        response
+    }
+}
+
 /// An answer with a text for people.
-pub(crate) fn text(status: StatusCode, text: impl Into<Bytes>) -> Response {
+fn text(status: StatusCode, text: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Body::whole(text));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, TEXT);
     response
-}
-
-/// 400 with the reason.
-pub(crate) fn bad_request(reason: impl Into<Bytes>) -> Response {
-    text(StatusCode::BAD_REQUEST, reason)
 }
 
 /// An answer without a body.
@@ -42,18 +90,6 @@ pub(crate) fn ok(media: Media, body: impl Into<Bytes>) -> Response {
 /// 404 for a path that is nowhere.
 pub(crate) fn not_found() -> Response {
     text(StatusCode::NOT_FOUND, "404 Not Found.")
-}
-
-/// 405, naming the methods there are.
-pub(crate) fn method_not_allowed(allowed: &'static str, got: &Method) -> Response {
-    let reason = format!(
-        "405 Method Not Allowed. Expecting one of {{ '{allowed}' }}, but received '{got}'."
-    );
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, reason);
-    response
-        .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static(allowed));
-    response
 }
 
 /// 307 to this place.

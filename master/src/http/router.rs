@@ -4,10 +4,11 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::negotiate::{self, Media};
+use super::respond::Refusal;
 use super::{Request, Response, body::Body, respond, scheduler};
 use crate::connection::Connection;
 use crate::facts::Facts;
-use crate::main_loop::Handle;
+use crate::handle::Handle;
 use crate::state;
 
 /// Answers below so many bytes are not worth packing.
@@ -26,12 +27,12 @@ pub(crate) async fn route(loop_: &Handle, connection: Connection, request: Reque
         Endpoint::Redirect => redirect(loop_.facts()),
         Endpoint::Document(document) => {
             if !matches!(*request.method(), Method::GET | Method::HEAD) {
-                return respond::method_not_allowed("GET", request.method());
+                return Refusal::method("GET", request.method()).into();
             }
             let query = request.uri().query().unwrap_or_default();
             let text = match state::document(loop_, document, &Query(query)).await {
                 Ok(text) => text,
-                Err(fault) => return respond::bad_request(fault),
+                Err(fault) => return Refusal::bad_request(fault).into(),
             };
             json(text, Query(query).get("jsonp"), gzip)
         }

@@ -8,10 +8,11 @@ use api::v1::scheduler::call::Type;
 use http::{Method, StatusCode};
 
 use super::negotiate::{self, ContentTypeError, Media};
-use super::{Request, Response, read, respond, validate};
+use super::respond::Refusal;
+use super::{Request, Response, read, validate};
 use crate::connection::Connection;
 use crate::convert::calls;
-use crate::main_loop::{Command, Handle};
+use crate::handle::{Command, Handle};
 
 /// The header that binds a call to its stream.
 pub(crate) const STREAM_ID: &str = "Mesos-Stream-Id";
@@ -20,11 +21,11 @@ pub(crate) const STREAM_ID: &str = "Mesos-Stream-Id";
 pub(crate) async fn handle(loop_: &Handle, connection: Connection, request: Request) -> Response {
     answer(loop_, connection, request)
         .await
-        .unwrap_or_else(|refused| {
-            if refused.status() == StatusCode::BAD_REQUEST {
+        .unwrap_or_else(|refusal| {
+            if refusal.status() == StatusCode::BAD_REQUEST {
                 loop_.metrics().invalid_scheduler_call();
             }
-            refused
+            refusal.into()
         })
 }
 
@@ -32,16 +33,16 @@ async fn answer(
     loop_: &Handle,
     connection: Connection,
     request: Request,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     if request.method() != Method::POST {
-        return Err(respond::method_not_allowed("POST", request.method()));
+        return Err(Refusal::method("POST", request.method()));
     }
     let media = content_type(request.headers())?;
     let (head, body) = request.into_parts();
     let body = read::body(&head.headers, body).await?;
-    let call = decode(media, &body).map_err(respond::bad_request)?;
+    let call = decode(media, &body).map_err(Refusal::bad_request)?;
     let kind = validate::call(&call).map_err(|fault| {
-        respond::bad_request(format!("Failed to validate scheduler::Call: {fault}"))
+        Refusal::bad_request(format!("Failed to validate scheduler::Call: {fault}"))
     })?;
     let stream_id = head
         .headers
@@ -52,7 +53,7 @@ async fn answer(
         Type::Subscribe => {
             let media = accept(&head.headers)?;
             if stream_id.is_some() {
-                return Err(respond::bad_request(
+                return Err(Refusal::bad_request(
                     "Subscribe calls should not include the 'Mesos-Stream-Id' header",
                 ));
             }
@@ -70,24 +71,25 @@ async fn answer(
         }
         Type::ReconcileOperations => {
             accept(&head.headers)?;
-            Ok(submit(loop_, kind, call, stream_id).await)
+            submit(loop_, kind, call, stream_id).await
         }
-        _ => Ok(submit(loop_, kind, call, stream_id).await),
+        _ => submit(loop_, kind, call, stream_id).await,
     }
 }
 
-async fn submit(loop_: &Handle, kind: Type, call: Call, stream_id: Option<String>) -> Response {
+async fn submit(
+    loop_: &Handle,
+    kind: Type,
+    call: Call,
+    stream_id: Option<String>,
+) -> Result<Response, Refusal> {
     let framework_id = call
         .framework_id
         .as_ref()
         .map(|id| id.value.clone())
         .unwrap_or_default();
-    let call = match calls::submitted(kind, call) {
-        Ok(call) => call,
-        Err(fault) => {
-            return respond::bad_request(format!("'FrameworkInfo.id' is invalid: {fault}"));
-        }
-    };
+    let call = calls::submitted(kind, call)
+        .map_err(|fault| Refusal::bad_request(format!("'FrameworkInfo.id' is invalid: {fault}")))?;
     let command = |answer| Command::Call {
         framework_id,
         stream_id,
@@ -95,23 +97,23 @@ async fn submit(loop_: &Handle, kind: Type, call: Call, stream_id: Option<String
         call,
         answer,
     };
-    loop_.ask(command).await
+    Ok(loop_.ask(command).await)
 }
 
-/// The form of the body, or the answer that refuses it.
-pub(crate) fn content_type(headers: &http::HeaderMap) -> Result<Media, Response> {
+/// The form of the body, or why it is refused.
+pub(crate) fn content_type(headers: &http::HeaderMap) -> Result<Media, Refusal> {
     negotiate::content_type(headers).map_err(|error| match error {
-        ContentTypeError::Missing => respond::bad_request("Expecting 'Content-Type' to be present"),
-        ContentTypeError::Unsupported => respond::text(
+        ContentTypeError::Missing => Refusal::bad_request("Expecting 'Content-Type' to be present"),
+        ContentTypeError::Unsupported => Refusal::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "Expecting 'Content-Type' of application/json or application/x-protobuf",
         ),
     })
 }
 
-fn accept(headers: &http::HeaderMap) -> Result<Media, Response> {
+fn accept(headers: &http::HeaderMap) -> Result<Media, Refusal> {
     negotiate::accept(headers).ok_or_else(|| {
-        respond::text(
+        Refusal::new(
             StatusCode::NOT_ACCEPTABLE,
             "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'",
         )

@@ -293,7 +293,7 @@ fn executor(agent_id: &str, info: &v1::ExecutorInfo) -> Value {
 }
 
 fn labels_value(labels: &v1::Labels) -> Value {
-    list(&labels.labels, |label| resources::message(label))
+    list(&labels.labels, resources::message)
 }
 
 /// `/roles`: every role that a framework or a resource has.

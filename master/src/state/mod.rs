@@ -16,8 +16,8 @@ use bytes::Bytes;
 use master_core::Master;
 use serde_json::{Value, json};
 
+use crate::handle::Handle;
 use crate::http::router::Query;
-use crate::main_loop::Handle;
 use view::View;
 
 /// What can be asked for.

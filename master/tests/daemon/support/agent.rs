@@ -15,18 +15,18 @@ use tonic::Streaming;
 use super::soon;
 
 /// An agent's end of a link.
-pub struct Agent {
+pub(crate) struct Agent {
     frames: mpsc::Sender<AgentFrame>,
     incoming: Streaming<MasterFrame>,
     epoch: u64,
-    pub incarnation: u64,
-    pub agent_id: String,
+    pub(crate) incarnation: u64,
+    pub(crate) agent_id: String,
     /// Whether pings are answered.
-    pub answers: bool,
+    pub(crate) answers: bool,
 }
 
 /// What an agent with 4 cpus and 4 GiB says of itself.
-pub fn register(hostname: &str) -> Register {
+pub(crate) fn register(hostname: &str) -> Register {
     let scalar = |name: &str, value: f64| v1::Resource {
         name: name.into(),
         r#type: v1::value::Type::Scalar.into(),
@@ -73,7 +73,7 @@ pub fn register(hostname: &str) -> Register {
 
 impl Agent {
     /// Opens a link and registers.
-    pub async fn register(address: SocketAddr, register: Register) -> Self {
+    pub(crate) async fn register(address: SocketAddr, register: Register) -> Self {
         let mut agent = Self::open(address, register, 1).await;
         match agent.frame().await {
             MasterBody::Registered(registered) => {
@@ -85,7 +85,7 @@ impl Agent {
     }
 
     /// Opens a link and sends Register.
-    pub async fn open(address: SocketAddr, register: Register, incarnation: u64) -> Self {
+    pub(crate) async fn open(address: SocketAddr, register: Register, incarnation: u64) -> Self {
         let (frames, outgoing) = mpsc::channel(64);
         let frame = AgentFrame {
             epoch: 0,
@@ -114,7 +114,7 @@ impl Agent {
     }
 
     /// The next frame that is no ping; `None` at the end of the link.
-    pub async fn next(&mut self) -> Option<MasterBody> {
+    pub(crate) async fn next(&mut self) -> Option<MasterBody> {
         loop {
             let frame = soon("a frame", self.incoming.message()).await.ok()??;
             assert_eq!(frame.incarnation, self.incarnation);
@@ -132,19 +132,19 @@ impl Agent {
     }
 
     /// The next frame that is no ping.
-    pub async fn frame(&mut self) -> MasterBody {
+    pub(crate) async fn frame(&mut self) -> MasterBody {
         self.next().await.expect("an open link")
     }
 
     /// The next frame, which must be RunTask.
-    pub async fn run_task(&mut self) -> RunTask {
+    pub(crate) async fn run_task(&mut self) -> RunTask {
         match self.frame().await {
             MasterBody::RunTask(run) => run,
             other => panic!("not RunTask: {other:?}"),
         }
     }
 
-    pub async fn send(&self, body: AgentBody) {
+    pub(crate) async fn send(&self, body: AgentBody) {
         let frame = AgentFrame {
             epoch: self.epoch,
             incarnation: self.incarnation,
@@ -154,7 +154,7 @@ impl Agent {
     }
 
     /// Sends a status update; gives back its uuid.
-    pub async fn update(&self, run: &RunTask, state: TaskState, number: u8) -> Vec<u8> {
+    pub(crate) async fn update(&self, run: &RunTask, state: TaskState, number: u8) -> Vec<u8> {
         let task = run.task_info.as_ref().unwrap();
         // Version 4, variant 1: RFC 4122.
         let mut uuid = vec![number; 16];

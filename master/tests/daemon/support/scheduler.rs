@@ -10,21 +10,21 @@ use super::soon;
 const PATH: &str = "POST /api/v1/scheduler";
 
 /// A subscribed framework: its event stream, and a second connection for calls.
-pub struct Scheduler {
-    pub events: Client,
-    pub calls: Client,
-    pub stream_id: String,
-    pub framework_id: String,
+pub(crate) struct Scheduler {
+    pub(crate) events: Client,
+    pub(crate) calls: Client,
+    pub(crate) stream_id: String,
+    pub(crate) framework_id: String,
 }
 
 /// A FrameworkInfo without capabilities, as pymesos sends it.
-pub fn framework_info(name: &str) -> Value {
+pub(crate) fn framework_info(name: &str) -> Value {
     json!({"user": "root", "name": name, "failover_timeout": 60.0})
 }
 
 impl Scheduler {
     /// Subscribes and reads SUBSCRIBED and HEARTBEAT.
-    pub async fn subscribe(address: SocketAddr, info: Value) -> Self {
+    pub(crate) async fn subscribe(address: SocketAddr, info: Value) -> Self {
         let (events, stream_id) = Self::open(address, info).await;
         let mut this = Self {
             events,
@@ -41,7 +41,7 @@ impl Scheduler {
     }
 
     /// Sends SUBSCRIBE, as pymesos does, and reads the head of the answer.
-    pub async fn open(address: SocketAddr, info: Value) -> (Client, String) {
+    pub(crate) async fn open(address: SocketAddr, info: Value) -> (Client, String) {
         let mut events = Client::connect(address).await;
         let mut call = json!({"type": "SUBSCRIBE", "subscribe": {"framework_info": info}});
         if let Some(id) = call["subscribe"]["framework_info"].get("id").cloned() {
@@ -65,12 +65,12 @@ impl Scheduler {
     }
 
     /// The next event.
-    pub async fn event(&mut self) -> Value {
+    pub(crate) async fn event(&mut self) -> Value {
         event(&mut self.events).await
     }
 
     /// The next event of this type; others but HEARTBEAT are a fault.
-    pub async fn expect(&mut self, kind: &str) -> Value {
+    pub(crate) async fn expect(&mut self, kind: &str) -> Value {
         loop {
             let event = self.event().await;
             match event["type"].as_str().unwrap() {
@@ -82,7 +82,7 @@ impl Scheduler {
     }
 
     /// The next event of this type, whatever comes before.
-    pub async fn wait_for(&mut self, kind: &str) -> Value {
+    pub(crate) async fn wait_for(&mut self, kind: &str) -> Value {
         loop {
             let event = self.event().await;
             if event["type"] == kind {
@@ -92,7 +92,7 @@ impl Scheduler {
     }
 
     /// A call on the second connection.
-    pub async fn call(&mut self, mut call: Value) -> Answer {
+    pub(crate) async fn call(&mut self, mut call: Value) -> Answer {
         call["framework_id"] = json!({"value": self.framework_id});
         let headers = [
             ("Content-Type", "application/json"),
@@ -108,14 +108,14 @@ impl Scheduler {
     }
 
     /// A call that must be accepted.
-    pub async fn accepted(&mut self, call: Value) {
+    pub(crate) async fn accepted(&mut self, call: Value) {
         let answer = self.call(call.clone()).await;
         assert_eq!(answer.status, "202 Accepted", "{call}: {}", answer.text());
         assert_eq!(answer.header("Content-Length"), Some("0"));
     }
 
     /// Acknowledges an UPDATE.
-    pub async fn acknowledge(&mut self, update: &Value) {
+    pub(crate) async fn acknowledge(&mut self, update: &Value) {
         let status = &update["update"]["status"];
         self.accepted(json!({"type": "ACKNOWLEDGE", "acknowledge": {
             "agent_id": status["agent_id"],
@@ -127,7 +127,7 @@ impl Scheduler {
 }
 
 /// The event of the next chunk: one chunk holds one record.
-pub async fn event(events: &mut Client) -> Value {
+pub(crate) async fn event(events: &mut Client) -> Value {
     let chunk = soon("an event", events.chunk())
         .await
         .expect("an open stream");
@@ -142,7 +142,7 @@ pub async fn event(events: &mut Client) -> Value {
 }
 
 /// A command task of this size on the offer's agent.
-pub fn task(id: &str, offer: &Value, cpus: f64, mem: f64) -> Value {
+pub(crate) fn task(id: &str, offer: &Value, cpus: f64, mem: f64) -> Value {
     json!({
         "name": id,
         "task_id": {"value": id},
@@ -156,7 +156,7 @@ pub fn task(id: &str, offer: &Value, cpus: f64, mem: f64) -> Value {
 }
 
 /// An ACCEPT that launches these tasks.
-pub fn accept(offer: &Value, tasks: &[Value]) -> Value {
+pub(crate) fn accept(offer: &Value, tasks: &[Value]) -> Value {
     json!({"type": "ACCEPT", "accept": {
         "offer_ids": [offer["id"]],
         "operations": [{"type": "LAUNCH", "launch": {"task_infos": tasks}}],

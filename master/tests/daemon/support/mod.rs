@@ -1,13 +1,8 @@
 //! A master in this process, and raw clients of it: HTTP by hand, and a stand-in for an agent.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test target uses its own part of this"
-)]
 
-pub mod agent;
-pub mod http;
-pub mod scheduler;
+pub(crate) mod agent;
+pub(crate) mod http;
+pub(crate) mod scheduler;
 
 use std::time::Duration;
 
@@ -15,10 +10,10 @@ use master::Server;
 use master::flags::{Config, RegistryKind};
 
 /// Nothing that a test waits for takes so long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Settings for a master on a free port of loopback, with nothing on disk.
-pub fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config {
         ip: std::net::Ipv4Addr::LOCALHOST.into(),
         port: 0,
@@ -28,12 +23,12 @@ pub fn config() -> Config {
 }
 
 /// A master with those settings.
-pub async fn master() -> Server {
+pub(crate) async fn master() -> Server {
     Server::start(&config()).await.unwrap()
 }
 
 /// Waits for something with patience.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
         Err(_) => panic!("waited {PATIENCE:?} for {what}"),
@@ -41,7 +36,7 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 /// Asks again and again until the answer is good.
-pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     soon(what, async {
         loop {
             if let Some(value) = ask().await {

@@ -7,14 +7,14 @@ use tokio::net::TcpStream;
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    pub status: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self
             .headers
             .iter()
@@ -22,22 +22,22 @@ impl Answer {
         found.map(|(_, value)| value.as_str())
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
 /// A connection.
-pub struct Client {
+pub(crate) struct Client {
     stream: BufReader<TcpStream>,
 }
 
 impl Client {
-    pub async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self {
@@ -45,12 +45,12 @@ impl Client {
         }
     }
 
-    pub async fn write(&mut self, bytes: &[u8]) {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).await.unwrap();
     }
 
     /// Sends a request: its first line without the version, headers, body.
-    pub async fn send(&mut self, line: &str, headers: &[(&str, &str)], body: &[u8]) {
+    pub(crate) async fn send(&mut self, line: &str, headers: &[(&str, &str)], body: &[u8]) {
         let mut head = format!("{line} HTTP/1.1\r\nHost: master\r\n");
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -74,7 +74,7 @@ impl Client {
     }
 
     /// The status line's end and the headers.
-    pub async fn head(&mut self) -> (String, Vec<(String, String)>) {
+    pub(crate) async fn head(&mut self) -> (String, Vec<(String, String)>) {
         let status = self.line().await;
         let status = status
             .strip_prefix("HTTP/1.1 ")
@@ -91,7 +91,7 @@ impl Client {
     }
 
     /// A whole answer with a Content-Length.
-    pub async fn answer(&mut self) -> Answer {
+    pub(crate) async fn answer(&mut self) -> Answer {
         let (status, headers) = self.head().await;
         let mut answer = Answer {
             status,
@@ -107,13 +107,18 @@ impl Client {
     }
 
     /// A request and its answer.
-    pub async fn ask(&mut self, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) async fn ask(
+        &mut self,
+        line: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         self.send(line, headers, body).await;
         self.answer().await
     }
 
     /// The next chunk of a chunked body; empty for the last; `None` where the connection ends.
-    pub async fn chunk(&mut self) -> Option<Vec<u8>> {
+    pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
         let line = self.line().await;
         if line.is_empty() {
             return None;
@@ -126,14 +131,19 @@ impl Client {
     }
 
     /// Whether the other side has ended the connection.
-    pub async fn is_closed(&mut self) -> bool {
+    pub(crate) async fn is_closed(&mut self) -> bool {
         let mut rest = [0; 256];
         matches!(self.stream.read(&mut rest).await, Ok(0) | Err(_))
     }
 }
 
 /// One request on a connection of its own.
-pub async fn ask(address: SocketAddr, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+pub(crate) async fn ask(
+    address: SocketAddr,
+    line: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
     Client::connect(address)
         .await
         .ask(line, headers, body)
@@ -141,7 +151,7 @@ pub async fn ask(address: SocketAddr, line: &str, headers: &[(&str, &str)], body
 }
 
 /// A GET that must be 200, as JSON.
-pub async fn get(address: SocketAddr, path: &str) -> serde_json::Value {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> serde_json::Value {
     let answer = ask(address, &format!("GET {path}"), &[], b"").await;
     assert_eq!(answer.status, "200 OK", "{path}");
     answer.json()

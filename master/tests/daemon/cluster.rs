@@ -1,16 +1,14 @@
 //! A master in this process, with frameworks over raw HTTP and a stand-in for an agent.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::agent::{self, Agent};
+use crate::support::http::{self, Client};
+use crate::support::scheduler::{self, Scheduler, framework_info};
+use crate::support::{config, master, soon, until};
 use api::link::v1::master_frame::Body as MasterBody;
 use model::TaskState;
 use serde_json::{Value, json};
-use support::agent::{self, Agent};
-use support::http::{self, Client};
-use support::scheduler::{self, Scheduler, framework_info};
-use support::{config, master, soon, until};
 
 /// The first offer of the next OFFERS.
 async fn offer(framework: &mut Scheduler) -> Value {
@@ -250,6 +248,23 @@ async fn a_link_that_does_not_register_well_is_refused_with_the_reason() {
         other => panic!("not refused: {other:?}"),
     }
     assert_eq!(agent.next().await, None);
+    master.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_has_nothing_to_say_gets_a_heartbeat_every_15_seconds() {
+    let master = master().await;
+    let mut framework = Scheduler::subscribe(master.address(), framework_info("one")).await;
+    // From here on the clock runs ahead whenever nobody has anything to do.
+    tokio::time::pause();
+    let begin = tokio::time::Instant::now();
+    for number in 1..=3 {
+        assert_eq!(framework.event().await["type"], "HEARTBEAT");
+        let passed = begin.elapsed().as_secs_f64();
+        let expected = f64::from(number) * 15.0;
+        assert!((passed - expected).abs() < 1.0, "{number}: {passed}");
+    }
+    tokio::time::resume();
     master.shutdown().await.unwrap();
 }
 

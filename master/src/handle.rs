@@ -1,0 +1,196 @@
+//! How connections reach the main loop: commands go in, snapshots come out.
+//!
+//! A command may wait for room, and its connection with it. A read waits for nothing but a snapshot
+//! newer than what it asks about, and for that only a moment.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use api::v1::scheduler::call::Type;
+use http::StatusCode;
+use master_core::event::{AgentMessage, LinkId, Subscription};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::connection::Connection;
+use crate::convert::calls::Submitted;
+use crate::facts::Facts;
+use crate::http::Response;
+use crate::http::negotiate::Media;
+use crate::http::respond::Refusal;
+use crate::link::Opened;
+use crate::metrics::Metrics;
+use crate::state::Snapshot;
+
+/// How many commands may wait; whoever brings one more waits with it, and so does its connection.
+const COMMANDS_MAX: usize = 4096;
+/// How long a read waits for a newer snapshot before it takes the one there is.
+const SNAPSHOT_WAIT_MAX: Duration = Duration::from_millis(200);
+
+/// What comes from connections.
+pub(crate) enum Command {
+    /// A SUBSCRIBE that passed every check but those of its FrameworkInfo.
+    Subscribe {
+        /// The call, or what is wrong with its framework's id.
+        subscription: Result<Subscription, String>,
+        /// The form of the events.
+        media: Media,
+        /// Where it came from.
+        connection: Connection,
+        /// Takes the answer, whose body is the stream.
+        answer: oneshot::Sender<Response>,
+    },
+    /// Another call that is valid in itself.
+    Call {
+        /// Who calls.
+        framework_id: String,
+        /// The header that came with it.
+        stream_id: Option<String>,
+        /// Its type.
+        kind: Type,
+        /// The call.
+        call: Submitted,
+        /// Takes the answer.
+        answer: oneshot::Sender<Response>,
+    },
+    /// A new link.
+    LinkOpened {
+        /// Its registration, and where frames go.
+        opened: Box<Opened>,
+        /// Takes the link's number.
+        answer: oneshot::Sender<LinkId>,
+    },
+    /// A frame of a link.
+    LinkFrame {
+        /// Which link.
+        link: LinkId,
+        /// The frame's epoch.
+        epoch: u64,
+        /// The frame's incarnation.
+        incarnation: u64,
+        /// The frame's body.
+        message: AgentMessage,
+    },
+    /// A link ended.
+    LinkClosed {
+        /// Which.
+        link: LinkId,
+    },
+}
+
+/// How connections reach the loop; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    facts: Facts,
+    metrics: Metrics,
+    /// Counts the steps of the core, so that a read knows whether its snapshot is the newest.
+    steps: AtomicU64,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    wanted: Notify,
+}
+
+impl Handle {
+    /// A handle, and where its commands come out.
+    pub(crate) fn new(
+        facts: Facts,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+    ) -> (Self, mpsc::Receiver<Command>) {
+        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        let shared = Shared {
+            facts,
+            metrics: Metrics::default(),
+            steps: AtomicU64::new(0),
+            snapshots,
+            wanted: Notify::new(),
+        };
+        let this = Self {
+            commands,
+            shared: Arc::new(shared),
+        };
+        (this, receiver)
+    }
+
+    /// How many steps the core has taken.
+    pub(crate) fn steps(&self) -> u64 {
+        self.shared.steps.load(Ordering::Acquire)
+    }
+
+    /// The core has taken one more.
+    pub(crate) fn count_step(&self) {
+        self.shared.steps.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Returns when a read wants a newer snapshot.
+    pub(crate) async fn snapshot_wanted(&self) {
+        self.shared.wanted.notified().await;
+    }
+
+    /// Hands a command in; after the loop's end it is dropped.
+    pub(crate) async fn send(&self, command: Command) {
+        drop(self.commands.send(command).await);
+    }
+
+    /// Hands a command in and waits for its answer.
+    pub(crate) async fn ask(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Response>) -> Command,
+    ) -> Response {
+        let (answer, answered) = oneshot::channel();
+        self.send(command(answer)).await;
+        answered.await.unwrap_or_else(|_| {
+            Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The master is shutting down",
+            )
+            .into()
+        })
+    }
+
+    /// Hands a new link in; `None` after the loop's end.
+    pub(crate) async fn open_link(&self, opened: Opened) -> Option<LinkId> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::LinkOpened {
+            opened: Box::new(opened),
+            answer,
+        })
+        .await;
+        answered.await.ok()
+    }
+
+    /// The newest snapshot; one that is a little older where the loop is busy.
+    pub(crate) async fn snapshot(&self) -> Arc<Snapshot> {
+        let steps = self.steps();
+        let mut snapshots = self.shared.snapshots.clone();
+        if snapshots.borrow_and_update().step < steps {
+            self.shared.wanted.notify_one();
+            let newer = snapshots.wait_for(|snapshot| snapshot.step >= steps);
+            drop(tokio::time::timeout(SNAPSHOT_WAIT_MAX, newer).await);
+        }
+        Arc::clone(&snapshots.borrow())
+    }
+
+    /// What does not change while this master runs.
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.shared.facts
+    }
+
+    /// The counters.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// Who this master is, for frameworks and agents.
+    pub(crate) fn master_info(&self) -> &api::v1::MasterInfo {
+        &self.shared.facts.master_info
+    }
+
+    /// The leader's epoch.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.shared.facts.epoch
+    }
+}

@@ -1,0 +1,7 @@
+//! The daemon as others meet it: over HTTP, over agents' links, and as a program.
+
+mod cluster;
+mod http;
+mod program;
+mod state;
+mod support;

@@ -1,0 +1,99 @@
+//! The program: exit codes, what it says, and its end on a signal.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tepui-master"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+fn check(arguments: &[&str], code: i32, says: &str) {
+    let Output { status, stderr, .. } = program().args(arguments).output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(code), "{stderr}");
+    assert!(stderr.contains(says), "{stderr:?} does not say {says:?}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+#[test]
+fn wrong_settings_end_with_2_and_are_all_named() {
+    check(
+        &["--nope=1", "--port=x"],
+        2,
+        "--nope: unknown flag\n--port=x: ",
+    );
+    check(&[], 2, "--work_dir: missing");
+}
+
+#[test]
+fn help_and_version_are_printed() {
+    let help = program().arg("--help").output().unwrap();
+    assert!(help.status.success());
+    assert!(
+        String::from_utf8(help.stdout)
+            .unwrap()
+            .contains("--work_dir=FOLDER")
+    );
+    let version = program().arg("--version").output().unwrap();
+    assert!(
+        String::from_utf8(version.stdout)
+            .unwrap()
+            .starts_with("tepui-master ")
+    );
+}
+
+#[test]
+fn what_cannot_be_had_is_named_and_ends_with_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let port_flag = format!("--port={port}");
+    check(
+        &["--ip=127.0.0.1", &port_flag, "--registry=in_memory"],
+        1,
+        &format!("port {port} of 127.0.0.1 is taken; stop what listens there, or choose another"),
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let work_dir = format!("--work_dir={}", file.join("below").display());
+    check(
+        &["--ip=127.0.0.1", "--port=0", &work_dir],
+        1,
+        "create the folder ",
+    );
+
+    std::fs::write(folder.path().join("registry.redb"), "cut short").unwrap();
+    let work_dir = format!("--work_dir={}", folder.path().display());
+    check(
+        &["--ip=127.0.0.1", "--port=0", &work_dir],
+        1,
+        "registry.redb is damaged (",
+    );
+}
+
+#[test]
+fn a_signal_ends_it_in_good_order() {
+    let mut child = program()
+        .args(["--ip=127.0.0.1", "--port=0", "--registry=in_memory"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.contains("master leads"), "{first}");
+    let kill = Command::new("kill")
+        .arg(child.id().to_string())
+        .status()
+        .unwrap();
+    assert!(kill.success());
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert!(
+        rest.iter().any(|line| line.contains("shutting down")),
+        "{rest:?}"
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
