@@ -92,9 +92,14 @@ impl Apt {
         }
         let path = folder.join("sources.d/debian.sources");
         fs::write(&path, text).map_err(|source| AptError::Write { path, source })?;
-        Ok(Apt {
-            folder: folder.to_owned(),
-        })
+        // apt takes a relative path for one beneath the root.
+        let absolute = folder.canonicalize();
+        absolute
+            .map(|folder| Apt { folder })
+            .map_err(|source| AptError::Write {
+                path: folder.to_owned(),
+                source,
+            })
     }
 
     /// Fetches the package lists.

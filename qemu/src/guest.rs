@@ -86,7 +86,8 @@ impl Guest {
             Accel::Kvm => ("kvm", "host"),
             // Without cmpxchg16b: QEMU 7.2 (Debian 12) returns from an emulated one with wrong
             // flags now and then, and one boot of Linux 6.12 in four then ends in a double fault.
-            Accel::Tcg => ("tcg", "max,cx16=off"),
+            // Without five-level page tables: walking them in software takes longer.
+            Accel::Tcg => ("tcg", "max,cx16=off,la57=off"),
         };
         line.option("-accel", accel);
         line.option("-cpu", cpu);
@@ -243,7 +244,7 @@ mod tests {
                 -display none
                 -machine q35,smbus=off,sata=off,vmport=off
                 -accel tcg
-                -cpu max,cx16=off
+                -cpu max,cx16=off,la57=off
                 -smp 1
                 -m 256M
                 -kernel /i/vmlinuz
