@@ -28,22 +28,26 @@ impl Process {
     /// The log cannot be opened, or the program not be run.
     pub fn start(command: &mut Command, mark: &str, log: &Path) -> io::Result<Process> {
         let log = OpenOptions::new().create(true).append(true).open(log)?;
-        let child = command
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .process_group(0)
             .spawn()?;
-        let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
+        let process = Process {
+            pid: i32::try_from(child.id()).map_err(io::Error::other)?,
+            mark: mark.to_owned(),
+        };
+        // The kernel lets the parent go on before the new program's command line can be read.
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while !process.runs() && child.try_wait()?.is_none() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         // Its end is noticed here too, so that no dead child is left while this process lives.
         std::thread::spawn(move || {
-            let mut child = child;
             let _status = child.wait();
         });
-        Ok(Process {
-            pid,
-            mark: mark.to_owned(),
-        })
+        Ok(process)
     }
 
     /// Whether it runs still. One that has ended has no command line.
