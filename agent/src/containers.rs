@@ -16,8 +16,8 @@ use agent_core::sandbox::{self, Accounts, Cfs, NodeFacts, SwitchUser};
 use agent_kernel::cgroup::Cgroup;
 use agent_kernel::launch::{self, Host, Launched};
 use agent_kernel::process::{self, Pid};
+use model::ContainerId;
 use model::sandbox::Enforcement;
-use model::{ContainerId, ExecutorId};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
@@ -53,8 +53,6 @@ pub struct Ground {
 pub struct Order {
     /// Its id.
     pub container: ContainerId,
-    /// Its executor, which names the sandbox.
-    pub executor: ExecutorId,
     /// The sandbox, beneath the work directory.
     pub sandbox: PathBuf,
     /// The variables that the agent sets.
@@ -306,8 +304,13 @@ fn memory_limit(cgroup: &Cgroup) -> Option<MemoryLimit> {
         return None;
     }
     let limit_bytes = cgroup.memory_bytes_max().unwrap_or(0);
-    let mut statistics =
-        std::fs::read_to_string(cgroup.path().join("memory.stat")).unwrap_or_default();
+    let all = std::fs::read_to_string(cgroup.path().join("memory.stat")).unwrap_or_default();
+    // Most are zero, and say nothing.
+    let mut statistics = String::new();
+    for line in all.lines().filter(|line| !line.ends_with(" 0")) {
+        statistics.push_str(line);
+        statistics.push('\n');
+    }
     statistics.truncate(statistics.floor_char_boundary(STATISTICS_BYTES_MAX));
     Some(MemoryLimit {
         limit_bytes,

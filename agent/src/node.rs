@@ -405,7 +405,7 @@ impl Main {
                     task_id = %status.task_id,
                     state = %status.state,
                     reason = status.reason.map(Reason::name),
-                    why = status.message,
+                    why = status.message.as_deref().and_then(|text| text.lines().next()),
                     "task changed state"
                 );
             }
@@ -452,7 +452,6 @@ impl Main {
         ];
         self.containers.launch(Order {
             container,
-            executor: task.executor_id.clone(),
             sandbox,
             environment: environment
                 .map(|(name, value)| (name.to_string(), value))

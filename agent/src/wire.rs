@@ -294,3 +294,48 @@ fn memory(bytes: u64) -> v1::Resource {
 pub fn seconds(time: agent_core::WallTime) -> f64 {
     time.0 as f64 / 1e9
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_frame_without_what_it_needs_is_named_and_an_unknown_kind_is_none() {
+        use link::master_frame::Body;
+        let frame = |body| link::MasterFrame {
+            epoch: 1,
+            incarnation: 1,
+            body,
+        };
+        assert!(matches!(from_master(frame(None)), Ok(None)));
+        let run = Body::RunTask(link::RunTask::default());
+        let error = from_master(frame(Some(run))).expect_err("no task");
+        assert_eq!(error.to_string(), "framework_info is missing");
+        let kill = Body::KillTask(link::KillTask {
+            framework_id: Some(v1::FrameworkId {
+                value: "../..".into(),
+            }),
+            ..link::KillTask::default()
+        });
+        let error = from_master(frame(Some(kill))).expect_err("no id");
+        assert_eq!(
+            crate::init::chain(&error),
+            "malformed id: '../..' contains invalid characters"
+        );
+    }
+
+    proptest! {
+        /// A master that went mad cannot bring PID 1 down.
+        #[test]
+        fn no_bytes_of_a_master_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 3u8..14) {
+            let mut framed = vec![kind << 3 | 2, u8::try_from(bytes.len().min(127)).unwrap_or(0)];
+            framed.extend(bytes.iter().take(127));
+            for bytes in [bytes, framed] {
+                if let Ok(frame) = link::MasterFrame::decode(bytes.as_slice()) {
+                    let _ = from_master(frame);
+                }
+            }
+        }
+    }
+}
