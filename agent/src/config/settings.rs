@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::description::{self, DescriptionError};
+
 use super::{Boot, Config, HostPort, Ipv4Net, LoggingLevel, StaticAddress};
 
 /// One setting.
@@ -96,7 +98,12 @@ pub(super) static SETTINGS: &[Setting] = &[
         help: "where sandboxes and the checkpoint live (default: /var/lib/mesos)",
         boot: false,
         switch: false,
-        set: |draft, text| put(&mut draft.work_dir, absolute(text)),
+        set: |draft, text| {
+            if text == "/" {
+                return Err("; the root cannot be it".to_owned());
+            }
+            put(&mut draft.work_dir, absolute(text))
+        },
     },
     Setting {
         name: "ip",
@@ -156,7 +163,10 @@ pub(super) static SETTINGS: &[Setting] = &[
         help: "what is offered, as in cpus:4;mem:1024;ports:[31000-32000] (default: what the machine has)",
         boot: false,
         switch: false,
-        set: |draft, text| put(&mut draft.resources, some_text(text)),
+        set: |draft, text| {
+            description::check(Some(text), None).map_err(why)?;
+            put(&mut draft.resources, some_text(text))
+        },
     },
     Setting {
         name: "attributes",
@@ -165,7 +175,10 @@ pub(super) static SETTINGS: &[Setting] = &[
         help: "what is told about this agent, as in rack:a1;zone:west",
         boot: false,
         switch: false,
-        set: |draft, text| put(&mut draft.attributes, some_text(text)),
+        set: |draft, text| {
+            description::check(None, Some(text)).map_err(why)?;
+            put(&mut draft.attributes, some_text(text))
+        },
     },
     Setting {
         name: "switch_user",
@@ -275,6 +288,13 @@ fn plain<T: FromStr>(text: &str) -> Result<T, Why> {
 
 fn port(text: &str) -> Result<u16, Why> {
     plain(text).and_then(|port| if port == 0 { Err(Why::new()) } else { Ok(port) })
+}
+
+fn why(error: DescriptionError) -> Why {
+    match error {
+        DescriptionError::Resources { source, .. } => format!("; {source}"),
+        DescriptionError::Attribute(part) => format!("; {part:?} is not name:value"),
+    }
 }
 
 fn some_text(text: &str) -> Result<String, Why> {

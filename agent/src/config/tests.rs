@@ -1,3 +1,5 @@
+//! One setting in three spellings, and every fault at once.
+
 use super::*;
 
 fn flags(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Request, Faults> {
@@ -130,6 +132,32 @@ fn unknown_flags_and_a_missing_master_are_faults() {
     assert_eq!(
         faults(flags(&["--master=zk://a/b"], &[])),
         "bad setting --master: \"zk://a/b\" is not HOST:PORT; finding the leader through ZooKeeper is not built yet"
+    );
+}
+
+#[test]
+fn resources_and_attributes_are_read_before_the_node_starts() {
+    let text = faults(flags(
+        &[
+            "--master=a:1",
+            "--resources=cpus:x",
+            "--attributes=rack",
+            "--work_dir=/",
+        ],
+        &[],
+    ));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[0].starts_with("bad setting --resources: \"cpus:x\" is not resources, as in"));
+    assert!(
+        lines[1].ends_with("; \"rack\" is not name:value"),
+        "{}",
+        lines[1]
+    );
+    assert!(
+        lines[2].ends_with("; the root cannot be it"),
+        "{}",
+        lines[2]
     );
 }
 

@@ -168,24 +168,21 @@ pub fn run(config: &Config, machine: Machine, wishes: Wishes) -> Result<Node, In
         power::watch(wishes, machine, config.work_dir.clone())
     })?;
 
-    let (network, disk) = thread::scope(|scope| {
-        // The network waits for others, and so does its waiting beside the disk.
-        let network = thread::Builder::new()
+    // The network waits for others, and so does its waiting beside the disk. A disk that is not usable
+    // ends the machine without waiting for the network.
+    let network = {
+        let config = config.clone();
+        thread::Builder::new()
             .name("network".to_owned())
-            .spawn_scoped(scope, || {
-                phase("network", || network::bring_up(config, machine))
-            })
-            .map_err(InitError::Thread)?;
-        let disk = phase("work disk", || disk::mount(config, machine));
-        let rootfs = phase("default root", || default_root(config, machine));
-        let network = match network.join() {
-            Ok(network) => network?,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        disk?;
-        Ok::<_, InitError>((network, rootfs?))
-    })?;
-    let default_rootfs = disk;
+            .spawn(move || phase("network", || network::bring_up(&config, machine)))
+            .map_err(InitError::Thread)?
+    };
+    phase("work disk", || disk::mount(config, machine))?;
+    let default_rootfs = phase("default root", || default_root(config, machine))?;
+    let network = match network.join() {
+        Ok(network) => network?,
+        Err(panic) => std::panic::resume_unwind(panic),
+    };
 
     let hostname = phase("names", || {
         let hostname = names::hostname(config, &network);
