@@ -8,12 +8,21 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use crate::Kernel;
-use crate::manifest::{Manifest, ManifestError, Sum};
+use crate::manifest::{Manifest, ManifestError, Sum, hex};
 use crate::parts::{self, Parts, PartsError, Refresh};
 
 /// The archive's name in an image's folder; `vmlinuz` and the manifest are beside it.
 pub const INITRAMFS: &str = "initramfs.cpio.zst";
+
+/// What decides what is packed, and how: an image packed by other code is not the same.
+const PACKER: &str = concat!(
+    include_str!("../../initramfs/src/contents.rs"),
+    include_str!("../../initramfs/src/cpio.rs"),
+    include_str!("../../initramfs/src/lib.rs"),
+);
 
 /// What image is wanted.
 #[derive(Debug, Clone)]
@@ -79,8 +88,7 @@ pub fn build(
     let inputs = BTreeMap::from([
         ("init".to_owned(), Sum::of(&wanted.init)?.sha256),
         ("parts".to_owned(), parts.manifest.digest()),
-        // Another build of these tools may pack otherwise.
-        ("tools".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("packer".to_owned(), hex(&Sha256::digest(PACKER))),
     ]);
     match unchanged(&wanted.out, &inputs) {
         Ok(Some(manifest)) => return Ok(manifest),
