@@ -35,10 +35,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ended += report.tasks_ended;
         if (seed + 1).is_multiple_of(500) {
             let rate = (seed - args.from + 1) as f64 / begun.elapsed().as_secs_f64();
-            println!("{} seeds, {faults} faults, {ended} tasks, {rate:.0} seeds/s", seed + 1);
+            println!(
+                "{} seeds, {faults} faults, {ended} tasks, {rate:.0} seeds/s",
+                seed + 1
+            );
         }
     }
-    println!("{} seeds without a violation: {faults} faults, {ended} tasks ended", args.seeds);
+    println!(
+        "{} seeds without a violation: {faults} faults, {ended} tasks ended",
+        args.seeds
+    );
     Ok(())
 }
 
