@@ -240,10 +240,13 @@ impl Cluster {
     /// A process does not end.
     pub fn down(self, grace: Duration, say: &mut dyn FnMut(&str)) -> Result<(), ClusterError> {
         let deadline = Instant::now() + grace;
+        let mut running = BTreeSet::new();
         for number in 1..=self.state.nodes.len() {
-            if self.node(number)?.process().runs()
-                && let Ok(mut monitor) = self.monitor(number)
-            {
+            if !self.node(number)?.process().runs() {
+                continue;
+            }
+            running.insert(number);
+            if let Ok(mut monitor) = self.monitor(number) {
                 // A guest that does not hear is dealt with after the grace time.
                 let _pressed = monitor.power_button();
             }
@@ -251,7 +254,7 @@ impl Cluster {
         for number in 1..=self.state.nodes.len() {
             let node = self.node(number)?;
             let process = node.process();
-            if !process.runs() {
+            if !running.contains(&number) {
                 say(&format!("{}: was not running any more", node.name));
                 continue;
             }

@@ -103,7 +103,7 @@ pub(crate) struct TasksArgs {
 /// A task by its id.
 #[derive(Args)]
 pub(crate) struct TaskArgs {
-    /// The task's id, as `tepui tasks` shows it.
+    /// The task's id, as `tepui tasks` shows it, or its name where one task has it.
     pub(crate) task: String,
     /// The framework's id, where two frameworks have a task of this id.
     #[arg(long, value_name = "ID")]

@@ -41,13 +41,18 @@ pub(crate) async fn print(args: &LogsArgs, master: &Address) -> Result<u8, LogsE
     };
     let file = if args.stderr { "stderr" } else { "stdout" };
     let path = sandbox_path(&framework.id, task.executor(), file);
+    // A name may mean another task by and by; the id goes on meaning this one.
+    let followed = TaskArgs {
+        task: task.id.clone(),
+        framework: Some(framework.id.clone()),
+    };
     let goes_on = args.follow && !task.is_terminal();
     // Over from the start, the file is read once.
     let life = watch::Sender::new(if goes_on { Life::Running } else { Life::Over });
     let carried = follow(node.address(), path, life.subscribe(), tokio::io::stdout());
     let watched = async {
         if goes_on {
-            until_over(&mut connection, &args.task).await;
+            until_over(&mut connection, &followed).await;
         }
         life.send_replace(Life::Over);
         // The end of the output ends the wait, not this.

@@ -62,7 +62,9 @@ async fn execute(cli: Cli) -> Result<u8, Box<dyn std::error::Error>> {
         Command::Kill(args) => kill::kill(args, master).await.map_err(Into::into),
         Command::Version(args) => version::print(args, master).await.map_err(Into::into),
     };
-    if let (Err(_), Some(file)) = (&done, &located.file) {
+    if let (Err(error), Some(file)) = (&done, &located.file)
+        && is_unreachable(error.as_ref())
+    {
         note(&format!(
             "the master {master} was named by {}; is the cluster up? (./qemu/status)",
             file.display()
@@ -74,6 +76,12 @@ async fn execute(cli: Cli) -> Result<u8, Box<dyn std::error::Error>> {
 fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
     eprintln!("error: {}", plain(&chain(error)));
     ExitCode::from(code)
+}
+
+/// Whether nobody was there: a connection was not made, as the cause at the end of the chain says.
+fn is_unreachable(error: &dyn std::error::Error) -> bool {
+    let mut causes = std::iter::successors(error.source(), |error| error.source());
+    causes.any(|cause| cause.is::<std::io::Error>())
 }
 
 /// An error and its causes, on one line; a cause that only repeats the line is left out.

@@ -1,4 +1,4 @@
-//! Tasks: what runs on a cluster, and the search for one task by its id.
+//! Tasks: what runs on a cluster, and the search for one task by its id or its name.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +12,7 @@ use crate::client::state::{self, Framework, State, Task};
 use crate::print;
 use crate::table::{Cell, Paint, Table, Tone, age, amount, size};
 
-/// Why an id does not lead to one task.
+/// Why a text does not lead to one task.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FindError {
     #[error("no task {task:?}; `tepui tasks --all` lists them{}", nearest(near.as_deref()))]
@@ -21,6 +21,12 @@ pub(crate) enum FindError {
     Many {
         task: String,
         frameworks: Vec<String>,
+    },
+    #[error("{count} tasks are called {name:?}: name one by its id, as in {id}")]
+    Names {
+        name: String,
+        count: usize,
+        id: String,
     },
 }
 
@@ -42,7 +48,8 @@ pub(crate) async fn list(args: &TasksArgs, master: &Address) -> Result<u8, Clien
     Ok(0)
 }
 
-/// The one task that is meant, and its framework.
+/// The one task that is meant, and its framework: the one of this id, else the one of this name,
+/// of which those that have not ended come first.
 pub(crate) fn find<'a>(
     state: &'a State,
     args: &TaskArgs,
@@ -51,23 +58,45 @@ pub(crate) fn find<'a>(
         Some(id) => framework.id == *id,
         None => true,
     };
-    let found: Vec<(&Framework, &Task)> = all(state)
-        .filter(|(framework, task)| task.id == args.task && asked(framework))
+    let candidates: Vec<(&Framework, &Task)> = all(state)
+        .filter(|(framework, _)| asked(framework))
         .collect();
-    match found.as_slice() {
-        [one] => Ok(*one),
-        [] => {
+    let of_id = pick(&candidates, |task| task.id == args.task);
+    match of_id.as_slice() {
+        [one] => return Ok(*one),
+        [] => {}
+        many => {
+            return Err(FindError::Many {
+                task: args.task.clone(),
+                frameworks: many.iter().map(|(f, _)| f.id.clone()).collect(),
+            });
+        }
+    }
+    let of_name = pick(&candidates, |task| task.name == args.task);
+    let alive = pick(&of_name, |task| !task.is_terminal());
+    match (alive.as_slice(), of_name.as_slice()) {
+        ([one], _) | ([], [one]) => Ok(*one),
+        ([], []) => {
             let mut near = all(state).filter(|(_, task)| task.id.starts_with(&args.task));
             Err(FindError::None {
                 task: args.task.clone(),
                 near: near.next().map(|(_, task)| task.id.clone()),
             })
         }
-        many => Err(FindError::Many {
-            task: args.task.clone(),
-            frameworks: many.iter().map(|(f, _)| f.id.clone()).collect(),
+        ([], many) | (many, _) => Err(FindError::Names {
+            name: args.task.clone(),
+            count: many.len(),
+            id: many.first().map_or_else(String::new, |(_, t)| t.id.clone()),
         }),
     }
+}
+
+fn pick<'a>(
+    tasks: &[(&'a Framework, &'a Task)],
+    wanted: impl Fn(&Task) -> bool,
+) -> Vec<(&'a Framework, &'a Task)> {
+    let wanted = tasks.iter().filter(|(_, task)| wanted(task));
+    wanted.copied().collect()
 }
 
 /// Seconds since the epoch.

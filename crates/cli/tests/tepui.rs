@@ -354,7 +354,8 @@ fn kill_takes_a_run_over_and_leaves_other_frameworks_alone() {
     assert_eq!(code, 1);
     assert!(stderr.contains("is \"mine\" meant?"), "{stderr}");
     assert_eq!(fake.calls(), []);
-    let (_, stderr, code) = run(&fake.address, &["kill", "mine"]);
+    // Two tasks are called so, of which one has ended.
+    let (_, stderr, code) = run(&fake.address, &["kill", "run"]);
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("mine ended as TASK_KILLED"), "{stderr}");
     let info = fake.call(Type::Subscribe).subscribe.unwrap().framework_info;
