@@ -115,7 +115,7 @@ fn sees_only_itself(lab: &mut Lab) -> Result<()> {
 }
 
 fn memory_limit(lab: &mut Lab) -> Result<()> {
-    let script = "head -c 300000000 /dev/zero | tr '\\0' x | sort > /dev/null; echo survived";
+    let script = "dd if=/dev/zero of=/dev/null bs=300M count=1; echo survived";
     let output = lab.run(&["--cpus", "0.5", "--mem", "64", "--", script])?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(
@@ -333,10 +333,7 @@ fn node_lost(lab: &mut Lab) -> Result<()> {
     Command::new("kill").args(["-INT", &pid]).status()?;
     let output = child.wait_with_output()?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        said.contains("UNREACHABLE") || said.contains("unreachable"),
-        "{output:?}"
-    );
+    ensure!(said.contains("does not answer"), "{output:?}");
     // The other node serves on.
     ensure!(lab.shell("echo still here")? == "still here\n");
     Ok(())

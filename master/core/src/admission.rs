@@ -11,7 +11,7 @@ use alloc::sync::Arc;
 use model::{AgentId, Blob};
 
 use crate::Master;
-use crate::agents::{Agent, AgentState, Ping, RecoveredAgent};
+use crate::agents::{Acquaintance, Agent, AgentState, Ping, RecoveredAgent};
 use crate::allocator::Allocator;
 use crate::event::{
     AgentFacts, Effect, LinkId, MasterMessage, Registration, Registry, RegistryChange, StoreId,
@@ -230,7 +230,9 @@ impl Master {
         self.allocator
             .set_agent(self.now, &agent_id, registration.resources.clone());
         self.learn(&agent_id, &registration, origin);
-        self.allocator.activate_agent(self.now, &agent_id);
+        if origin != Origin::Fresh {
+            self.allocator.activate_agent(self.now, &agent_id);
+        }
         self.ping(&agent_id);
     }
 
@@ -319,6 +321,10 @@ impl Master {
                 answered: true,
                 missed: 0,
                 until: self.now,
+            },
+            acquaintance: match &registration.agent_id {
+                Some(_) => Acquaintance::Known,
+                None => Acquaintance::Named,
             },
         };
         self.agents.insert(agent_id.clone(), agent);

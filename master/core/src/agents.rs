@@ -49,6 +49,17 @@ pub struct Agent {
     pub(crate) resource_version: Blob,
     pub(crate) incarnation: u64,
     pub(crate) ping: Ping,
+    pub(crate) acquaintance: Acquaintance,
+}
+
+/// Whether an agent knows which it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Acquaintance {
+    /// Its first id was sent to it; until it answers, it may never have arrived. Nothing is started
+    /// there, since an agent that does not know this id comes back under another.
+    Named,
+    /// It has shown that it knows its id.
+    Known,
 }
 
 /// Whether an agent can be reached.
@@ -157,6 +168,10 @@ impl Master {
         {
             agent.ping.answered = true;
             agent.ping.missed = 0;
+            if agent.acquaintance == Acquaintance::Named {
+                agent.acquaintance = Acquaintance::Known;
+                self.allocator.activate_agent(self.now, agent_id);
+            }
         }
     }
 
@@ -298,6 +313,11 @@ impl Master {
         }
         agent.state = AgentState::Disconnected;
         agent.ping.answered = false;
+        let acquaintance = agent.acquaintance;
+        if acquaintance == Acquaintance::Named && !self.registrar.is_busy(&agent_id) {
+            self.remove_when_stored(&agent_id, "slave_removals/reason_unregistered");
+            return;
+        }
         self.allocator.deactivate_agent(&agent_id);
         self.rescind_offers_of(&agent_id);
         self.lose_unprotected_tasks(&agent_id);

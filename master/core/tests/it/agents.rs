@@ -42,6 +42,37 @@ fn an_agent_is_told_that_it_is_admitted_only_when_that_is_stored() {
 }
 
 #[test]
+fn nothing_is_started_on_a_new_agent_before_it_has_shown_that_it_knows_its_id() {
+    check(
+        "registry
+         subscribe roles=web
+         silent l1
+         register cpus:4;mem:1024
+         wait 5
+         close l1
+         register cpus:4;mem:1024",
+        &expect![[r#"
+            > registry
+            > subscribe roles=web
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > silent l1
+            > register cpus:4;mem:1024
+              store admit m-S0
+              l1 registered m-S0
+            > wait 5
+            > close l1
+              store remove m-S0
+              s1 FAILURE m-S0 None
+            > register cpus:4;mem:1024
+              store admit m-S1
+              l2 registered m-S1
+              s1 OFFERS m-O0 m-S1 web cpus:4;mem:1024
+        "#]],
+    );
+}
+
+#[test]
 fn an_agent_that_does_not_answer_is_unreachable_when_that_is_stored() {
     check(
         "registry

@@ -43,7 +43,7 @@ pub(crate) struct World {
     links: u64,
     /// Incarnations by link, while it is open.
     open_links: BTreeMap<LinkId, u64>,
-    silent: BTreeSet<LinkId>,
+    pub(crate) silent: BTreeSet<LinkId>,
     slow_registry: bool,
     stores: VecDeque<StoreId>,
 }
