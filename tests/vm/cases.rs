@@ -22,7 +22,7 @@ pub(crate) const ALL: &[(&str, Case)] = &[
         "a_task_past_its_memory_limit_fails_for_that_reason",
         memory_limit,
     ),
-    ("a_fork_bomb_ends_at_the_pids_limit", fork_bomb),
+    ("a_fork_bomb_ends_within_its_limits", fork_bomb),
     ("a_launch_that_fails_says_which_step", launch_fails),
     ("a_killed_task_is_told_so", killed),
     ("a_detached_task_is_listed_read_and_killed", detached),
@@ -32,6 +32,11 @@ pub(crate) const ALL: &[(&str, Case)] = &[
         "a_bad_setting_is_named_and_the_node_powers_off",
         bad_setting,
     ),
+    (
+        "a_known_disk_is_mounted_again_after_a_power_cut",
+        known_disk,
+    ),
+    ("every_launch_test_passes_as_pid_1_of_a_node", kernel_tests),
     (
         "a_node_of_the_old_kernel_runs_tasks_and_powers_off",
         old_kernel,
@@ -267,11 +272,67 @@ fn bad_setting(lab: &mut Lab) -> Result<()> {
         "tepui.port=no-number",
         "tepui.no_such=1",
     ];
-    let console = lab.boot_alone("6.12", &append, Duration::from_secs(60))?;
+    let console = lab.boot_alone(&append, None, None)?;
     for wanted in ["tepui.port", "no-number", "tepui.no_such"] {
         ensure!(console.contains(wanted), "{wanted} is not named: {console}");
     }
     ensure!(!console.contains("Kernel panic"), "{console}");
+    Ok(())
+}
+
+fn known_disk(lab: &mut Lab) -> Result<()> {
+    let disk = lab.root().join("target/vm-test-alone/work.disk");
+    std::fs::create_dir_all(disk.parent().context("no folder")?)?;
+    std::fs::File::create(&disk)?.set_len(1 << 30)?;
+    // An address that nobody answers: the node comes up and goes on trying.
+    let append = ["quiet", "tepui.master=10.0.2.2:1"];
+    let first = lab.boot_alone(&append, Some(disk.clone()), Some("recovered"))?;
+    ensure!(first.contains("disk is blank, and is formatted"), "{first}");
+    let second = lab.boot_alone(&append, Some(disk), Some("recovered"))?;
+    ensure!(second.contains("work disk is mounted"), "{second}");
+    ensure!(!second.contains("is formatted"), "{second}");
+    Ok(())
+}
+
+fn kernel_tests(lab: &mut Lab) -> Result<()> {
+    let target = "x86_64-unknown-linux-musl";
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(lab.root()).args([
+        "test",
+        "--package",
+        "agent-kernel",
+        "--test",
+        "launch",
+        "--target",
+        target,
+        "--no-run",
+        "--message-format",
+        "json",
+    ]);
+    let built = finish(&mut cargo, Duration::from_secs(400))?;
+    let said = String::from_utf8_lossy(&built.stderr);
+    ensure!(built.status.success(), "{said}");
+    let text = String::from_utf8_lossy(&built.stdout);
+    let messages = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let program = messages
+        .filter(|message| message["target"]["name"] == "launch")
+        .find_map(|message| message["executable"].as_str().map(str::to_owned))
+        .context("cargo built no test program")?;
+    let mut boot = lab.program("tepui-qemu");
+    boot.current_dir(lab.root());
+    boot.args([
+        "boot", "--accel", "auto", "--memory", "512", "--init", &program,
+    ]);
+    let console = finish(&mut boot, Duration::from_secs(200))?;
+    let console = String::from_utf8_lossy(&console.stdout).into_owned();
+    let result = console
+        .lines()
+        .find(|line| line.starts_with("test result:"));
+    ensure!(result.is_some_and(|line| line.contains("ok.")), "{console}");
+    ensure!(!console.contains("left out"), "{console}");
+    println!("  {}", result.unwrap_or_default());
     Ok(())
 }
 

@@ -1,7 +1,9 @@
 //! The laboratory: a cluster of its own beside the user's, and the commands that speak to it.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -69,10 +71,14 @@ impl Lab {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// A program of the release build.
+    pub(crate) fn program(&self, name: &str) -> Command {
+        Command::new(self.root.join(PROGRAMS).join(name))
+    }
+
     /// `tepui` with these words, on this cluster.
     pub(crate) fn tepui(&self, words: &[&str]) -> Command {
-        let program = self.root.join(PROGRAMS).join("tepui");
-        let mut command = Command::new(program);
+        let mut command = self.program("tepui");
         command
             .args(words)
             .env("TEPUI_MASTER", self.master())
@@ -128,14 +134,15 @@ impl Lab {
         }
     }
 
-    /// Boots one guest to its end on a terminal of ours; what its console showed.
+    /// Boots one guest, its console on a pipe, to its end or until its power is cut as soon as the
+    /// console shows `cut_at`; what the console showed.
     pub(crate) fn boot_alone(
         &self,
-        kernel: &str,
         append: &[&str],
-        within: Duration,
+        disk: Option<PathBuf>,
+        cut_at: Option<&str>,
     ) -> Result<String> {
-        let image = self.root.join("target/image").join(kernel);
+        let image = self.root.join("target/image/6.12");
         let boot = BootFiles::checked(&image)?;
         let (accel, _) = AccelChoice::Auto.settle(&boot.kernel)?;
         let guest = Guest {
@@ -146,20 +153,55 @@ impl Lab {
             memory_mb: 256,
             boot,
             append: append.iter().map(|&word| word.to_owned()).collect(),
-            disk: None,
+            disk,
             forward: None,
             lan: None,
             console: Console::Stdio,
         };
         let folder = self.root.join("target/vm-test-alone");
         std::fs::create_dir_all(&folder)?;
-        let mut command = Command::new(qemu::guest::QEMU);
-        command
+        let mut child = Command::new(qemu::guest::QEMU)
             .current_dir(&folder)
             .args(guest.command_line(&folder))
-            .stdin(Stdio::null());
-        let output = finish(&mut command, within)?;
-        Ok(String::from_utf8_lossy(&output.stdout).replace('\r', ""))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let console = child.stdout.take().context("no console")?;
+        let (lines, shown) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
+                // Nobody listens any more once the case has ended.
+                let _sent = lines.send(String::from_utf8_lossy(&line).replace('\r', ""));
+            }
+        });
+        let deadline = Instant::now() + Duration::from_secs(90);
+        let mut text = String::new();
+        let mut was_cut = false;
+        loop {
+            match shown.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    let cuts = !was_cut && cut_at.is_some_and(|wanted| line.contains(wanted));
+                    text.push_str(&line);
+                    text.push('\n');
+                    if cuts {
+                        was_cut = true;
+                        child.kill()?;
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    child.kill()?;
+                    child.wait()?;
+                    bail!("the guest did not end within 90 s: {text}");
+                }
+            }
+        }
+        child.wait()?;
+        ensure!(
+            was_cut == cut_at.is_some(),
+            "{cut_at:?} was not shown: {text}"
+        );
+        Ok(text)
     }
 
     /// Stops the cluster in good order; the lines that say how.

@@ -14,9 +14,19 @@ impl LaunchedOnce {
         let is_first = self.0.insert((framework_id.clone(), task_id.clone()));
         (!is_first).then(|| format!("task {task_id} of {framework_id} was launched twice"))
     }
+}
 
-    /// Whether the task was ever launched.
-    pub fn has(&self, framework_id: &FrameworkId, task_id: &TaskId) -> bool {
-        self.0.contains(&(framework_id.clone(), task_id.clone()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_launch_is_a_violation_and_another_frameworks_task_is_not() {
+        let framework = |text| FrameworkId::new(text).unwrap();
+        let task = TaskId::new("t").unwrap();
+        let mut launches = LaunchedOnce::default();
+        assert_eq!(launches.launched(&framework("a"), &task), None);
+        assert_eq!(launches.launched(&framework("b"), &task), None);
+        assert!(launches.launched(&framework("a"), &task).is_some());
     }
 }

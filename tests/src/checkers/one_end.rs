@@ -24,3 +24,22 @@ pub fn told(task_id: &TaskId, task: &mut SeenTask, state: TaskState) -> Option<S
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_end_is_a_violation_unless_it_is_the_same_or_forgetting() {
+        use TaskState::{Failed, Finished, Gone, Killed, Lost, Running};
+        let ends = |states: &[TaskState]| {
+            let id = TaskId::new("t").unwrap();
+            let mut task = SeenTask::default();
+            let told = states.iter().map(|&state| told(&id, &mut task, state));
+            told.flatten().count()
+        };
+        assert_eq!(ends(&[Running, Finished, Finished, Gone]), 0);
+        assert_eq!(ends(&[Running, Finished, Failed]), 1);
+        assert_eq!(ends(&[Lost, Killed]), 1);
+    }
+}

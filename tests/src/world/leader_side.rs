@@ -365,5 +365,8 @@ fn for_agent(message: MasterMessage) -> Option<FromMaster> {
         },
         MasterMessage::ReconcileTasks { tasks } => FromMaster::ReconcileTasks { tasks },
         MasterMessage::Shutdown { reason } => FromMaster::Shutdown { reason },
+        MasterMessage::FrameworkSubscribed { framework_id } => {
+            FromMaster::FrameworkSubscribed { framework_id }
+        }
     })
 }
