@@ -98,6 +98,9 @@ pub fn from_master(frame: link::MasterFrame) -> Result<Option<FromMaster>, Frame
         Body::Shutdown(body) => FromMaster::Shutdown {
             reason: body.reason,
         },
+        Body::FrameworkSubscribed(body) => FromMaster::FrameworkSubscribed {
+            framework_id: framework_id(body.framework_id.as_ref())?,
+        },
     }))
 }
 

@@ -348,6 +348,11 @@ impl Agent {
                     }
                 }
             }
+            FromMaster::FrameworkSubscribed { framework_id } => {
+                for head in self.updates.hasten(step.now, &framework_id) {
+                    self.forward(step, head);
+                }
+            }
         }
     }
 

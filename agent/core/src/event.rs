@@ -187,6 +187,11 @@ pub enum FromMaster {
         /// Why, in the master's words.
         reason: String,
     },
+    /// The framework listens again: what waits for its acknowledgements is sent at once.
+    FrameworkSubscribed {
+        /// The framework.
+        framework_id: FrameworkId,
+    },
 }
 
 /// Whether a refused agent may ask again.

@@ -2,7 +2,8 @@
 //!
 //! Only the head of a queue is ever sent. An acknowledgement that names another update is ignored;
 //! one of a terminal update ends the queue. After a terminal update a queue takes nothing more.
-//! While the agent has no master, nothing is sent; then all heads are, at once.
+//! While the agent has no master, nothing is sent; then all heads are, at once. So are a
+//! framework's when it subscribes again.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -117,6 +118,16 @@ impl StatusUpdates {
     pub fn resume(&mut self, now: Instant) -> Vec<Forward> {
         self.flow = Flow::Open;
         let keys: Vec<TaskKey> = self.queues.keys().cloned().collect();
+        keys.iter()
+            .filter_map(|key| self.send_head(now, key, RETRY_MIN))
+            .collect()
+    }
+
+    /// A framework listens again: its heads are to be sent now, whatever their wait, which begins
+    /// anew.
+    pub fn hasten(&mut self, now: Instant, framework_id: &FrameworkId) -> Vec<Forward> {
+        let own = self.queues.keys().filter(|key| key.0 == *framework_id);
+        let keys: Vec<TaskKey> = own.cloned().collect();
         keys.iter()
             .filter_map(|key| self.send_head(now, key, RETRY_MIN))
             .collect()

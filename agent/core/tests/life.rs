@@ -11,7 +11,7 @@ use agent_core::event::{
 use agent_core::{Effect, End};
 use expect_test::{Expect, expect};
 use model::task::PartitionAwareness::{Aware, Unaware};
-use model::{Reason, TaskState};
+use model::{FrameworkId, Reason, TaskState};
 use proptest::prelude::*;
 use world::{World, framework, framework_id, task, task_id};
 
@@ -87,6 +87,41 @@ fn an_update_is_sent_again_after_10_s_then_20_up_to_10_min() {
         }
     }
     assert_eq!(waits, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
+}
+
+#[test]
+fn a_framework_that_subscribes_gets_its_heads_at_once_and_their_back_off_begins_anew() {
+    let subscribed = |id: &str| FromMaster::FrameworkSubscribed {
+        framework_id: FrameworkId::new(id).expect("a valid id"),
+    };
+    let mut world = World::registered();
+    world.run_task("t1");
+    world.launched("t1");
+    world.run_task("t2");
+    world.launched("t2");
+    world.acknowledge_head("t2");
+    world.acknowledge_head("t2");
+    world.pass(Duration::from_secs(15));
+    world.log.clear();
+    world.frame(subscribed("m-0001"));
+    world.frame(subscribed("m-0000"));
+    check(
+        &world,
+        &expect!["send t1 TASK_STARTING latest TASK_RUNNING"],
+    );
+    world.log.clear();
+    let mut waits = Vec::new();
+    let mut last = world.now;
+    while waits.len() < 3 {
+        world.pass(Duration::from_secs(5));
+        world.ping();
+        let lines = world.log.drain(..);
+        for _ in lines.filter(|line| line.starts_with("send t1")) {
+            waits.push((world.now - last).as_secs());
+            last = world.now;
+        }
+    }
+    assert_eq!(waits, [10, 20, 40], "one stream of retries");
 }
 
 #[test]
@@ -240,6 +275,9 @@ fn a_framework_that_is_shut_down_hears_nothing_more() {
     world.launched("t1");
     world.log.clear();
     world.frame(FromMaster::ShutdownFramework {
+        framework_id: framework_id(),
+    });
+    world.frame(FromMaster::FrameworkSubscribed {
         framework_id: framework_id(),
     });
     world.pass(Duration::from_secs(3));
@@ -446,6 +484,7 @@ enum Act {
     Acknowledge(u8),
     AcknowledgeWrongly(u8),
     ShutdownFramework,
+    FrameworkSubscribes,
     LoseLink,
     Pass(u16),
     Restart,
@@ -463,6 +502,7 @@ fn act() -> impl Strategy<Value = Act> {
         6 => task.clone().prop_map(Act::Acknowledge),
         1 => task.prop_map(Act::AcknowledgeWrongly),
         1 => Just(Act::ShutdownFramework),
+        2 => Just(Act::FrameworkSubscribes),
         1 => Just(Act::LoseLink),
         3 => (0..2000u16).prop_map(Act::Pass),
         1 => Just(Act::Restart),
@@ -493,6 +533,9 @@ proptest! {
                     uuid: model::StatusUuid([n; 16]),
                 }),
                 Act::ShutdownFramework => world.frame(FromMaster::ShutdownFramework {
+                    framework_id: framework_id(),
+                }),
+                Act::FrameworkSubscribes => world.frame(FromMaster::FrameworkSubscribed {
                     framework_id: framework_id(),
                 }),
                 Act::LoseLink => {

@@ -2,7 +2,9 @@
 
 use api::link::v1::agent_frame::Body as FromAgent;
 use api::link::v1::master_frame::Body as FromMaster;
-use api::link::v1::{AgentFrame, MasterFrame, Ping, Pong, Registered, RunTask, StatusUpdate};
+use api::link::v1::{
+    AgentFrame, FrameworkSubscribed, MasterFrame, Ping, Pong, Registered, RunTask, StatusUpdate,
+};
 use api::v1;
 use prost::Message;
 
@@ -39,6 +41,16 @@ fn frames_of_the_link_keep_their_bytes() {
             })),
         },
         "080710012a0408091001",
+    );
+    check(
+        MasterFrame {
+            epoch: 7,
+            incarnation: 1,
+            body: Some(FromMaster::FrameworkSubscribed(FrameworkSubscribed {
+                framework_id: Some(id("f")),
+            })),
+        },
+        "080710016a050a030a0166",
     );
     check(
         AgentFrame {

@@ -107,6 +107,13 @@ impl Framework {
         }
     }
 
+    /// The agents that hold tasks or executors of it.
+    fn holders(&self) -> BTreeSet<AgentId> {
+        let tasks = self.tasks.values().map(|task| &task.agent_id);
+        let executors = self.executors.keys().map(|(agent_id, _)| agent_id);
+        tasks.chain(executors).cloned().collect()
+    }
+
     /// When it is given up, while it is away.
     const fn remove_at(&self) -> Option<Instant> {
         match self.state {
@@ -162,7 +169,20 @@ impl Master {
             "subscribed"
         };
         self.connect(&id, stream, &subscription.suppressed_roles);
+        self.tell_holders(&id);
         self.note_framework(&id, change);
+    }
+
+    /// Updates that came while the framework was away went nowhere: the agents send them again.
+    fn tell_holders(&mut self, id: &FrameworkId) {
+        let holders = self.frameworks.get(id).map(Framework::holders);
+        for agent_id in holders.unwrap_or_default() {
+            let framework_id = id.clone();
+            self.send_to_agent(
+                &agent_id,
+                MasterMessage::FrameworkSubscribed { framework_id },
+            );
+        }
     }
 
     fn check_subscription(&self, subscription: &Subscription) -> Result<(), String> {
@@ -311,9 +331,8 @@ impl Master {
         let Some(mut framework) = self.frameworks.remove(id) else {
             return;
         };
-        let mut holders: BTreeSet<AgentId> = BTreeSet::new();
+        let holders = framework.holders();
         for task in core::mem::take(&mut framework.tasks).into_values() {
-            holders.insert(task.agent_id.clone());
             let task = self.kill_with_framework(id, task);
             let limit = self.config.completed_tasks_per_framework_max;
             remember(&mut framework.completed_tasks, task, limit);
@@ -324,7 +343,6 @@ impl Master {
             if let Some(agent) = self.agents.get_mut(&agent_id) {
                 agent.executors.remove(&(id.clone(), executor_id));
             }
-            holders.insert(agent_id);
         }
         for agent_id in &holders {
             let framework_id = id.clone();

@@ -205,6 +205,11 @@ pub(crate) fn master_body(body: MasterMessage, master: &v1::MasterInfo) -> Maste
             })
         }
         MasterMessage::Shutdown { reason } => MasterBody::Shutdown(wire::Shutdown { reason }),
+        MasterMessage::FrameworkSubscribed { framework_id } => {
+            MasterBody::FrameworkSubscribed(wire::FrameworkSubscribed {
+                framework_id: Some((&framework_id).into()),
+            })
+        }
     }
 }
 

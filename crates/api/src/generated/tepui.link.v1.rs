@@ -34,7 +34,10 @@ pub struct MasterFrame {
     /// The incarnation of the agent it is for.
     #[prost(uint64, tag = "2")]
     pub incarnation: u64,
-    #[prost(oneof = "master_frame::Body", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(
+        oneof = "master_frame::Body",
+        tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
+    )]
     pub body: ::core::option::Option<master_frame::Body>,
 }
 /// Nested message and enum types in `MasterFrame`.
@@ -61,6 +64,8 @@ pub mod master_frame {
         ReconcileTasks(super::ReconcileTasks),
         #[prost(message, tag = "12")]
         Shutdown(super::Shutdown),
+        #[prost(message, tag = "13")]
+        FrameworkSubscribed(super::FrameworkSubscribed),
     }
 }
 /// Asks for admission, for the first time (no agent_id) or again.
@@ -242,6 +247,14 @@ pub mod reconcile_tasks {
 pub struct Shutdown {
     #[prost(string, tag = "1")]
     pub reason: ::prost::alloc::string::String,
+}
+/// The framework has an event stream again: the updates that wait for its acknowledgements are sent
+/// at once, not when their back-off is over. Lost with its link it is not sent again, since a
+/// registration is followed by the same.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FrameworkSubscribed {
+    #[prost(message, optional, tag = "1")]
+    pub framework_id: ::core::option::Option<super::super::super::mesos::v1::FrameworkId>,
 }
 /// Generated client implementations.
 pub mod link_client {

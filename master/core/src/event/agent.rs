@@ -214,4 +214,9 @@ pub enum MasterMessage {
         /// Why.
         reason: String,
     },
+    /// A framework has a stream: what waits for its acknowledgements is to be sent at once.
+    FrameworkSubscribed {
+        /// Which.
+        framework_id: FrameworkId,
+    },
 }

@@ -270,6 +270,7 @@ fn a_new_master_learns_frameworks_and_tasks_from_agents() {
             > subscribe id=x-0000 checkpoint=
               s1 SUBSCRIBED x-0000
               s1 HEARTBEAT
+              l1 subscribed x-0000
               s1 OFFERS m-O0 m-S0 * cpus:3;mem:512
             > reconcile x-0000
               s1 UPDATE t1 on m-S0 TASK_RUNNING REASON_RECONCILIATION: Reconciliation: Latest task state

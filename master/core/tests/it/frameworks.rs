@@ -139,6 +139,7 @@ fn a_framework_that_comes_back_in_time_keeps_its_tasks_and_one_that_does_not_los
             > subscribe roles=web failover=60 id=m-0000
               s2 SUBSCRIBED m-0000
               s2 HEARTBEAT
+              l1 subscribed m-0000
               s2 OFFERS m-O1 m-S0 web cpus:3;mem:960
             > wait 2
             > reconcile m-0000
@@ -149,6 +150,70 @@ fn a_framework_that_comes_back_in_time_keeps_its_tasks_and_one_that_does_not_los
             > subscribe roles=web failover=60 id=m-0000
               s3 ERROR Framework has been removed
               s3 closed
+        "#]],
+    );
+}
+
+#[test]
+fn a_framework_that_subscribes_again_is_told_to_the_agents_with_tasks_or_executors_of_it() {
+    check(
+        "registry
+         subscribe roles=web failover=60 checkpoint=
+         register cpus:1;mem:64
+         accept m-0000 offers=m-O0 t1:cpus:1;mem:64
+         register cpus:1.1;mem:64
+         accept m-0000 offers=m-O1 agent=m-S1 t2@e:cpus:1;mem:64
+         update l2 m-0000 t2 FINISHED uuid=1
+         ack m-0000 t2 1 agent=m-S1
+         register cpus:1;mem:64
+         register cpus:1;mem:64
+         accept m-0000 offers=m-O4 agent=m-S3 t3:cpus:1;mem:64
+         close l4
+         subscribe roles=web failover=60 checkpoint= id=m-0000 suppressed=web
+         subscribe roles=web suppressed=web",
+        &expect![[r#"
+            > registry
+            > subscribe roles=web failover=60 checkpoint=
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > register cpus:1;mem:64
+              store admit m-S0
+              l1 registered m-S0
+              s1 OFFERS m-O0 m-S0 web cpus:1;mem:64
+            > accept m-0000 offers=m-O0 t1:cpus:1;mem:64
+              l1 run t1 for web
+            > register cpus:1.1;mem:64
+              store admit m-S1
+              l2 registered m-S1
+              s1 OFFERS m-O1 m-S1 web cpus:1.1;mem:64
+            > accept m-0000 offers=m-O1 agent=m-S1 t2@e:cpus:1;mem:64
+              l2 run t2 for web
+            > update l2 m-0000 t2 FINISHED uuid=1
+              s1 UPDATE t2 TASK_FINISHED
+              s1 OFFERS m-O2 m-S1 web cpus:1;mem:64
+            > ack m-0000 t2 1 agent=m-S1
+              l2 acknowledge t2 1
+            > register cpus:1;mem:64
+              store admit m-S2
+              l3 registered m-S2
+              s1 OFFERS m-O3 m-S2 web cpus:1;mem:64
+            > register cpus:1;mem:64
+              store admit m-S3
+              l4 registered m-S3
+              s1 OFFERS m-O4 m-S3 web cpus:1;mem:64
+            > accept m-0000 offers=m-O4 agent=m-S3 t3:cpus:1;mem:64
+              l4 run t3 for web
+            > close l4
+            > subscribe roles=web failover=60 checkpoint= id=m-0000 suppressed=web
+              s1 ERROR Framework failed over
+              s1 closed
+              s2 SUBSCRIBED m-0000
+              s2 HEARTBEAT
+              l1 subscribed m-0000
+              l2 subscribed m-0000
+            > subscribe roles=web suppressed=web
+              s3 SUBSCRIBED m-0001
+              s3 HEARTBEAT
         "#]],
     );
 }

@@ -592,5 +592,8 @@ fn print_message(message: &MasterMessage) -> Option<String> {
         }
         MasterMessage::ReconcileTasks { tasks } => format!("reconcile {tasks:?}"),
         MasterMessage::Shutdown { reason } => format!("shut down: {reason}"),
+        MasterMessage::FrameworkSubscribed { framework_id } => {
+            format!("subscribed {framework_id}")
+        }
     })
 }
