@@ -3,7 +3,8 @@
 //! A file header with the format's version, then records: length, crc32, payload. Facts appended
 //! together are made durable together, by one `fdatasync(2)`. A tail that is torn (cut short, or
 //! its sum is wrong) is cut off at the next start and never believed: whatever was made durable
-//! lies before it. A log that has grown to several times what is alive is written anew.
+//! lies before it. A log that has grown to several times what is alive is written anew; so is one
+//! of some length at the first write after a start, since its length says nothing of what is alive.
 
 mod record;
 
@@ -12,6 +13,9 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use agent_core::Fact;
+use tracing::warn;
+
+use crate::init::chain;
 
 /// The first bytes of the file: a name, and the version of the format.
 const HEADER: &[u8; 8] = b"TEPUICP\x01";
@@ -118,7 +122,7 @@ impl Checkpoint {
                 path: path.to_path_buf(),
                 file,
                 length,
-                compacted: length,
+                compacted: 0,
             },
             facts,
             torn_bytes: found - good,
@@ -155,12 +159,39 @@ impl Checkpoint {
         self.length > LENGTH_MIN && self.length > self.compacted.saturating_mul(GROWTH_MAX)
     }
 
-    /// Writes the log anew with these facts only: beside the old one, then in its place.
+    /// Makes facts durable by writing the log anew with `all`, which holds them; where there is no
+    /// room for a second log, by appending `facts` to the one there is.
     ///
     /// # Errors
-    /// The new one could not be written; the old one is still there and in use.
-    pub fn compact(&mut self, facts: &[Fact]) -> Result<(), CheckpointError> {
-        let new = self.path.with_extension("new");
+    /// As [`Self::append`].
+    pub fn compact(&mut self, all: &[Fact], facts: &[Fact]) -> Result<(), CheckpointError> {
+        match self.written_anew(all) {
+            Ok((file, length)) => {
+                self.file = file;
+                self.length = length;
+                self.compacted = length;
+                // Before that, a power failure may bring back the old log, without the facts.
+                sync_folder(&self.path).map_err(|source| CheckpointError::Io {
+                    act: "sync the folder of",
+                    path: self.path.clone(),
+                    source,
+                })
+            }
+            Err(error) => {
+                warn!(error = chain(&error), "the checkpoint was not written anew");
+                // What was written of it takes room that the log now needs.
+                let _ = fs::remove_file(self.beside());
+                self.append(facts)?;
+                // Tried again when it has grown once more, not at every write.
+                self.compacted = self.length;
+                Ok(())
+            }
+        }
+    }
+
+    /// A new log in the old one's place, and its length. On failure the old one is in its place.
+    fn written_anew(&self, facts: &[Fact]) -> Result<(File, u64), CheckpointError> {
+        let new = self.beside();
         let failed = |act, source| CheckpointError::Io {
             act,
             path: new.clone(),
@@ -174,11 +205,12 @@ impl Checkpoint {
         file.write_all(&bytes).map_err(|e| failed("write", e))?;
         file.sync_all().map_err(|e| failed("sync", e))?;
         fs::rename(&new, &self.path).map_err(|e| failed("rename", e))?;
-        sync_folder(&self.path).map_err(|e| failed("sync the folder of", e))?;
-        self.file = file;
-        self.length = bytes.len() as u64;
-        self.compacted = self.length;
-        Ok(())
+        Ok((file, bytes.len() as u64))
+    }
+
+    /// Where a new log is written before it takes the old one's place.
+    fn beside(&self) -> PathBuf {
+        self.path.with_extension("new")
     }
 }
 

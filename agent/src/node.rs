@@ -346,7 +346,7 @@ impl Main {
         let anew = checkpoint.wants_compaction().then(|| self.agent.facts());
         let written = tokio::task::spawn_blocking(move || {
             let result = match anew {
-                Some(all) => checkpoint.compact(&all),
+                Some(all) => checkpoint.compact(&all, &facts),
                 None => checkpoint.append(&facts),
             };
             (checkpoint, result)

@@ -164,8 +164,44 @@ fn a_log_written_anew_holds_the_given_facts_and_goes_on() {
     while !log.wants_compaction() {
         log.append(&vec![facts()[2].clone(); 1000]).expect("append");
     }
-    log.compact(&facts()[..2]).expect("written anew");
+    log.compact(&facts()[..2], &facts()[1..2])
+        .expect("written anew");
     assert!(!log.wants_compaction());
     log.append(&facts()[2..]).expect("append");
     assert_eq!(Checkpoint::open(&path).expect("the log").facts, facts());
+}
+
+/// A log with as many facts as make it worth writing anew.
+fn long(path: &Path) -> Checkpoint {
+    let mut log = Checkpoint::open(path).expect("a new log").checkpoint;
+    while !log.wants_compaction() {
+        log.append(&vec![facts()[2].clone(); 1000]).expect("append");
+    }
+    log
+}
+
+#[test]
+fn a_start_does_not_take_all_of_a_long_log_for_alive() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("checkpoint.log");
+    drop(long(&path));
+    let log = Checkpoint::open(&path).expect("the log").checkpoint;
+    assert!(log.wants_compaction());
+}
+
+#[test]
+fn a_log_without_room_for_a_second_one_is_appended_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("checkpoint.log");
+    let mut log = long(&path);
+    let before = log.length;
+    // As little as a full disk, a folder in its place can be written to.
+    fs::create_dir(path.with_extension("new")).expect("a folder");
+    log.compact(&facts(), &facts()[1..2]).expect("appended");
+    assert!(!log.wants_compaction() && log.length > before);
+    let recovered = Checkpoint::open(&path).expect("the log");
+    assert_eq!(
+        (recovered.facts.last(), recovered.torn_bytes),
+        (Some(&facts()[1]), 0)
+    );
 }
