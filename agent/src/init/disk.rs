@@ -24,7 +24,8 @@ const TEMPLATE: &str = "/usr/share/tepui/work.ext4.sparse";
 /// Stands at the start of a disk while it is being formatted, where ext4 leaves room for a boot
 /// loader, so that a format cut short by a power failure is begun again and not taken for foreign.
 const UNFINISHED: &[u8; 32] = b"tepui: formatting is unfinished\n";
-/// A disk is blank where so much of its start is zero.
+/// A disk is blank where so much of its start, and as much of its end, is zero. Some arrays and the
+/// copy of a partition table show at the end only: the start of an array's second disk may be zero.
 const BLANK: u64 = 1 << 20;
 /// How long a disk that was named may take to appear, and one that was not.
 const NAMED: Duration = Duration::from_secs(10);
@@ -115,21 +116,35 @@ fn find(config: &Config, machine: Machine) -> Result<Option<PathBuf>, DiskError>
     if machine != Machine::Whole {
         return Ok(None);
     }
-    let mut blank = None;
+    let mut blank = Vec::new();
     for device in any_disks() {
         match content(&device) {
             Ok(Content::Foreign) => {
                 info!(device = %device.display(), "disk holds data that is not ours, and is left alone");
             }
             Ok(ours @ Content::Ours(_)) => return ready(&device, ours).map(Some),
-            Ok(Content::Blank) => blank = blank.or(Some(device)),
+            Ok(Content::Blank) => blank.push(device),
             Err(error) => warn!(error = super::chain(&error), "disk is left alone"),
         }
     }
-    match blank {
-        Some(device) => ready(&device, Content::Blank).map(Some),
-        None => Ok(None),
+    first_large_enough(&blank, |device| ready(device, Content::Blank))
+}
+
+/// The first disk that was made ready. One that is too small is left alone: nobody has named it, and
+/// it need not be the work disk.
+fn first_large_enough(
+    disks: &[PathBuf],
+    ready: impl Fn(&Path) -> Result<PathBuf, DiskError>,
+) -> Result<Option<PathBuf>, DiskError> {
+    for device in disks {
+        match ready(device) {
+            Err(error @ DiskError::Small { .. }) => {
+                warn!(error = super::chain(&error), "disk is left alone");
+            }
+            result => return result.map(Some),
+        }
     }
+    Ok(None)
 }
 
 /// Waits for a disk that was named.
@@ -187,21 +202,23 @@ fn ready(device: &Path, content: Content) -> Result<PathBuf, DiskError> {
 fn content(device: &Path) -> Result<Content, DiskError> {
     let open = File::open(device).map_err(io_fault("open", device))?;
     let size = block::size(&open).map_err(io_fault("measure", device))?;
-    let length = usize::try_from(size.min(BLANK)).unwrap_or_default();
-    let mut start = vec![0; length];
-    open.read_exact_at(&mut start, 0)
-        .map_err(io_fault("read", device))?;
-    Ok(judge(&start))
+    let length = size.min(BLANK);
+    let read = |at| {
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+        open.read_exact_at(&mut bytes, at)
+            .map(|()| bytes)
+            .map_err(io_fault("read", device))
+    };
+    Ok(judge(&read(0)?, &read(size - length)?))
 }
 
-/// What the first bytes of a disk make it.
-fn judge(start: &[u8]) -> Content {
+/// What the first and the last bytes of a disk make it.
+fn judge(start: &[u8], end: &[u8]) -> Content {
+    let is_zero = || start.iter().chain(end).all(|byte| *byte == 0);
     match ext4::superblock(start) {
         Some(superblock) if superblock.label == LABEL => Content::Ours(superblock),
         Some(_) => Content::Foreign,
-        None if start.starts_with(UNFINISHED) || start.iter().all(|byte| *byte == 0) => {
-            Content::Blank
-        }
+        None if start.starts_with(UNFINISHED) || is_zero() => Content::Blank,
         None => Content::Foreign,
     }
 }
@@ -289,20 +306,60 @@ mod tests {
 
     #[test]
     fn only_zeros_and_our_own_marks_may_be_written_over() {
-        let mut start = vec![0; 8192];
-        assert_eq!(judge(&start), Content::Blank);
-        start[..UNFINISHED.len()].copy_from_slice(UNFINISHED);
-        start[5000] = 1;
-        assert_eq!(judge(&start), Content::Blank);
-        start[0] = b'x';
-        assert_eq!(judge(&start), Content::Foreign);
-        let mut partitioned = vec![0; 8192];
-        partitioned[510..512].copy_from_slice(&[0x55, 0xaa]);
-        assert_eq!(judge(&partitioned), Content::Foreign);
-        let mut ext4 = vec![0; 8192];
-        ext4[1024 + 0x38..1024 + 0x3a].copy_from_slice(&[0x53, 0xef]);
-        assert_eq!(judge(&ext4), Content::Foreign);
+        let zeros = vec![0; 8192];
+        let changed = |at: usize, bytes: &[u8]| {
+            let mut disk = zeros.clone();
+            disk[at..at + bytes.len()].copy_from_slice(bytes);
+            disk
+        };
+        assert_eq!(judge(&zeros, &zeros), Content::Blank);
+        let unfinished = changed(0, UNFINISHED);
+        // Of a disk that was named, whatever it holds.
+        assert_eq!(judge(&unfinished, &changed(5000, b"x")), Content::Blank);
+        for foreign in [
+            changed(0, b"x"),
+            changed(510, &[0x55, 0xaa]),
+            changed(8191, b"x"),
+        ] {
+            assert_eq!(judge(&foreign, &zeros), Content::Foreign);
+        }
+        // The copy of a partition table, which is a disk's last sector.
+        let copy = changed(8192 - 512, b"EFI PART");
+        assert_eq!(judge(&zeros, &copy), Content::Foreign);
+        let mut ext4 = changed(1024 + 0x38, &[0x53, 0xef]);
+        assert_eq!(judge(&ext4, &zeros), Content::Foreign);
         ext4[1024 + 0x78..1024 + 0x82].copy_from_slice(LABEL.as_bytes());
-        assert!(matches!(judge(&ext4), Content::Ours(_)));
+        assert!(matches!(judge(&ext4, &copy), Content::Ours(_)));
+    }
+
+    #[test]
+    fn a_blank_disk_that_nobody_named_may_be_too_small() {
+        let disks = ["/dev/small", "/dev/large", "/dev/other"].map(PathBuf::from);
+        let ready = |device: &Path| match device.ends_with("small") {
+            true => Err(DiskError::Small {
+                device: device.to_owned(),
+                size: 1,
+                needed: 2,
+            }),
+            false => Ok(device.to_owned()),
+        };
+        let found = |disks| first_large_enough(disks, ready).expect("no fault");
+        assert_eq!(found(&disks), Some(disks[1].clone()));
+        assert_eq!(found(&disks[..1]), None);
+        let fault = first_large_enough(&disks, |_| Err(DiskError::Template));
+        assert!(matches!(fault, Err(DiskError::Template)));
+    }
+
+    #[test]
+    fn both_ends_of_a_disk_are_looked_at() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("disk");
+        let disk = File::create(&path).expect("a disk");
+        for size in [0, 512, BLANK, 3 * BLANK] {
+            disk.set_len(size).expect("its size");
+            assert_eq!(content(&path).expect("readable"), Content::Blank, "{size}");
+        }
+        disk.write_all_at(b"x", 3 * BLANK - 1).expect("write");
+        assert_eq!(content(&path).expect("readable"), Content::Foreign);
     }
 }
