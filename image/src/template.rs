@@ -21,6 +21,11 @@ const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetyp
 /// The same on every node: a node has one work disk, and finds it by its label.
 const UUID: &str = "7e9a1d5c-3b60-4a57-9f0e-74657075692a";
 
+/// Percent of the blocks that only root of the node may fill, and no task: an agent that cannot write
+/// to its checkpoint ends, and the node with it. Not 1: the kernel keeps the share as a whole number of
+/// percents when it grows a file system (`ext4_update_super`), and 1 rounded to blocks is less than 1.
+const RESERVED_PERCENT: &str = "2";
+
 /// Where mke2fs lies; a plain user's PATH leaves the second one out.
 const FOLDERS: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/bin"];
 
@@ -68,9 +73,11 @@ pub fn make(path: &Path) -> Result<(), TemplateError> {
     );
     let output = Command::new(tool)
         .args([
-            "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-i", "32768", "-m", "0",
+            "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-i", "32768",
         ])
         .args([
+            "-m",
+            RESERVED_PERCENT,
             "-L",
             "tepui-work",
             "-U",
@@ -95,4 +102,27 @@ pub fn make(path: &Path) -> Result<(), TemplateError> {
     let kept = sparse::encode(BufReader::new(image)).map_err(failed)?;
     std::fs::write(path, kept).map_err(failed)?;
     std::fs::remove_file(&raw).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_cannot_fill_the_last_percent_of_a_disk_however_far_it_grows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("template");
+        match make(&path) {
+            Err(error @ TemplateError::NoTool) => return println!("left out: {error}"),
+            made => made.unwrap(),
+        }
+        let template = std::fs::read(&path).unwrap();
+        // Behind the sparse format's head and the number of block 0, 1024 bytes into that block
+        // (`struct ext4_super_block`).
+        let superblock = &template[24 + 8 + 1024..];
+        let four = |at: usize| u32::from_le_bytes(*superblock[at..].first_chunk().unwrap());
+        let (blocks, reserved) = (four(0x4), four(0x8));
+        assert_eq!(u64::from(blocks) * 4096, BYTES);
+        assert!(reserved * 100 / blocks >= 1, "{reserved} of {blocks}");
+    }
 }
