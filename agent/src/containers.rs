@@ -18,6 +18,7 @@ use agent_kernel::launch::{self, Host, Launched};
 use agent_kernel::process::{self, Pid};
 use model::ContainerId;
 use model::sandbox::Enforcement;
+use nix::sys::signal::Signal as Sent;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
@@ -163,6 +164,9 @@ impl Containers {
         match result {
             Ok(launched) => {
                 let pid = launched.pid;
+                // A launch that failed may have left a status under a number that is another's now.
+                let early = self.early.remove(&pid);
+                let early = early.filter(|_| process::is_reaped(&launched.pidfd));
                 report(&container, &launched.enforcement);
                 self.running.insert(
                     pid,
@@ -176,7 +180,7 @@ impl Containers {
                     container,
                     pid: u32::try_from(pid).unwrap_or(0),
                 });
-                if let Some(status) = self.early.remove(&pid) {
+                if let Some(status) = early {
                     events.extend(self.ended(pid, status));
                 }
             }
@@ -239,19 +243,15 @@ impl Containers {
         else {
             return;
         };
+        let send = |signal| process::signal(&running.pidfd, signal);
         let sent = match (signal, &running.cgroup) {
-            (Signal::Terminate, _) => {
-                process::signal(&running.pidfd, nix::sys::signal::Signal::SIGTERM)
-                    .map_err(|errno| errno.to_string())
-            }
-            (Signal::Kill, Some(cgroup)) => cgroup.kill().map_err(|error| chain(&error)),
-            (Signal::Kill, None) => {
-                process::signal(&running.pidfd, nix::sys::signal::Signal::SIGKILL)
-                    .map_err(|errno| errno.to_string())
-            }
+            (Signal::Terminate, _) => send(Sent::SIGTERM),
+            // With its init a container ends as well, and no file has to be opened for that.
+            (Signal::Kill, Some(cgroup)) => cgroup.kill().or_else(|_| send(Sent::SIGKILL)),
+            (Signal::Kill, None) => send(Sent::SIGKILL),
         };
         if let Err(error) = sent {
-            debug!(%container, ?signal, error, "container takes no signal");
+            debug!(%container, ?signal, %error, "container takes no signal");
         }
     }
 }

@@ -56,6 +56,16 @@ pub fn signal(pidfd: impl AsFd, signal: Signal) -> Result<(), Errno> {
     Errno::result(rc).map(drop)
 }
 
+/// Whether a process has ended and its status was taken, so that its number may be another's by now.
+#[must_use]
+pub fn is_reaped(pidfd: impl AsFd) -> bool {
+    let fd = pidfd.as_fd().as_raw_fd();
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: as in `signal`; signal 0 only asks whether there is a process, ended or not.
+    let rc = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, 0, none, 0) };
+    Errno::result(rc) == Err(Errno::ESRCH)
+}
+
 /// Gives every signal its default action again: execve(2) resets handlers, but what was ignored
 /// before stays ignored.
 ///
@@ -94,6 +104,7 @@ pub(crate) fn owned(fd: libc::c_long) -> Result<OwnedFd, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     #[test]
     fn a_descriptor_of_an_ended_process_takes_no_signal() {
@@ -103,5 +114,16 @@ mod tests {
         child.wait().expect("wait");
         assert_eq!(signal(&pidfd, Signal::SIGTERM), Err(Errno::ESRCH));
         assert!(open(pid).is_err());
+    }
+
+    #[test]
+    fn a_process_is_reaped_once_its_status_is_taken_and_not_when_it_ends() {
+        let mut child = std::process::Command::new("true").spawn().expect("spawn");
+        let pidfd = open(Pid::try_from(child.id()).expect("a pid")).expect("pidfd_open");
+        let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        poll(&mut ended, PollTimeout::NONE).expect("poll");
+        assert!(!is_reaped(&pidfd));
+        child.wait().expect("wait");
+        assert!(is_reaped(&pidfd));
     }
 }
