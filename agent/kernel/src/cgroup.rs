@@ -142,6 +142,14 @@ impl Tree {
         &self.enabled
     }
 
+    /// Bounds the processes and threads of all containers together.
+    ///
+    /// # Errors
+    /// The group takes no such limit.
+    pub fn limit_pids(&self, pids_max: u64) -> Result<(), CgroupError> {
+        write(&self.containers.join("pids.max"), &pids_max.to_string())
+    }
+
     /// The group of a container, whether it exists or not.
     #[must_use]
     pub fn container(&self, container: &ContainerId) -> Cgroup {

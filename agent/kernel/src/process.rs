@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use model::sandbox::ExitStatus;
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 
 /// A process by number, as the agent's pid namespace counts.
@@ -66,6 +67,16 @@ pub fn is_reaped(pidfd: impl AsFd) -> bool {
     Errno::result(rc) == Err(Errno::ESRCH)
 }
 
+/// Lets this process, and what it starts from now on, have so many descriptors open; where it may have
+/// more already, that stays.
+///
+/// # Errors
+/// EPERM: the caller may not.
+pub fn raise_descriptors(number: u64) -> Result<(), Errno> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, soft.max(number), hard.max(number))
+}
+
 /// Gives every signal its default action again: execve(2) resets handlers, but what was ignored
 /// before stays ignored.
 ///
@@ -125,5 +136,12 @@ mod tests {
         assert!(!is_reaped(&pidfd));
         child.wait().expect("wait");
         assert!(is_reaped(&pidfd));
+    }
+
+    #[test]
+    fn the_number_of_descriptors_is_never_lowered() {
+        let before = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+        raise_descriptors(1).expect("no change");
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE), Ok(before));
     }
 }

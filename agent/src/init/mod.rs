@@ -30,6 +30,7 @@ use agent_kernel::cgroup::{self, AgentPlace};
 use agent_kernel::console;
 use agent_kernel::facts;
 use agent_kernel::power::Wishes;
+use agent_kernel::process;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -46,6 +47,9 @@ const ETC: &str = "/run/tepui/etc";
 /// The default root: where it comes from, and where it is used.
 const ROOTFS_PACKED: &str = "/usr/share/tepui/rootfs";
 const ROOTFS: &str = "/run/tepui/rootfs";
+
+/// How many descriptors the agent may have, and each of its tasks: as services on other systems.
+const DESCRIPTORS_MAX: u64 = 524_288;
 
 /// What the agent stands on once the phases are through.
 #[derive(Debug)]
@@ -163,6 +167,11 @@ pub fn run(config: &Config, machine: Machine, wishes: Wishes) -> Result<Node, In
     if whole {
         phase("kernel settings", sysctls::apply);
         phase("kernel modules", modules::load_needed);
+    }
+    // Each container takes one for as long as it runs, and agent-core allows for 10 000; tasks inherit
+    // the limit, and the kernel's own is 1 024, which can be raised to 4 096 only.
+    if let Err(error) = process::raise_descriptors(DESCRIPTORS_MAX) {
+        warn!(%error, "the agent and its tasks may have few descriptors");
     }
     let power = phase("power", || {
         power::watch(wishes, machine, config.work_dir.clone())
@@ -299,10 +308,33 @@ fn cgroups(place: AgentPlace) -> Option<cgroup::Tree> {
         }
         None => None,
     };
+    if let (Some(tree), AgentPlace::OwnGroup) = (&tree, place)
+        && tree.controllers().contains(&"pids")
+    {
+        reserve_pids(tree);
+    }
     for (isolation, why) in facts::probe(tree.as_ref()).missing {
         warn!(%isolation, why, "tasks are not isolated in this way here");
     }
     tree
+}
+
+/// Leaves the node some of its numbers for processes and threads, whatever its containers do: an agent
+/// that cannot start a thread cannot go on.
+fn reserve_pids(tree: &cgroup::Tree) {
+    let of = |name: &str| {
+        let text = fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?;
+        text.trim().parse::<u64>().ok()
+    };
+    let Some(all) = of("pid_max").into_iter().chain(of("threads-max")).min() else {
+        return;
+    };
+    if let Err(error) = tree.limit_pids(all - all / 8) {
+        warn!(
+            error = chain(&error),
+            "containers together may take every process number of this node"
+        );
+    }
 }
 
 /// Ids and keys are drawn from the kernel's generator, which says 256 when it is seeded.

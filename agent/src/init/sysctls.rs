@@ -5,7 +5,7 @@ use std::fs;
 use tracing::{info, warn};
 
 /// Setting below `/proc/sys`, value.
-const SETTINGS: [(&str, &str); 9] = [
+const SETTINGS: [(&str, &str); 10] = [
     // Our log is the console's; of the kernel's only errors.
     ("kernel/printk", "4"),
     // A kernel that has panicked starts again after ten seconds instead of standing still.
@@ -18,6 +18,8 @@ const SETTINGS: [(&str, &str); 9] = [
     // One container's files are not another's: no hard links to what one may not write.
     ("fs/protected_hardlinks", "1"),
     ("fs/protected_symlinks", "1"),
+    // The default is 32 768, which eight containers may take between them.
+    ("kernel/pid_max", "4194304"),
     // Each container has several of these, and the default is for a desktop.
     ("fs/inotify/max_user_instances", "8192"),
 ];
