@@ -98,6 +98,8 @@ fn fail(report: &OwnedFd, kind: u8, name: &str, errno: Errno) -> ! {
 fn begin(orders: &Orders, report: &OwnedFd) -> Result<libc::pid_t, Failed> {
     // The agent's terminal, if it has one, is not the container's.
     setsid().map_err(failed("setsid"))?;
+    // Nor are the keys of the session that the agent was started in.
+    leave_keyring().map_err(failed("leave the session keyring"))?;
     // An ignored SIGCHLD would take the statuses away from the init, and the runtime of Rust has
     // SIGPIPE ignored, which the task does not expect.
     process::reset_signals().map_err(failed("reset the signals"))?;
@@ -132,6 +134,21 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<libc::pid_t, Failed> {
             };
             fail(report, kind, &name, errno)
         }
+    }
+}
+
+/// A session keyring of its own, without a name: an inherited one lends whoever has it its rights, by
+/// no user id or namespace (keyrings(7)).
+fn leave_keyring() -> Result<(), Errno> {
+    /// Of `linux/keyctl.h`.
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+    let unnamed = std::ptr::null::<libc::c_char>();
+    // SAFETY: a number, and a null pointer for a keyring that has no name.
+    let rc = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, unnamed) };
+    match Errno::result(rc) {
+        // The kernel has no keys, or a filter above the agent keeps the call from its tasks, too.
+        Ok(_) | Err(Errno::ENOSYS | Errno::EPERM) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }
 

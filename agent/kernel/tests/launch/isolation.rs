@@ -109,6 +109,21 @@ pub(crate) fn no_descriptor_of_the_agent_leaks(world: &World) -> Outcome {
     same(output.as_str(), expected, "descriptors")
 }
 
+pub(crate) fn the_keys_of_the_agents_session_are_out_of_reach(world: &World) -> Outcome {
+    if !Path::new("/proc/keys").exists() {
+        println!("  left out: this kernel has no keys");
+        return Ok(());
+    }
+    // Owner, group, type and name, of those that the task may see.
+    let (output, _) =
+        world.run("tr -s ' ' < /proc/keys | grep ' keyring _ses' | grep -o '[0-9]* [0-9]* keyring _ses: .*' | sort -u")?;
+    same(
+        output.as_str(),
+        "0 0 keyring _ses: empty\n",
+        "session keyrings",
+    )
+}
+
 pub(crate) fn the_nodes_files_are_out_of_reach(world: &World) -> Outcome {
     let here = world.directory.display();
     let (output, _) = world.run(&format!(

@@ -33,6 +33,7 @@ const TESTS: &[(&str, Test)] = tests![
     isolation::a_user_of_the_container_owns_its_sandbox,
     isolation::only_its_own_processes_are_visible,
     isolation::no_descriptor_of_the_agent_leaks,
+    isolation::the_keys_of_the_agents_session_are_out_of_reach,
     isolation::the_nodes_files_are_out_of_reach,
     isolation::devices_work_and_none_can_be_made,
     life::signals_are_as_a_program_expects_them,
