@@ -27,7 +27,6 @@ use std::thread;
 
 use agent_kernel::boot_mounts::BootMountError;
 use agent_kernel::cgroup::{self, AgentPlace};
-use agent_kernel::console;
 use agent_kernel::facts;
 use agent_kernel::power::Wishes;
 use agent_kernel::process;
@@ -101,9 +100,6 @@ pub enum InitError {
     /// A file system that has to be there was not mounted.
     #[error(transparent)]
     Mount(#[from] BootMountError),
-    /// Standard output and error lead nowhere.
-    #[error(transparent)]
-    Console(#[from] console::ConsoleError),
     /// Signals cannot be taken.
     #[error("take signals")]
     Signals(#[source] agent_kernel::Errno),

@@ -120,8 +120,11 @@ pub fn early() -> Result<(Machine, Vec<String>), InitError> {
         Ok(link) if link == Path::new(FIRST_PID_NAMESPACE) => Machine::Whole,
         _ => Machine::Namespace,
     };
-    if machine == Machine::Whole {
-        console::attach(Path::new("/dev/console"))?;
+    // A machine without a screen or serial line has nobody to tell, and works.
+    if machine == Machine::Whole
+        && let Err(error) = console::attach(Path::new("/dev/console"))
+    {
+        missing.push(super::chain(&error));
     }
     Ok((machine, missing))
 }
