@@ -1,7 +1,8 @@
 //! HTTP: the agent's port, for readers; every path with and without `/slave(1)` before it.
 //!
-//! Nothing here waits for the main loop: state comes from the published snapshot, files from the
-//! disk, figures from the kernel. Connections are bounded; past the bound they wait to be accepted.
+//! Nothing here waits for the main loop, nor the main loop for what is done here: state comes from the
+//! published snapshot, files from the disk, figures from the kernel, each on a thread of its own.
+//! Connections are bounded; past the bound they wait to be accepted.
 
 mod files;
 mod metrics;
@@ -37,6 +38,8 @@ use query::Query;
 
 /// Connections that are served at the same time.
 const CONNECTIONS_MAX: usize = 256;
+/// Answers that are made at the same time.
+const RENDERS_MAX: usize = 2;
 /// How long a client may take to send the head of a request.
 const HEAD_MAX: Duration = Duration::from_secs(15);
 
@@ -69,6 +72,7 @@ pub struct Context {
     work_dir: PathBuf,
     started: Instant,
     started_at: f64,
+    renders: Arc<Semaphore>,
 }
 
 impl Context {
@@ -90,6 +94,7 @@ impl Context {
             work_dir: node.work_dir.clone(),
             started: Instant::now(),
             started_at: since.map_or(0.0, |since| since.as_secs_f64()),
+            renders: Arc::new(Semaphore::new(RENDERS_MAX)),
         }
     }
 
@@ -193,25 +198,37 @@ async fn answer(context: &Arc<Context>, request: &Request<Incoming>) -> Answer {
         return answer;
     }
     let query = Query::parse(request.uri().query().unwrap_or_default());
-    let handler = match path {
+    let render: fn(&Context) -> Value = match path {
         "/health" => return empty(),
-        "/version" => Ok(version()),
-        "/flags" => Ok(json!({ "flags": context.flags })),
-        "/state" => Ok(state::state(context)),
-        "/containers" => Ok(state::containers(context)),
-        "/monitor/statistics" => Ok(state::statistics(context)),
-        "/metrics/snapshot" => Ok(metrics::snapshot(context)),
-        "/system/stats.json" => Ok(metrics::system()),
-        "/files/debug" => Ok(files::debug(context)),
-        "/files/browse" | "/files/browse.json" => Err(files::browse(context, &query).await),
-        "/files/read" | "/files/read.json" => Err(files::read(context, &query).await),
-        "/files/download" => Err(files::download(context, &query, request.headers()).await),
+        "/version" => |_| version(),
+        "/flags" => |context| json!({ "flags": context.flags }),
+        "/state" => state::state,
+        "/containers" => state::containers,
+        "/monitor/statistics" => state::statistics,
+        "/metrics/snapshot" => metrics::snapshot,
+        "/system/stats.json" => |_| metrics::system(),
+        "/files/debug" => files::debug,
+        "/files/browse" | "/files/browse.json" => return files::browse(context, &query).await,
+        "/files/read" | "/files/read.json" => return files::read(context, &query).await,
+        "/files/download" => return files::download(context, &query, request.headers()).await,
         _ => return text(StatusCode::NOT_FOUND, "404 Not Found.\n"),
     };
-    match handler {
-        Ok(value) => json_answer(&value, &query),
-        Err(answer) => answer,
-    }
+    rendered(context, query, render).await
+}
+
+/// An answer made on a thread of its own: connections share one with the main loop, which must not
+/// wait until the state of ten thousand tasks is written out.
+async fn rendered(context: &Arc<Context>, query: Query, render: fn(&Context) -> Value) -> Answer {
+    let place = Arc::clone(&context.renders).acquire_owned().await;
+    let context = Arc::clone(context);
+    // The place is held until the work is done, though the client may be gone before.
+    let made = tokio::task::spawn_blocking(move || {
+        let answer = json_answer(&render(&context), &query);
+        drop(place);
+        answer
+    });
+    made.await
+        .unwrap_or_else(|error| text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()))
 }
 
 fn version() -> Value {
