@@ -78,9 +78,22 @@ impl Agent {
         match agent.frame().await {
             MasterBody::Registered(registered) => {
                 agent.agent_id = registered.agent_id.unwrap().value;
-                agent
             }
             other => panic!("not registered: {other:?}"),
+        }
+        agent.answer_first_ping().await;
+        agent
+    }
+
+    /// Answers the ping that follows an admission: until then nothing is offered of a new agent.
+    async fn answer_first_ping(&mut self) {
+        let frame = soon("a ping", self.incoming.message()).await;
+        match frame.unwrap().unwrap().body {
+            Some(MasterBody::Ping(ping)) => {
+                let sequence = ping.sequence;
+                self.send(AgentBody::Pong(Pong { sequence })).await;
+            }
+            other => panic!("not Ping: {other:?}"),
         }
     }
 
