@@ -11,10 +11,13 @@ use model::{AgentId, ContainerId, ExecutorId, FrameworkId};
 /// The name of the link to the newest run.
 pub const LATEST: &str = "latest";
 
+/// The folder of the agent's own, beneath the work directory.
+pub const META: &str = "meta";
+
 /// The checkpoint of agent-core.
 #[must_use]
 pub fn checkpoint(work_dir: &Path) -> PathBuf {
-    work_dir.join("meta").join("checkpoint.log")
+    work_dir.join(META).join("checkpoint.log")
 }
 
 /// The sandboxes of an agent, beneath the work directory.

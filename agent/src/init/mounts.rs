@@ -8,6 +8,7 @@ use agent_kernel::console;
 use tracing::warn;
 
 use super::{InitError, Machine};
+use crate::paths::META;
 
 /// One row: what is mounted where, and how.
 struct Row {
@@ -162,13 +163,13 @@ pub(super) fn work_disk(device: &str, target: &Path) -> Result<bool, BootMountEr
     }
 }
 
-/// Mounts memory where there is no work disk.
+/// Mounts memory where there is no work disk; for the agent's own files apart, since a task may fill
+/// what its sandbox is in, and an agent that cannot write to its checkpoint ends.
 pub(super) fn work_memory(target: &Path) -> Result<(), BootMountError> {
-    boot_mounts::mount(
-        "tmpfs",
-        target,
-        "tmpfs",
-        NO_NEW_RIGHTS,
-        "mode=0755,size=50%",
-    )
+    let mount = |target: &Path| {
+        let options = "mode=0755,size=50%";
+        boot_mounts::mount("tmpfs", target, "tmpfs", NO_NEW_RIGHTS, options)
+    };
+    mount(target)?;
+    mount(&target.join(META))
 }

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::{InitError, Machine, PowerEvent, chain, say};
+use crate::paths::META;
 
 /// How long the main loop may take to follow a wish. Longer than the grace period of executors.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -139,6 +140,8 @@ pub fn finish(ending: Ending, machine: Machine, work_dir: &Path) -> ! {
 fn release(machine: Machine, work_dir: &Path) {
     let start = Instant::now();
     let error = loop {
+        // In memory the agent's own files have a file system apart; on a disk nothing is mounted there.
+        let _ = boot_mounts::unmount(&work_dir.join(META));
         match boot_mounts::unmount(work_dir) {
             Ok(()) => return,
             // Nothing was mounted there yet.

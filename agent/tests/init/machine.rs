@@ -114,6 +114,11 @@ impl Machine {
         }
     }
 
+    /// Whether a line that was waited for, or one before it, holds a text.
+    pub(crate) fn has_said(&self, text: &str) -> bool {
+        self.seen.contains(text)
+    }
+
     /// The number of PID 1 outside of the machine.
     pub(crate) fn pid(&self) -> u32 {
         let unshare = self.unshare.as_ref().expect("a machine").id();

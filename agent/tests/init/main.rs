@@ -36,6 +36,7 @@ fn pid_1_mounts_what_a_machine_needs_and_ends_it_on_sigterm() {
         ("/dev/shm", "tmpfs", "nosuid,nodev,noexec"),
         ("/run", "tmpfs", "nosuid,nodev"),
         ("/var/lib/mesos", "tmpfs", "nosuid,nodev"),
+        ("/var/lib/mesos/meta", "tmpfs", "nosuid,nodev"),
         ("/run/tepui/rootfs", "tmpfs", "ro,nosuid,nodev"),
     ] {
         let found = mounts.lines().any(|line| {
@@ -53,6 +54,10 @@ fn pid_1_mounts_what_a_machine_needs_and_ends_it_on_sigterm() {
 
     machine.signal("TERM");
     machine.line("tepui: powering off after ");
+    assert!(
+        !machine.has_said("unmount"),
+        "the work directory was left mounted"
+    );
     assert_eq!(machine.ended_by(), Some(SIGINT));
 }
 
