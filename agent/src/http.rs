@@ -26,6 +26,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info};
@@ -42,6 +43,8 @@ const CONNECTIONS_MAX: usize = 256;
 const RENDERS_MAX: usize = 2;
 /// How long a client may take to send the head of a request.
 const HEAD_MAX: Duration = Duration::from_secs(15);
+/// How long bytes may wait for a client that does not read, before the kernel ends the connection.
+const UNREAD_MAX: Duration = Duration::from_secs(120);
 
 type Whole = http_body_util::Full<Bytes>;
 type Streamed = BoxBody<Bytes, io::Error>;
@@ -165,6 +168,10 @@ async fn accept(listener: TcpListener, context: Arc<Context>) {
 }
 
 async fn connection(stream: TcpStream, context: Arc<Context>) {
+    // A client that stops reading in the middle of a file would keep its place for ever.
+    if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD_MAX)) {
+        debug!(%error, "bound the time that a client may not read");
+    }
     let service = service_fn(move |request| {
         let context = Arc::clone(&context);
         async move { Ok::<_, Infallible>(answer(&context, &request).await) }
