@@ -120,7 +120,7 @@ fn sees_only_itself(lab: &mut Lab) -> Result<()> {
 }
 
 fn memory_limit(lab: &mut Lab) -> Result<()> {
-    let script = "dd if=/dev/zero of=/dev/null bs=300M count=1; echo survived";
+    let script = "dd if=/dev/zero of=/dev/null bs=150M count=1; echo survived";
     let output = lab.run(&["--cpus", "0.5", "--mem", "64", "--", script])?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(
