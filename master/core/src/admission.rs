@@ -174,8 +174,10 @@ impl Master {
             Follow::Remove(cause) => self.removed(&agent_id, cause),
             Follow::Nothing => {}
         }
-        if let Some(admission) = waiting {
-            self.links.remove(&admission.link);
+        // One whose link ended while it waited is void: its agent asks again on the next link.
+        if let Some(admission) = waiting
+            && self.links.remove(&admission.link).is_some()
+        {
             self.register_again(admission);
         }
     }

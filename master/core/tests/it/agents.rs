@@ -253,6 +253,38 @@ fn an_older_incarnation_is_refused() {
 }
 
 #[test]
+fn a_registration_whose_link_ends_while_it_waits_for_the_registry_is_void() {
+    check(
+        "registry
+         register cpus:1;mem:64
+         slow registry
+         unregister l1
+         register cpus:1;mem:64 id=m-S0 incarnation=2
+         close l2
+         stored
+         stored
+         subscribe roles=web",
+        &expect![[r#"
+            > registry
+            > register cpus:1;mem:64
+              store admit m-S0
+              l1 registered m-S0
+            > slow registry
+            > unregister l1
+              store remove m-S0
+            > register cpus:1;mem:64 id=m-S0 incarnation=2
+            > close l2
+            > stored
+              l1 closed
+            > stored
+            > subscribe roles=web
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+        "#]],
+    );
+}
+
+#[test]
 fn a_new_master_learns_frameworks_and_tasks_from_agents() {
     check(
         "registry admitted=m-S0
