@@ -20,8 +20,10 @@ use crate::node::Input;
 
 /// How long a connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// Frames that may wait to be sent.
-const WAITING_MAX: usize = 4096;
+/// Frames that may wait to be sent. One step may send an update of every task, after a registration
+/// for one, before the stream takes any: a bound below that would never let such an agent through.
+const WAITING_MAX: usize = 16_384;
+const _: () = assert!(WAITING_MAX > agent_core::agent::TASKS_MAX);
 /// The longest frame that is taken from a master.
 const FRAME_BYTES_MAX: usize = 64 << 20;
 

@@ -33,11 +33,15 @@ pub(crate) fn weight(event: &FrameworkEvent) -> usize {
         FrameworkEvent::Offers { offers, .. } => SMALL + offers.len() * 1024,
         FrameworkEvent::Relayed { status } => SMALL + status.as_bytes().len(),
         FrameworkEvent::Made(status) => {
-            SMALL + status.message.len() + status.base.as_ref().map_or(0, |b| b.as_bytes().len())
+            let agent_id = status.agent_id.as_ref().map_or(0, |id| id.len());
+            let base = status.base.as_ref().map_or(0, |b| b.as_bytes().len());
+            SMALL + status.task_id.len() + agent_id + status.message.len() + base
         }
-        FrameworkEvent::OperationError { message, .. } | FrameworkEvent::Error { message } => {
-            SMALL + message.len()
-        }
+        FrameworkEvent::OperationError {
+            operation_id,
+            message,
+        } => SMALL + operation_id.len() + message.len(),
+        FrameworkEvent::Error { message } => SMALL + message.len(),
         FrameworkEvent::Subscribed { .. }
         | FrameworkEvent::Heartbeat
         | FrameworkEvent::Rescind { .. }

@@ -15,8 +15,9 @@ use tokio::sync::mpsc;
 
 use crate::convert::events::weight;
 
-/// How many events may wait for one reader.
-pub(crate) const EVENTS_MAX: usize = 4096;
+/// How many events may wait for one reader: one step may bring an event for each task of a framework,
+/// as a reconciliation does, before even a quick reader has its turn.
+pub(crate) const EVENTS_MAX: usize = 65_536;
 /// About how many bytes may wait for one reader; one event may go past it alone, since the OFFERS
 /// of a large cluster must be deliverable.
 pub(crate) const WEIGHT_MAX: usize = 32 << 20;
@@ -99,11 +100,28 @@ impl Drop for EventStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use master_core::WallTime;
+    use master_core::event::Status;
+    use model::{Reason, TaskState};
 
     fn error(length: usize) -> FrameworkEvent {
         FrameworkEvent::Error {
             message: "x".repeat(length),
         }
+    }
+
+    fn update(task_id: String) -> FrameworkEvent {
+        FrameworkEvent::Made(Status {
+            task_id: task_id.into(),
+            agent_id: None,
+            executor_id: None,
+            state: TaskState::Lost,
+            reason: Reason::Reconciliation,
+            message: String::new(),
+            timestamp: WallTime(0),
+            unreachable_time: None,
+            base: None,
+        })
     }
 
     #[test]
@@ -121,6 +139,14 @@ mod tests {
             "alone it goes through"
         );
         assert_eq!(sender.send(error(1)), Err(Overflow));
+
+        let (sender, _stream) = channel(|_| Bytes::new(), || {});
+        assert_eq!(sender.send(update("x".repeat(WEIGHT_MAX))), Ok(()));
+        assert_eq!(
+            sender.send(update("t1".into())),
+            Err(Overflow),
+            "ids that a framework made up weigh too"
+        );
     }
 
     #[tokio::test]

@@ -158,6 +158,21 @@ async fn a_stream_that_nobody_reads_is_cut_and_its_framework_is_disconnected() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_read_is_not_cut_for_what_one_call_brings() {
+    let master = master().await;
+    let mut framework = Scheduler::subscribe(master.address(), framework_info("many")).await;
+    let many: Vec<Value> = (0..10_000)
+        .map(|number| json!({"task_id": {"value": number.to_string()}}))
+        .collect();
+    let call = json!({"type": "RECONCILE", "reconcile": {"tasks": many}});
+    framework.accepted(call).await;
+    for _ in 0..10_000 {
+        framework.expect("UPDATE").await;
+    }
+    master.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_closed_stream_disconnects_and_a_second_subscribe_takes_over() {
     let master = master().await;
     let address = master.address();
