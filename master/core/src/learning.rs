@@ -113,17 +113,17 @@ impl Master {
     }
 
     pub(crate) fn learn_executors(&mut self, agent_id: &AgentId, registration: &Registration) {
-        let of_command = |id: &FrameworkId, executor: &ExecutorId| {
-            let mut tasks = registration.tasks.iter();
-            tasks.any(|t| t.is_command && t.framework_id == *id && t.executor_id == *executor)
-        };
+        let commands = registration.tasks.iter().filter(|task| task.is_command);
+        let of_commands: BTreeSet<(&FrameworkId, &ExecutorId)> = commands
+            .map(|task| (&task.framework_id, &task.executor_id))
+            .collect();
         let mut alive = BTreeSet::new();
         for told in &registration.executors {
             let key = (agent_id.clone(), told.executor_id.clone());
             let Some(framework) = self.frameworks.get_mut(&told.framework_id) else {
                 continue;
             };
-            if of_command(&told.framework_id, &told.executor_id) {
+            if of_commands.contains(&(&told.framework_id, &told.executor_id)) {
                 continue;
             }
             alive.insert((told.framework_id.clone(), told.executor_id.clone()));

@@ -27,7 +27,7 @@ pub(crate) fn check(subscription: &Subscription) -> Result<(), String> {
     }
     let roles = roles(info);
     for suppressed in &subscription.suppressed_roles {
-        if !roles.iter().any(|role| role.as_str() == &**suppressed) {
+        if !Role::new(suppressed).is_ok_and(|role| roles.contains(&role)) {
             return Err(format!(
                 "Suppressed role '{suppressed}' is not contained in the list of roles"
             ));

@@ -14,6 +14,10 @@ use model::{AgentId, Blob, ExecutorId, Resources, TaskId};
 use crate::event::{ExecutorKind, ExecutorSpec, LaunchTask, Text};
 use crate::frameworks::Framework;
 
+/// How many resources a task or an executor may list: what is done with them here takes the square
+/// of their number.
+const RESOURCES_MAX: usize = 256;
+
 /// What a task is launched on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ground<'a> {
@@ -118,6 +122,10 @@ fn task_resources(given: &Given, role: &Role) -> Result<Vec<Resource>, String> {
         resource
     };
     match given {
+        Ok(resources) if resources.len() > RESOURCES_MAX => Err(format!(
+            "{} resources are listed, more than {RESOURCES_MAX}",
+            resources.len()
+        )),
         Ok(resources) => {
             let resources: Vec<_> = resources.iter().map(allocate).collect();
             Resources::validate(&resources).map_err(|fault| fault.to_string())?;
@@ -203,4 +211,20 @@ fn check_executor(spec: &ExecutorSpec, ground: Ground<'_>) -> Result<LaunchableE
         None => Some((resources.into_iter().collect(), spec.info.clone())),
     };
     Ok(LaunchableExecutor { id, start })
+}
+
+#[cfg(test)]
+mod tests {
+    use model::resources::Scalar;
+
+    use super::*;
+
+    #[test]
+    fn a_task_lists_its_resources_up_to_a_bound() {
+        for (count, is_taken) in [(RESOURCES_MAX, true), (RESOURCES_MAX + 1, false)] {
+            let given = Ok(alloc::vec![Resource::scalar("cpus", Scalar(1)); count]);
+            let taken = task_resources(&given, &Role::star());
+            assert_eq!(taken.is_ok(), is_taken, "{count}");
+        }
+    }
 }
