@@ -257,7 +257,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         name: "format",
         value: "DEVICE",
         allowed: DEVICE,
-        help: "a disk that is formatted whatever it holds, and becomes the work disk",
+        help: "a disk that becomes the work disk, formatted whatever it holds unless that is a work disk already",
         boot: true,
         switch: false,
         set: |draft, text| put(&mut draft.boot.format, device(text)),

@@ -102,9 +102,15 @@ pub(super) fn mount(config: &Config, machine: Machine) -> Result<(), DiskError> 
 fn find(config: &Config, machine: Machine) -> Result<Option<PathBuf>, DiskError> {
     if let Some(device) = &config.boot.format {
         appears(device)?;
-        warn!(device = %device.display(), "disk is formatted because the command line names it");
-        format(device)?;
-        return Ok(Some(device.clone()));
+        // The word stays on the command line: what it made at one boot is kept at the next.
+        return match content(device)? {
+            Content::Foreign => {
+                warn!(device = %device.display(), "disk is formatted because the command line names it");
+                format(device)?;
+                Ok(Some(device.clone()))
+            }
+            ours_or_blank => ready(device, ours_or_blank).map(Some),
+        };
     }
     if let Some(device) = &config.boot.disk {
         appears(device)?;
