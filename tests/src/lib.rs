@@ -4,9 +4,11 @@
 //! effect, streams break; after each happening the [`checkers`] are asked. A run is a function of
 //! its seed: `cargo xtask sim --seed 81` repeats one, with a trace.
 //!
-//! What is modelled and not run: HTTP, gRPC, disks, the kernel. Those have tests of their own.
+//! What is modelled and not run: HTTP, gRPC, disks, the kernel. Those have tests of their own; for
+//! them stands [`fake_agent`], which speaks the real link.
 
 pub mod checkers;
+pub mod fake_agent;
 pub mod leader;
 pub mod node;
 pub mod notation;

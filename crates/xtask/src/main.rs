@@ -11,6 +11,7 @@ mod check;
 mod codegen;
 mod image;
 mod measure;
+mod replay;
 mod repro;
 mod sim;
 
@@ -30,6 +31,8 @@ enum Tool {
     Image(image::Args),
     /// Takes figures of the whole system, by doing it.
     Measure(measure::Args),
+    /// Runs recorded exchanges against a master, and compares what it answers.
+    Replay(replay::Args),
     /// Makes the image twice, in two folders, and compares hashes.
     Repro(repro::Args),
     /// Runs the simulated world over many seeds, or repeats one with its trace.
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Tool::Codegen(args) => codegen::run(&args),
         Tool::Image(args) => image::run(&args),
         Tool::Measure(args) => measure::run(&args),
+        Tool::Replay(args) => replay::run(&args),
         Tool::Repro(args) => repro::run(&args),
         Tool::Sim(args) => sim::run(&args),
     };

@@ -1,0 +1,194 @@
+//! Cases: recorded exchanges, one JSON file each, and the order in which they run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// One recorded exchange.
+#[derive(Debug, Deserialize)]
+pub(super) struct Case {
+    pub(super) name: String,
+    pub(super) group: String,
+    pub(super) scenario: String,
+    pub(super) seq: u32,
+    pub(super) request: Request,
+    /// Without one the request is sent for the sake of the later steps, and nothing is checked.
+    pub(super) response: Option<Answer>,
+    #[serde(default)]
+    pub(super) events_after: Vec<Event>,
+    #[serde(default)]
+    pub(super) streams_closed: BTreeMap<String, String>,
+}
+
+/// A recorded request.
+#[derive(Debug, Deserialize)]
+pub(super) struct Request {
+    pub(super) line: String,
+    pub(super) headers: Vec<(String, String)>,
+    body: Option<String>,
+    body_b64: Option<String>,
+}
+
+/// A recorded answer.
+#[derive(Debug, Deserialize)]
+pub(super) struct Answer {
+    pub(super) status_line: String,
+    pub(super) headers: Vec<(String, String)>,
+    body: Option<String>,
+    body_b64: Option<String>,
+    pub(super) stream: Option<Stream>,
+}
+
+/// What a streaming answer brought.
+#[derive(Debug, Deserialize)]
+pub(super) struct Stream {
+    pub(super) events: Vec<Event>,
+    #[serde(default = "open")]
+    pub(super) still_open: bool,
+}
+
+/// One record of a stream.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Event {
+    #[serde(default)]
+    pub(super) t_ms: u64,
+    #[serde(default)]
+    pub(super) stream: String,
+    record: Option<String>,
+    record_b64: Option<String>,
+}
+
+const fn open() -> bool {
+    true
+}
+
+impl Case {
+    /// The path without the query, and without the `/master` that may stand before it.
+    pub(super) fn path(&self) -> &str {
+        let target = self.request.line.split(' ').nth(1).unwrap_or_default();
+        let path = target.split('?').next().unwrap_or_default();
+        path.strip_prefix("/master").unwrap_or(path)
+    }
+
+    /// Everything that the recording shows of the streams in this step.
+    pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
+        let stream = self.response.iter().filter_map(|r| r.stream.as_ref());
+        stream.flat_map(|s| &s.events).chain(&self.events_after)
+    }
+}
+
+impl Request {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+
+    pub(super) fn body(&self) -> Vec<u8> {
+        bytes(self.body.as_deref(), self.body_b64.as_deref())
+    }
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+
+    pub(super) fn body(&self) -> Vec<u8> {
+        bytes(self.body.as_deref(), self.body_b64.as_deref())
+    }
+}
+
+impl Event {
+    /// The event as JSON; null where it is no event of the scheduler API.
+    pub(super) fn value(&self) -> Value {
+        match (&self.record, &self.record_b64) {
+            (Some(text), _) => serde_json::from_str(text).unwrap_or_default(),
+            (None, Some(_)) => event_of_wire(&bytes(None, self.record_b64.as_deref())),
+            (None, None) => Value::Null,
+        }
+    }
+}
+
+/// A scheduler event's encoded bytes as JSON; null where they are none.
+pub(super) fn event_of_wire(bytes: &[u8]) -> Value {
+    message_of_wire("mesos.v1.scheduler.Event", bytes)
+}
+
+/// The encoded bytes of a message as JSON; null where they are none.
+pub(super) fn message_of_wire(name: &str, bytes: &[u8]) -> Value {
+    let text = api::descriptor::Message::named(name)
+        .and_then(|message| api::json::wire_to_json(message, bytes).ok());
+    text.and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default()
+}
+
+/// The header's value, whatever the case of its name.
+pub(super) fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let found = headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.as_str())
+}
+
+fn bytes(text: Option<&str>, base64: Option<&str>) -> Vec<u8> {
+    match (text, base64) {
+        (_, Some(base64)) => STANDARD.decode(base64).unwrap_or_default(),
+        (Some(text), None) => text.as_bytes().to_vec(),
+        (None, None) => Vec::new(),
+    }
+}
+
+/// Reads every case of a folder; files that hold another kind of recording are left out.
+pub(super) fn read(folder: &Path) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    let entries = std::fs::read_dir(folder)
+        .with_context(|| format!("list {}", folder.display()))?
+        .collect::<Result<Vec<_>, _>>()?;
+    for path in entries.iter().map(std::fs::DirEntry::path) {
+        if path.extension().is_none_or(|e| e != "json") || path.ends_with("cluster.json") {
+            continue;
+        }
+        let text = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        let value: Value =
+            serde_json::from_slice(&text).with_context(|| format!("parse {}", path.display()))?;
+        if value.get("request").is_none() {
+            continue;
+        }
+        cases.push(
+            serde_json::from_value(value).with_context(|| format!("parse {}", path.display()))?,
+        );
+    }
+    Ok(cases)
+}
+
+/// Puts cases into scenarios, each in its order. Scenarios whose steps lie between one another's
+/// ran on one cluster, so they are one here.
+pub(super) fn scenarios(cases: Vec<Case>) -> Vec<Vec<Case>> {
+    let mut of_host: BTreeMap<(String, String), Vec<Case>> = BTreeMap::new();
+    for case in cases {
+        let host = case.request.header("Host").unwrap_or_default().to_owned();
+        let key = (case.group.clone(), host);
+        of_host.entry(key).or_default().push(case);
+    }
+    let mut scenarios = Vec::new();
+    for mut cases in of_host.into_values() {
+        cases.sort_by_key(|case| case.seq);
+        let mut last = BTreeMap::new();
+        for (place, case) in cases.iter().enumerate() {
+            last.insert(case.scenario.clone(), place);
+        }
+        let mut open = BTreeSet::new();
+        let mut scenario = Vec::new();
+        for (place, case) in cases.into_iter().enumerate() {
+            open.insert(case.scenario.clone());
+            scenario.push(case);
+            open.retain(|name| last.get(name).is_some_and(|&end| end > place));
+            if open.is_empty() {
+                scenarios.push(std::mem::take(&mut scenario));
+            }
+        }
+    }
+    scenarios
+}

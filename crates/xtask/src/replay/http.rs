@@ -1,0 +1,159 @@
+//! HTTP/1.1 by hand: what was recorded goes over the wire as it was, malformed or not.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::recordio::Decoder;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::case;
+
+/// The largest record that is read.
+const RECORD_BYTES_MAX: usize = 16 << 20;
+
+/// An answer; the body of a stream is read by [`EventStream`].
+#[derive(Debug, Default)]
+pub(super) struct Reply {
+    pub(super) status_line: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        case::header(&self.headers, name)
+    }
+}
+
+/// What came on an event stream.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) events: Vec<Value>,
+    /// Whether the master ended it in good order.
+    pub(super) ended: bool,
+}
+
+/// An open event stream; it is cut when dropped.
+#[derive(Debug)]
+pub(super) struct EventStream {
+    log: Arc<Mutex<Log>>,
+    reader: JoinHandle<()>,
+}
+
+impl EventStream {
+    fn open(connection: BufReader<TcpStream>, is_json: bool) -> Self {
+        let log = Arc::new(Mutex::new(Log::default()));
+        let reader = tokio::spawn(read_events(connection, is_json, Arc::clone(&log)));
+        Self { log, reader }
+    }
+
+    /// Hands over what came since the last call, and whether the stream has ended.
+    pub(super) fn take(&self) -> (Vec<Value>, bool) {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        (std::mem::take(&mut log.events), log.ended)
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// Sends bytes on a connection of its own; gives back the answer, and the stream if it is one.
+pub(super) async fn exchange(
+    address: SocketAddr,
+    bytes: &[u8],
+) -> std::io::Result<(Reply, Option<EventStream>)> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    stream.write_all(bytes).await?;
+    let mut connection = BufReader::new(stream);
+    let mut reply = head(&mut connection).await?;
+    while reply.status_line.contains(" 100 ") {
+        reply = head(&mut connection).await?;
+    }
+    if reply.header("Mesos-Stream-Id").is_some() {
+        let is_json = reply.header("Content-Type") == Some("application/json");
+        return Ok((reply, Some(EventStream::open(connection, is_json))));
+    }
+    if bytes.starts_with(b"HEAD ") {
+        return Ok((reply, None));
+    }
+    reply.body = match reply.header("Content-Length").map(str::parse) {
+        Some(Ok(length)) => {
+            let mut body = vec![0; length];
+            connection.read_exact(&mut body).await?;
+            body
+        }
+        _ if reply.header("Transfer-Encoding") == Some("chunked") => {
+            let mut body = Vec::new();
+            while let Some(chunk) = chunk(&mut connection).await {
+                if chunk.is_empty() {
+                    break;
+                }
+                body.extend(chunk);
+            }
+            body
+        }
+        _ => {
+            let mut body = Vec::new();
+            connection.read_to_end(&mut body).await?;
+            body
+        }
+    };
+    Ok((reply, None))
+}
+
+async fn head(connection: &mut BufReader<TcpStream>) -> std::io::Result<Reply> {
+    let mut reply = Reply {
+        status_line: line(connection).await?,
+        ..Reply::default()
+    };
+    loop {
+        let line = line(connection).await?;
+        let Some((name, value)) = line.split_once(':') else {
+            return Ok(reply);
+        };
+        reply
+            .headers
+            .push((name.to_owned(), value.trim().to_owned()));
+    }
+}
+
+async fn line(connection: &mut BufReader<TcpStream>) -> std::io::Result<String> {
+    let mut line = Vec::new();
+    connection.read_until(b'\n', &mut line).await?;
+    Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
+}
+
+/// The next chunk, empty for the last; `None` where the connection ends.
+async fn chunk(connection: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+    let line = line(connection).await.ok()?;
+    let length = usize::from_str_radix(&line, 16).ok()?;
+    let mut chunk = vec![0; length + 2];
+    connection.read_exact(&mut chunk).await.ok()?;
+    chunk.truncate(length);
+    Some(chunk)
+}
+
+async fn read_events(mut connection: BufReader<TcpStream>, is_json: bool, log: Arc<Mutex<Log>>) {
+    let mut records = Decoder::new(RECORD_BYTES_MAX);
+    while let Some(chunk) = chunk(&mut connection).await {
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        if chunk.is_empty() {
+            log.ended = true;
+            return;
+        }
+        records.push(&chunk);
+        while let Ok(Some(record)) = records.record() {
+            log.events.push(match is_json {
+                true => serde_json::from_slice(&record).unwrap_or_default(),
+                false => case::event_of_wire(&record),
+            });
+        }
+    }
+}

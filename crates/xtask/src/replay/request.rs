@@ -1,0 +1,97 @@
+//! Request: the bytes that go to the master, made of recorded ones and of this run's ids.
+
+use std::net::SocketAddr;
+
+use api::descriptor::Message;
+use serde_json::Value;
+
+use super::case::Case;
+use super::ids::{self, Ids, Piece};
+use super::streams::Acknowledgement;
+
+/// The recorded request with the ids of this run.
+pub(super) fn bytes(case: &Case, ids: &Ids, address: SocketAddr) -> Vec<u8> {
+    let request = &case.request;
+    let recorded = request.body();
+    let body = body(case, ids).unwrap_or_else(|| recorded.clone());
+    let host = request.header("Host").unwrap_or_default();
+    let line = ids
+        .rewrite(&request.line)
+        .replace(host, &address.to_string());
+    let mut head = format!("{line}\r\n");
+    for (name, value) in &request.headers {
+        let value = match name.to_ascii_lowercase().as_str() {
+            "host" => address.to_string(),
+            "content-length" if *value == recorded.len().to_string() => body.len().to_string(),
+            _ => ids.rewrite(value),
+        };
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    [head.into_bytes(), body].concat()
+}
+
+/// The body with the ids of this run; `None` where there are none in it.
+fn body(case: &Case, ids: &Ids) -> Option<Vec<u8>> {
+    let body = case.request.body();
+    let message = message(case).filter(|_| is_protobuf(case));
+    let Some(message) = message else {
+        let text = std::str::from_utf8(&body).ok()?;
+        let rewritten = ids.rewrite(text);
+        // The length of a chunk would have to follow; no recorded one holds an id.
+        return (rewritten != text).then(|| rewritten.into_bytes());
+    };
+    let text = api::json::wire_to_json(message, &body).ok()?;
+    let rewritten = ids.rewrite(&text);
+    if rewritten == text {
+        return None;
+    }
+    api::json::json_to_wire(message, rewritten.as_bytes()).ok()
+}
+
+fn is_protobuf(case: &Case) -> bool {
+    case.request.header("Content-Type") == Some("application/x-protobuf")
+}
+
+/// What the call of this case is.
+fn message(case: &Case) -> Option<&'static Message> {
+    match case.path().trim_end_matches('/') {
+        "/api/v1/scheduler" => Message::named("mesos.v1.scheduler.Call"),
+        "/api/v1" => Message::named("mesos.v1.master.Call"),
+        _ => None,
+    }
+}
+
+/// The call as JSON, where it is one.
+pub(super) fn call(case: &Case) -> Option<Value> {
+    let body = case.request.body();
+    if !is_protobuf(case) {
+        return serde_json::from_slice(&body).ok();
+    }
+    let text = api::json::wire_to_json(message(case)?, &body).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// Every id that the call names.
+pub(super) fn ids(case: &Case) -> Vec<String> {
+    let text = call(case).unwrap_or_default().to_string();
+    let ids = ids::pieces(&text)
+        .into_iter()
+        .filter_map(|piece| match piece {
+            Piece::Id(id) => Some(id.to_owned()),
+            Piece::Text(_) => None,
+        });
+    ids.collect()
+}
+
+/// An acknowledgement that was not recorded.
+pub(super) fn acknowledgement(acknowledgement: &Acknowledgement) -> Vec<u8> {
+    let body = acknowledgement.call.to_string();
+    let id = &acknowledgement.stream_id;
+    format!(
+        "POST /api/v1/scheduler HTTP/1.1\r\nHost: master\r\nContent-Type: application/json\r\n\
+         Accept: application/json\r\nMesos-Stream-Id: {id}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}

@@ -1,0 +1,377 @@
+//! Scenario: cases that follow one another on one cluster.
+//!
+//! A request is sent as it was recorded, with the ids of this run. Then the answer is compared, and
+//! the events that the recording shows are waited for on the streams it shows them on.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::Value;
+use tokio::time::{Instant, timeout};
+
+use super::case::{Answer, Case, Event};
+use super::cluster::Cluster;
+use super::compare;
+use super::http::{self, Reply};
+use super::ids::Ids;
+use super::plan::Plan;
+use super::request;
+use super::streams::{Acknowledged, Stream};
+
+/// How long an answer may take.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long the answer to an unchecked request is waited for.
+const UNCHECKED_TIME_MAX: Duration = Duration::from_secs(1);
+/// How long events are waited for, beside the time that lies between them in the recording: an
+/// offer declined comes back after 5 s and the next allocation.
+const EVENTS_TIME_MAX: Duration = Duration::from_millis(7500);
+/// How long the offers of a recording are waited for when others are there.
+const OTHER_OFFERS_TIME_MAX: Duration = Duration::from_secs(2);
+/// How long an offer may take of which the recording shows nothing but that it is used.
+const SPARE_OFFER_TIME_MAX: Duration = Duration::from_secs(2);
+/// What follows a step follows it so soon.
+const SETTLED: Duration = Duration::from_millis(120);
+/// What follows an unchecked step is waited for so long.
+const SETTLED_UNCHECKED: Duration = Duration::from_millis(400);
+const POLL: Duration = Duration::from_millis(5);
+
+/// How a case went.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Passed,
+    /// With the first difference.
+    Failed(String),
+    Skipped,
+}
+
+/// Runs the cases in order; nothing is said of those that have no recorded answer.
+pub(super) async fn run(
+    cases: &[Case],
+    plan: &Plan,
+    elsewhere: Option<std::net::SocketAddr>,
+) -> Result<Vec<(String, Outcome)>> {
+    let cluster = match elsewhere {
+        Some(address) => Cluster::elsewhere(address),
+        None => Cluster::start(plan.flags(cases)).await?,
+    };
+    let events: Vec<Value> = cases
+        .iter()
+        .flat_map(Case::events)
+        .map(Event::value)
+        .collect();
+    let calls: Vec<Value> = cases.iter().filter_map(request::call).collect();
+    let mut scenario = Scenario {
+        cluster,
+        ids: Ids::default(),
+        streams: Vec::new(),
+        acknowledged: Acknowledged::of(&events, &calls),
+    };
+    let mut outcomes = Vec::new();
+    for (place, case) in cases.iter().enumerate() {
+        let skipped = elsewhere.is_some() && plan.needs_agents(cases, case);
+        if plan.step(case).kill_agents {
+            scenario.cluster.kill_agents();
+        }
+        let outcome = match (skipped, &case.response) {
+            (true, _) => Outcome::Skipped,
+            (false, None) => {
+                scenario.send_unchecked(case).await;
+                scenario.forget(&cases[place..]);
+                continue;
+            }
+            (false, Some(answer)) => {
+                let difference = scenario.check(case, answer).await;
+                scenario.forget(&cases[place..]);
+                difference.map_or_else(Outcome::Failed, |()| Outcome::Passed)
+            }
+        };
+        if case.response.is_some() {
+            outcomes.push((case.name.clone(), outcome));
+        }
+    }
+    scenario.streams.clear();
+    scenario.cluster.shutdown().await?;
+    Ok(outcomes)
+}
+
+struct Scenario {
+    cluster: Cluster,
+    ids: Ids,
+    streams: Vec<Stream>,
+    acknowledged: Acknowledged,
+}
+
+impl Scenario {
+    async fn send(
+        &mut self,
+        case: &Case,
+        patience: Duration,
+    ) -> Result<(Reply, Option<http::EventStream>), String> {
+        self.adopt(case).await;
+        let bytes = request::bytes(case, &self.ids, self.cluster.address);
+        match timeout(patience, http::exchange(self.cluster.address, &bytes)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(format!("no answer: {error}")),
+            Err(_) => Err(format!("no answer in {patience:?}")),
+        }
+    }
+
+    /// Sends a request for the sake of the later steps.
+    async fn send_unchecked(&mut self, case: &Case) {
+        // Nothing is known of what it should be.
+        if let Ok((reply, Some(events))) = self.send(case, UNCHECKED_TIME_MAX).await {
+            let id = reply.header("Mesos-Stream-Id").unwrap_or_default();
+            self.streams.push(Stream::new(None, id.to_owned(), events));
+        }
+        self.settle(SETTLED_UNCHECKED).await;
+        for stream in &mut self.streams {
+            stream.queue.clear();
+        }
+    }
+
+    async fn check(&mut self, case: &Case, answer: &Answer) -> Result<(), String> {
+        self.drop_closed(case);
+        let (reply, events) = self.send(case, ANSWER_TIME_MAX).await?;
+        let is_stream = events.is_some();
+        if let Some(events) = events {
+            let shown = answer.stream.iter().flat_map(|stream| &stream.events);
+            let label = shown.map(|event| event.stream.clone()).next();
+            let id = reply.header("Mesos-Stream-Id").unwrap_or_default();
+            self.streams.push(Stream::new(label, id.to_owned(), events));
+        }
+        let mut difference = compare::head(answer, &reply, &mut self.ids);
+        if !is_stream && difference.is_none() {
+            difference = compare::body(answer, &reply, &mut self.ids);
+        }
+        // The events are taken in any case: the next steps count on what they bind.
+        let events = self.expect(case).await;
+        self.settle(SETTLED).await;
+        for stream in &mut self.streams {
+            stream.queue.clear();
+        }
+        match difference {
+            Some(difference) => Err(difference),
+            None => events.and_then(|()| self.ends(case, answer)),
+        }
+    }
+
+    /// Waits for the events of the recording; after that nothing more may have come.
+    async fn expect(&mut self, case: &Case) -> Result<(), String> {
+        let times = || case.events().map(|event| event.t_ms);
+        let span = times().max().unwrap_or(0) - times().min().unwrap_or(0);
+        let subscribes = case
+            .response
+            .as_ref()
+            .is_some_and(|answer| answer.stream.is_some());
+        let span = Duration::from_millis(span);
+        let deadline = Instant::now() + EVENTS_TIME_MAX + span;
+        let other_deadline = Instant::now() + OTHER_OFFERS_TIME_MAX + span;
+        let mut missing: Vec<(&str, Value)> = Vec::new();
+        for (place, event) in case.events().enumerate() {
+            let mut value = event.value();
+            match value["type"].as_str() {
+                Some("OFFERS") => {
+                    if let Value::Array(offers) = value["offers"]["offers"].take() {
+                        missing.extend(offers.into_iter().map(|o| (event.stream.as_str(), o)));
+                    }
+                }
+                // Only the one after SUBSCRIBED comes at a known time.
+                Some("HEARTBEAT") if place > 1 || !subscribes => {}
+                _ => missing.push((&event.stream, value)),
+            }
+        }
+        loop {
+            self.pump().await;
+            let mut last = None;
+            let mut came = false;
+            let mut waiting = Vec::new();
+            for (label, event) in std::mem::take(&mut missing) {
+                let Some(stream) = stream(&mut self.streams, label) else {
+                    return Err(format!("{} on a stream that is not open", event["type"]));
+                };
+                let is_offer = event.get("type").is_none();
+                let taken = match is_offer {
+                    true => stream.take_offer(&event, &mut self.ids),
+                    false => match stream.take_event(&event, &mut self.ids) {
+                        Some(taken) => taken,
+                        None => Err(format!("{} did not come", event["type"])),
+                    },
+                };
+                if let Err(difference) = taken {
+                    came |= is_offer && !stream.offers.is_empty();
+                    last.get_or_insert(difference);
+                    waiting.push((label, event));
+                }
+            }
+            missing = waiting;
+            match last {
+                None => break,
+                Some(difference) if came && Instant::now() > other_deadline => {
+                    return Err(difference);
+                }
+                Some(difference) if Instant::now() > deadline => return Err(difference),
+                Some(_) => tokio::time::sleep(POLL).await,
+            }
+        }
+        self.settle(SETTLED).await;
+        // Of a subscription the recording shows its own stream alone.
+        let own = case.events().map(|event| event.stream.as_str()).next();
+        for stream in &self.streams {
+            let label = stream.label.as_deref();
+            let shown = !subscribes || label == own;
+            let beside = |event: &&Value| event["type"] != "HEARTBEAT";
+            if let Some(event) = stream.queue.iter().find(beside).filter(|_| shown) {
+                return Err(format!(
+                    "{} came beside: {event}",
+                    label.unwrap_or_default()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the streams that the master ended in the recording have ended.
+    fn ends(&self, case: &Case, answer: &Answer) -> Result<(), String> {
+        let closed = case.streams_closed.iter();
+        let closed = closed.filter(|(_, how)| how.starts_with("last-chunk"));
+        let mut labels: Vec<&str> = closed.map(|(label, _)| label.as_str()).collect();
+        let shut = answer.stream.iter().filter(|stream| !stream.still_open);
+        labels.extend(
+            shut.flat_map(|s| &s.events)
+                .map(|event| event.stream.as_str()),
+        );
+        for stream in &self.streams {
+            let wanted = stream
+                .label
+                .as_deref()
+                .is_some_and(|label| labels.contains(&label));
+            if wanted && !stream.ended {
+                return Err(format!("stream {:?} was not ended", stream.label));
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the streams that the recording's client had dropped before this step.
+    fn drop_closed(&mut self, case: &Case) {
+        if case.streams_closed.values().any(|how| how == "+EOF") {
+            let id = case
+                .request
+                .header("Mesos-Stream-Id")
+                .map(|id| self.ids.rewrite(id));
+            self.streams
+                .retain(|stream| Some(&stream.id) != id.as_ref());
+        }
+    }
+
+    /// Drops the streams that no later step speaks of: the recording's client did so too, and what
+    /// it held is offered to others. The first of the cases is the one that has just run.
+    fn forget(&mut self, cases: &[Case]) {
+        let later = cases.get(1..).unwrap_or_default();
+        let ids = &self.ids;
+        self.streams.retain(|stream| {
+            let label = stream.label.as_deref();
+            let shows = |case: &Case| case.events().any(|e| Some(e.stream.as_str()) == label);
+            // A label that a later subscription has is not this stream's any more.
+            let subscribes =
+                |case: &Case| case.response.as_ref().is_some_and(|r| r.stream.is_some());
+            let again = later
+                .iter()
+                .position(|case| subscribes(case) && shows(case));
+            let header = |case: &Case| {
+                let id = case.request.header("Mesos-Stream-Id");
+                id.is_some_and(|id| match ids.actual(id) {
+                    Some(actual) => actual == stream.id,
+                    // Of the streams whose subscription was not recorded it is the next one.
+                    None => label.is_none(),
+                })
+            };
+            let later = &later[..again.unwrap_or(later.len())];
+            later.iter().any(|case| header(case) || shows(case))
+        });
+    }
+
+    /// Gives ids that the recording has not shown yet to what is there: a stream that nothing was
+    /// recorded of, an offer that came in a step whose events were not.
+    async fn adopt(&mut self, case: &Case) {
+        if let Some(id) = case.request.header("Mesos-Stream-Id") {
+            let unnamed = self
+                .streams
+                .iter()
+                .rfind(|stream| stream.label.is_none() && !self.ids.is_taken(&stream.id));
+            if let (None, Some(stream)) = (self.ids.actual(id), unnamed) {
+                self.ids.bind(id, &stream.id);
+            }
+        }
+        let named = request::ids(case);
+        for agent in named.iter().filter(|id| id.contains("-S")) {
+            let spare = self.cluster.agents().find(|id| !self.ids.is_taken(id));
+            if let (None, Some(actual)) = (self.ids.actual(agent), spare) {
+                let actual = actual.to_owned();
+                self.ids.bind(agent, &actual);
+            }
+        }
+        let agent = named
+            .iter()
+            .filter(|id| id.contains("-S"))
+            .find_map(|id| self.ids.actual(id));
+        let agent = agent.map(str::to_owned);
+        let id = case
+            .request
+            .header("Mesos-Stream-Id")
+            .map(|id| self.ids.rewrite(id));
+        let deadline = Instant::now() + SPARE_OFFER_TIME_MAX;
+        for offer in named.iter().filter(|id| id.contains("-O")) {
+            while self.ids.actual(offer).is_none() && Instant::now() < deadline {
+                let stream = self.streams.iter_mut().find(|s| Some(&s.id) == id.as_ref());
+                let Some(stream) = stream else { return };
+                match stream.spare_offer(agent.as_deref()) {
+                    Some(spare) => {
+                        let actual = spare["id"]["value"].as_str().unwrap_or_default();
+                        self.ids.bind(offer, actual);
+                    }
+                    None => self.settle(POLL).await,
+                }
+            }
+        }
+    }
+
+    async fn settle(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.pump().await;
+            tokio::time::sleep(POLL).await;
+        }
+        self.pump().await;
+    }
+
+    /// Takes in what came on the streams, and acknowledges what the recording's framework did.
+    async fn pump(&mut self) {
+        let due: Vec<_> = self
+            .streams
+            .iter_mut()
+            .flat_map(|stream| stream.pump(&self.acknowledged))
+            .collect();
+        for acknowledgement in due {
+            let bytes = request::acknowledgement(&acknowledgement);
+            // What is not acknowledged is sent again, and then seen.
+            drop(
+                timeout(
+                    ANSWER_TIME_MAX,
+                    http::exchange(self.cluster.address, &bytes),
+                )
+                .await,
+            );
+        }
+    }
+}
+
+/// The stream of this label; an unlabelled one gets the label.
+fn stream<'a>(streams: &'a mut [Stream], label: &str) -> Option<&'a mut Stream> {
+    let named = |stream: &Stream| stream.label.as_deref() == Some(label);
+    let place = streams.iter().position(named);
+    let place = place.or_else(|| streams.iter().rposition(|stream| stream.label.is_none()))?;
+    let stream = &mut streams[place];
+    stream.label.get_or_insert_with(|| label.to_owned());
+    Some(stream)
+}

@@ -1,0 +1,208 @@
+//! Streams: the open event streams of a scenario, and what came on them and was not yet asked for.
+//!
+//! Offers wait in a pool, since when they come, and how many in one event, is a matter of timing;
+//! every other event is taken in its order.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde_json::{Value, json};
+
+use super::compare;
+use super::http::EventStream;
+use super::ids::Ids;
+
+/// An event stream.
+pub(super) struct Stream {
+    /// What the recording calls it, once that is known.
+    pub(super) label: Option<String>,
+    pub(super) id: String,
+    events: EventStream,
+    framework_id: Value,
+    /// What was not asked for yet, without offers.
+    pub(super) queue: VecDeque<Value>,
+    pub(super) offers: Vec<Value>,
+    pub(super) ended: bool,
+    /// Whether a HEARTBEAT came.
+    is_alive: bool,
+}
+
+/// A call that the recording's framework made without a recording of it.
+pub(super) struct Acknowledgement {
+    pub(super) stream_id: String,
+    pub(super) call: Value,
+}
+
+impl Stream {
+    pub(super) const fn new(label: Option<String>, id: String, events: EventStream) -> Self {
+        Self {
+            label,
+            id,
+            events,
+            framework_id: Value::Null,
+            queue: VecDeque::new(),
+            offers: Vec::new(),
+            ended: false,
+            is_alive: false,
+        }
+    }
+
+    /// Takes in what came; gives back the acknowledgements that are due.
+    pub(super) fn pump(&mut self, acknowledged: &Acknowledged) -> Vec<Acknowledgement> {
+        let (events, ended) = self.events.take();
+        self.ended |= ended;
+        let mut due = Vec::new();
+        for mut event in events {
+            match event["type"].as_str() {
+                Some("OFFERS") => {
+                    if let Value::Array(offers) = event["offers"]["offers"].take() {
+                        self.offers.extend(offers);
+                    }
+                    continue;
+                }
+                // Only the one after SUBSCRIBED comes at a known time.
+                Some("HEARTBEAT") if std::mem::replace(&mut self.is_alive, true) => continue,
+                Some("SUBSCRIBED") => {
+                    self.framework_id = event["subscribed"]["framework_id"].clone();
+                }
+                Some("UPDATE") if acknowledged.has(&event["update"]["status"]) => {
+                    due.push(self.acknowledgement(&event["update"]["status"]));
+                }
+                _ => {}
+            }
+            self.queue.push_back(event);
+        }
+        due
+    }
+
+    fn acknowledgement(&self, status: &Value) -> Acknowledgement {
+        Acknowledgement {
+            stream_id: self.id.clone(),
+            call: json!({
+                "type": "ACKNOWLEDGE",
+                "framework_id": self.framework_id,
+                "acknowledge": {
+                    "agent_id": status["agent_id"],
+                    "task_id": status["task_id"],
+                    "uuid": status["uuid"],
+                },
+            }),
+        }
+    }
+
+    /// Takes the offer that a recorded one stands for; the first difference where there is none.
+    pub(super) fn take_offer(&mut self, recorded: &Value, ids: &mut Ids) -> Result<(), String> {
+        let mut first = None;
+        for (place, offer) in self.offers.iter().enumerate() {
+            let mut trial = ids.clone();
+            match compare::value(recorded, offer, &mut trial, "OFFERS.offer") {
+                None => {
+                    *ids = trial;
+                    self.offers.remove(place);
+                    return Ok(());
+                }
+                Some(difference) => first.get_or_insert(difference),
+            };
+        }
+        Err(first.unwrap_or_else(|| "OFFERS: an offer did not come".into()))
+    }
+
+    /// Takes the event that a recorded one stands for; `None` where nothing like it came.
+    pub(super) fn take_event(
+        &mut self,
+        recorded: &Value,
+        ids: &mut Ids,
+    ) -> Option<Result<(), String>> {
+        let subject = subject(recorded);
+        let mut first = None;
+        for place in 0..self.queue.len() {
+            let event = &self.queue[place];
+            if self::subject(event) != subject {
+                continue;
+            }
+            let mut trial = ids.clone();
+            let name = recorded["type"].as_str().unwrap_or("event");
+            match compare::value(recorded, event, &mut trial, name) {
+                None => {
+                    *ids = trial;
+                    self.queue.remove(place);
+                    return Some(Ok(()));
+                }
+                Some(difference) => first.get_or_insert(difference),
+            };
+        }
+        first.map(Err)
+    }
+
+    /// The newest offer that no recorded one stands for, of this agent if one is named.
+    pub(super) fn spare_offer(&mut self, agent_id: Option<&str>) -> Option<Value> {
+        let of_agent = |offer: &Value| agent_id.is_none_or(|id| offer["agent_id"]["value"] == id);
+        let place = self.offers.iter().rposition(of_agent)?;
+        Some(self.offers.remove(place))
+    }
+}
+
+/// What an event is about: events about different things may come in any order.
+fn subject(event: &Value) -> (Option<&str>, Option<&str>) {
+    let status = |kind: &str, id: &str| event.pointer(&format!("/{kind}/status/{id}/value"));
+    let about = status("update", "task_id")
+        .or_else(|| status("update_operation_status", "operation_id"))
+        .and_then(Value::as_str);
+    (event["type"].as_str(), about)
+}
+
+/// Which updates the recording's framework acknowledged without a recording of the call.
+#[derive(Debug, Default)]
+pub(super) struct Acknowledged {
+    /// By task: the states of which the recording says something, and whether it is this.
+    states: BTreeMap<String, BTreeMap<String, bool>>,
+    /// Tasks whose updates are acknowledged by recorded calls, or never.
+    by_hand: BTreeSet<String>,
+}
+
+impl Acknowledged {
+    /// Learns from all events and all acknowledgements of a scenario.
+    pub(super) fn of(events: &[Value], calls: &[Value]) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let calls: BTreeSet<String> = calls
+            .iter()
+            .map(|call| text(&call["acknowledge"]["uuid"]))
+            .collect();
+        let mut this = Self::default();
+        let mut updates: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+        for event in events {
+            let status = &event["update"]["status"];
+            let uuid = text(&status["uuid"]);
+            if !uuid.is_empty() {
+                let task = text(&status["task_id"]["value"]);
+                updates
+                    .entry(task)
+                    .or_default()
+                    .push((uuid, text(&status["state"])));
+            }
+        }
+        for (task, updates) in updates {
+            for (place, (uuid, state)) in updates.iter().enumerate() {
+                let again = updates[place + 1..].iter().any(|(later, _)| later == uuid);
+                let by_hand = calls.contains(uuid) || again;
+                if by_hand {
+                    this.by_hand.insert(task.clone());
+                }
+                let states = this.states.entry(task.clone()).or_default();
+                *states.entry(state.clone()).or_insert(true) &= !by_hand;
+            }
+        }
+        this
+    }
+
+    fn has(&self, status: &Value) -> bool {
+        let (Some(task), Some(state)) = (
+            status["task_id"]["value"].as_str(),
+            status["state"].as_str(),
+        ) else {
+            return false;
+        };
+        let recorded = self.states.get(task).and_then(|states| states.get(state));
+        let known = recorded.copied();
+        status["uuid"].is_string() && known.unwrap_or_else(|| !self.by_hand.contains(task))
+    }
+}
