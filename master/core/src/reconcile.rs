@@ -69,7 +69,6 @@ impl Master {
         let state = task.status_update_state.unwrap_or(task.state);
         let message = "Reconciliation: Latest task state".into();
         let made = MadeStatus {
-            executor_id: None,
             base: task.latest_relayed().cloned(),
             ..MadeStatus::of(task, state, Reason::Reconciliation, message)
         };

@@ -204,7 +204,6 @@ pub(crate) fn split_address(address: &str) -> (&str, i32) {
 /// A status of the master's own, with what the agent's newest one tells beside it.
 pub(crate) fn made(status: &Status) -> v1::TaskStatus {
     let base: v1::TaskStatus = status.base.as_ref().map(message).unwrap_or_default();
-    let executor_id = status.executor_id.as_ref().map(v1::ExecutorId::from);
     v1::TaskStatus {
         task_id: v1::TaskId {
             value: status.task_id.to_string(),
@@ -216,7 +215,8 @@ pub(crate) fn made(status: &Status) -> v1::TaskStatus {
         agent_id: status.agent_id.as_ref().map(|id| v1::AgentId {
             value: id.to_string(),
         }),
-        executor_id: executor_id.or(base.executor_id),
+        // Never the base's: to a framework a command task has no executor but in its agent's words.
+        executor_id: status.executor_id.as_ref().map(v1::ExecutorId::from),
         timestamp: Some(seconds(status.timestamp)),
         healthy: base.healthy,
         check_status: base.check_status,

@@ -84,6 +84,34 @@ async fn a_task_goes_from_the_offer_to_its_end() {
     master.shutdown().await.unwrap();
 }
 
+/// The recording `scheduler-json/tasks/reconcile-explicit-known-no-agent`.
+#[tokio::test]
+async fn a_reconciled_command_task_names_no_executor() {
+    let master = master().await;
+    let address = master.address();
+    let mut agent = Agent::register(address, agent::register("node1")).await;
+    let mut framework = Scheduler::subscribe(address, framework_info("one")).await;
+    let offered = offer(&mut framework).await;
+    let task = scheduler::task("t1", &offered, 0.5, 64.0);
+    framework
+        .accepted(scheduler::accept(&offered, &[task]))
+        .await;
+    let run = agent.run_task().await;
+    agent.update(&run, TaskState::Running, 1).await;
+    let update = framework.wait_for("UPDATE").await;
+    assert_eq!(update["update"]["status"]["executor_id"]["value"], "t1");
+
+    let tasks = json!({"tasks": [{"task_id": {"value": "t1"}}]});
+    framework
+        .accepted(json!({"type": "RECONCILE", "reconcile": tasks}))
+        .await;
+    let update = framework.wait_for("UPDATE").await;
+    let status = &update["update"]["status"];
+    assert_eq!(status["message"], "Reconciliation: Latest task state");
+    assert_eq!(status.get("executor_id"), None);
+    master.shutdown().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_silent_agent_becomes_unreachable_and_its_tasks_with_it() {
     let config = master::flags::Config {
