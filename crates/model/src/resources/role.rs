@@ -22,11 +22,11 @@ pub enum RoleError {
     #[error("Role '{0}' cannot contain two adjacent slashes")]
     AdjacentSlashes(String),
     /// A component is `.`.
-    #[error("Role '.' is invalid because it is a special path")]
-    Dot,
+    #[error("Role '{0}' cannot include '.' as a component")]
+    Dot(String),
     /// A component is `..`.
-    #[error("Role '..' is invalid because it is a special path")]
-    DotDot,
+    #[error("Role '{0}' cannot include '..' as a component")]
+    DotDot(String),
     /// A component starts with a dash.
     #[error("Role component '{0}' is invalid because it starts with a dash")]
     Dash(String),
@@ -109,8 +109,8 @@ fn check_component(component: &str, role: &str) -> Result<(), RoleError> {
     let blank = |c: char| matches!(c, '\t' | '\n' | '\x0b' | '\x0c' | '\r' | ' ' | '\x08');
     match component {
         "" => Err(RoleError::AdjacentSlashes(role.to_string())),
-        "." => Err(RoleError::Dot),
-        ".." => Err(RoleError::DotDot),
+        "." => Err(RoleError::Dot(role.to_string())),
+        ".." => Err(RoleError::DotDot(role.to_string())),
         "*" => Err(RoleError::NestedStar),
         c if c.starts_with('-') => Err(RoleError::Dash(c.to_string())),
         c if c.contains(blank) => Err(RoleError::Blank(c.to_string())),

@@ -58,7 +58,7 @@ fn an_invalid_subscription_gets_one_error_and_the_end_of_its_stream() {
               s6 ERROR 'FrameworkInfo.roles' contains invalid role: Role component '*' is invalid because it is the default role
               s6 closed
             > subscribe roles=a/..
-              s7 ERROR 'FrameworkInfo.roles' contains invalid role: Role '..' is invalid because it is a special path
+              s7 ERROR 'FrameworkInfo.roles' contains invalid role: Role 'a/..' cannot include '..' as a component
               s7 closed
             > subscribe caps=6 role=web
               s8 ERROR 'FrameworkInfo.role' must not be set when the framework is MULTI_ROLE capable
@@ -67,7 +67,7 @@ fn an_invalid_subscription_gets_one_error_and_the_end_of_its_stream() {
               s9 ERROR Suppressed role 'zz' is not contained in the list of roles
               s9 closed
             > subscribe role=..
-              s10 ERROR 'FrameworkInfo.role' is not a valid role: Role '..' is invalid because it is a special path
+              s10 ERROR 'FrameworkInfo.role' is not a valid role: Role '..' cannot include '..' as a component
               s10 closed
             > subscribe failover=1e300
               s11 ERROR The framework failover_timeout (1e+300) is invalid
