@@ -158,6 +158,9 @@ impl Guest {
             // Counts ten timer interrupts against busy waiting and panics where they come late, as
             // they do on a busy host; the kernel leaves it out by itself under KVM.
             words.push("no_timer_check".to_owned());
+            // The kernel's tests of its own ciphers take half a second of a boot when each of their
+            // instructions is emulated.
+            words.push("cryptomgr.notests".to_owned());
         }
         if let Machine::Microvm { tsc_khz } = self.machine {
             words.push(format!("tsc_early_khz={tsc_khz}"));
@@ -249,7 +252,7 @@ mod tests {
                 -m 256M
                 -kernel /i/vmlinuz
                 -initrd /i/initramfs.cpio.zst
-                -append console=ttyS0 panic=-1 no_timer_check tepui.hostname=node2
+                -append console=ttyS0 panic=-1 no_timer_check cryptomgr.notests tepui.hostname=node2
                 -device virtio-rng-pci
                 -drive if=none,id=work,file=/c/a,,b.disk,format=raw,cache=unsafe,discard=unmap,detect-zeroes=unmap
                 -device virtio-blk-pci,drive=work
