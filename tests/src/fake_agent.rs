@@ -11,7 +11,9 @@ use std::time::{Duration, SystemTime};
 use api::link::v1::agent_frame::Body as AgentBody;
 use api::link::v1::link_client::LinkClient;
 use api::link::v1::master_frame::Body as MasterBody;
-use api::link::v1::{AgentFrame, MasterFrame, Pong, Register, RunTask, StatusUpdate};
+use api::link::v1::{
+    AgentFrame, ExecutorExited, MasterFrame, Pong, Register, RunTask, StatusUpdate,
+};
 use api::v1;
 use model::{Reason, TaskState};
 use tokio::sync::mpsc;
@@ -277,23 +279,43 @@ impl Node {
             resend_after: RESEND_AFTER,
         };
         self.tasks.insert(key.clone(), task);
+        if let Some(executor) = &info.executor {
+            let command = executor.command.as_ref().and_then(|c| c.value.as_deref());
+            if let Some(code) = command.and_then(exit_code) {
+                return self.executor_ends(&key, code).await;
+            }
+        }
         self.update(&key, TaskState::Starting, None).await;
         self.update(&key, TaskState::Running, None).await;
         let command = info.command.and_then(|command| command.value);
         let command = command.unwrap_or_default();
-        let code = match command.trim() {
-            "true" => Some(0),
-            text => text
-                .strip_prefix("exit ")
-                .and_then(|code| code.parse().ok()),
+        let Some(code) = exit_code(&command) else {
+            return;
         };
-        let Some(code) = code else { return };
         let ended = match code {
             0 => TaskState::Finished,
             _ => TaskState::Failed,
         };
         let message = format!("Command exited with status {code}");
         self.update(&key, ended, Some(message)).await;
+    }
+
+    /// An executor of the framework's own that ends before it took its task.
+    async fn executor_ends(&mut self, key: &(String, String), code: i32) {
+        let Some(task) = self.tasks.get_mut(key) else {
+            return;
+        };
+        let exited = ExecutorExited {
+            framework_id: Some(task.framework_id.clone()),
+            executor_id: Some(task.executor_id.clone()),
+            // As wait(2) encodes it.
+            wait_status: code << 8,
+        };
+        task.status.source = Some(v1::task_status::Source::Agent.into());
+        task.status.reason = Some(Reason::ExecutorTerminated.number());
+        self.update(key, TaskState::Failed, Some("Executor terminated".into()))
+            .await;
+        self.send(AgentBody::ExecutorExited(exited)).await;
     }
 
     async fn kill(&mut self, key: &(String, String)) {
@@ -314,11 +336,13 @@ impl Node {
             | u128::from(self.numbers);
         let uuid = uuid.to_be_bytes();
         let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let command_failed = (state == TaskState::Failed).then_some(Reason::CommandExecutorFailed);
+        let command_failed = command_failed.map(Reason::number);
         task.latest = state;
         task.updates.push_back(v1::TaskStatus {
             state: state.number(),
             message,
-            reason: (state == TaskState::Failed).then_some(Reason::CommandExecutorFailed.number()),
+            reason: task.status.reason.or(command_failed),
             timestamp: Some(clock.as_secs_f64()),
             uuid: Some(uuid.to_vec()),
             ..task.status.clone()
@@ -384,5 +408,13 @@ impl Node {
         };
         // A link that is gone is noticed by `serve`.
         drop(self.frames.send(frame).await);
+    }
+}
+
+/// The status a command ends with at once; `None` where it runs on.
+fn exit_code(command: &str) -> Option<i32> {
+    match command.trim() {
+        "true" => Some(0),
+        text => text.strip_prefix("exit ")?.parse().ok(),
     }
 }

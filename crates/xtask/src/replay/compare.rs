@@ -1,7 +1,7 @@
 //! Compare: the first difference between what was recorded and what came.
 //!
 //! Ids are bound (`ids`), times, addresses and names of this machine are only looked at for their
-//! kind, and the resources of a list may stand in any order.
+//! kind, and so are figures and flags. Resources, and things with ids, may stand in any order.
 
 use serde_json::{Map, Value};
 
@@ -89,11 +89,11 @@ pub(super) fn body(recorded: &Answer, actual: &Reply, ids: &mut Ids) -> Option<S
         plain(actual.body.clone(), actual.header("Content-Encoding")),
     );
     match recorded.header("Content-Type") {
-        Some("application/json") => {
-            let Ok(was) = serde_json::from_slice(&was) else {
+        Some("application/json" | "text/javascript") => {
+            let Ok(was) = serde_json::from_slice(argument(&was)) else {
                 return None;
             };
-            match serde_json::from_slice(&is) {
+            match serde_json::from_slice(argument(&is)) {
                 Ok(is) => value(&was, &is, ids, "body"),
                 Err(_) => Some(format!(
                     "body: no JSON: {}",
@@ -114,6 +114,18 @@ pub(super) fn body(recorded: &Answer, actual: &Reply, ids: &mut Ids) -> Option<S
             let same = ids.same(&was, &is);
             (!same).then(|| format!("body: {} became {}", shown(&was), shown(&is)))
         }
+    }
+}
+
+/// What JSONP hands to its function; JSON that stands alone is left as it is.
+fn argument(body: &[u8]) -> &[u8] {
+    let open = body.iter().position(|byte| *byte == b'(');
+    let close = body.iter().rposition(|byte| *byte == b')');
+    match (body.first(), open, close) {
+        (Some(first), Some(open), Some(close)) if first.is_ascii_alphabetic() && open < close => {
+            &body[open + 1..close]
+        }
+        _ => body,
     }
 }
 
@@ -140,6 +152,9 @@ pub(super) fn value(was: &Value, is: &Value, ids: &mut Ids, path: &str) -> Optio
             if was.len() != is.len() {
                 return Some(format!("{path}: {} items became {}", was.len(), is.len()));
             }
+            if was.iter().chain(&is).all(|item| item.get("id").is_some()) {
+                return in_any_order(&was, is, ids, path);
+            }
             let pairs = was.iter().zip(&is).enumerate();
             pairs
                 .map(|(place, (was, is))| value(was, is, ids, &format!("{path}[{place}]")))
@@ -150,6 +165,29 @@ pub(super) fn value(was: &Value, is: &Value, ids: &mut Ids, path: &str) -> Optio
         _ if was == is => None,
         _ => differs(),
     }
+}
+
+/// The first difference of lists of things with ids: Mesos lists them as its hash tables do.
+fn in_any_order(was: &[&Value], mut is: Vec<&Value>, ids: &mut Ids, path: &str) -> Option<String> {
+    for (place, was) in was.iter().enumerate() {
+        let path = format!("{path}[{place}]");
+        let mut first = None;
+        let found = is.iter().position(|is| {
+            let mut trial = ids.clone();
+            let difference = value(was, is, &mut trial, &path);
+            let same = difference.is_none();
+            if same {
+                *ids = trial;
+            }
+            first = first.take().or(difference);
+            same
+        });
+        match found {
+            Some(place) => drop(is.remove(place)),
+            None => return first,
+        }
+    }
+    None
 }
 
 fn object(
@@ -165,7 +203,10 @@ fn object(
         };
         let same_kind = std::mem::discriminant(was) == std::mem::discriminant(is);
         let leaf = !was.is_object() && !was.is_array();
-        if leaf && same_kind && ABSTRACT.contains(&key.as_str()) {
+        // A figure's name has slashes; flags are this program's own.
+        let is_figure = was.is_number() && key.contains('/');
+        let abstracted = leaf && (is_figure || ABSTRACT.contains(&key.as_str())) || key == "flags";
+        if same_kind && abstracted {
             continue;
         }
         let difference = value(was, is, ids, &path);

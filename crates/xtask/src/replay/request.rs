@@ -72,9 +72,13 @@ pub(super) fn call(case: &Case) -> Option<Value> {
     serde_json::from_str(&text).ok()
 }
 
-/// Every id that the call names.
+/// Every id that the request names.
 pub(super) fn ids(case: &Case) -> Vec<String> {
-    let text = call(case).unwrap_or_default().to_string();
+    let body = call(case).map_or_else(
+        || String::from_utf8_lossy(&case.request.body()).into_owned(),
+        |call| call.to_string(),
+    );
+    let text = format!("{} {body}", case.request.line);
     let ids = ids::pieces(&text)
         .into_iter()
         .filter_map(|piece| match piece {
