@@ -171,7 +171,8 @@ pub(super) fn value(was: &Value, is: &Value, ids: &mut Ids, path: &str) -> Optio
 fn in_any_order(was: &[&Value], mut is: Vec<&Value>, ids: &mut Ids, path: &str) -> Option<String> {
     for (place, was) in was.iter().enumerate() {
         let path = format!("{path}[{place}]");
-        let mut first = None;
+        let id = format!("{path}.id");
+        let mut first: Option<String> = None;
         let found = is.iter().position(|is| {
             let mut trial = ids.clone();
             let difference = value(was, is, &mut trial, &path);
@@ -179,7 +180,8 @@ fn in_any_order(was: &[&Value], mut is: Vec<&Value>, ids: &mut Ids, path: &str) 
             if same {
                 *ids = trial;
             }
-            first = first.take().or(difference);
+            // That the ids differ says less than what differs in the thing of this id.
+            first = first.take().filter(|d| !d.starts_with(&id)).or(difference);
             same
         });
         match found {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::case::Case;
 use super::ids::{self, Ids, Piece};
-use super::streams::Acknowledgement;
+use super::streams::Unrecorded;
 
 /// The recorded request with the ids of this run.
 pub(super) fn bytes(case: &Case, ids: &Ids, address: SocketAddr) -> Vec<u8> {
@@ -88,10 +88,10 @@ pub(super) fn ids(case: &Case) -> Vec<String> {
     ids.collect()
 }
 
-/// An acknowledgement that was not recorded.
-pub(super) fn acknowledgement(acknowledgement: &Acknowledgement) -> Vec<u8> {
-    let body = acknowledgement.call.to_string();
-    let id = &acknowledgement.stream_id;
+/// A call that was not recorded.
+pub(super) fn unrecorded(unrecorded: &Unrecorded) -> Vec<u8> {
+    let body = unrecorded.call.to_string();
+    let id = &unrecorded.stream_id;
     format!(
         "POST /api/v1/scheduler HTTP/1.1\r\nHost: master\r\nContent-Type: application/json\r\n\
          Accept: application/json\r\nMesos-Stream-Id: {id}\r\nContent-Length: {}\r\n\r\n{body}",

@@ -3,6 +3,7 @@
 //! A request is sent as it was recorded, with the ids of this run. Then the answer is compared, and
 //! the events that the recording shows are waited for on the streams it shows them on.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -16,7 +17,7 @@ use super::http::{self, Reply};
 use super::ids::Ids;
 use super::plan::Plan;
 use super::request;
-use super::streams::{Acknowledged, Stream};
+use super::streams::{Acknowledged, Stream, Unrecorded};
 
 /// How long an answer may take.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
@@ -65,6 +66,7 @@ pub(super) async fn run(
         ids: Ids::default(),
         streams: Vec::new(),
         acknowledged: Acknowledged::of(&events, &calls),
+        one_by_one: labels_repeat(cases),
     };
     let mut outcomes = Vec::new();
     for (place, case) in cases.iter().enumerate() {
@@ -99,6 +101,8 @@ struct Scenario {
     ids: Ids,
     streams: Vec<Stream>,
     acknowledged: Acknowledged,
+    /// Whether the recording's client had one stream after another, all of one label.
+    one_by_one: bool,
 }
 
 impl Scenario {
@@ -109,6 +113,11 @@ impl Scenario {
     ) -> Result<(Reply, Option<http::EventStream>), String> {
         self.adopt(case).await;
         let bytes = request::bytes(case, &self.ids, self.cluster.address);
+        let named = request::ids(case);
+        let named: Vec<String> = named.iter().map(|id| self.ids.rewrite(id)).collect();
+        for stream in &mut self.streams {
+            stream.used(&named);
+        }
         match timeout(patience, http::exchange(self.cluster.address, &bytes)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(format!("no answer: {error}")),
@@ -163,6 +172,8 @@ impl Scenario {
             .response
             .as_ref()
             .is_some_and(|answer| answer.stream.is_some());
+        let own = case.events().map(|event| event.stream.as_str()).next();
+        let mut declined = false;
         let span = Duration::from_millis(span);
         let deadline = Instant::now() + EVENTS_TIME_MAX + span;
         let other_deadline = Instant::now() + OTHER_OFFERS_TIME_MAX + span;
@@ -210,12 +221,21 @@ impl Scenario {
                     return Err(difference);
                 }
                 Some(difference) if Instant::now() > deadline => return Err(difference),
-                Some(_) => tokio::time::sleep(POLL).await,
+                Some(_) => {
+                    // The recording's frameworks gave offers back before another one subscribed.
+                    if subscribes && !came && !declined && Instant::now() > other_deadline {
+                        declined = true;
+                        let others = self.streams.iter_mut();
+                        let others = others.filter(|stream| stream.label.as_deref() != own);
+                        let calls = others.filter_map(Stream::decline).collect();
+                        self.call(calls).await;
+                    }
+                    tokio::time::sleep(POLL).await;
+                }
             }
         }
         self.settle(SETTLED).await;
         // Of a subscription the recording shows its own stream alone.
-        let own = case.events().map(|event| event.stream.as_str()).next();
         for stream in &self.streams {
             let label = stream.label.as_deref();
             let shown = !subscribes || label == own;
@@ -268,7 +288,7 @@ impl Scenario {
     /// it held is offered to others. The first of the cases is the one that has just run.
     fn forget(&mut self, cases: &[Case]) {
         let later = cases.get(1..).unwrap_or_default();
-        let ids = &self.ids;
+        let (ids, one_by_one) = (&self.ids, self.one_by_one);
         self.streams.retain(|stream| {
             let label = stream.label.as_deref();
             let shows = |case: &Case| case.events().any(|e| Some(e.stream.as_str()) == label);
@@ -286,7 +306,12 @@ impl Scenario {
                     None => label.is_none(),
                 })
             };
-            let later = &later[..again.unwrap_or(later.len())];
+            // A client that never uses a label again keeps its streams to the end.
+            if label.is_some() && !one_by_one {
+                return true;
+            }
+            let again = again.unwrap_or(later.len());
+            let later = &later[..again];
             later.iter().any(|case| header(case) || shows(case))
         });
     }
@@ -345,16 +370,10 @@ impl Scenario {
         self.pump().await;
     }
 
-    /// Takes in what came on the streams, and acknowledges what the recording's framework did.
-    async fn pump(&mut self) {
-        let due: Vec<_> = self
-            .streams
-            .iter_mut()
-            .flat_map(|stream| stream.pump(&self.acknowledged))
-            .collect();
-        for acknowledgement in due {
-            let bytes = request::acknowledgement(&acknowledgement);
-            // What is not acknowledged is sent again, and then seen.
+    /// Makes calls that were not recorded; one that is refused is seen by what does not follow.
+    async fn call(&self, calls: Vec<Unrecorded>) {
+        for call in calls {
+            let bytes = request::unrecorded(&call);
             drop(
                 timeout(
                     ANSWER_TIME_MAX,
@@ -364,6 +383,28 @@ impl Scenario {
             );
         }
     }
+
+    /// Takes in what came on the streams, and acknowledges what the recording's framework did.
+    async fn pump(&mut self) {
+        let due: Vec<_> = self
+            .streams
+            .iter_mut()
+            .flat_map(|stream| stream.pump(&self.acknowledged))
+            .collect();
+        self.call(due).await;
+    }
+}
+
+/// Whether two subscriptions have a stream of the same label.
+fn labels_repeat(cases: &[Case]) -> bool {
+    let streams = cases
+        .iter()
+        .filter_map(|case| case.response.as_ref()?.stream.as_ref());
+    let labels = streams.filter_map(|stream| stream.events.first());
+    let mut seen = BTreeSet::new();
+    labels
+        .map(|event| &event.stream)
+        .any(|label| !seen.insert(label))
 }
 
 /// The stream of this label; an unlabelled one gets the label.

@@ -21,13 +21,15 @@ pub(super) struct Stream {
     /// What was not asked for yet, without offers.
     pub(super) queue: VecDeque<Value>,
     pub(super) offers: Vec<Value>,
+    /// The ids of all offers that came and were not used, asked for or not.
+    held: Vec<Value>,
     pub(super) ended: bool,
     /// Whether a HEARTBEAT came.
     is_alive: bool,
 }
 
 /// A call that the recording's framework made without a recording of it.
-pub(super) struct Acknowledgement {
+pub(super) struct Unrecorded {
     pub(super) stream_id: String,
     pub(super) call: Value,
 }
@@ -41,13 +43,14 @@ impl Stream {
             framework_id: Value::Null,
             queue: VecDeque::new(),
             offers: Vec::new(),
+            held: Vec::new(),
             ended: false,
             is_alive: false,
         }
     }
 
     /// Takes in what came; gives back the acknowledgements that are due.
-    pub(super) fn pump(&mut self, acknowledged: &Acknowledged) -> Vec<Acknowledgement> {
+    pub(super) fn pump(&mut self, acknowledged: &Acknowledged) -> Vec<Unrecorded> {
         let (events, ended) = self.events.take();
         self.ended |= ended;
         let mut due = Vec::new();
@@ -55,6 +58,8 @@ impl Stream {
             match event["type"].as_str() {
                 Some("OFFERS") => {
                     if let Value::Array(offers) = event["offers"]["offers"].take() {
+                        self.held
+                            .extend(offers.iter().map(|offer| offer["id"].clone()));
                         self.offers.extend(offers);
                     }
                     continue;
@@ -74,8 +79,8 @@ impl Stream {
         due
     }
 
-    fn acknowledgement(&self, status: &Value) -> Acknowledgement {
-        Acknowledgement {
+    fn acknowledgement(&self, status: &Value) -> Unrecorded {
+        Unrecorded {
             stream_id: self.id.clone(),
             call: json!({
                 "type": "ACKNOWLEDGE",
@@ -87,6 +92,26 @@ impl Stream {
                 },
             }),
         }
+    }
+
+    /// Gives every offer back that was not used, for good; `None` where there is none.
+    pub(super) fn decline(&mut self) -> Option<Unrecorded> {
+        let held = std::mem::take(&mut self.held);
+        self.offers.clear();
+        (!held.is_empty()).then(|| Unrecorded {
+            stream_id: self.id.clone(),
+            call: json!({
+                "type": "DECLINE",
+                "framework_id": self.framework_id,
+                "decline": {"offer_ids": held, "filters": {"refuse_seconds": 1000.0}},
+            }),
+        })
+    }
+
+    /// These ids are named in a call of the framework's own.
+    pub(super) fn used(&mut self, ids: &[String]) {
+        self.held
+            .retain(|id| !ids.iter().any(|used| id["value"] == used.as_str()));
     }
 
     /// Takes the offer that a recorded one stands for; the first difference where there is none.
