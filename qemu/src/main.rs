@@ -126,10 +126,11 @@ fn report_existing(cluster: &Cluster) -> Result<ExitCode> {
 fn sample(cluster: &Cluster, progress: &Progress) -> Result<()> {
     let tepui = Path::new("target/bin/tepui");
     let line = "echo Hello from $(hostname), Linux $(uname -r)";
-    progress.say(&format!("sample task: tepui run -- '{line}'"));
+    // Small enough for the smallest node that boots.
+    progress.say(&format!("sample task: tepui run --mem 32 -- '{line}'"));
     let master = &cluster.state().master;
     let ran = Command::new(tepui)
-        .args(["--master", master, "run", "--", line])
+        .args(["--master", master, "run", "--mem", "32", "--", line])
         .status()
         .with_context(|| format!("run {}", tepui.display()))?;
     if !ran.success() {
