@@ -78,12 +78,12 @@ pub(super) async fn run(
             (true, _) => Outcome::Skipped,
             (false, None) => {
                 scenario.send_unchecked(case).await;
-                scenario.forget(&cases[place..]);
+                scenario.forget(&cases[place..]).await;
                 continue;
             }
             (false, Some(answer)) => {
                 let difference = scenario.check(case, answer).await;
-                scenario.forget(&cases[place..]);
+                scenario.forget(&cases[place..]).await;
                 difference.map_or_else(Outcome::Failed, |()| Outcome::Passed)
             }
         };
@@ -286,7 +286,8 @@ impl Scenario {
 
     /// Drops the streams that no later step speaks of: the recording's client did so too, and what
     /// it held is offered to others. The first of the cases is the one that has just run.
-    fn forget(&mut self, cases: &[Case]) {
+    async fn forget(&mut self, cases: &[Case]) {
+        let before = self.streams.len();
         let later = cases.get(1..).unwrap_or_default();
         let (ids, one_by_one) = (&self.ids, self.one_by_one);
         self.streams.retain(|stream| {
@@ -306,14 +307,18 @@ impl Scenario {
                     None => label.is_none(),
                 })
             };
-            // A client that never uses a label again keeps its streams to the end.
-            if label.is_some() && !one_by_one {
+            // Streams of the scenario's end stay open, but not where one followed another.
+            if !one_by_one && !later.iter().any(subscribes) {
                 return true;
             }
             let again = again.unwrap_or(later.len());
             let later = &later[..again];
             later.iter().any(|case| header(case) || shows(case))
         });
+        if self.streams.len() < before {
+            // The master is to see the end of the connection before it sees the next request.
+            self.settle(SETTLED).await;
+        }
     }
 
     /// Gives ids that the recording has not shown yet to what is there: a stream that nothing was
