@@ -46,7 +46,7 @@ pub enum SourcesError {
     },
     /// The host knows no mirror of Debian's.
     #[error(
-        "no mirror of Debian in {0}: add one, as in `deb http://deb.debian.org/debian bookworm main`, \
+        "no mirror of Debian in {0}: add one, as in `deb MIRROR bookworm main`, \
          with its key (package debian-archive-keyring)"
     )]
     NoMirror(PathBuf),
@@ -272,7 +272,7 @@ mod tests {
         check(
             parse_lines(host),
             expect![
-                "no mirror of Debian in /etc/apt: add one, as in `deb http://deb.debian.org/debian bookworm main`, with its key (package debian-archive-keyring)"
+                "no mirror of Debian in /etc/apt: add one, as in `deb MIRROR bookworm main`, with its key (package debian-archive-keyring)"
             ],
         );
     }
