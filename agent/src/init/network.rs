@@ -17,6 +17,8 @@ use crate::config::{Config, Ipv4Net};
 const DEVICE: Duration = Duration::from_secs(5);
 const CARRIER: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(5);
+/// The pause before a server that offered nonsense is asked again.
+const USELESS: Duration = Duration::from_secs(2);
 
 /// Why there is no network.
 #[derive(Debug, thiserror::Error)]
@@ -117,8 +119,7 @@ pub(super) fn bring_up(config: &Config, machine: Machine) -> Result<Network, Net
                         source,
                     }
                 })?;
-            let lease = client.acquire();
-            give(&mut netlink, &link, net(&lease), lease.gateway)?;
+            let lease = usable_lease(&mut netlink, &link, &mut client);
             Network {
                 address: lease.address,
                 facts: Facts::from(&lease),
@@ -128,6 +129,27 @@ pub(super) fn bring_up(config: &Config, machine: Machine) -> Result<Network, Net
         }
     };
     Ok(network)
+}
+
+/// A lease whose address and route the kernel takes, and has. A server that offers nonsense is asked
+/// again like one that does not answer: it must not end the machine.
+fn usable_lease(netlink: &mut Netlink, link: &Link, client: &mut Client) -> Lease {
+    loop {
+        let lease = client.acquire();
+        match give(netlink, link, net(&lease), lease.gateway) {
+            Ok(()) => return lease,
+            Err(error) => {
+                warn!(
+                    address = %lease.address,
+                    error = super::chain(&error),
+                    "lease is of no use; asking for another"
+                );
+                // The address may have been taken where its route was not.
+                let _gone = netlink.remove_address(link, lease.address, lease.prefix);
+                thread::sleep(USELESS);
+            }
+        }
+    }
 }
 
 /// Keeps the lease for as long as the machine runs, where there is one that ends.
@@ -188,7 +210,7 @@ fn next_lease(
         Renewal::Lost => {
             warn!(address = %lease.address, "lease was lost; asking for another");
             netlink.remove_address(link, lease.address, lease.prefix)?;
-            Ok(client.acquire())
+            Ok(usable_lease(netlink, link, client))
         }
     }
 }

@@ -29,6 +29,7 @@ const HERE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub(crate) struct Server {
     asked: Arc<Mutex<Vec<u8>>>,
     moved: Arc<AtomicBool>,
+    confused: Arc<AtomicBool>,
     done: Arc<AtomicBool>,
 }
 
@@ -39,18 +40,20 @@ impl Server {
         let server = Self {
             asked: Arc::default(),
             moved: Arc::default(),
+            confused: Arc::default(),
             done: Arc::default(),
         };
-        let (asked, moved, done) = (
+        let (asked, moved, confused, done) = (
             Arc::clone(&server.asked),
             Arc::clone(&server.moved),
+            Arc::clone(&server.confused),
             Arc::clone(&server.done),
         );
         let (ready, is_ready) = std::sync::mpsc::channel();
         thread::spawn(move || {
             let socket = connect(pid);
             ready.send(()).expect("ready");
-            answer(&socket, &asked, &moved, &done);
+            answer(&socket, &asked, &moved, &confused, &done);
         });
         is_ready.recv().expect("a server");
         server
@@ -64,6 +67,11 @@ impl Server {
     /// From now on another name server is told.
     pub(crate) fn move_name_server(&self) {
         self.moved.store(true, Ordering::Relaxed);
+    }
+
+    /// The next lease has a gateway that can be none.
+    pub(crate) fn confuse(&self) {
+        self.confused.store(true, Ordering::Relaxed);
     }
 }
 
@@ -132,7 +140,13 @@ fn veth(here: &Link, pid: u32) {
     }
 }
 
-fn answer(socket: &UdpSocket, asked: &Mutex<Vec<u8>>, moved: &AtomicBool, done: &AtomicBool) {
+fn answer(
+    socket: &UdpSocket,
+    asked: &Mutex<Vec<u8>>,
+    moved: &AtomicBool,
+    confused: &AtomicBool,
+    done: &AtomicBool,
+) {
     let mut buffer = [0; 1500];
     while !done.load(Ordering::Relaxed) {
         let Ok((length, from)) = socket.recv_from(&mut buffer) else {
@@ -161,7 +175,15 @@ fn answer(socket: &UdpSocket, asked: &Mutex<Vec<u8>>, moved: &AtomicBool, done: 
         reply.extend([54, 4, 10, 77, 0, 1]);
         reply.extend([51, 4, 0, 0, 0, 60]);
         reply.extend([1, 4, 255, 255, 255, 0]);
-        reply.extend([3, 4, 10, 77, 0, 1]);
+        let gateway = match confused.load(Ordering::Relaxed) {
+            true => [127, 0, 0, 1],
+            false => [10, 77, 0, 1],
+        };
+        reply.extend([3, 4]);
+        reply.extend(gateway);
+        if kind == REQUEST {
+            confused.store(false, Ordering::Relaxed);
+        }
         reply.extend([6, 4, 10, 77, 0, name_server]);
         reply.extend([12, 6]);
         reply.extend(b"leased");

@@ -143,6 +143,19 @@ fn an_address_is_leased_with_route_names_and_a_file_for_tasks() {
 }
 
 #[test]
+fn a_lease_that_is_of_no_use_is_asked_for_again() {
+    let Some(mut machine) = Machine::prepare() else {
+        return;
+    };
+    let server = dhcp::Server::beside(machine.pid());
+    server.confuse();
+    machine.start(&["--master=127.0.0.1:5050"]);
+    machine.line("lease is of no use; asking for another");
+    machine.line("address=10.77.0.9/24 gateway=Some(10.77.0.1)");
+    machine.line(READY);
+}
+
+#[test]
 fn a_given_address_needs_no_server_and_the_lan_has_the_second_device() {
     let Some(mut machine) = Machine::prepare() else {
         return;
