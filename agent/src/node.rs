@@ -157,7 +157,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         config,
         counters: Counters::default(),
         snapshots,
-        published_at: None,
+        changed_at: None,
     };
     main.run(recovered.facts, node).await
 }
@@ -179,8 +179,8 @@ struct Main {
     config: Config,
     counters: Counters,
     snapshots: watch::Sender<Arc<Snapshot>>,
-    /// When readers last got a snapshot; unset where they have the newest.
-    published_at: Option<tokio::time::Instant>,
+    /// When the oldest change came that readers have not seen; unset where they have the newest.
+    changed_at: Option<tokio::time::Instant>,
 }
 
 /// Whether the loop goes on.
@@ -326,7 +326,7 @@ impl Main {
             }
         }
         if changed {
-            self.published_at
+            self.changed_at
                 .get_or_insert_with(tokio::time::Instant::now);
         }
         self.publish();
@@ -413,6 +413,8 @@ impl Main {
             Effect::Registered { agent_id } => {
                 self.complaint.clear();
                 info!(%agent_id, master = %self.config.master, "registered");
+                // Sandboxes are found by the id: whoever hears of a task finds its files.
+                self.publish_now();
             }
         }
     }
@@ -470,18 +472,22 @@ impl Main {
         let core = self.agent.deadline().map(|at| {
             tokio::time::Instant::from_std(self.started + Duration::from_nanos(at.as_nanos()))
         });
-        let publish = self.published_at.map(|at| at + PUBLISH_EVERY);
+        let publish = self.changed_at.map(|at| at + PUBLISH_EVERY);
         core.into_iter().chain(publish).min()
     }
 
     /// Gives readers the newest snapshot, with all that came within [`PUBLISH_EVERY`].
     fn publish(&mut self) {
         let due = |at: tokio::time::Instant| at.elapsed() >= PUBLISH_EVERY;
-        if self.published_at.is_some_and(due) {
-            self.published_at = None;
-            self.snapshots
-                .send_replace(Snapshot::of(&self.agent, &self.counters));
+        if self.changed_at.is_some_and(due) {
+            self.publish_now();
         }
+    }
+
+    fn publish_now(&mut self) {
+        self.changed_at = None;
+        self.snapshots
+            .send_replace(Snapshot::of(&self.agent, &self.counters));
     }
 
     async fn farewell(&mut self) {
