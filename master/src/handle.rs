@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use api::v1::scheduler::call::Type;
 use http::StatusCode;
-use master_core::event::{AgentMessage, LinkId, Subscription};
+use master_core::event::{AgentMessage, Answer, LinkId, OperatorCall, Subscription, Text};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::connection::Connection;
@@ -52,6 +52,15 @@ pub(crate) enum Command {
         call: Submitted,
         /// Takes the answer.
         answer: oneshot::Sender<Response>,
+    },
+    /// An operator wants something changed.
+    Operate {
+        /// Who, where authenticated.
+        principal: Option<Text>,
+        /// What.
+        call: OperatorCall,
+        /// Takes what became of it.
+        answer: oneshot::Sender<Answer>,
     },
     /// A new link.
     LinkOpened {
@@ -149,6 +158,19 @@ impl Handle {
             )
             .into()
         })
+    }
+
+    /// Has an operator's request carried out.
+    pub(crate) async fn operate(&self, principal: Option<Text>, call: OperatorCall) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Operate {
+            principal,
+            call,
+            answer,
+        })
+        .await;
+        let end = || Answer::Unavailable("The master is shutting down".into());
+        answered.await.unwrap_or_else(|_| end())
     }
 
     /// Hands a new link in; `None` after the loop's end.

@@ -11,7 +11,8 @@ use api::v1::scheduler::call::Type;
 use http::StatusCode;
 use http::header::HeaderValue;
 use master_core::event::{
-    Call, Effect, Event, FrameworkEvent, LinkId, Note, StoreId, StreamId, Subscription,
+    Answer, Call, Effect, Event, FrameworkEvent, LinkId, Note, RequestId, StoreId, StreamId,
+    Subscription,
 };
 use master_core::{Connection as FrameworkConnection, Master, WallTime};
 use model::{FrameworkId, Instant};
@@ -82,6 +83,8 @@ pub(crate) struct MainLoop {
     writer: Writer<StoreId>,
     streams: HashMap<StreamId, OpenStream>,
     links: HashMap<LinkId, OpenLink>,
+    /// Operators that wait for an answer; each holds a connection, which bounds their number.
+    requests: HashMap<RequestId, oneshot::Sender<Answer>>,
     next_number: u64,
     snapshots: watch::Sender<Arc<Snapshot>>,
     /// When the next snapshot may be made.
@@ -121,6 +124,7 @@ impl MainLoop {
             writer: parts.writer,
             streams: HashMap::new(),
             links: HashMap::new(),
+            requests: HashMap::new(),
             next_number: 1,
             snapshots,
             snapshot_at: parts.start,
@@ -240,6 +244,19 @@ impl MainLoop {
                 // A client that is gone needs no answer.
                 drop(answer.send(response));
                 Ok(())
+            }
+            Command::Operate {
+                principal,
+                call,
+                answer,
+            } => {
+                let request = RequestId(self.number());
+                self.requests.insert(request, answer);
+                self.step(Event::Operate {
+                    request,
+                    principal,
+                    call,
+                })
             }
             Command::LinkOpened { opened, answer } => self.open_link(*opened, answer),
             Command::LinkFrame {
@@ -435,6 +452,13 @@ impl MainLoop {
             Effect::Store { store, change } => {
                 if !self.writer.store(store, entries::encode(change)) {
                     return Err(RunError::RegistryThread);
+                }
+                Ok(None)
+            }
+            Effect::Answer { request, answer } => {
+                if let Some(waiting) = self.requests.remove(&request) {
+                    // An operator that is gone needs no answer.
+                    drop(waiting.send(answer));
                 }
                 Ok(None)
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use master_core::event::{Registry, RegistryChange};
+use master_core::event::{ClusterEntry, Registry, RegistryChange};
 use master_core::{Config, Master, WallTime};
 use model::{AgentId, Blob, Instant, MasterId};
 
@@ -18,6 +18,7 @@ pub struct Leader {
     pub wake_at: Option<Instant>,
     admitted: BTreeMap<AgentId, Blob>,
     unreachable: BTreeMap<AgentId, WallTime>,
+    cluster: Vec<ClusterEntry>,
 }
 
 impl Leader {
@@ -29,6 +30,7 @@ impl Leader {
             wake_at: None,
             admitted: BTreeMap::new(),
             unreachable: BTreeMap::new(),
+            cluster: Vec::new(),
         }
     }
 
@@ -59,6 +61,7 @@ impl Leader {
         Ok(Registry {
             admitted: self.admitted.clone().into_iter().collect(),
             unreachable: self.unreachable.clone().into_iter().collect(),
+            cluster: self.cluster.clone(),
         })
     }
 
@@ -83,6 +86,8 @@ impl Leader {
                 self.admitted.remove(&agent_id);
                 self.unreachable.remove(&agent_id);
             }
+            // Each says what holds from then on, so they can be read in order.
+            RegistryChange::Cluster(entries) => self.cluster.extend(entries),
         }
     }
 }

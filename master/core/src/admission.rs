@@ -41,6 +41,7 @@ impl Master {
         for (agent_id, since) in registry.unreachable {
             self.unreachable_agents.insert(agent_id, since);
         }
+        self.apply_cluster(registry.cluster);
     }
 
     /// Waits for an agent of the registry.
@@ -154,11 +155,22 @@ impl Master {
     }
 
     pub(crate) fn store(&mut self, change: RegistryChange, follow: Follow) {
-        let store = self.registrar.start(&change, follow);
+        let agent_id = match &change {
+            RegistryChange::Admit { agent_id, .. }
+            | RegistryChange::MarkUnreachable { agent_id, .. }
+            | RegistryChange::Remove { agent_id } => agent_id.clone(),
+            // These do not come this way: `Master::store_cluster`.
+            RegistryChange::Cluster(_) => return,
+        };
+        let store = self.registrar.start(agent_id, follow);
         self.out.push(Effect::Store { store, change });
     }
 
     pub(crate) fn stored(&mut self, store: StoreId) {
+        if let Some(pending) = self.registrar.stored_cluster(store) {
+            self.cluster_stored(pending);
+            return;
+        }
         let Some((agent_id, follow, waiting)) = self.registrar.stored(store) else {
             return;
         };

@@ -325,7 +325,7 @@ impl Master {
     }
 
     /// Ends a framework: its tasks count as killed from now on, whenever their agents get to it.
-    fn remove_framework(&mut self, id: &FrameworkId, change: &'static str) {
+    pub(crate) fn remove_framework(&mut self, id: &FrameworkId, change: &'static str) {
         self.allocator.deactivate_framework(id);
         self.recover_offers_of(id);
         let Some(mut framework) = self.frameworks.remove(id) else {

@@ -28,6 +28,7 @@ pub mod executors;
 pub mod frameworks;
 mod learning;
 mod offers;
+mod operator;
 mod random;
 mod reconcile;
 mod registry;
@@ -207,6 +208,11 @@ impl Master {
             } => self.subscribe(stream, &subscription),
             Event::StreamClosed { stream } => self.stream_closed(stream),
             Event::Call { framework_id, call } => self.call(&framework_id, call),
+            Event::Operate {
+                request,
+                principal,
+                call,
+            } => self.request(request, principal.as_ref(), &call),
             Event::Register {
                 link,
                 incarnation,

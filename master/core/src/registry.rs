@@ -7,7 +7,8 @@ use alloc::collections::BTreeMap;
 
 use model::AgentId;
 
-use crate::event::{LinkId, Registration, RegistryChange, StoreId, WallTime};
+use crate::event::{ClusterEntry, LinkId, Registration, RequestId, StoreId, WallTime};
+use alloc::vec::Vec;
 
 /// A registration that was checked and may be carried out.
 #[derive(Debug)]
@@ -31,12 +32,20 @@ pub(crate) enum Follow {
     Nothing,
 }
 
+/// Operators' settings on their way, and the request to answer when they are in force.
+#[derive(Debug)]
+pub(crate) struct PendingCluster {
+    pub(crate) entries: Vec<ClusterEntry>,
+    pub(crate) request: Option<RequestId>,
+}
+
 /// Writes on their way.
 #[derive(Debug, Default)]
 pub(crate) struct Registrar {
     next: u64,
     pending: BTreeMap<StoreId, (AgentId, Follow)>,
     busy: BTreeMap<AgentId, Option<Admission>>,
+    cluster: BTreeMap<StoreId, PendingCluster>,
 }
 
 impl Registrar {
@@ -46,16 +55,28 @@ impl Registrar {
     }
 
     /// Notes a write that is to be handed to the shell.
-    pub(crate) fn start(&mut self, change: &RegistryChange, follow: Follow) -> StoreId {
-        let agent = match change {
-            RegistryChange::Admit { agent_id, .. }
-            | RegistryChange::MarkUnreachable { agent_id, .. }
-            | RegistryChange::Remove { agent_id } => agent_id.clone(),
-        };
-        let store = StoreId(self.next);
-        self.next = self.next.saturating_add(1);
+    pub(crate) fn start(&mut self, agent: AgentId, follow: Follow) -> StoreId {
+        let store = self.number();
         self.busy.entry(agent.clone()).or_default();
         self.pending.insert(store, (agent, follow));
+        store
+    }
+
+    /// Notes a write of operators' settings that is to be handed to the shell.
+    pub(crate) fn start_cluster(&mut self, pending: PendingCluster) -> StoreId {
+        let store = self.number();
+        self.cluster.insert(store, pending);
+        store
+    }
+
+    /// Operators' settings are durable.
+    pub(crate) fn stored_cluster(&mut self, store: StoreId) -> Option<PendingCluster> {
+        self.cluster.remove(&store)
+    }
+
+    const fn number(&mut self) -> StoreId {
+        let store = StoreId(self.next);
+        self.next = self.next.saturating_add(1);
         store
     }
 

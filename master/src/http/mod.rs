@@ -1,6 +1,7 @@
 //! HTTP as Mesos speaks it: statuses, bodies, paths, event streams.
 
 pub(crate) mod body;
+pub(crate) mod legacy;
 pub(crate) mod negotiate;
 pub(crate) mod read;
 pub(crate) mod respond;

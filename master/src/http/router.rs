@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 
 use super::negotiate::{self, Media};
 use super::respond::Refusal;
-use super::{Request, Response, body::Body, respond, scheduler};
+use super::{Request, Response, body::Body, legacy, respond, scheduler};
 use crate::connection::Connection;
 use crate::facts::Facts;
 use crate::handle::Handle;
@@ -23,6 +23,7 @@ pub(crate) async fn route(loop_: &Handle, connection: Connection, request: Reque
     };
     match endpoint {
         Endpoint::Scheduler => scheduler::handle(loop_, connection, request).await,
+        Endpoint::Action(action) => legacy::handle(loop_, action, request).await,
         Endpoint::Health => respond::empty(StatusCode::OK),
         Endpoint::Redirect => redirect(loop_.facts()),
         Endpoint::Document(document) => {
@@ -45,6 +46,7 @@ enum Endpoint {
     Scheduler,
     Health,
     Redirect,
+    Action(legacy::Action),
     Document(state::Document),
 }
 
@@ -57,6 +59,7 @@ fn endpoint(path: &str) -> Option<Endpoint> {
         "/api/v1/scheduler" => Endpoint::Scheduler,
         "/health" => Endpoint::Health,
         "/redirect" => Endpoint::Redirect,
+        "/teardown" => Endpoint::Action(legacy::Action::Teardown),
         "/state" => Endpoint::Document(D::State),
         "/state-summary" => Endpoint::Document(D::StateSummary),
         "/slaves" => Endpoint::Document(D::Slaves),
@@ -119,7 +122,7 @@ fn pack(response: &mut Response) {
 }
 
 /// The query of a request.
-pub(crate) struct Query<'a>(&'a str);
+pub(crate) struct Query<'a>(pub(crate) &'a str);
 
 impl Query<'_> {
     /// The first value of this name, decoded.

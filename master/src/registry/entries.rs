@@ -4,7 +4,7 @@
 //! admitted agent, or the date since when one is unreachable.
 
 use master_core::WallTime;
-use master_core::event::{Registry, RegistryChange};
+use master_core::event::{ClusterEntry, Registry, RegistryChange};
 use model::{AgentId, Blob};
 
 use super::Change;
@@ -25,9 +25,12 @@ pub enum EntryError {
     Layout(String),
 }
 
-/// The change as the store takes it.
-pub(crate) fn encode(change: RegistryChange) -> Change {
-    match change {
+/// The change as the store takes it: what comes of one is durable together.
+pub(crate) fn encode(change: RegistryChange) -> Vec<Change> {
+    vec![match change {
+        RegistryChange::Cluster(entries) => {
+            return entries.into_iter().map(encode_cluster).collect();
+        }
         RegistryChange::Admit { agent_id, info } => Change::Put {
             key: key(&agent_id),
             value: value(ADMITTED, info.as_bytes()),
@@ -39,7 +42,11 @@ pub(crate) fn encode(change: RegistryChange) -> Change {
         RegistryChange::Remove { agent_id } => Change::Delete {
             key: key(&agent_id),
         },
-    }
+    }]
+}
+
+const fn encode_cluster(entry: ClusterEntry) -> Change {
+    match entry {}
 }
 
 /// What the store held, as the core takes it.
@@ -84,7 +91,7 @@ mod tests {
     use prost::Message;
 
     fn entry(change: RegistryChange) -> (String, Vec<u8>) {
-        match encode(change) {
+        match encode(change).remove(0) {
             Change::Put { key, value } => (key, value),
             Change::Delete { key } => panic!("{key} is deleted"),
         }

@@ -26,7 +26,7 @@ pub(crate) struct Stored<T> {
 
 /// The handle of the writing thread; dropping it ends the thread after the last commit.
 pub(crate) struct Writer<T> {
-    queue: mpsc::SyncSender<(T, Change)>,
+    queue: mpsc::SyncSender<(T, Vec<Change>)>,
 }
 
 impl<T: Send + 'static> Writer<T> {
@@ -35,13 +35,14 @@ impl<T: Send + 'static> Writer<T> {
         mut registry: Box<dyn Registry>,
         mut done: impl FnMut(Stored<T>) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (queue, waiting) = mpsc::sync_channel::<(T, Change)>(QUEUE_MAX);
+        let (queue, waiting) = mpsc::sync_channel::<(T, Vec<Change>)>(QUEUE_MAX);
         thread::Builder::new()
             .name("registry".into())
             .spawn(move || {
                 while let Ok(first) = waiting.recv() {
-                    let (tokens, changes): (Vec<T>, Vec<Change>) =
+                    let (tokens, changes): (Vec<T>, Vec<Vec<Change>>) =
                         std::iter::once(first).chain(waiting.try_iter()).unzip();
+                    let changes = changes.concat();
                     let start = Instant::now();
                     let result = registry.store(&changes);
                     let failed = result.is_err();
@@ -60,7 +61,7 @@ impl<T: Send + 'static> Writer<T> {
     }
 
     /// Hands a write in; false once the thread has ended after an error.
-    pub(crate) fn store(&self, token: T, change: Change) -> bool {
-        self.queue.send((token, change)).is_ok()
+    pub(crate) fn store(&self, token: T, changes: Vec<Change>) -> bool {
+        self.queue.send((token, changes)).is_ok()
     }
 }

@@ -120,6 +120,8 @@ impl World {
                     },
                 );
             }
+            // No operator asks anything here.
+            Effect::Answer { .. } => {}
             Effect::Note(note) => self.note_of_leader(&note),
         }
     }

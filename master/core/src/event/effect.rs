@@ -4,7 +4,11 @@ use alloc::string::String;
 
 use model::{AgentId, Blob, FrameworkId, Reason, TaskId, TaskState};
 
-use super::{FrameworkEvent, LinkId, MasterMessage, StoreId, StreamId, WallTime};
+use super::{
+    Answer, ClusterEntry, FrameworkEvent, LinkId, MasterMessage, RequestId, StoreId, StreamId,
+    WallTime,
+};
+use alloc::vec::Vec;
 
 /// What is to be done, in order; stores before sends.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,11 +48,18 @@ pub enum Effect {
         /// The change.
         change: RegistryChange,
     },
+    /// Answer a request of an operator.
+    Answer {
+        /// Which.
+        request: RequestId,
+        /// What became of it.
+        answer: Answer,
+    },
     /// Something to log.
     Note(Note),
 }
 
-/// One change to the registry; each touches one key.
+/// One change to the registry, durable as a whole or not at all.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RegistryChange {
     /// An agent is admitted, for the first time, again after it was unreachable, or with a new
@@ -66,6 +77,8 @@ pub enum RegistryChange {
         /// Since when.
         since: WallTime,
     },
+    /// Operators' settings, in order.
+    Cluster(Vec<ClusterEntry>),
     /// An agent will not come back, or has been unreachable for too long to be remembered.
     Remove {
         /// Which.

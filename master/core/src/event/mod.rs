@@ -9,6 +9,7 @@ mod agent;
 mod call;
 mod effect;
 mod framework;
+mod operator;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -24,6 +25,7 @@ pub use effect::{Effect, Note, RegistryChange};
 pub use framework::{
     Capabilities, Capability, FrameworkEvent, FrameworkInfo, Offer, Status, Subscription,
 };
+pub use operator::{Answer, ClusterEntry, OperatorCall, RequestId};
 
 /// A text that is cheap to clone.
 pub type Text = Arc<str>;
@@ -71,6 +73,15 @@ pub enum Event {
         /// What for.
         call: Call,
     },
+    /// An operator wants something changed; answered by [`Effect::Answer`].
+    Operate {
+        /// The request.
+        request: RequestId,
+        /// Who asks, where authenticated.
+        principal: Option<Text>,
+        /// What for.
+        call: OperatorCall,
+    },
     /// The first frame of a new link.
     Register {
         /// The link.
@@ -110,4 +121,6 @@ pub struct Registry {
     pub admitted: Vec<(AgentId, Blob)>,
     /// Agents given up as unreachable, and when.
     pub unreachable: Vec<(AgentId, WallTime)>,
+    /// All else that operators set.
+    pub cluster: Vec<ClusterEntry>,
 }

@@ -211,6 +211,7 @@ impl World {
                 self.step(Event::Recovered(Registry {
                     admitted,
                     unreachable,
+                    cluster: Vec::new(),
                 }));
             }
             "offer-timeout" => {
@@ -470,7 +471,10 @@ impl World {
             Effect::CloseStream { stream } => {
                 follow.push(Event::StreamClosed { stream: *stream });
             }
-            Effect::Send { .. } | Effect::ToAgent { .. } | Effect::Note(_) => {}
+            Effect::Send { .. }
+            | Effect::ToAgent { .. }
+            | Effect::Answer { .. }
+            | Effect::Note(_) => {}
         }
     }
 }
@@ -517,6 +521,7 @@ fn print(effect: &Effect) -> Option<String> {
     Some(match effect {
         Effect::Send { stream, event } => format!("s{} {}", stream.0, print_event(event)),
         Effect::CloseStream { stream } => format!("s{} closed", stream.0),
+        Effect::Answer { request, answer } => format!("r{} {answer:?}", request.0),
         Effect::ToAgent { link, message, .. } => {
             format!("l{} {}", link.0, print_message(message)?)
         }
@@ -527,6 +532,7 @@ fn print(effect: &Effect) -> Option<String> {
                 format!("store unreachable {agent_id}")
             }
             RegistryChange::Remove { agent_id } => format!("store remove {agent_id}"),
+            RegistryChange::Cluster(entries) => format!("store cluster {entries:?}"),
         },
         Effect::Note(_) => return None,
     })

@@ -1,0 +1,45 @@
+//! Requests of operators at the border: what they change, and how they are answered.
+//!
+//! A request that must outlive this master is answered when the registry has it.
+
+use alloc::string::String;
+
+use super::Text;
+
+/// One request of an operator, numbered by the shell; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// What an operator wants done. The shell has checked the form; whether it can be done is the core's
+/// question.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OperatorCall {
+    /// TEARDOWN.
+    Teardown {
+        /// `framework_id`.
+        framework_id: Text,
+    },
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done: 200.
+    Ok,
+    /// It is on its way: 202.
+    Accepted,
+    /// It cannot be done: 400.
+    BadRequest(String),
+    /// This principal may not: 403.
+    Forbidden(String),
+    /// There is nothing of that name: 404.
+    NotFound(String),
+    /// The state of the cluster does not allow it now: 409.
+    Conflict(String),
+    /// The master cannot do it now: 503.
+    Unavailable(String),
+}
+
+/// One entry of the registry about the cluster as a whole, or about an agent beyond its admission.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClusterEntry {}

@@ -1,0 +1,54 @@
+//! The unversioned endpoints that change something: forms in, plain answers out.
+//!
+//! Each topic has a file that makes an `OperatorCall` of the form; how the answer reads is the same
+//! for all of them.
+
+mod teardown;
+
+use http::{Method, StatusCode};
+use master_core::event::Answer;
+
+use super::respond::{self, Refusal};
+use super::{Request, Response, read};
+use crate::handle::Handle;
+
+/// What can be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// End a framework.
+    Teardown,
+}
+
+/// Answers a request to one of them.
+pub(crate) async fn handle(loop_: &Handle, action: Action, request: Request) -> Response {
+    answer(loop_, action, request)
+        .await
+        .unwrap_or_else(Response::from)
+}
+
+async fn answer(loop_: &Handle, action: Action, request: Request) -> Result<Response, Refusal> {
+    if request.method() != Method::POST {
+        return Err(Refusal::method("POST", request.method()));
+    }
+    let (head, body) = request.into_parts();
+    let body = read::body(&head.headers, body).await?;
+    let form = String::from_utf8_lossy(&body).into_owned();
+    let call = match action {
+        Action::Teardown => teardown::call(&form)?,
+    };
+    respond_to(loop_.operate(None, call).await)
+}
+
+/// An operator's answer as HTTP, for these endpoints and for the v1 API.
+pub(crate) fn respond_to(answer: Answer) -> Result<Response, Refusal> {
+    let (status, why) = match answer {
+        Answer::Ok => return Ok(respond::empty(StatusCode::OK)),
+        Answer::Accepted => return Ok(respond::empty(StatusCode::ACCEPTED)),
+        Answer::BadRequest(why) => (StatusCode::BAD_REQUEST, why),
+        Answer::Forbidden(why) => (StatusCode::FORBIDDEN, why),
+        Answer::NotFound(why) => (StatusCode::NOT_FOUND, why),
+        Answer::Conflict(why) => (StatusCode::CONFLICT, why),
+        Answer::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
+    };
+    Err(Refusal::new(status, why))
+}
