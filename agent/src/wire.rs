@@ -101,6 +101,14 @@ pub fn from_master(frame: link::MasterFrame) -> Result<Option<FromMaster>, Frame
         Body::FrameworkSubscribed(body) => FromMaster::FrameworkSubscribed {
             framework_id: framework_id(body.framework_id.as_ref())?,
         },
+        // Not followed yet: as a frame of a later version is not.
+        Body::ApplyOperation(_)
+        | Body::AcknowledgeOperation(_)
+        | Body::ReconcileOperations(_)
+        | Body::RunTaskGroup(_)
+        | Body::FrameworkMessage(_)
+        | Body::FrameworkUpdated(_)
+        | Body::DrainAgent(_) => return Ok(None),
     }))
 }
 
@@ -198,6 +206,8 @@ fn register(description: &Description, frame: Register) -> link::Register {
             .map(|task| running(description, agent, task))
             .collect(),
         advertise_ip: description.ip.to_string(),
+        operations: Vec::new(),
+        drain_config: None,
     }
 }
 

@@ -231,6 +231,13 @@ impl Node {
             MasterBody::Registered(_)
             | MasterBody::Refused(_)
             | MasterBody::ReconcileTasks(_)
+            | MasterBody::ApplyOperation(_)
+            | MasterBody::AcknowledgeOperation(_)
+            | MasterBody::ReconcileOperations(_)
+            | MasterBody::RunTaskGroup(_)
+            | MasterBody::FrameworkMessage(_)
+            | MasterBody::FrameworkUpdated(_)
+            | MasterBody::DrainAgent(_)
             | MasterBody::Shutdown(_) => {}
         }
     }

@@ -125,6 +125,8 @@ pub(crate) fn agent_message(body: AgentBody) -> Result<Option<AgentMessage>, Fra
             wait_status: exited.wait_status,
         },
         AgentBody::Unregister(wire::Unregister {}) => AgentMessage::Unregister,
+        // Not followed yet: as a frame of a later version is not.
+        AgentBody::OperationUpdate(_) | AgentBody::ExecutorMessage(_) => return Ok(None),
     }))
 }
 

@@ -7,7 +7,7 @@ pub struct AgentFrame {
     /// Counted up at each start of the agent on its work directory; 1 at the first.
     #[prost(uint64, tag = "2")]
     pub incarnation: u64,
-    #[prost(oneof = "agent_frame::Body", tags = "3, 4, 5, 6, 7")]
+    #[prost(oneof = "agent_frame::Body", tags = "3, 4, 5, 6, 7, 8, 9")]
     pub body: ::core::option::Option<agent_frame::Body>,
 }
 /// Nested message and enum types in `AgentFrame`.
@@ -24,6 +24,10 @@ pub mod agent_frame {
         ExecutorExited(super::ExecutorExited),
         #[prost(message, tag = "7")]
         Unregister(super::Unregister),
+        #[prost(message, tag = "8")]
+        OperationUpdate(super::OperationStatusUpdate),
+        #[prost(message, tag = "9")]
+        ExecutorMessage(super::ExecutorMessage),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -36,7 +40,7 @@ pub struct MasterFrame {
     pub incarnation: u64,
     #[prost(
         oneof = "master_frame::Body",
-        tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
+        tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
     )]
     pub body: ::core::option::Option<master_frame::Body>,
 }
@@ -66,6 +70,20 @@ pub mod master_frame {
         Shutdown(super::Shutdown),
         #[prost(message, tag = "13")]
         FrameworkSubscribed(super::FrameworkSubscribed),
+        #[prost(message, tag = "14")]
+        ApplyOperation(super::ApplyOperation),
+        #[prost(message, tag = "15")]
+        AcknowledgeOperation(super::AcknowledgeOperation),
+        #[prost(message, tag = "16")]
+        ReconcileOperations(super::ReconcileOperations),
+        #[prost(message, tag = "17")]
+        RunTaskGroup(super::RunTaskGroup),
+        #[prost(message, tag = "18")]
+        FrameworkMessage(super::FrameworkMessage),
+        #[prost(message, tag = "19")]
+        FrameworkUpdated(super::FrameworkUpdated),
+        #[prost(message, tag = "20")]
+        DrainAgent(super::DrainAgent),
     }
 }
 /// Asks for admission, for the first time (no agent_id) or again.
@@ -74,7 +92,8 @@ pub struct Register {
     /// Unset at the first registration.
     #[prost(message, optional, tag = "1")]
     pub agent_id: ::core::option::Option<super::super::super::mesos::v1::AgentId>,
-    /// What the agent is, with its whole resources; `id` is set where agent_id is.
+    /// What the agent is, with its whole resources as applied operations left them: reservations and
+    /// volumes included. `id` is set where agent_id is.
     #[prost(message, optional, tag = "2")]
     pub agent_info: ::core::option::Option<super::super::super::mesos::v1::AgentInfo>,
     /// Dotted numbers, as in "1.11.0".
@@ -83,8 +102,9 @@ pub struct Register {
     #[prost(message, repeated, tag = "4")]
     pub capabilities:
         ::prost::alloc::vec::Vec<super::super::super::mesos::v1::agent_info::Capability>,
-    /// 16 bytes that change whenever the agent's resources do, so that a launch made for other
-    /// resources is told apart.
+    /// 16 bytes that change whenever the agent's resources do in a way that the master did not ask
+    /// for, so that a launch or an operation made for other resources is told apart. An operation does
+    /// not change them: what follows it on the link counts on it.
     #[prost(bytes = "vec", tag = "5")]
     pub resource_version: ::prost::alloc::vec::Vec<u8>,
     /// Everything that is alive here, so that a master that knows nothing learns it.
@@ -98,6 +118,13 @@ pub struct Register {
     /// link's peer address.
     #[prost(string, tag = "9")]
     pub advertise_ip: ::prost::alloc::string::String,
+    /// The operations whose latest status is not acknowledged. One that is applied and not listed is
+    /// acknowledged; what it did is in agent_info.resources.
+    #[prost(message, repeated, tag = "10")]
+    pub operations: ::prost::alloc::vec::Vec<super::super::super::mesos::v1::Operation>,
+    /// Set while the agent ends its tasks and takes no new ones.
+    #[prost(message, optional, tag = "11")]
+    pub drain_config: ::core::option::Option<super::super::super::mesos::v1::DrainConfig>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RunningExecutor {
@@ -154,6 +181,30 @@ pub struct ExecutorExited {
     /// As wait(2) encodes it.
     #[prost(int32, tag = "3")]
     pub wait_status: i32,
+}
+/// The latest status of an operation. One with a uuid is sent again with back-off until
+/// AcknowledgeOperation names it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OperationStatusUpdate {
+    /// Unset for an operation of an operator.
+    #[prost(message, optional, tag = "1")]
+    pub framework_id: ::core::option::Option<super::super::super::mesos::v1::FrameworkId>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub operation_uuid: ::prost::alloc::vec::Vec<u8>,
+    /// With agent_id; with operation_id where the operation has one, with converted_resources where it
+    /// is finished.
+    #[prost(message, optional, tag = "3")]
+    pub status: ::core::option::Option<super::super::super::mesos::v1::OperationStatus>,
+}
+/// From an executor to its framework. Lost with its link it is not sent again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExecutorMessage {
+    #[prost(message, optional, tag = "1")]
+    pub framework_id: ::core::option::Option<super::super::super::mesos::v1::FrameworkId>,
+    #[prost(message, optional, tag = "2")]
+    pub executor_id: ::core::option::Option<super::super::super::mesos::v1::ExecutorId>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub data: ::prost::alloc::vec::Vec<u8>,
 }
 /// The agent shuts down in good order and will not come back under this id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -255,6 +306,95 @@ pub struct Shutdown {
 pub struct FrameworkSubscribed {
     #[prost(message, optional, tag = "1")]
     pub framework_id: ::core::option::Option<super::super::super::mesos::v1::FrameworkId>,
+}
+/// The agent stores what becomes of its resources before it answers with OperationStatusUpdate and
+/// before it follows a later frame. One that it cannot apply changes nothing.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ApplyOperation {
+    /// Unset for an operation of an operator.
+    #[prost(message, optional, tag = "1")]
+    pub framework_id: ::core::option::Option<super::super::super::mesos::v1::FrameworkId>,
+    /// RESERVE, UNRESERVE, CREATE, DESTROY, GROW_VOLUME or SHRINK_VOLUME; its resources without
+    /// allocation_info, their reservations in `reservations`.
+    #[prost(message, optional, tag = "2")]
+    pub info: ::core::option::Option<super::super::super::mesos::v1::offer::Operation>,
+    /// 16 bytes that name the operation from now on.
+    #[prost(bytes = "vec", tag = "3")]
+    pub operation_uuid: ::prost::alloc::vec::Vec<u8>,
+    /// The resource_version that the master believed.
+    #[prost(bytes = "vec", tag = "4")]
+    pub resource_version: ::prost::alloc::vec::Vec<u8>,
+}
+/// The status was received by whoever wanted it; the agent may forget the operation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcknowledgeOperation {
+    #[prost(bytes = "vec", tag = "1")]
+    pub operation_uuid: ::prost::alloc::vec::Vec<u8>,
+    /// The `uuid` of the status.
+    #[prost(bytes = "vec", tag = "2")]
+    pub status_uuid: ::prost::alloc::vec::Vec<u8>,
+}
+/// Operations that the master believes to be here and the agent did not list; it answers for each,
+/// with OPERATION_DROPPED and without a uuid where it knows nothing of it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReconcileOperations {
+    #[prost(message, repeated, tag = "1")]
+    pub operations: ::prost::alloc::vec::Vec<reconcile_operations::Item>,
+}
+/// Nested message and enum types in `ReconcileOperations`.
+pub mod reconcile_operations {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Item {
+        /// Unset for an operation of an operator.
+        #[prost(message, optional, tag = "1")]
+        pub framework_id:
+            ::core::option::Option<super::super::super::super::mesos::v1::FrameworkId>,
+        #[prost(bytes = "vec", tag = "2")]
+        pub operation_uuid: ::prost::alloc::vec::Vec<u8>,
+        /// Where the framework gave it one.
+        #[prost(message, optional, tag = "3")]
+        pub operation_id:
+            ::core::option::Option<super::super::super::super::mesos::v1::OperationId>,
+    }
+}
+/// All of the tasks run in the executor, or none.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RunTaskGroup {
+    #[prost(message, optional, tag = "1")]
+    pub framework_info: ::core::option::Option<super::super::super::mesos::v1::FrameworkInfo>,
+    #[prost(message, optional, tag = "2")]
+    pub executor_info: ::core::option::Option<super::super::super::mesos::v1::ExecutorInfo>,
+    #[prost(message, optional, tag = "3")]
+    pub task_group: ::core::option::Option<super::super::super::mesos::v1::TaskGroupInfo>,
+    /// The resource_version that the master believed.
+    #[prost(bytes = "vec", tag = "4")]
+    pub resource_version: ::prost::alloc::vec::Vec<u8>,
+}
+/// From a framework to an executor of it. Lost with its link it is not sent again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FrameworkMessage {
+    #[prost(message, optional, tag = "1")]
+    pub framework_id: ::core::option::Option<super::super::super::mesos::v1::FrameworkId>,
+    #[prost(message, optional, tag = "2")]
+    pub executor_id: ::core::option::Option<super::super::super::mesos::v1::ExecutorId>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub data: ::prost::alloc::vec::Vec<u8>,
+}
+/// The framework changed its FrameworkInfo; sent to agents where it has tasks or executors, and
+/// again after a registration that brought another one.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FrameworkUpdated {
+    #[prost(message, optional, tag = "1")]
+    pub framework_info: ::core::option::Option<super::super::super::mesos::v1::FrameworkInfo>,
+}
+/// The agent kills its tasks and takes no new ones until all is ended and acknowledged. Sent again
+/// after each registration while the agent drains.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrainAgent {
+    /// `max_grace_period` bounds the grace period of every kill; `mark_gone` is for the agent's
+    /// readers, the master does it.
+    #[prost(message, optional, tag = "1")]
+    pub config: ::core::option::Option<super::super::super::mesos::v1::DrainConfig>,
 }
 /// Generated client implementations.
 pub mod link_client {
