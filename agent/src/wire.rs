@@ -208,6 +208,7 @@ fn register(description: &Description, frame: Register) -> link::Register {
         advertise_ip: description.ip.to_string(),
         operations: Vec::new(),
         drain_config: None,
+        total_resources: Vec::new(),
     }
 }
 

@@ -92,8 +92,7 @@ pub struct Register {
     /// Unset at the first registration.
     #[prost(message, optional, tag = "1")]
     pub agent_id: ::core::option::Option<super::super::super::mesos::v1::AgentId>,
-    /// What the agent is, with its whole resources as applied operations left them: reservations and
-    /// volumes included. `id` is set where agent_id is.
+    /// What the agent is, with its resources as they were configured; `id` is set where agent_id is.
     #[prost(message, optional, tag = "2")]
     pub agent_info: ::core::option::Option<super::super::super::mesos::v1::AgentInfo>,
     /// Dotted numbers, as in "1.11.0".
@@ -119,12 +118,16 @@ pub struct Register {
     #[prost(string, tag = "9")]
     pub advertise_ip: ::prost::alloc::string::String,
     /// The operations whose latest status is not acknowledged. One that is applied and not listed is
-    /// acknowledged; what it did is in agent_info.resources.
+    /// acknowledged; what it did is in total_resources.
     #[prost(message, repeated, tag = "10")]
     pub operations: ::prost::alloc::vec::Vec<super::super::super::mesos::v1::Operation>,
     /// Set while the agent ends its tasks and takes no new ones.
     #[prost(message, optional, tag = "11")]
     pub drain_config: ::core::option::Option<super::super::super::mesos::v1::DrainConfig>,
+    /// The agent's resources as applied operations left them, reservations and volumes included;
+    /// empty: as configured.
+    #[prost(message, repeated, tag = "12")]
+    pub total_resources: ::prost::alloc::vec::Vec<super::super::super::mesos::v1::Resource>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RunningExecutor {
@@ -195,6 +198,10 @@ pub struct OperationStatusUpdate {
     /// is finished.
     #[prost(message, optional, tag = "3")]
     pub status: ::core::option::Option<super::super::super::mesos::v1::OperationStatus>,
+    /// What the agent has now, where the operation was not applied: what the master assumed is taken
+    /// back to it. Operations still on their way are not in it.
+    #[prost(message, repeated, tag = "4")]
+    pub total_resources: ::prost::alloc::vec::Vec<super::super::super::mesos::v1::Resource>,
 }
 /// From an executor to its framework. Lost with its link it is not sent again.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
