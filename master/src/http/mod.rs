@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod legacy;
 pub(crate) mod negotiate;
+pub(crate) mod operator;
 pub(crate) mod read;
 pub(crate) mod respond;
 pub(crate) mod router;

@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 
 use super::negotiate::{self, Media};
 use super::respond::Refusal;
-use super::{Request, Response, body::Body, legacy, respond, scheduler};
+use super::{Request, Response, body::Body, legacy, operator, respond, scheduler};
 use crate::connection::Connection;
 use crate::facts::Facts;
 use crate::handle::Handle;
@@ -23,6 +23,7 @@ pub(crate) async fn route(loop_: &Handle, connection: Connection, request: Reque
     };
     match endpoint {
         Endpoint::Scheduler => scheduler::handle(loop_, connection, request).await,
+        Endpoint::Operator => operator::handle(loop_, request).await,
         Endpoint::Action(action) => legacy::handle(loop_, action, request).await,
         Endpoint::Health => respond::empty(StatusCode::OK),
         Endpoint::Redirect => redirect(loop_.facts()),
@@ -44,6 +45,7 @@ pub(crate) async fn route(loop_: &Handle, connection: Connection, request: Reque
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Endpoint {
     Scheduler,
+    Operator,
     Health,
     Redirect,
     Action(legacy::Action),
@@ -57,6 +59,7 @@ fn endpoint(path: &str) -> Option<Endpoint> {
     let own = path.strip_prefix("/master").unwrap_or(path);
     Some(match own {
         "/api/v1/scheduler" => Endpoint::Scheduler,
+        "/api/v1" => Endpoint::Operator,
         "/health" => Endpoint::Health,
         "/redirect" => Endpoint::Redirect,
         "/teardown" => Endpoint::Action(legacy::Action::Teardown),
@@ -101,7 +104,7 @@ fn json(text: Bytes, jsonp: Option<String>, gzip: bool) -> Response {
 }
 
 /// Packs an answer that is large enough.
-fn pack(response: &mut Response) {
+pub(super) fn pack(response: &mut Response) {
     use std::io::Write;
     let Body::Whole(Some(bytes)) = response.body() else {
         return;
@@ -166,6 +169,8 @@ mod tests {
             ("/master/slaves/", Some(Endpoint::Document(D::Slaves))),
             ("/api/v1/scheduler", Some(Endpoint::Scheduler)),
             ("/master/api/v1/scheduler/", Some(Endpoint::Scheduler)),
+            ("/api/v1", Some(Endpoint::Operator)),
+            ("/master/api/v1", Some(Endpoint::Operator)),
             ("/version", Some(Endpoint::Document(D::Version))),
             ("/master/version", None),
             ("/state.json", None),

@@ -111,7 +111,8 @@ pub(crate) fn content_type(headers: &http::HeaderMap) -> Result<Media, Refusal> 
     })
 }
 
-fn accept(headers: &http::HeaderMap) -> Result<Media, Refusal> {
+/// The form of the answer, or why there is none.
+pub(crate) fn accept(headers: &http::HeaderMap) -> Result<Media, Refusal> {
     negotiate::accept(headers).ok_or_else(|| {
         Refusal::new(
             StatusCode::NOT_ACCEPTABLE,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::v1;
 use model::AgentId;
 use serde_json::{Map, Value, json};
 
@@ -28,6 +29,19 @@ pub(super) fn version() -> Value {
         "git_tag": format!("tepui-{BUILD}"),
         "version": VERSION,
     })
+}
+
+/// The same as a message.
+pub(crate) fn version_info() -> v1::VersionInfo {
+    v1::VersionInfo {
+        version: VERSION.into(),
+        build_date: Some(BUILD_DATE.into()),
+        build_time: Some(BUILD_TIME),
+        build_user: Some(BUILD_USER.into()),
+        git_sha: Some(String::new()),
+        git_branch: None,
+        git_tag: Some(format!("tepui-{BUILD}")),
+    }
 }
 
 /// `/state`.
@@ -71,7 +85,7 @@ pub(super) fn state(view: &View, facts: &Facts) -> Value {
     put(
         "recovered_slaves",
         list(&view.recovered, |(_, info)| {
-            resources::message(&message::<api::v1::AgentInfo>(info))
+            resources::message(&message::<v1::AgentInfo>(info))
         }),
     );
     put("frameworks", list(&view.frameworks, frameworks::full));

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use model::resources::{Quantities, Resource};
 use model::{Resources, TaskState};
-use serde_json::Value;
 
 use super::system::System;
 use super::view::{Framework, View};
@@ -17,8 +16,8 @@ use crate::metrics::{CALLS, Counters, FrameworkCounters, as_f64, name_of};
 
 type Numbers = BTreeMap<String, f64>;
 
-/// The document.
-pub(super) fn document(view: &View, counters: &Counters, facts: &Facts) -> Value {
+/// Every number by its name.
+pub(super) fn numbers(view: &View, counters: &Counters, facts: &Facts) -> Numbers {
     let mut out = Numbers::new();
     for name in ALWAYS {
         out.insert((*name).to_owned(), 0.0);
@@ -41,9 +40,7 @@ pub(super) fn document(view: &View, counters: &Counters, facts: &Facts) -> Value
         as_f64(counters.registry_size),
     );
     system(System::read(), &mut out);
-    out.into_iter()
-        .map(|(name, value)| (name, Value::from(value)))
-        .collect()
+    out
 }
 
 /// Names that are there from the start, whether or not anything here counts them.

@@ -10,6 +10,7 @@ mod resources;
 mod system;
 mod view;
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -19,6 +20,8 @@ use serde_json::{Value, json};
 use crate::handle::Handle;
 use crate::http::router::Query;
 use view::View;
+
+pub(crate) use master::version_info;
 
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,8 +84,10 @@ pub(crate) async fn document(
         Document::SystemStats => system::document(),
         Document::Metrics => {
             check_timeout(query)?;
-            let snapshot = handle.snapshot().await;
-            metrics::document(&snapshot.view, &handle.metrics().copy(), facts)
+            let numbers = metrics(handle).await.into_iter();
+            numbers
+                .map(|(name, value)| (name, Value::from(value)))
+                .collect()
         }
         Document::State => {
             let snapshot = handle.snapshot().await;
@@ -102,6 +107,12 @@ pub(crate) async fn document(
         Document::Roles => frameworks::roles(&handle.snapshot().await.view),
     };
     Ok(value.to_string().into())
+}
+
+/// Counters and gauges, by name.
+pub(crate) async fn metrics(handle: &Handle) -> BTreeMap<String, f64> {
+    let snapshot = handle.snapshot().await;
+    metrics::numbers(&snapshot.view, &handle.metrics().copy(), handle.facts())
 }
 
 /// Mesos lets a reader bound the time that gauges may take; here none takes any.

@@ -1,0 +1,128 @@
+//! `POST /api/v1`: the calls of operators and their tools.
+//!
+//! The checks come in the order in which Mesos makes them: method, type and form of the body, the
+//! call itself, what the client accepts. Then each call goes to the file of its topic. Reads come
+//! from the published snapshot; what changes the cluster goes through the main loop.
+
+mod answer;
+mod frameworks;
+mod process;
+mod validate;
+
+use api::v1::master::Call;
+use api::v1::master::call::Type;
+use http::{Method, StatusCode};
+use master_core::event::{OperatorCall, Text};
+
+use super::negotiate::{self, Media};
+use super::respond::Refusal;
+use super::scheduler::{accept, content_type};
+use super::{Request, Response, read};
+use crate::handle::Handle;
+use crate::http::legacy::respond_to;
+
+/// What the files of the topics need to know of a request beside its call.
+pub(super) struct Caller<'a> {
+    /// The way to the snapshot, the facts and the loop.
+    pub(super) handle: &'a Handle,
+    /// Who calls, where authenticated.
+    pub(super) principal: Option<Text>,
+    /// The form of the answer.
+    pub(super) media: Media,
+    /// Whether the answer may be packed.
+    pub(super) gzip: bool,
+}
+
+/// Answers a call.
+pub(super) async fn handle(handle: &Handle, request: Request) -> Response {
+    match answer(handle, request).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.into(),
+    }
+}
+
+async fn answer(handle: &Handle, request: Request) -> Result<Response, Refusal> {
+    if request.method() != Method::POST {
+        return Err(Refusal::method("POST", request.method()));
+    }
+    let media = content_type(request.headers())?;
+    let (head, body) = request.into_parts();
+    let body = read::body(&head.headers, body).await?;
+    let call = decode(media, &body).map_err(Refusal::bad_request)?;
+    let kind = validate::call(&call).map_err(|fault| {
+        Refusal::bad_request(format!("Failed to validate master::Call: {fault}"))
+    })?;
+    let caller = Caller {
+        handle,
+        principal: None,
+        media: accept(&head.headers)?,
+        gzip: negotiate::accepts_gzip(&head.headers),
+    };
+    tracing::debug!(call = kind.as_str_name(), "operator calls");
+    dispatch(&caller, kind, call).await
+}
+
+async fn dispatch(caller: &Caller<'_>, kind: Type, call: Call) -> Result<Response, Refusal> {
+    match kind {
+        Type::GetHealth => Ok(process::health(caller)),
+        Type::GetFlags => Ok(process::flags(caller)),
+        Type::GetVersion => Ok(process::version(caller)),
+        Type::GetMetrics => Ok(process::metrics(caller).await),
+        Type::GetMaster => Ok(process::master(caller)),
+        Type::Teardown => {
+            let teardown = call.teardown.unwrap_or_default();
+            caller.operate(frameworks::teardown(teardown)).await
+        }
+        Type::Unknown
+        | Type::GetLoggingLevel
+        | Type::SetLoggingLevel
+        | Type::ListFiles
+        | Type::ReadFile
+        | Type::GetState
+        | Type::GetAgents
+        | Type::GetFrameworks
+        | Type::GetExecutors
+        | Type::GetOperations
+        | Type::GetTasks
+        | Type::GetRoles
+        | Type::GetWeights
+        | Type::UpdateWeights
+        | Type::Subscribe
+        | Type::ReserveResources
+        | Type::UnreserveResources
+        | Type::CreateVolumes
+        | Type::DestroyVolumes
+        | Type::GrowVolume
+        | Type::ShrinkVolume
+        | Type::GetMaintenanceStatus
+        | Type::GetMaintenanceSchedule
+        | Type::UpdateMaintenanceSchedule
+        | Type::StartMaintenance
+        | Type::StopMaintenance
+        | Type::DrainAgent
+        | Type::DeactivateAgent
+        | Type::ReactivateAgent
+        | Type::GetQuota
+        | Type::UpdateQuota
+        | Type::SetQuota
+        | Type::RemoveQuota
+        | Type::MarkAgentGone => Err(Refusal::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "501 Not Implemented.",
+        )),
+    }
+}
+
+impl Caller<'_> {
+    /// Has the loop carry out what the call asks for.
+    async fn operate(&self, call: OperatorCall) -> Result<Response, Refusal> {
+        respond_to(self.handle.operate(self.principal.clone(), call).await)
+    }
+}
+
+fn decode(media: Media, body: &[u8]) -> Result<Call, String> {
+    match media {
+        Media::Json => api::json::from_json(body).map_err(|error| error.to_string()),
+        Media::Protobuf => api::decode(body).map_err(|error| error.to_string()),
+    }
+}
