@@ -23,6 +23,8 @@ pub(super) struct Case {
     pub(super) events_after: Vec<Event>,
     #[serde(default)]
     pub(super) streams_closed: BTreeMap<String, String>,
+    /// What the recorder says of it in words.
+    pub(super) notes: Option<String>,
 }
 
 /// A recorded request.

@@ -1,14 +1,14 @@
 //! Cluster: a fresh master in this process with two fake agents, or a master that runs elsewhere.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
-
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use master::Server;
-use master::flags::{Config, RegistryKind};
+use master::flags::{self, Command, Config};
+use serde_json::json;
+use std::net::SocketAddr;
+use tempfile::TempDir;
 use tests::fake_agent::FakeAgent;
 
-use super::plan::Flags;
+use super::plan::Layout;
 
 /// The port the agents name; nothing listens there.
 const AGENT_PORT: u16 = 5051;
@@ -18,6 +18,8 @@ pub(super) struct Cluster {
     pub(super) address: SocketAddr,
     master: Option<Server>,
     agents: Vec<FakeAgent>,
+    /// Holds the files that flags name.
+    _files: Option<TempDir>,
 }
 
 impl Cluster {
@@ -27,29 +29,18 @@ impl Cluster {
             address,
             master: None,
             agents: Vec::new(),
+            _files: None,
         }
     }
 
-    /// A master as the recordings had it: nothing on disk, an allocation each second, two agents.
-    pub(super) async fn start(flags: Flags) -> Result<Self> {
-        let mut config = Config {
-            ip: Ipv4Addr::LOCALHOST.into(),
-            port: 0,
-            hostname: Some("localhost".into()),
-            registry: RegistryKind::InMemory,
-            allocation_interval: Duration::from_secs(1),
-            ..Config::default()
-        };
-        if let Some(ms) = flags.agent_ping_timeout_ms {
-            config.agent_ping_timeout = Duration::from_millis(ms);
-        }
-        if let Some(times) = flags.max_agent_ping_timeouts {
-            config.max_agent_ping_timeouts = times;
-        }
+    /// A master and agents as the recordings had them.
+    pub(super) async fn start(layout: &Layout) -> Result<Self> {
+        let files = tempfile::tempdir().context("make a folder for files of flags")?;
+        let config = config(layout, &files)?;
         let master = Server::start(&config).await.context("start a master")?;
         let address = master.address();
         let mut agents = Vec::new();
-        for port in [AGENT_PORT, AGENT_PORT + 1] {
+        for port in (AGENT_PORT..).take(layout.agents) {
             agents.push(
                 FakeAgent::start(address, port)
                     .await
@@ -60,6 +51,7 @@ impl Cluster {
             address,
             master: Some(master),
             agents,
+            _files: Some(files),
         })
     }
 
@@ -80,5 +72,37 @@ impl Cluster {
             Some(master) => master.shutdown().await.context("end the master"),
             None => Ok(()),
         }
+    }
+}
+
+/// The master's settings: those of INDEX.md, and what the recordings ask for beyond them.
+fn config(layout: &Layout, files: &TempDir) -> Result<Config> {
+    let mut flags = layout.flags.clone();
+    for (name, value) in [
+        ("ip", "127.0.0.1"),
+        ("port", "0"),
+        ("hostname", "localhost"),
+        ("registry", "in_memory"),
+        ("allocation_interval", "1secs"),
+    ] {
+        flags.entry(name.into()).or_insert_with(|| value.into());
+    }
+    if !layout.credentials.is_empty() {
+        let path = files.path().join("credentials.json");
+        let list: Vec<_> = layout
+            .credentials
+            .iter()
+            .map(|(principal, secret)| json!({"principal": principal, "secret": secret}))
+            .collect();
+        std::fs::write(&path, json!({ "credentials": list }).to_string())
+            .context("write credentials")?;
+        flags.insert("credentials".into(), path.display().to_string());
+    }
+    let words = flags
+        .iter()
+        .map(|(name, value)| format!("--{name}={value}"));
+    match flags::parse(words, []).context("the recordings ask for flags that are no good here")? {
+        Command::Run(config) => Ok(*config),
+        Command::Help | Command::Version => bail!("the recordings ask for no master to run"),
     }
 }

@@ -1,9 +1,18 @@
-//! Plan: what the recordings do not say of their clusters, from `cluster.json` beside them.
+//! Plan: the cluster that recordings expect.
+//!
+//! As it stands in INDEX.md of the recordings, a cluster is a master with its registry in memory and
+//! an allocation each second, and two agents. What differs is taken from `cluster.json` in the
+//! folder, or, without such a file, from the notes of the recordings: the flags a note says the
+//! master ran with, and that the agents were killed just before a step.
 //!
 //! ```json
-//! {"scenarios": {"partition": {"agent_ping_timeout_ms": 1000, "max_agent_ping_timeouts": 2}},
+//! {"flags": {"offer_timeout": "30secs"},
+//!  "scenarios": {"partition": {"agents": 2, "flags": {"agent_ping_timeout": "1secs"}}},
+//!  "credentials": {"alice": "secret1"},
 //!  "steps": {"scheduler-json/partition/agents-killed": {"kill_agents": true}}}
 //! ```
+//!
+//! `scenarios` goes by the name of a scenario or of a group, `steps` by that of a case.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,24 +22,36 @@ use serde::Deserialize;
 
 use super::case::Case;
 
+/// Flags of a master by their names, without the hyphens.
+pub(super) type Flags = BTreeMap<String, String>;
+
 /// What is known of the clusters beyond the recordings.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Plan {
-    /// By the scenario's name.
+    /// For every scenario.
     #[serde(default)]
-    scenarios: BTreeMap<String, Flags>,
+    flags: Flags,
+    /// By principal, the secrets that `--credentials` holds.
+    #[serde(default)]
+    credentials: BTreeMap<String, String>,
+    /// By the scenario's name, or its group's.
+    #[serde(default)]
+    scenarios: BTreeMap<String, Scenario>,
     /// By the case's name.
     #[serde(default)]
     steps: BTreeMap<String, Step>,
+    /// Whether there is no `cluster.json`, so that the notes are looked at.
+    #[serde(skip)]
+    by_notes: bool,
 }
 
-/// Settings of a scenario's master.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Flags {
-    pub(super) agent_ping_timeout_ms: Option<u64>,
-    pub(super) max_agent_ping_timeouts: Option<u32>,
+struct Scenario {
+    #[serde(default)]
+    flags: Flags,
+    agents: Option<usize>,
 }
 
 /// What happens to the agents just before a step.
@@ -41,28 +62,61 @@ pub(super) struct Step {
     pub(super) kill_agents: bool,
 }
 
+/// The cluster of one scenario.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) flags: Flags,
+    /// Principals and their secrets; none where nobody authenticates.
+    pub(super) credentials: BTreeMap<String, String>,
+    pub(super) agents: usize,
+}
+
 impl Plan {
-    /// Reads the folder's plan; without one nothing happens to agents.
+    /// Reads the folder's plan.
     pub(super) fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("cluster.json");
         if !path.exists() {
-            return Ok(Self::default());
+            return Ok(Self {
+                by_notes: true,
+                ..Self::default()
+            });
         }
         let text = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("parse {}", path.display()))
     }
 
-    /// The settings of the master of these cases.
-    pub(super) fn flags(&self, cases: &[Case]) -> Flags {
-        let found = cases
-            .iter()
-            .find_map(|case| self.scenarios.get(&case.scenario));
-        found.copied().unwrap_or_default()
+    /// The cluster that these cases of one scenario expect.
+    pub(super) fn layout(&self, cases: &[Case]) -> Layout {
+        let first = cases.first();
+        let scenario = first
+            .and_then(|case| {
+                let by_name = self.scenarios.get(&case.scenario);
+                by_name.or_else(|| self.scenarios.get(&case.group))
+            })
+            .cloned()
+            .unwrap_or_default();
+        let mut layout = Layout {
+            flags: self.flags.clone(),
+            credentials: self.credentials.clone(),
+            agents: scenario.agents.unwrap_or(2),
+        };
+        if self.by_notes {
+            for note in cases.iter().filter_map(|case| case.notes.as_deref()) {
+                layout.flags.extend(flags_in(note));
+                layout.credentials.extend(credentials_in(note));
+            }
+        }
+        layout.flags.extend(scenario.flags);
+        layout
     }
 
     /// What happens before a case.
     pub(super) fn step(&self, case: &Case) -> Step {
-        self.steps.get(&case.name).copied().unwrap_or_default()
+        let killed = |note: &str| self.by_notes && says_agents_were_killed(note);
+        let noted = Step {
+            kill_agents: case.notes.as_deref().is_some_and(killed),
+        };
+        self.steps.get(&case.name).copied().unwrap_or(noted)
     }
 
     /// Whether the case can only be replayed where this tool holds the agents.
@@ -78,5 +132,93 @@ impl Plan {
             })
         };
         by_executor(case) || cases.iter().any(steered)
+    }
+}
+
+/// The flags in a sentence such as "Master with --a --b=c".
+fn flags_in(note: &str) -> Flags {
+    let lower = note.to_ascii_lowercase();
+    let speaks_of_it = [
+        "master with --",
+        "master runs with --",
+        "master ran with --",
+    ]
+    .iter()
+    .any(|start| lower.contains(start));
+    if !speaks_of_it {
+        return Flags::new();
+    }
+    note.split([' ', ','])
+        .filter_map(|word| word.strip_prefix("--"))
+        .map(|word| word.trim_end_matches(['.', ';', ')']))
+        .map(|word| word.split_once('=').unwrap_or((word, "true")))
+        // Their value is a file's name, and what the file holds follows in braces.
+        .filter(|(name, _)| *name != "credentials")
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// The secrets in a sentence such as "--credentials {alice:secret1, bob:secret2}".
+fn credentials_in(note: &str) -> BTreeMap<String, String> {
+    note.split_once("--credentials {")
+        .and_then(|(_, rest)| rest.split_once('}'))
+        .map(|(inside, _)| inside)
+        .into_iter()
+        .flat_map(|inside| inside.split(','))
+        .filter_map(|pair| pair.trim().split_once(':'))
+        .map(|(principal, secret)| (principal.to_owned(), secret.to_owned()))
+        .collect()
+}
+
+fn says_agents_were_killed(note: &str) -> bool {
+    let note = note.to_ascii_lowercase();
+    note.contains("agents were killed") && note.contains("just before")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_tell_the_flags_of_a_master() {
+        let pairs = |flags: Flags| flags.into_iter().collect::<Vec<_>>();
+        let flag = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        for (note, expected) in [
+            ("Nothing of flags.", vec![]),
+            ("The client was run with --verbose", vec![]),
+            (
+                "Both agents were killed (SIGKILL) just before; master runs with \
+                 --agent_ping_timeout=1secs --max_agent_ping_timeouts=2. S1 is away.",
+                vec![
+                    flag("agent_ping_timeout", "1secs"),
+                    flag("max_agent_ping_timeouts", "2"),
+                ],
+            ),
+            (
+                "Master with --authenticate_http and --credentials {alice:s1, bob:s2}.",
+                vec![flag("authenticate_http", "true")],
+            ),
+        ] {
+            assert_eq!(pairs(flags_in(note)), expected, "{note}");
+        }
+    }
+
+    #[test]
+    fn notes_tell_who_has_credentials() {
+        let found = credentials_in("Master with --x and --credentials {alice:s1, bob:s2}.");
+        let found: Vec<_> = found
+            .iter()
+            .map(|(who, secret)| (who.as_str(), secret.as_str()))
+            .collect();
+        assert_eq!(found, [("alice", "s1"), ("bob", "s2")]);
+        assert!(credentials_in("no credentials").is_empty());
+    }
+
+    #[test]
+    fn notes_tell_when_agents_die() {
+        assert!(says_agents_were_killed(
+            "Both agents were killed (SIGKILL) just before; more."
+        ));
+        assert!(!says_agents_were_killed("The task was killed just before."));
     }
 }
