@@ -4,9 +4,11 @@
 //! `model::TaskState::from_number` and `number` convert them, and a test here holds the two sides
 //! together.
 
+mod change;
 mod resource;
 
-pub use resource::{from_resource, resources, to_refined, to_resource, to_unrefined};
+pub use change::{ChangeError, change, to_operation};
+pub use resource::{from_resource, resources, to_both, to_refined, to_resource, to_unrefined};
 
 use crate::v1;
 

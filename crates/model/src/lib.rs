@@ -12,6 +12,7 @@ extern crate std;
 pub mod blob;
 pub mod duration;
 pub mod id;
+pub mod operation;
 pub mod resources;
 pub mod sandbox;
 pub mod task;
@@ -19,8 +20,10 @@ pub mod time;
 
 pub use blob::Blob;
 pub use id::{
-    AgentId, ContainerId, ExecutorId, FrameworkId, IdError, MasterId, OfferId, StatusUuid, TaskId,
+    AgentId, ContainerId, ExecutorId, FrameworkId, IdError, MasterId, OfferId, OperationUuid,
+    StatusUuid, TaskId,
 };
+pub use operation::OperationState;
 pub use resources::Resources;
 pub use task::{Reason, Source, TaskState};
 pub use time::Instant;

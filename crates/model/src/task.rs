@@ -39,6 +39,8 @@ macro_rules! mesos_enum {
     };
 }
 
+pub(crate) use mesos_enum;
+
 mesos_enum! {
     /// The state of a task as a status update reports it.
     TaskState {

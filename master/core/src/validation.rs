@@ -2,7 +2,6 @@
 //!
 //! The checks and their order are Mesos' (reference, section 1.9), and so are the messages.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -131,11 +130,7 @@ fn task_resources(given: &Given, role: &Role) -> Result<Vec<Resource>, String> {
             Resources::validate(&resources).map_err(|fault| fault.to_string())?;
             Ok(resources)
         }
-        Err(invalid) => Err(InvalidResource {
-            resource: Box::new(allocate(&invalid.resource)),
-            fault: invalid.fault.clone(),
-        }
-        .to_string()),
+        Err(invalid) => Err(invalid.to_string()),
     }
 }
 

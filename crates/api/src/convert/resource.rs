@@ -5,6 +5,7 @@
 //! who know no other (reference, section 5.3).
 
 mod read;
+mod text;
 mod write;
 
 pub use read::from_resource;
@@ -26,18 +27,34 @@ pub fn resources(wire: &[v1::Resource]) -> Result<Vec<Resource>, InvalidResource
 /// Writes resources with their stacks of reservations.
 #[must_use]
 pub fn to_refined(resources: &Resources) -> Vec<v1::Resource> {
-    resources.iter().map(to_resource).collect()
+    counted(resources).map(to_resource).collect()
 }
 
 /// Writes resources with a role and at most one reservation; those with more are left out, since
 /// that format has no room for them.
 #[must_use]
 pub fn to_unrefined(resources: &Resources) -> Vec<v1::Resource> {
-    resources
-        .iter()
+    counted(resources)
         .filter(|resource| !resource.is_refined())
         .map(|resource| write::unrefined(to_resource(resource)))
         .collect()
+}
+
+/// Writes resources in both formats at once, as Mesos' endpoints show them; those with more than one
+/// reservation in the newer alone.
+#[must_use]
+pub fn to_both(resources: &Resources) -> Vec<v1::Resource> {
+    counted(resources)
+        .map(|resource| write::both(to_resource(resource)))
+        .collect()
+}
+
+/// Each resource once: how many copies of a shared one there are is not told.
+fn counted(resources: &Resources) -> impl Iterator<Item = &Resource> {
+    resources
+        .counted()
+        .into_iter()
+        .map(|(resource, _)| resource)
 }
 
 #[cfg(test)]
@@ -100,6 +117,26 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_shows_both_formats_and_what_it_shows_is_read() {
+        let one = r#"{"name":"cpus","type":"SCALAR","scalar":{"value":1.0},"role":"a","reservation":{"principal":"p"},"reservations":[{"type":"DYNAMIC","role":"a","principal":"p"}]}"#;
+        let wire: v1::Resource = from_json(one.as_bytes()).unwrap();
+        let resources: Resources = [from_resource(&wire).unwrap()].into_iter().collect();
+        let shown: Vec<String> = to_both(&resources).iter().map(to_json).collect();
+        assert_eq!(shown, [one]);
+    }
+
+    #[test]
+    fn a_message_that_is_no_resource_is_shown_as_it_came() {
+        let json = r#"{"name":"cpus","type":"SCALAR","scalar":{"value":1},"allocation_info":{"role":"w"},"reservations":[{"type":"DYNAMIC","role":"/x","principal":"p","labels":{"labels":[{"key":"k","value":"v"}]}}]}"#;
+        let wire: v1::Resource = from_json(json.as_bytes()).unwrap();
+        assert_eq!(
+            from_resource(&wire).unwrap_err().to_string(),
+            "Resource 'cpus(allocated: w)(reservations: [(DYNAMIC,/x,p,{k: v})]):1' is invalid: \
+             Role '/x' cannot start with a slash"
+        );
+    }
+
+    #[test]
     fn what_is_no_resource_is_refused_in_the_words_of_mesos() {
         for (json, fault) in [
             (r#""type":"SCALAR""#, "Invalid scalar resource"),
@@ -136,8 +173,28 @@ mod tests {
                 r#""type":"SET","set":{},"disk":{"source":{"type":"RAW","mount":{}}}"#,
                 "Mount should not be set for RAW disk source",
             ),
+            (
+                r#""type":"SCALAR","scalar":{"value":0.0001}"#,
+                "Invalid scalar resource: value <= 0",
+            ),
+            (
+                r#""type":"SET","set":{},"role":"b","reservations":[{"type":"STATIC","role":"a"}]"#,
+                "Invalid resource format: 'Resource.role' field with 'b' does not match the role \
+                 'a' in 'Resource.reservations'",
+            ),
+            (
+                r#""type":"SET","set":{},"role":"a","reservations":[{"type":"DYNAMIC","role":"a"}]"#,
+                "Invalid resource format: 'Resource.role' and 'Resource.reservation' must either \
+                 be both set or both not set if the single reservation in 'Resource.reservations' \
+                 is DYNAMIC",
+            ),
+            (
+                r#""type":"SET","set":{},"role":"a","reservations":[{"type":"STATIC","role":"a"},{"type":"DYNAMIC","role":"a/b"}]"#,
+                "Invalid resource format: 'Resource.role' must not be set if there is more than \
+                 one reservation in 'Resource.reservations'",
+            ),
         ] {
-            let json = format!(r#"{{"name":"x",{json}}}"#);
+            let json = format!(r#"{{"name":"disk",{json}}}"#);
             let wire: v1::Resource = from_json(json.as_bytes()).unwrap();
             assert_eq!(
                 from_resource(&wire).unwrap_err().fault.to_string(),

@@ -2,7 +2,8 @@
 //!
 //! Invariants: no element is empty, and no two elements are addable to each other. Copies of a
 //! shared resource are elements of their own, so that how often it is held can be counted.
-//! Elements keep the order in which they came; equality does not look at it.
+//! Elements keep the order in which they came, but that the last one takes the place of one that is
+//! used up; equality does not look at the order.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -39,6 +40,15 @@ impl Resources {
         resources.iter().try_for_each(Resource::validate)
     }
 
+    /// Whether these hold a part of a GPU.
+    #[must_use]
+    pub fn has_part_of_gpu(resources: &[Resource]) -> bool {
+        resources.iter().any(|resource| {
+            &*resource.name == "gpus"
+                && !matches!(resource.value, Value::Scalar(amount) if amount.thousandths() % 1000 == 0)
+        })
+    }
+
     /// Adds one resource; an empty one changes nothing.
     pub fn add(&mut self, resource: Resource) {
         if resource.value.is_empty() {
@@ -71,7 +81,8 @@ impl Resources {
         };
         have.value.subtract(&resource.value);
         if resource.shared || have.value.is_empty() {
-            self.0.remove(index);
+            // As in Mesos the last one takes the place: messages show the order.
+            self.0.swap_remove(index);
         }
     }
 
@@ -191,6 +202,38 @@ impl Resources {
     #[must_use]
     pub fn flatten(&self) -> Self {
         self.map(|r| r.reservations.clear())
+    }
+
+    /// The same resources without the last reservation of each.
+    #[must_use]
+    pub fn pop_reservation(&self) -> Self {
+        self.map(|r| drop(r.reservations.pop()))
+    }
+
+    /// Those that several may hold at a time.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        self.filter(|r| r.shared)
+    }
+
+    /// Those that only one may hold at a time.
+    #[must_use]
+    pub fn non_shared(&self) -> Self {
+        self.filter(|r| !r.shared)
+    }
+
+    /// Each resource with the number of its copies, which is one but for shared ones.
+    #[must_use]
+    pub fn counted(&self) -> Vec<(&Resource, usize)> {
+        let mut counted: Vec<(&Resource, usize)> = Vec::with_capacity(self.0.len());
+        for resource in self {
+            let copy = |(other, _): &&mut (&Resource, usize)| other.is_same_as(resource);
+            match counted.iter_mut().find(copy).filter(|_| resource.shared) {
+                Some((_, count)) => *count += 1,
+                None => counted.push((resource, 1)),
+            }
+        }
+        counted
     }
 
     fn map(&self, change: impl Fn(&mut Resource)) -> Self {

@@ -5,7 +5,9 @@
 //! that may be merged is merged. Scalars are integer thousandths, so that adding and subtracting
 //! is exact. The text form of flags and messages is in `text`.
 
+mod change;
 mod collection;
+mod conversion;
 mod quantities;
 mod resource;
 mod role;
@@ -14,7 +16,9 @@ mod tests;
 mod text;
 mod value;
 
+pub use change::{Change, ChangeKind, DiskTarget};
 pub use collection::Resources;
+pub use conversion::{Conversion, ConversionFault};
 pub use quantities::Quantities;
 pub use resource::{
     DiskInfo, DiskKind, DiskSource, InvalidResource, Label, Persistence, Reservation,

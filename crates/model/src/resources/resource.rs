@@ -3,8 +3,7 @@
 //! Two resources merge only where [`Resource::is_addable_to`] holds, and one is taken out of another
 //! only where [`Resource::is_subtractable_from`] does (reference, section 5.2).
 
-use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -177,6 +176,9 @@ pub enum ResourceFault {
     /// DiskInfo on something else than a disk, or one that contradicts itself.
     #[error("{0}")]
     Disk(String),
+    /// Shared, and not a disk.
+    #[error("Resource {0} cannot be shared")]
+    SharedName(String),
     /// Shared, and not a persistent volume.
     #[error("Only persistent volumes can be shared")]
     Shared,
@@ -186,8 +188,8 @@ pub enum ResourceFault {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("Resource '{resource}' is invalid: {fault}")]
 pub struct InvalidResource {
-    /// The resource, as far as it could be read.
-    pub resource: Box<Resource>,
+    /// The resource as text.
+    pub resource: String,
     /// What is wrong with it.
     pub fault: ResourceFault,
 }
@@ -312,7 +314,7 @@ impl Resource {
     pub fn validate(&self) -> Result<(), InvalidResource> {
         self.fault().map_or(Ok(()), |fault| {
             Err(InvalidResource {
-                resource: Box::new(self.clone()),
+                resource: self.to_string(),
                 fault,
             })
         })
@@ -327,50 +329,66 @@ impl Resource {
         {
             return Some(ResourceFault::NotPositive);
         }
-        if &*self.name == "gpus"
-            && !matches!(self.value, Value::Scalar(amount) if amount.thousandths() % 1000 == 0)
-        {
-            return Some(ResourceFault::Gpus);
-        }
-        self.reservation_fault()
-            .map(ResourceFault::Reservation)
-            .or_else(|| self.disk_fault())
-    }
-
-    fn reservation_fault(&self) -> Option<String> {
-        for (under, over) in self
-            .reservations
-            .iter()
-            .zip(self.reservations.iter().skip(1))
-        {
-            if over.kind == ReservationKind::Static {
-                return Some("A refined reservation cannot be STATIC".into());
-            }
-            if !under.role.is_ancestor_of(&over.role) {
-                return Some(alloc::format!(
-                    "Role '{}' is not a refinement of '{}'",
-                    over.role,
-                    under.role
-                ));
-            }
-        }
-        self.reservations
-            .iter()
-            .any(|reservation| reservation.role.is_star())
-            .then(|| "Invalid reservation: role \"*\" cannot be reserved".into())
-    }
-
-    fn disk_fault(&self) -> Option<ResourceFault> {
         if self.disk.is_some() && &*self.name != "disk" {
             return Some(ResourceFault::Disk(alloc::format!(
                 "DiskInfo should not be set for {} resource",
                 self.name
             )));
         }
-        if self.shared && !self.is_persistent_volume() {
-            return Some(ResourceFault::Shared);
+        self.reservation_fault()
+            .map(ResourceFault::Reservation)
+            .or_else(|| self.shared_fault())
+    }
+
+    fn reservation_fault(&self) -> Option<String> {
+        if self.reservations.iter().any(|over| over.role.is_star()) {
+            return Some("Invalid reservation: role \"*\" cannot be reserved".into());
+        }
+        for (under, over) in self
+            .reservations
+            .iter()
+            .zip(self.reservations.iter().skip(1))
+        {
+            if over.kind == ReservationKind::Static {
+                return Some(
+                    "Invalid refined reservation: A refined reservation cannot be STATIC".into(),
+                );
+            }
+            if !under.role.is_ancestor_of(&over.role) {
+                return Some(alloc::format!(
+                    "Invalid refined reservation: role '{}' is not a refinement of '{}'",
+                    over.role,
+                    under.role
+                ));
+            }
         }
         None
+    }
+
+    fn shared_fault(&self) -> Option<ResourceFault> {
+        if self.shared && &*self.name != "disk" {
+            return Some(ResourceFault::SharedName(self.name.to_string()));
+        }
+        (self.shared && !self.is_persistent_volume()).then_some(ResourceFault::Shared)
+    }
+
+    /// The disk on which a volume lies: the same without the volume, for one holder at a time.
+    #[must_use]
+    pub fn without_volume(&self) -> Self {
+        let mut disk = self.clone();
+        disk.shared = false;
+        disk.disk = match disk.disk.take() {
+            Some(DiskInfo {
+                source: Some(source),
+                ..
+            }) => Some(DiskInfo {
+                source: Some(source),
+                persistence: None,
+                volume: None,
+            }),
+            Some(_) | None => None,
+        };
+        disk
     }
 }
 

@@ -10,7 +10,8 @@ use core::fmt;
 
 use super::{
     DiskInfo, DiskKind, DiskSource, InvalidResource, Label, Range, Ranges, Reservation,
-    ReservationKind, Resource, Resources, Role, RoleError, Scalar, Set, Value, Volume, VolumeMode,
+    ReservationKind, Resource, ResourceFault, Resources, Role, RoleError, Scalar, Set, Value,
+    Volume, VolumeMode,
 };
 
 /// Why a text does not describe resources.
@@ -70,6 +71,12 @@ fn parse_element(element: &str) -> Result<Resource, ParseError> {
         });
     }
     resource.validate()?;
+    if Resources::has_part_of_gpu(core::slice::from_ref(&resource)) {
+        return Err(ParseError::Invalid(InvalidResource {
+            resource: resource.to_string(),
+            fault: ResourceFault::Gpus,
+        }));
+    }
     Ok(resource)
 }
 
@@ -263,11 +270,19 @@ impl fmt::Display for Resource {
 }
 
 impl fmt::Display for Resources {
-    /// The resources with `; ` between them, or `{}` for none.
+    /// The resources with `; ` between them, or `{}` for none; behind a shared one how many copies
+    /// there are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
             return f.write_str("{}");
         }
-        join(f, self, "; ")
+        for (index, (resource, copies)) in self.counted().into_iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { "; " })?;
+            write!(f, "{resource}")?;
+            if resource.shared {
+                write!(f, "<{copies}>")?;
+            }
+        }
+        Ok(())
     }
 }

@@ -7,6 +7,7 @@ use model::resources::{
     Reservation, ReservationKind, Resource, ResourceFault, Role, Scalar, Value, Volume, VolumeMode,
 };
 
+use super::text;
 use crate::v1;
 use crate::v1::resource::disk_info::source::Type as DiskType;
 use crate::v1::resource::reservation_info::Type as ReservationType;
@@ -17,40 +18,52 @@ use crate::v1::value::Type as ValueType;
 /// # Errors
 /// The message does not describe a resource.
 pub fn from_resource(wire: &v1::Resource) -> Result<Resource, InvalidResource> {
-    let mut resource = Resource::new(&wire.name, Value::Scalar(Scalar::ZERO));
-    resource.revocable = wire.revocable.is_some();
-    resource.shared = wire.shared.is_some();
-    resource.provider_id = wire.provider_id.as_ref().map(|id| Arc::from(&*id.value));
-    match fill(&mut resource, wire) {
-        Ok(()) => Ok(resource),
-        Err(fault) => Err(InvalidResource {
-            resource: Box::new(resource),
-            fault,
-        }),
-    }
+    read(wire).map_err(|fault| InvalidResource {
+        resource: text::text(wire),
+        fault,
+    })
 }
 
-fn fill(resource: &mut Resource, wire: &v1::Resource) -> Result<(), ResourceFault> {
-    resource.value = value(wire)?;
-    resource.disk = wire.disk.as_ref().map(disk).transpose()?;
-    resource.reservations = reservations(wire).map_err(ResourceFault::Reservation)?;
-    resource.allocation_role = wire
-        .allocation_info
-        .as_ref()
-        .and_then(|info| info.role.as_deref())
-        .map(Role::new)
-        .transpose()
-        .map_err(|error| ResourceFault::Reservation(error.to_string()))?;
-    Ok(())
+fn read(wire: &v1::Resource) -> Result<Resource, ResourceFault> {
+    if wire.name.is_empty() {
+        return Err(ResourceFault::EmptyName);
+    }
+    let value = value(wire)?;
+    if wire.disk.is_some() && wire.name != "disk" {
+        return Err(ResourceFault::Disk(format!(
+            "DiskInfo should not be set for {} resource",
+            wire.name
+        )));
+    }
+    let disk = wire.disk.as_ref().map(disk).transpose()?;
+    let reservations = reservations(wire).map_err(ResourceFault::Reservation)?;
+    let allocated = wire.allocation_info.as_ref();
+    Ok(Resource {
+        allocation_role: allocated
+            .and_then(|info| info.role.as_deref())
+            .map(Role::new)
+            .transpose()
+            .map_err(|error| ResourceFault::Reservation(error.to_string()))?,
+        reservations,
+        disk,
+        revocable: wire.revocable.is_some(),
+        shared: wire.shared.is_some(),
+        provider_id: wire.provider_id.as_ref().map(|id| Arc::from(&*id.value)),
+        ..Resource::new(&wire.name, value)
+    })
 }
 
 fn value(wire: &v1::Resource) -> Result<Value, ResourceFault> {
     let given = (&wire.scalar, &wire.ranges, &wire.set);
     match ValueType::try_from(wire.r#type) {
         Ok(ValueType::Scalar) => match given {
-            (Some(scalar), None, None) => Scalar::from_f64(scalar.value)
-                .map(Value::Scalar)
-                .ok_or(ResourceFault::Scalar),
+            (Some(scalar), None, None) => match Scalar::from_f64(scalar.value) {
+                // An amount that rounds to nothing is not nothing.
+                Some(amount) if scalar.value != 0.0 && amount <= Scalar::ZERO => {
+                    Err(ResourceFault::NotPositive)
+                }
+                amount => amount.map(Value::Scalar).ok_or(ResourceFault::Scalar),
+            },
             _ => Err(ResourceFault::Scalar),
         },
         Ok(ValueType::Ranges) => match given {
@@ -90,11 +103,36 @@ fn ranges(wire: &v1::value::Ranges) -> Result<Ranges, ResourceFault> {
     Ok(Ranges::new(sorted))
 }
 
-/// The stack of reservations, bottom first. Where it is there, the older fields do not count: Mesos'
-/// own endpoints send both.
+/// The stack of reservations, bottom first. The older fields may stand beside a single one, as
+/// Mesos' own endpoints show it, where they say the same.
 fn reservations(wire: &v1::Resource) -> Result<Vec<Reservation>, String> {
     if !wire.reservations.is_empty() {
-        return wire.reservations.iter().map(stacked).collect();
+        let stack = wire
+            .reservations
+            .iter()
+            .map(stacked)
+            .collect::<Result<Vec<_>, _>>()?;
+        for (under, over) in stack.iter().zip(stack.iter().skip(1)) {
+            if over.kind == ReservationKind::Static {
+                return Err(
+                    "Invalid refined reservation: A refined reservation cannot be STATIC".into(),
+                );
+            }
+            if !under.role.is_ancestor_of(&over.role) {
+                return Err(format!(
+                    "Invalid refined reservation: role '{}' is not a refinement of '{}'",
+                    over.role, under.role
+                ));
+            }
+        }
+        return match (stack.as_slice(), &wire.role, &wire.reservation) {
+            (_, None, None) => Ok(stack),
+            ([one], role, info) => {
+                contradiction(one, role.as_deref(), info.as_ref()).map_or(Ok(stack), Err)
+            }
+            (_, Some(_), _) => Err(more_than_one("Resource.role")),
+            (_, None, Some(_)) => Err(more_than_one("Resource.reservation")),
+        };
     }
     let role = Role::new(wire.role()).map_err(|error| error.to_string())?;
     match &wire.reservation {
@@ -120,6 +158,65 @@ fn reservations(wire: &v1::Resource) -> Result<Vec<Reservation>, String> {
     }
 }
 
+fn more_than_one(field: &str) -> String {
+    format!(
+        "Invalid resource format: '{field}' must not be set if there is more than one reservation \
+         in 'Resource.reservations'"
+    )
+}
+
+/// What the older fields say other than the only reservation.
+fn contradiction(
+    one: &Reservation,
+    role: Option<&str>,
+    info: Option<&v1::resource::ReservationInfo>,
+) -> Option<String> {
+    if let Some(role) = role.filter(|role| *role != one.role.as_str()) {
+        return Some(format!(
+            "Invalid resource format: 'Resource.role' field with '{role}' does not match the role \
+             '{}' in 'Resource.reservations'",
+            one.role
+        ));
+    }
+    match (one.kind, info) {
+        (ReservationKind::Static, Some(_)) => Some(
+            "Invalid resource format: 'Resource.reservation' must not be set if the single \
+             reservation in 'Resource.reservations' is STATIC"
+                .into(),
+        ),
+        (ReservationKind::Static, None) => None,
+        (ReservationKind::Dynamic, info) if role.is_some() != info.is_some() => Some(
+            "Invalid resource format: 'Resource.role' and 'Resource.reservation' must either be \
+             both set or both not set if the single reservation in 'Resource.reservations' is \
+             DYNAMIC"
+                .into(),
+        ),
+        (ReservationKind::Dynamic, info) => info.and_then(|info| {
+            let principal = one.principal.as_deref().unwrap_or_default();
+            if info.principal() != principal {
+                return Some(format!(
+                    "Invalid resource format: 'Resource.reservation.principal' field with '{}' \
+                     does not match the principal '{principal}' in 'Resource.reservations'",
+                    info.principal()
+                ));
+            }
+            let older = labels(info.labels.as_ref());
+            (older != one.labels).then(|| {
+                let shown = |labels: &[Label]| {
+                    let labels: Vec<String> = labels.iter().map(ToString::to_string).collect();
+                    format!("{{{}}}", labels.join(", "))
+                };
+                format!(
+                    "Invalid resource format: 'Resource.reservation.labels' field with '{}' does \
+                     not match the labels '{}' in 'Resource.reservations'",
+                    shown(&older),
+                    shown(&one.labels)
+                )
+            })
+        }),
+    }
+}
+
 fn stacked(info: &v1::resource::ReservationInfo) -> Result<Reservation, String> {
     let kind = match info.r#type() {
         ReservationType::Static => ReservationKind::Static,
@@ -137,6 +234,9 @@ fn stacked(info: &v1::resource::ReservationInfo) -> Result<Reservation, String> 
         );
     };
     let role = Role::new(role).map_err(|error| error.to_string())?;
+    if role.is_star() {
+        return Err("Invalid reservation: role \"*\" cannot be reserved".to_string());
+    }
     Ok(reservation(kind, role, info))
 }
 
@@ -148,21 +248,21 @@ fn reservation(
     Reservation {
         kind,
         role,
-        principal: text(info.principal.as_deref()),
+        principal: shared_text(info.principal.as_deref()),
         labels: labels(info.labels.as_ref()),
     }
 }
 
-fn disk(wire: &v1::resource::DiskInfo) -> Result<DiskInfo, ResourceFault> {
+pub(super) fn disk(wire: &v1::resource::DiskInfo) -> Result<DiskInfo, ResourceFault> {
     Ok(DiskInfo {
         source: wire.source.as_ref().map(source).transpose()?,
         persistence: wire.persistence.as_ref().map(|p| Persistence {
             id: Arc::from(&*p.id),
-            principal: text(p.principal.as_deref()),
+            principal: shared_text(p.principal.as_deref()),
         }),
         volume: wire.volume.as_ref().map(|volume| Volume {
             container_path: Arc::from(&*volume.container_path),
-            host_path: text(volume.host_path.as_deref()),
+            host_path: shared_text(volume.host_path.as_deref()),
             mode: match volume.mode() {
                 v1::volume::Mode::Rw => VolumeMode::ReadWrite,
                 v1::volume::Mode::Ro => VolumeMode::ReadOnly,
@@ -191,7 +291,7 @@ fn source(wire: &v1::resource::disk_info::Source) -> Result<DiskSource, Resource
     match kind {
         DiskKind::Unknown => {
             return Err(ResourceFault::Disk(
-                "Unsupported 'DiskInfo.Source.Type'".to_string(),
+                "Unsupported 'DiskInfo.Source.Type' in 'UNKNOWN'".to_string(),
             ));
         }
         DiskKind::Block | DiskKind::Raw if wire.mount.is_some() => return Err(fault("Mount")),
@@ -200,23 +300,23 @@ fn source(wire: &v1::resource::disk_info::Source) -> Result<DiskSource, Resource
     }
     Ok(DiskSource {
         kind,
-        vendor: text(wire.vendor.as_deref()),
-        id: text(wire.id.as_deref()),
-        profile: text(wire.profile.as_deref()),
+        vendor: shared_text(wire.vendor.as_deref()),
+        id: shared_text(wire.id.as_deref()),
+        profile: shared_text(wire.profile.as_deref()),
         metadata: labels(wire.metadata.as_ref()),
     })
 }
 
-fn text(wire: Option<&str>) -> Option<Arc<str>> {
+fn shared_text(wire: Option<&str>) -> Option<Arc<str>> {
     wire.map(Arc::from)
 }
 
-fn labels(wire: Option<&v1::Labels>) -> Vec<Label> {
+pub(super) fn labels(wire: Option<&v1::Labels>) -> Vec<Label> {
     wire.map_or(&[][..], |labels| &labels.labels)
         .iter()
         .map(|label| Label {
             key: Arc::from(&*label.key),
-            value: text(label.value.as_deref()),
+            value: shared_text(label.value.as_deref()),
         })
         .collect()
 }

@@ -82,6 +82,18 @@ pub(super) fn unrefined(mut wire: v1::Resource) -> v1::Resource {
     wire
 }
 
+/// Both formats of a resource that has at most one reservation; the newer of one that has more.
+pub(super) fn both(wire: v1::Resource) -> v1::Resource {
+    if wire.reservations.len() > 1 {
+        return wire;
+    }
+    let reservations = wire.reservations.clone();
+    v1::Resource {
+        reservations,
+        ..unrefined(wire)
+    }
+}
+
 fn to_reservation(reservation: &Reservation) -> v1::resource::ReservationInfo {
     let kind = match reservation.kind {
         ReservationKind::Static => ReservationType::Static,
