@@ -79,7 +79,7 @@ fn an_invalid_task_ends_in_error_and_the_others_run() {
               s1 UPDATE a/b on m-S0 TASK_ERROR REASON_TASK_INVALID: 'a/b' contains invalid characters
               s1 UPDATE  on m-S0 TASK_ERROR REASON_TASK_INVALID: ID must not be empty
               s1 UPDATE t1 on m-S0 TASK_ERROR REASON_TASK_INVALID: Task uses no resources
-              s1 UPDATE t2 on m-S0 TASK_ERROR REASON_TASK_INVALID: Resource 'cpus(allocated: web):-1' is invalid: Invalid scalar resource: value <= 0
+              s1 UPDATE t2 on m-S0 TASK_ERROR REASON_TASK_INVALID: Resource 'cpus:-1' is invalid: Invalid scalar resource: value <= 0
               l1 run t3 for web
               l1 run t4 for web
               s1 UPDATE t4 on m-S0 TASK_ERROR REASON_TASK_INVALID: Task has duplicate ID: t4
