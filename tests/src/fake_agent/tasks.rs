@@ -1,0 +1,259 @@
+//! Tasks that are only said to run, and their updates.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+
+use api::link::v1::agent_frame::Body as AgentBody;
+use api::link::v1::{ExecutorExited, RunTask, RunTaskGroup, StatusUpdate};
+use api::v1;
+use model::{Reason, TaskState};
+use tokio::time::Instant;
+
+use super::RESEND_AFTER;
+use super::node::Node;
+
+/// A task, and the updates that its framework has not acknowledged.
+pub(super) struct Task {
+    pub(super) framework_id: v1::FrameworkId,
+    pub(super) executor_id: v1::ExecutorId,
+    /// Whether its framework tells the partition states apart.
+    knows_partitions: bool,
+    latest: TaskState,
+    status: v1::TaskStatus,
+    pub(super) updates: VecDeque<v1::TaskStatus>,
+    pub(super) resend_at: Instant,
+    resend_after: Duration,
+}
+
+/// A framework and a task of it.
+pub(super) type TaskKey = (String, String);
+
+impl Node {
+    pub(super) async fn run(&mut self, run: RunTask) {
+        let framework = run.framework_info.unwrap_or_default();
+        let container = self.container(None);
+        self.run_in(&framework, run.task_info.unwrap_or_default(), container)
+            .await;
+    }
+
+    /// Tasks of a group are containers within their executor's.
+    pub(super) async fn run_group(&mut self, run: RunTaskGroup) {
+        let framework = run.framework_info.unwrap_or_default();
+        let executor = self.container(None);
+        for task in run.task_group.unwrap_or_default().tasks {
+            let info = v1::TaskInfo {
+                executor: run.executor_info.clone(),
+                ..task
+            };
+            let container = self.container(Some(executor.clone()));
+            self.run_in(&framework, info, container).await;
+        }
+    }
+
+    fn container(&mut self, parent: Option<v1::ContainerId>) -> v1::ContainerId {
+        self.numbers += 1;
+        v1::ContainerId {
+            value: format!("{:08x}-0000-4000-8000-{:012x}", self.port, self.numbers),
+            parent: parent.map(Box::new),
+        }
+    }
+
+    async fn run_in(
+        &mut self,
+        framework: &v1::FrameworkInfo,
+        info: v1::TaskInfo,
+        container: v1::ContainerId,
+    ) {
+        let framework_id = framework.id.clone().unwrap_or_default();
+        let executor = info.executor.as_ref().map(|executor| &executor.executor_id);
+        let executor_id = executor.cloned().unwrap_or(v1::ExecutorId {
+            value: info.task_id.value.clone(),
+        });
+        let key = (framework_id.value.clone(), info.task_id.value.clone());
+        let aware = v1::framework_info::capability::Type::PartitionAware;
+        let mut capabilities = framework.capabilities.iter();
+        let knows_partitions =
+            capabilities.any(|capability| capability.r#type == Some(aware.into()));
+        let address = v1::network_info::IpAddress {
+            ip_address: Some("127.0.0.1".into()),
+            ..Default::default()
+        };
+        let status = v1::TaskStatus {
+            task_id: info.task_id.clone(),
+            source: Some(v1::task_status::Source::Executor.into()),
+            agent_id: Some(self.agent_id.clone()),
+            executor_id: Some(executor_id.clone()),
+            container_status: Some(v1::ContainerStatus {
+                container_id: Some(container),
+                network_infos: vec![v1::NetworkInfo {
+                    ip_addresses: vec![address],
+                    ..Default::default()
+                }],
+                executor_pid: Some(std::process::id()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let task = Task {
+            framework_id,
+            executor_id,
+            knows_partitions,
+            latest: TaskState::Staging,
+            status,
+            updates: VecDeque::new(),
+            resend_at: Instant::now(),
+            resend_after: RESEND_AFTER,
+        };
+        self.tasks.insert(key.clone(), task);
+        if self.drain.is_some() {
+            return self.refuse(&key).await;
+        }
+        if let Some(executor) = &info.executor {
+            let command = executor.command.as_ref().and_then(|c| c.value.as_deref());
+            if let Some(code) = command.and_then(exit_code) {
+                return self.executor_ends(&key, code).await;
+            }
+        }
+        self.update(&key, TaskState::Starting, None).await;
+        self.update(&key, TaskState::Running, None).await;
+        let command = info.command.and_then(|command| command.value);
+        let command = command.unwrap_or_default();
+        let Some(code) = exit_code(&command) else {
+            return;
+        };
+        let ended = match code {
+            0 => TaskState::Finished,
+            _ => TaskState::Failed,
+        };
+        let message = format!("Command exited with status {code}");
+        self.update(&key, ended, Some(message)).await;
+    }
+
+    /// A task that comes while the agent drains.
+    async fn refuse(&mut self, key: &TaskKey) {
+        let Some(task) = self.tasks.get_mut(key) else {
+            return;
+        };
+        task.status.source = Some(v1::task_status::Source::Agent.into());
+        task.status.reason = Some(Reason::AgentDraining.number());
+        let state = if task.knows_partitions {
+            TaskState::Dropped
+        } else {
+            TaskState::Lost
+        };
+        let message = "Task was received while agent was already draining";
+        self.update(key, state, Some(message.to_owned())).await;
+    }
+
+    /// An executor of the framework's own that ends before it took its task.
+    async fn executor_ends(&mut self, key: &TaskKey, code: i32) {
+        let Some(task) = self.tasks.get_mut(key) else {
+            return;
+        };
+        let exited = ExecutorExited {
+            framework_id: Some(task.framework_id.clone()),
+            executor_id: Some(task.executor_id.clone()),
+            // As wait(2) encodes it.
+            wait_status: code << 8,
+        };
+        task.status.source = Some(v1::task_status::Source::Agent.into());
+        task.status.reason = Some(Reason::ExecutorTerminated.number());
+        self.update(key, TaskState::Failed, Some("Executor terminated".into()))
+            .await;
+        self.send(AgentBody::ExecutorExited(exited)).await;
+    }
+
+    pub(super) async fn kill(&mut self, key: &TaskKey) {
+        let message = "Command terminated with signal Terminated".to_owned();
+        let Some(task) = self.tasks.get_mut(key) else {
+            return;
+        };
+        let mut state = TaskState::Killed;
+        if let Some(drain) = &self.drain {
+            task.status.reason = Some(Reason::AgentDraining.number());
+            if drain.mark_gone() && task.knows_partitions {
+                state = TaskState::GoneByOperator;
+            }
+        }
+        self.update(key, state, Some(message)).await;
+    }
+
+    /// Queues an update; nothing follows a terminal one.
+    async fn update(&mut self, key: &TaskKey, state: TaskState, message: Option<String>) {
+        let uuid = self.uuid();
+        let Some(task) = self.tasks.get_mut(key).filter(|t| !t.latest.is_terminal()) else {
+            return;
+        };
+        let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let command_failed = (state == TaskState::Failed).then_some(Reason::CommandExecutorFailed);
+        let command_failed = command_failed.map(Reason::number);
+        task.latest = state;
+        task.updates.push_back(v1::TaskStatus {
+            state: state.number(),
+            message,
+            reason: task.status.reason.or(command_failed),
+            timestamp: Some(clock.as_secs_f64()),
+            uuid: Some(uuid.to_vec()),
+            ..task.status.clone()
+        });
+        if task.updates.len() == 1 {
+            self.send_first(key).await;
+        }
+    }
+
+    pub(super) async fn acknowledged(&mut self, key: TaskKey, uuid: &[u8]) {
+        let Some(task) = self.tasks.get_mut(&key) else {
+            return;
+        };
+        if task
+            .updates
+            .front()
+            .is_none_or(|update| update.uuid.as_deref() != Some(uuid))
+        {
+            return;
+        }
+        task.updates.pop_front();
+        task.resend_after = RESEND_AFTER;
+        if task.updates.is_empty() && task.latest.is_terminal() {
+            self.tasks.remove(&key);
+        } else {
+            self.send_first(&key).await;
+        }
+    }
+
+    pub(super) async fn send_again(&mut self) {
+        let now = Instant::now();
+        let due = self.tasks.iter().filter(|(_, task)| task.resend_at <= now);
+        let keys: Vec<_> = due.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.send_first(&key).await;
+        }
+    }
+
+    /// Sends the update that waits longest for its acknowledgement.
+    async fn send_first(&mut self, key: &TaskKey) {
+        let Some(task) = self.tasks.get_mut(key) else {
+            return;
+        };
+        let Some(status) = task.updates.front() else {
+            return;
+        };
+        let body = AgentBody::Update(StatusUpdate {
+            framework_id: Some(task.framework_id.clone()),
+            executor_id: Some(task.executor_id.clone()),
+            latest_state: task.latest.number(),
+            status: Some(status.clone()),
+        });
+        task.resend_at = Instant::now() + task.resend_after;
+        task.resend_after *= 2;
+        self.send(body).await;
+    }
+}
+
+/// The status a command ends with at once; `None` where it runs on.
+fn exit_code(command: &str) -> Option<i32> {
+    match command.trim() {
+        "true" => Some(0),
+        text => text.strip_prefix("exit ")?.parse().ok(),
+    }
+}
