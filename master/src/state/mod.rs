@@ -5,6 +5,7 @@
 mod agents;
 mod frameworks;
 mod master;
+pub(crate) mod messages;
 mod metrics;
 mod resources;
 mod system;

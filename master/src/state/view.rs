@@ -129,6 +129,11 @@ impl View {
             counters: view.counters().clone(),
         }
     }
+
+    /// Frameworks that are not over, and those that are.
+    pub(super) fn every_framework(&self) -> impl Iterator<Item = &Framework> {
+        self.frameworks.iter().chain(&self.completed)
+    }
 }
 
 impl Agent {

@@ -5,8 +5,10 @@
 //! from the published snapshot; what changes the cluster goes through the main loop.
 
 mod answer;
+pub(crate) mod document;
 mod frameworks;
 mod process;
+mod state;
 mod validate;
 
 use api::v1::master::Call;
@@ -20,6 +22,7 @@ use super::scheduler::{accept, content_type};
 use super::{Request, Response, read};
 use crate::handle::Handle;
 use crate::http::legacy::respond_to;
+use state::Part;
 
 /// What the files of the topics need to know of a request beside its call.
 pub(super) struct Caller<'a> {
@@ -69,6 +72,11 @@ async fn dispatch(caller: &Caller<'_>, kind: Type, call: Call) -> Result<Respons
         Type::GetVersion => Ok(process::version(caller)),
         Type::GetMetrics => Ok(process::metrics(caller).await),
         Type::GetMaster => Ok(process::master(caller)),
+        Type::GetState => state::read(caller, Part::State).await,
+        Type::GetAgents => state::read(caller, Part::Agents).await,
+        Type::GetFrameworks => state::read(caller, Part::Frameworks).await,
+        Type::GetExecutors => state::read(caller, Part::Executors).await,
+        Type::GetTasks => state::read(caller, Part::Tasks).await,
         Type::Teardown => {
             let teardown = call.teardown.unwrap_or_default();
             caller.operate(frameworks::teardown(teardown)).await
@@ -78,12 +86,7 @@ async fn dispatch(caller: &Caller<'_>, kind: Type, call: Call) -> Result<Respons
         | Type::SetLoggingLevel
         | Type::ListFiles
         | Type::ReadFile
-        | Type::GetState
-        | Type::GetAgents
-        | Type::GetFrameworks
-        | Type::GetExecutors
         | Type::GetOperations
-        | Type::GetTasks
         | Type::GetRoles
         | Type::GetWeights
         | Type::UpdateWeights

@@ -1,0 +1,60 @@
+//! Frameworks and their executors as messages.
+
+use api::convert::to_both;
+use api::v1;
+use api::v1::master::response::{get_executors, get_frameworks};
+use master_core::event::{Capabilities, Capability};
+
+use super::time;
+use crate::convert::{events, message};
+use crate::state::Snapshot;
+use crate::state::view::Framework;
+
+impl Snapshot {
+    /// Frameworks that are not over, by id.
+    pub(crate) fn frameworks(&self) -> impl Iterator<Item = get_frameworks::Framework> {
+        self.view.frameworks.iter().map(framework)
+    }
+
+    /// Frameworks that are over and remembered.
+    pub(crate) fn completed_frameworks(&self) -> impl Iterator<Item = get_frameworks::Framework> {
+        self.view.completed.iter().map(framework)
+    }
+
+    /// Executors other than those of command tasks.
+    pub(crate) fn executors(&self) -> impl Iterator<Item = get_executors::Executor> {
+        let frameworks = self.view.every_framework();
+        let executors = frameworks.flat_map(|framework| &framework.executors);
+        executors.map(|(agent_id, info)| get_executors::Executor {
+            executor_info: message(info),
+            agent_id: v1::AgentId::from(agent_id),
+        })
+    }
+}
+
+/// A framework with what it is offered and uses.
+pub(in crate::state) fn framework(framework: &Framework) -> get_frameworks::Framework {
+    // Operators see offers whole, whatever the framework is shown of them.
+    let everything = [Capability::MultiRole, Capability::ReservationRefinement];
+    let everything: Capabilities = everything.into_iter().collect();
+    let offers = framework.offers.iter();
+    get_frameworks::Framework {
+        framework_info: v1::FrameworkInfo {
+            id: Some(v1::FrameworkId::from(&framework.id)),
+            ..message(&framework.info)
+        },
+        active: framework.connected,
+        connected: framework.connected,
+        recovered: framework.recovered,
+        registered_time: Some(time(framework.registered)),
+        reregistered_time: Some(time(framework.reregistered.unwrap_or(framework.registered))),
+        unregistered_time: framework.unregistered.map(time),
+        offers: offers
+            .map(|offer| events::wire_offer(offer, everything))
+            .collect(),
+        inverse_offers: Vec::new(),
+        allocated_resources: to_both(&framework.used),
+        offered_resources: to_both(&framework.offered),
+        offer_constraints: Some(v1::scheduler::OfferConstraints::default()),
+    }
+}

@@ -1,0 +1,18 @@
+//! The state as messages of the v1 operator API, one thing at a time.
+//!
+//! Nothing here holds more than one message: what lists are made of them, and in which form, is the
+//! caller's choice.
+
+mod agents;
+mod frameworks;
+mod tasks;
+
+use api::v1;
+use master_core::WallTime;
+
+/// A date as a message.
+fn time(time: WallTime) -> v1::TimeInfo {
+    v1::TimeInfo {
+        nanoseconds: i64::try_from(time.0).unwrap_or(i64::MAX),
+    }
+}

@@ -1,0 +1,72 @@
+//! Tasks and their statuses as messages.
+
+use api::convert::to_refined;
+use api::v1;
+use master_core::tasks::{self, TaskStatus};
+use model::FrameworkId;
+
+use crate::convert::{events, message};
+use crate::state::Snapshot;
+use crate::state::view::Task;
+
+impl Snapshot {
+    /// Tasks that are not over.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = v1::Task> {
+        let frameworks = self.view.every_framework();
+        frameworks.flat_map(|framework| framework.tasks.iter().map(wire))
+    }
+
+    /// Tasks on agents that do not answer.
+    pub(crate) fn unreachable_tasks(&self) -> impl Iterator<Item = v1::Task> {
+        let frameworks = self.view.every_framework();
+        frameworks.flat_map(|framework| framework.unreachable_tasks.iter().map(wire))
+    }
+
+    /// Tasks that are over and remembered.
+    pub(crate) fn completed_tasks(&self) -> impl Iterator<Item = v1::Task> {
+        let frameworks = self.view.every_framework();
+        frameworks.flat_map(|framework| framework.completed_tasks.iter().map(wire))
+    }
+}
+
+fn wire(shown: &Task) -> v1::Task {
+    task(&shown.framework_id, shown)
+}
+
+/// A task with what was told of it.
+pub(crate) fn task(framework_id: &FrameworkId, task: &tasks::Task) -> v1::Task {
+    let info: v1::TaskInfo = message(&task.info);
+    let user = |command: Option<v1::CommandInfo>| command.and_then(|command| command.user);
+    let of_executor = info.executor.and_then(|executor| user(executor.command));
+    v1::Task {
+        name: info.name,
+        task_id: v1::TaskId::from(&task.id),
+        framework_id: v1::FrameworkId::from(framework_id),
+        executor_id: task.executor_id.as_ref().map(v1::ExecutorId::from),
+        agent_id: v1::AgentId::from(&task.agent_id),
+        state: task.state.number(),
+        resources: to_refined(&task.resources),
+        statuses: task.statuses.iter().map(|(_, told)| status(told)).collect(),
+        status_update_state: task.status_update_state.map(model::TaskState::number),
+        status_update_uuid: task.status_update_uuid.map(|uuid| uuid.0.to_vec()),
+        labels: info.labels,
+        discovery: info.discovery,
+        container: info.container,
+        health_check: info.health_check,
+        kill_policy: info.kill_policy,
+        user: user(info.command).or(of_executor),
+        limits: info.limits,
+    }
+}
+
+/// A status as it was told, but for the data that its executor sent for the framework's eyes.
+pub(crate) fn status(status: &TaskStatus) -> v1::TaskStatus {
+    let status = match status {
+        TaskStatus::Relayed(status) => message(status),
+        TaskStatus::Made(status) => events::made(status),
+    };
+    v1::TaskStatus {
+        data: None,
+        ..status
+    }
+}
