@@ -8,6 +8,7 @@
 mod change;
 mod collection;
 mod conversion;
+mod limits;
 mod quantities;
 mod resource;
 mod role;
@@ -19,6 +20,7 @@ mod value;
 pub use change::{Change, ChangeKind, DiskTarget};
 pub use collection::Resources;
 pub use conversion::{Conversion, ConversionFault};
+pub use limits::Limits;
 pub use quantities::Quantities;
 pub use resource::{
     DiskInfo, DiskKind, DiskSource, InvalidResource, Label, Persistence, Reservation,

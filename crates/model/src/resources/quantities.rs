@@ -56,6 +56,22 @@ impl Quantities {
         }
     }
 
+    /// The sum.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let mut sum = self.clone();
+        sum.add_all(other);
+        sum
+    }
+
+    /// What is left of this where `other` is taken away.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        let mut difference = self.clone();
+        difference.subtract_all(other);
+        difference
+    }
+
     /// Takes away as much as there is.
     pub fn subtract_all(&mut self, other: &Self) {
         for (name, amount) in other {
@@ -100,6 +116,28 @@ impl Resources {
             {
                 all.add(&resource.name, amount);
             }
+        }
+        all
+    }
+}
+
+impl Resources {
+    /// The scalar amounts, and how many integers or texts there are of what is no scalar; copies of
+    /// a shared resource count once. Roles are charged by these.
+    #[must_use]
+    pub fn amounts(&self) -> Quantities {
+        let mut all = self.quantities();
+        for resource in self {
+            let count = match &resource.value {
+                Value::Scalar(_) => continue,
+                Value::Ranges(ranges) => ranges.as_slice().iter().fold(0, |sum: u64, range| {
+                    let length = range.end.saturating_sub(range.begin).saturating_add(1);
+                    sum.saturating_add(length)
+                }),
+                Value::Set(set) => u64::try_from(set.len()).unwrap_or(u64::MAX),
+            };
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            all.add(&resource.name, Scalar::whole(count));
         }
         all
     }

@@ -75,6 +75,19 @@ impl Role {
         self.0.split('/')
     }
 
+    /// The first component: the role at the top of this one's tree.
+    #[must_use]
+    pub fn top(&self) -> &str {
+        self.0.split('/').next().unwrap_or(&self.0)
+    }
+
+    /// The texts of its ancestors and of itself, the highest first: `a`, `a/b`, `a/b/c`.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let ends = self.0.match_indices('/').map(|(at, _)| at);
+        ends.chain(core::iter::once(self.0.len()))
+            .filter_map(|end| self.0.get(..end))
+    }
+
     /// Whether `other` is strictly beneath this role.
     #[must_use]
     pub fn is_ancestor_of(&self, other: &Self) -> bool {

@@ -450,6 +450,7 @@ fn role_names_follow_the_rules_of_mesos() {
     assert!(!role("a").is_ancestor_of(&role("ab")) && !role("a").is_ancestor_of(&role("a")));
 }
 
+<<<<<<< HEAD
 /// What is left of `have` after a change, as text.
 #[track_caller]
 fn check_change(have: &[Resource], change: &Change, expected: Result<&str, &str>) {
@@ -569,4 +570,36 @@ fn a_shared_volume_is_counted_and_goes_only_with_its_last_copy() {
         &destroy,
         Ok("disk(reservations: [(DYNAMIC,eng)]):3"),
     );
+=======
+#[test]
+fn the_paths_of_a_role_lead_from_the_top_to_itself() {
+    let paths = |text| role(text).paths().collect::<Vec<_>>().join(" ");
+    assert_eq!(paths("a/b/c"), "a a/b a/b/c");
+    assert_eq!(paths("*"), "*");
+    assert_eq!(role("a/b").top(), "a");
+    assert_eq!(role("a").top(), "a");
+}
+
+#[test]
+fn limits_bound_what_they_name_and_nothing_else() {
+    let amount = |text: &str| parse(text).unwrap().quantities();
+    let mut limits: Limits = amount("cpus:2;mem:64")
+        .iter()
+        .map(|(name, bound)| (name.clone(), *bound))
+        .collect();
+    assert!(limits.contains(&amount("cpus:2;disk:9")));
+    assert!(!limits.contains(&amount("cpus:2.001")));
+    limits.subtract_all(&amount("cpus:3;mem:1;disk:9"));
+    assert_eq!(limits.to_string(), "cpus:0; mem:63");
+    assert!(!limits.contains(&amount("cpus:0.001")));
+    assert!(Limits::new().contains(&amount("cpus:1000")));
+    assert_eq!(Limits::new().to_string(), "{}");
+}
+
+#[test]
+fn amounts_count_the_integers_and_texts_of_what_is_no_scalar() {
+    let all = parse("cpus:1.5;ports:[31000-31009,5-5];hosts:{a,b}").unwrap();
+    assert_eq!(all.amounts().to_string(), "cpus:1.5; hosts:2; ports:11");
+    assert_eq!(all.quantities().to_string(), "cpus:1.5");
+>>>>>>> fe2db9f (model: limits beside quantities, and the paths of a role)
 }
