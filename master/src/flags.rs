@@ -4,12 +4,15 @@
 //! the command line wins. Variables with that prefix which are no flag of this program are not
 //! looked at, as operators share one environment file between masters and agents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use model::resources::Scalar;
 
 /// Where entries of the registry are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,13 @@ pub struct Config {
     pub allocation_interval: Duration,
     /// An offer that nobody answers is rescinded after so long; without it, never.
     pub offer_timeout: Option<Duration>,
+    /// Where there is quota, nothing is offered for so long after a start, unless enough agents are
+    /// back before.
+    pub allocator_recovery_timeout: Duration,
+    /// The part of the agents known to the registry that is enough.
+    pub allocator_agent_recovery_factor: Scalar,
+    /// Resources of these names do not count for anyone's share.
+    pub fair_sharing_excluded: BTreeSet<Arc<str>>,
     /// Agents known to the registry that are not back so long after a start are unreachable.
     pub agent_reregister_timeout: Duration,
 }
@@ -66,6 +76,9 @@ impl Default for Config {
             max_agent_ping_timeouts: 5,
             allocation_interval: Duration::from_secs(1),
             offer_timeout: None,
+            allocator_recovery_timeout: Duration::from_secs(600),
+            allocator_agent_recovery_factor: Scalar(800),
+            fair_sharing_excluded: BTreeSet::new(),
             agent_reregister_timeout: Duration::from_secs(600),
         }
     }
@@ -218,6 +231,35 @@ const FLAGS: &[Flag] = &[
         get: |config| config.offer_timeout.map(model::duration::format),
     },
     Flag {
+        name: "allocator_recovery_timeout",
+        value: "DURATION",
+        help: "longest pause of offers after a start, where there is quota (10mins)",
+        set: |config, text| duration(text, &mut config.allocator_recovery_timeout),
+        get: |config| Some(model::duration::format(config.allocator_recovery_timeout)),
+    },
+    Flag {
+        name: "allocator_agent_recovery_factor",
+        value: "PART",
+        help: "part of the known agents whose return ends that pause (0.8)",
+        set: |config, text| part(text, &mut config.allocator_agent_recovery_factor),
+        get: |config| Some(config.allocator_agent_recovery_factor.to_string()),
+    },
+    Flag {
+        name: "fair_sharing_excluded_resource_names",
+        value: "NAMES",
+        help: "resources that count for nobody's share, as in gpus,disk (none)",
+        set: |config, text| {
+            let names = text.split(',').map(str::trim);
+            let names = names.filter(|name| !name.is_empty());
+            config.fair_sharing_excluded = names.map(Arc::from).collect();
+            Ok(())
+        },
+        get: |config| {
+            let names: Vec<&str> = config.fair_sharing_excluded.iter().map(|n| &**n).collect();
+            (!names.is_empty()).then(|| names.join(","))
+        },
+    },
+    Flag {
         name: "agent_reregister_timeout",
         value: "DURATION",
         help: "time known agents have to come back after a start (10mins)",
@@ -348,6 +390,15 @@ fn duration(text: &str, into: &mut Duration) -> Result<(), String> {
     Ok(())
 }
 
+/// A part between nothing and all.
+fn part(text: &str, into: &mut Scalar) -> Result<(), String> {
+    let part = text.parse().ok().filter(|part| (0.0..=1.0).contains(part));
+    *into = part
+        .and_then(Scalar::from_f64)
+        .ok_or("expected a number between 0 and 1")?;
+    Ok(())
+}
+
 fn name(text: &str, into: &mut Option<String>) -> Result<(), String> {
     *into = Some(present(text)?.to_owned());
     Ok(())
@@ -407,6 +458,7 @@ mod tests {
                 "--ip=::g",
                 "--ip=127.0.0.1",
                 "--max_agent_ping_timeouts=0",
+                "--allocator_agent_recovery_factor=1.5",
             ],
             &[("MESOS_REGISTRY", "replicated_log")],
         );
@@ -420,6 +472,7 @@ mod tests {
             MESOS_REGISTRY=replicated_log: expected redb or in_memory
             --agent_ping_timeout=15: "15" is not a duration: a number and one of ns, us, ms, secs, mins, hrs, days, weeks, as in 15secs
             --max_agent_ping_timeouts=0: must be 1 or more
+            --allocator_agent_recovery_factor=1.5: expected a number between 0 and 1
             --work_dir: missing; the registry is kept there
             see tepui-master --help"#]]
         .assert_eq(&error.unwrap_err());
@@ -440,6 +493,7 @@ mod tests {
         let listing = config.listing();
         assert_eq!(listing["agent_ping_timeout"], "15secs");
         assert_eq!(listing["registry"], "in_memory");
+        assert_eq!(listing["allocator_agent_recovery_factor"], "0.8");
         assert!(!listing.contains_key("offer_timeout"));
     }
 }

@@ -229,6 +229,9 @@ fn core_config(config: &Config, master_id: MasterId, epoch: u64, facts: &Facts) 
         // Mesos' default: cpus:0.01|mem:32.
         min_allocatable: vec![least("cpus", Scalar(10)), least("mem", Scalar::whole(32))],
         filter_gpu_resources: true,
+        fair_sharing_excluded: config.fair_sharing_excluded.clone(),
+        allocator_recovery_timeout: config.allocator_recovery_timeout,
+        allocator_agent_recovery_factor: config.allocator_agent_recovery_factor,
         completed_frameworks_max: 50,
         completed_tasks_per_framework_max: 1000,
         unreachable_tasks_per_framework_max: 1000,

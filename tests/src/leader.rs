@@ -1,10 +1,11 @@
 //! A simulated master process: a master core and its registry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use master_core::event::{ClusterEntry, Registry, RegistryChange};
 use master_core::{Config, Master, WallTime};
+use model::resources::Scalar;
 use model::{AgentId, Blob, Instant, MasterId};
 
 /// The master and what outlives it.
@@ -54,6 +55,9 @@ impl Leader {
             offer_timeout: None,
             min_allocatable: min.into_iter().collect(),
             filter_gpu_resources: true,
+            fair_sharing_excluded: BTreeSet::new(),
+            allocator_recovery_timeout: Duration::from_secs(600),
+            allocator_agent_recovery_factor: Scalar(800),
             completed_frameworks_max: 50,
             completed_tasks_per_framework_max: 1000,
             unreachable_tasks_per_framework_max: 1000,

@@ -9,14 +9,14 @@
 
 extern crate alloc;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use model::resources::Quantities;
+use model::resources::{Quantities, Scalar};
 use model::{AgentId, FrameworkId, Instant, MasterId, OfferId};
 
 mod admission;
@@ -29,6 +29,7 @@ pub mod frameworks;
 mod learning;
 mod offers;
 mod operator;
+pub mod quota;
 mod random;
 mod reconcile;
 mod registry;
@@ -78,6 +79,13 @@ pub struct Config {
     pub min_allocatable: Vec<Quantities>,
     /// `--filter_gpu_resources`: agents with GPUs are for frameworks that ask for them.
     pub filter_gpu_resources: bool,
+    /// `--fair_sharing_excluded_resource_names`: these do not count for anyone's share.
+    pub fair_sharing_excluded: BTreeSet<Text>,
+    /// `--allocator_recovery_timeout`: where there is quota, nothing is given out for so long, unless
+    /// enough of the registry's agents are back before.
+    pub allocator_recovery_timeout: Duration,
+    /// `--allocator_agent_recovery_factor`: the part of the registry's agents that is enough.
+    pub allocator_agent_recovery_factor: Scalar,
     /// `--max_completed_frameworks`.
     pub completed_frameworks_max: usize,
     /// `--max_completed_tasks_per_framework`.
@@ -135,6 +143,7 @@ impl Master {
         let policy = Policy {
             min_allocatable: config.min_allocatable.clone(),
             filter_gpu_resources: config.filter_gpu_resources,
+            fair_sharing_excluded: config.fair_sharing_excluded.clone(),
             batch_interval: config.allocation_interval,
         };
         Self {

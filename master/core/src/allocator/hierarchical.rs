@@ -5,16 +5,19 @@
 //! random order and offers each to whoever has the least share and does not refuse it.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use model::resources::{Quantities, Role, Scalar, Value};
+use model::resources::{Quantities, Role};
 use model::{AgentId, FrameworkId, Instant, Resources};
 
+use super::accounts::Accounts;
+use super::agent::Agent;
 use super::filters::Filters;
 use super::shares::Shares;
 use super::{Allocation, Allocator, Demand};
-use crate::event::{Capabilities, Capability};
+use crate::quota::Quota;
 use crate::random::Random;
 
 /// What does not change while the allocator runs.
@@ -24,6 +27,8 @@ pub struct Policy {
     pub min_allocatable: Vec<Quantities>,
     /// Agents with GPUs are for frameworks that ask for them.
     pub filter_gpu_resources: bool,
+    /// Resources of these names do not count for anyone's share.
+    pub fair_sharing_excluded: BTreeSet<Arc<str>>,
     /// What was refused is not offered again before the next multiple of this.
     pub batch_interval: Duration,
 }
@@ -31,45 +36,30 @@ pub struct Policy {
 /// The hierarchical allocator.
 #[derive(Debug)]
 pub struct Hierarchical {
-    policy: Policy,
-    random: Random,
-    frameworks: BTreeMap<FrameworkId, Framework>,
-    agents: BTreeMap<AgentId, Agent>,
-    filters: Filters,
-    shares: Shares,
+    pub(super) policy: Policy,
+    pub(super) random: Random,
+    pub(super) frameworks: BTreeMap<FrameworkId, Framework>,
+    pub(super) agents: BTreeMap<AgentId, Agent>,
+    pub(super) filters: Filters,
+    pub(super) shares: Shares,
+    pub(super) accounts: Accounts,
     candidates: BTreeSet<AgentId>,
     /// Since when there are candidates.
     wanted_since: Option<Instant>,
+    pause: Option<Pause>,
 }
 
 #[derive(Debug)]
-struct Framework {
+pub(super) struct Framework {
     active: bool,
-    demand: Demand,
+    pub(super) demand: Demand,
 }
 
-#[derive(Debug)]
-struct Agent {
-    active: bool,
-    total: Resources,
-    /// Total less allocations; without allocation roles, as the total.
-    available: Resources,
-    allocations: BTreeMap<(FrameworkId, Role), Resources>,
-}
-
-impl Agent {
-    /// Total less allocations; nothing where these do not fit into the total, until they do again.
-    fn update_available(&mut self) {
-        let mut held = Resources::new();
-        for allocation in self.allocations.values() {
-            held.add_all(allocation);
-        }
-        self.available = if self.total.contains(&held) {
-            self.total.minus(&held)
-        } else {
-            Resources::new()
-        };
-    }
+/// Why nothing is given out: a master that has just begun to lead does not know who has what.
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    until: Instant,
+    agents: usize,
 }
 
 impl Hierarchical {
@@ -77,14 +67,16 @@ impl Hierarchical {
     #[must_use]
     pub fn new(policy: Policy, seed: u64) -> Self {
         Self {
-            policy,
             random: Random::new(seed),
             frameworks: BTreeMap::new(),
             agents: BTreeMap::new(),
             filters: Filters::default(),
-            shares: Shares::default(),
+            shares: Shares::new(policy.fair_sharing_excluded.clone()),
+            accounts: Accounts::default(),
             candidates: BTreeSet::new(),
             wanted_since: None,
+            pause: None,
+            policy,
         }
     }
 
@@ -102,7 +94,7 @@ impl Hierarchical {
         self.agents
             .get(agent)
             .into_iter()
-            .flat_map(|agent| &agent.allocations)
+            .flat_map(|agent| agent.allocations())
             .map(|((framework, role), resources)| (framework, role, resources))
     }
 
@@ -130,103 +122,53 @@ impl Hierarchical {
         Instant::from_nanos(batches.saturating_mul(interval))
     }
 
-    /// The roles and frameworks that would take an offer now, whose turn it is first.
-    fn order(&self) -> Vec<(Role, FrameworkId)> {
-        let mut wanting: BTreeMap<&Role, Vec<&FrameworkId>> = BTreeMap::new();
-        for (id, framework) in &self.frameworks {
-            if framework.active {
-                for role in framework
-                    .demand
-                    .roles
-                    .difference(&framework.demand.suppressed)
-                {
-                    wanting.entry(role).or_default().push(id);
-                }
-            }
-        }
-        let order = self.shares.order(&wanting).into_iter();
-        order.map(|(role, id)| (role.clone(), id.clone())).collect()
-    }
-
-    /// What of an agent a framework in a role may be offered now; nothing where it is not worth an
-    /// offer or was refused.
-    fn offer(
-        &self,
-        now: Instant,
-        agent_id: &AgentId,
-        role: &Role,
-        framework_id: &FrameworkId,
-    ) -> Option<Resources> {
-        let agent = self
-            .agents
-            .get(agent_id)
-            .filter(|a| !a.available.is_empty())?;
-        let demand = &self.frameworks.get(framework_id)?.demand;
-        let has_gpus = agent.total.scalar("gpus") > Scalar::ZERO;
-        if self.policy.filter_gpu_resources
-            && has_gpus
-            && !demand.capabilities.has(Capability::GpuResources)
-        {
-            return None;
-        }
-        let offer = usable(&agent.available, role, demand.capabilities);
-        let key = (framework_id.clone(), role.clone(), agent_id.clone());
-        let worth_while = !offer.is_empty() && self.is_allocatable(&offer, role, demand);
-        (worth_while && !self.filters.refuse(now, &key, &offer)).then_some(offer)
-    }
-
-    fn is_allocatable(&self, offer: &Resources, role: &Role, demand: &Demand) -> bool {
-        let alternatives = demand
-            .min_allocatable
-            .get(role)
-            .unwrap_or(&self.policy.min_allocatable);
-        let quantities = offer.quantities();
-        alternatives.is_empty() || alternatives.iter().any(|min| quantities.contains(min))
-    }
-
-    fn give(&mut self, agent_id: &AgentId, role: &Role, id: &FrameworkId, resources: &Resources) {
-        let Some(agent) = self.agents.get_mut(agent_id) else {
+    /// Lets a framework stand in line for the roles in which it wants something.
+    fn line_up(&mut self, id: &FrameworkId) {
+        let Some(framework) = self.frameworks.get(id) else {
             return;
         };
-        let key = (id.clone(), role.clone());
-        agent.allocations.entry(key).or_default().add_all(resources);
-        agent.update_available();
-        self.shares.allocated(role, id, &resources.quantities());
+        for role in &framework.demand.roles {
+            self.shares.subscribe(role, id);
+            if framework.active && !framework.demand.suppressed.contains(role) {
+                self.shares.want(role, id);
+            } else {
+                self.shares.ignore(role, id);
+            }
+        }
     }
-}
 
-/// What of the available resources a framework with these capabilities can use in a role: reserved
-/// ones first, then what is not scalar, as Mesos lists them.
-fn usable(available: &Resources, role: &Role, capabilities: Capabilities) -> Resources {
-    let usable = available.filter(|r| {
-        r.is_allocatable_to(role)
-            && (!r.revocable || capabilities.has(Capability::RevocableResources))
-            && (!r.shared || capabilities.has(Capability::SharedResources))
-            && (!r.is_refined() || capabilities.has(Capability::ReservationRefinement))
-    });
-    let mut sorted: Vec<_> = usable.iter().cloned().collect();
-    sorted.sort_by_key(|r| {
-        (
-            r.reservations.is_empty(),
-            matches!(r.value, Value::Scalar(_)),
-        )
-    });
-    sorted.into_iter().collect()
+    /// What the tree of a role is charged with: reservations, and what else is offered to it or in
+    /// use, other than revocable resources.
+    #[must_use]
+    pub fn charged(&self, top: &str) -> Quantities {
+        self.accounts.charged(top)
+    }
+
+    /// What all agents have that is not revocable.
+    #[must_use]
+    pub const fn capacity(&self) -> &Quantities {
+        self.accounts.capacity()
+    }
+
+    /// How many filters stand against offers for each role that has any.
+    #[must_use]
+    pub const fn filter_counts(&self) -> &BTreeMap<Role, usize> {
+        self.filters.counts()
+    }
 }
 
 impl Allocator for Hierarchical {
     fn set_framework(&mut self, now: Instant, id: &FrameworkId, demand: Demand) {
         let active = match self.frameworks.get_mut(id) {
             Some(framework) => {
-                let left: BTreeSet<Role> = framework
-                    .demand
-                    .roles
-                    .difference(&demand.roles)
-                    .cloned()
-                    .collect();
+                let before = core::mem::replace(&mut framework.demand, demand);
+                let left: BTreeSet<&Role> =
+                    before.roles.difference(&framework.demand.roles).collect();
                 self.filters
-                    .remove(|(f, role, _)| f == id && left.contains(role));
-                framework.demand = demand;
+                    .remove_framework(id, |role| left.contains(role));
+                for role in left {
+                    self.shares.unsubscribe(role, id);
+                }
                 framework.active
             }
             None => {
@@ -238,6 +180,7 @@ impl Allocator for Hierarchical {
                 false
             }
         };
+        self.line_up(id);
         if active {
             self.want_all(now);
         }
@@ -245,13 +188,17 @@ impl Allocator for Hierarchical {
 
     fn remove_framework(&mut self, id: &FrameworkId) {
         self.deactivate_framework(id);
-        self.frameworks.remove(id);
-        self.shares.forget(id);
+        if let Some(framework) = self.frameworks.remove(id) {
+            for role in &framework.demand.roles {
+                self.shares.unsubscribe(role, id);
+            }
+        }
     }
 
     fn activate_framework(&mut self, now: Instant, id: &FrameworkId) {
         if let Some(framework) = self.frameworks.get_mut(id) {
             framework.active = true;
+            self.line_up(id);
             self.want_all(now);
         }
     }
@@ -259,18 +206,23 @@ impl Allocator for Hierarchical {
     fn deactivate_framework(&mut self, id: &FrameworkId) {
         if let Some(framework) = self.frameworks.get_mut(id) {
             framework.active = false;
-            self.filters.remove(|(f, ..)| f == id);
+            self.line_up(id);
+            self.filters.remove_framework(id, |_| true);
         }
     }
 
     fn suppress(&mut self, id: &FrameworkId, roles: &[Role]) {
         if let Some(framework) = self.frameworks.get_mut(id) {
-            let demand = &mut framework.demand;
-            let affected = demand
-                .roles
-                .iter()
-                .filter(|r| roles.is_empty() || roles.contains(r));
-            demand.suppressed.extend(affected.cloned());
+            let Demand {
+                roles: all,
+                suppressed,
+                ..
+            } = &mut framework.demand;
+            let affected = all.iter().filter(|r| roles.is_empty() || roles.contains(r));
+            for role in affected {
+                suppressed.insert(role.clone());
+                self.shares.ignore(role, id);
+            }
         }
     }
 
@@ -278,43 +230,52 @@ impl Allocator for Hierarchical {
         if let Some(framework) = self.frameworks.get_mut(id) {
             let affected = |role: &Role| roles.is_empty() || roles.contains(role);
             framework.demand.suppressed.retain(|role| !affected(role));
-            self.filters
-                .remove(|(f, role, _)| f == id && affected(role));
+            self.filters.remove_framework(id, affected);
+            self.line_up(id);
             self.want_all(now);
         }
     }
 
     fn set_agent(&mut self, now: Instant, id: &AgentId, total: Resources) {
         self.shares.add_total(&total.quantities());
+        self.accounts.add_total(&total);
         match self.agents.get_mut(id) {
             Some(agent) => {
-                self.shares.subtract_total(&agent.total.quantities());
-                agent.total = total;
-                agent.update_available();
+                self.shares.subtract_total(&agent.total().quantities());
+                self.accounts.subtract_total(agent.total());
+                let free = agent.free();
+                agent.set_total(total);
+                self.accounts.set_free(&free, &agent.free());
             }
             None => {
-                let agent = Agent {
-                    active: false,
-                    available: total.clone(),
-                    total,
-                    allocations: BTreeMap::new(),
-                };
+                let agent = Agent::new(total);
+                self.accounts.set_free(&Quantities::new(), &agent.free());
                 self.agents.insert(id.clone(), agent);
             }
+        }
+        if self
+            .pause
+            .is_some_and(|pause| pause.agents <= self.agents.len())
+        {
+            self.pause = None;
         }
         self.want(now, id);
     }
 
     fn remove_agent(&mut self, id: &AgentId) {
-        let Some(agent) = self.agents.remove(id) else {
+        let Some(mut agent) = self.agents.remove(id) else {
             return;
         };
-        self.shares.subtract_total(&agent.total.quantities());
-        for ((framework, role), resources) in &agent.allocations {
-            self.shares
-                .recovered(role, framework, &resources.quantities());
+        for ((framework, role), resources) in agent.allocations().clone() {
+            let shrank = self
+                .accounts
+                .take(&mut agent, &framework, &role, &resources);
+            self.shares.recovered(&role, &framework, &shrank);
         }
-        self.filters.remove(|(.., agent)| agent == id);
+        self.accounts.set_free(&agent.free(), &Quantities::new());
+        self.accounts.subtract_total(agent.total());
+        self.shares.subtract_total(&agent.total().quantities());
+        self.filters.remove_agent(id);
         self.candidates.remove(id);
     }
 
@@ -333,13 +294,18 @@ impl Allocator for Hierarchical {
     }
 
     fn clear_filters(&mut self, now: Instant, agent: &AgentId) {
-        self.filters.remove(|(.., of)| of == agent);
+        self.filters.remove_agent(agent);
         self.want(now, agent);
     }
 
     fn hold(&mut self, framework: &FrameworkId, agent: &AgentId, resources: &Resources) {
+        let Some(agent) = self.agents.get_mut(agent) else {
+            return;
+        };
         for (role, resources) in resources.allocations() {
-            self.give(agent, &role, framework, &resources.unallocate());
+            let resources = resources.unallocate();
+            let added = self.accounts.give(agent, framework, &role, &resources);
+            self.shares.allocated(&role, framework, &added);
         }
     }
 
@@ -357,16 +323,8 @@ impl Allocator for Hierarchical {
         };
         for (role, resources) in resources.allocations() {
             let resources = resources.unallocate();
-            let key = (framework.clone(), role.clone());
-            if let Some(held) = agent.allocations.get_mut(&key) {
-                let mut returned = held.quantities();
-                held.subtract_all(&resources);
-                returned.subtract_all(&held.quantities());
-                if held.is_empty() {
-                    agent.allocations.remove(&key);
-                }
-                self.shares.recovered(&role, framework, &returned);
-            }
+            let shrank = self.accounts.take(agent, framework, &role, &resources);
+            self.shares.recovered(&role, framework, &shrank);
             let takes_offers = self.frameworks.get(framework).is_some_and(|f| f.active);
             if let Some(refused) = refused.filter(|_| takes_offers) {
                 let until = (now + refused).max(next_batch);
@@ -374,45 +332,42 @@ impl Allocator for Hierarchical {
                 self.filters.add(key, resources, until);
             }
         }
-        agent.update_available();
         self.want(now, agent_id);
+    }
+
+    fn set_quota(&mut self, now: Instant, role: &Role, quota: &Quota) {
+        self.accounts.set_quota(role, quota);
+        self.want_all(now);
+    }
+
+    fn set_weight(&mut self, now: Instant, role: &Role, weight: f64) {
+        self.shares.set_weight(role, weight);
+        self.want_all(now);
+    }
+
+    fn pause(&mut self, until: Instant, agents: usize) {
+        if agents > self.agents.len() {
+            self.pause = Some(Pause { until, agents });
+        }
     }
 
     fn allocate(&mut self, now: Instant) -> Vec<Allocation> {
         for agent in self.filters.expire(now) {
             self.want(now, &agent);
         }
-        self.wanted_since = None;
-        let mut candidates: Vec<AgentId> =
-            core::mem::take(&mut self.candidates).into_iter().collect();
-        self.random.shuffle(&mut candidates);
-
-        let mut allocations = Vec::new();
-        let mut order = self.order();
-        for agent_id in candidates {
-            let before = allocations.len();
-            // An agent may go to several, one after the other: what one may not have, reserved for
-            // another, is left for that one.
-            for (role, framework_id) in &order {
-                if let Some(offer) = self.offer(now, &agent_id, role, framework_id) {
-                    self.give(&agent_id, role, framework_id, &offer);
-                    allocations.push(Allocation {
-                        framework_id: framework_id.clone(),
-                        role: role.clone(),
-                        agent_id: agent_id.clone(),
-                        resources: offer.allocate(role),
-                    });
-                }
-            }
-            if allocations.len() > before {
-                order = self.order();
-            }
+        if self.pause.is_some_and(|pause| pause.until > now) {
+            return Vec::new();
         }
-        allocations
+        self.pause = None;
+        self.wanted_since = None;
+        let candidates = core::mem::take(&mut self.candidates);
+        self.run(now, candidates.into_iter().collect())
     }
 
     fn deadline(&self) -> Option<Instant> {
         let ends = self.filters.next_end();
-        self.wanted_since.into_iter().chain(ends).min()
+        let wanted = self.wanted_since.into_iter().chain(ends).min()?;
+        let paused = self.pause.map_or(Instant::ZERO, |pause| pause.until);
+        Some(wanted.max(paused))
     }
 }

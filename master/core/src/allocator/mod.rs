@@ -6,9 +6,14 @@
 //! The allocator knows resources as allocated, whether they are out on an offer or in use by a
 //! task: telling these apart is the master's business.
 
+mod accounts;
+mod agent;
 mod filters;
 mod hierarchical;
+mod rations;
+mod run;
 mod shares;
+mod shrink;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -18,6 +23,7 @@ use model::resources::{Quantities, Role};
 use model::{AgentId, FrameworkId, Instant, Resources};
 
 use crate::event::Capabilities;
+use crate::quota::Quota;
 
 pub use hierarchical::{Hierarchical, Policy};
 
@@ -87,6 +93,13 @@ pub trait Allocator {
         resources: &Resources,
         refused: Option<Duration>,
     );
+
+    /// A role at the top of its tree has these guarantees and limits from now on.
+    fn set_quota(&mut self, now: Instant, role: &Role, quota: &Quota);
+    /// A role counts for so much among its siblings from now on.
+    fn set_weight(&mut self, now: Instant, role: &Role, weight: f64);
+    /// Gives nothing out before so many agents are known or the time has come.
+    fn pause(&mut self, until: Instant, agents: usize);
 
     /// Gives out what can be given out.
     fn allocate(&mut self, now: Instant) -> Vec<Allocation>;

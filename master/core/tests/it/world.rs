@@ -64,6 +64,9 @@ fn config() -> Config {
             .map(|text| parse(text).expect("resources").quantities())
             .to_vec(),
         filter_gpu_resources: true,
+        fair_sharing_excluded: BTreeSet::new(),
+        allocator_recovery_timeout: Duration::from_secs(600),
+        allocator_agent_recovery_factor: Scalar(800),
         completed_frameworks_max: 50,
         completed_tasks_per_framework_max: 1000,
         unreachable_tasks_per_framework_max: 1000,

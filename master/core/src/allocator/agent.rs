@@ -1,0 +1,115 @@
+//! One agent as the allocator sees it: what it has, and who holds what of it.
+//!
+//! Shared resources are there for everyone: holding one does not take it from what is available.
+
+use alloc::collections::BTreeMap;
+
+use model::resources::{Quantities, Role, Scalar};
+use model::{FrameworkId, Resources};
+
+use super::accounts::chargeable;
+
+/// An agent.
+#[derive(Debug)]
+pub(super) struct Agent {
+    pub(super) active: bool,
+    total: Resources,
+    /// Total less allocations; without allocation roles, as the total.
+    available: Resources,
+    allocations: BTreeMap<(FrameworkId, Role), Resources>,
+}
+
+impl Agent {
+    /// An agent of which nobody holds anything; nothing of it is given out yet.
+    pub(super) fn new(total: Resources) -> Self {
+        Self {
+            active: false,
+            available: total.clone(),
+            total,
+            allocations: BTreeMap::new(),
+        }
+    }
+
+    /// What it has.
+    pub(super) const fn total(&self) -> &Resources {
+        &self.total
+    }
+
+    /// What may be given out.
+    pub(super) const fn available(&self) -> &Resources {
+        &self.available
+    }
+
+    /// What is available and would be charged to a role.
+    pub(super) fn free(&self) -> Quantities {
+        chargeable(&self.available)
+    }
+
+    /// Whether it has GPUs, free or not.
+    pub(super) fn has_gpus(&self) -> bool {
+        self.total.scalar("gpus") > Scalar::ZERO
+    }
+
+    /// Who holds what.
+    pub(super) const fn allocations(&self) -> &BTreeMap<(FrameworkId, Role), Resources> {
+        &self.allocations
+    }
+
+    /// It has this from now on.
+    pub(super) fn set_total(&mut self, total: Resources) {
+        self.total = total;
+        self.update_available();
+    }
+
+    /// A framework holds more; by how much, is given back.
+    pub(super) fn hold(&mut self, id: &FrameworkId, role: &Role, more: &Resources) -> Quantities {
+        let key = (id.clone(), role.clone());
+        let held = self.allocations.entry(key).or_default();
+        let before = held.quantities();
+        held.add_all(more);
+        let added = held.quantities().minus(&before);
+        let exclusive = more.filter(|resource| !resource.shared);
+        if self.available.contains(&exclusive) {
+            self.available.subtract_all(&exclusive);
+        } else {
+            self.update_available();
+        }
+        added
+    }
+
+    /// A framework holds less; what it really held of that, and by how much its scalars shrank, is
+    /// given back.
+    pub(super) fn release(
+        &mut self,
+        id: &FrameworkId,
+        role: &Role,
+        less: &Resources,
+    ) -> (Resources, Quantities) {
+        let key = (id.clone(), role.clone());
+        let Some(held) = self.allocations.get_mut(&key) else {
+            return (Resources::new(), Quantities::new());
+        };
+        let before = held.clone();
+        held.subtract_all(less);
+        let released = before.minus(held);
+        let shrank = before.quantities().minus(&held.quantities());
+        if held.is_empty() {
+            self.allocations.remove(&key);
+        }
+        self.update_available();
+        (released, shrank)
+    }
+
+    /// Total less allocations; nothing where these do not fit into the total, until they do again.
+    fn update_available(&mut self) {
+        let mut held = Resources::new();
+        for allocation in self.allocations.values() {
+            held.add_all(&allocation.filter(|resource| !resource.shared));
+        }
+        self.available = if self.total.contains(&held) {
+            self.total.minus(&held)
+        } else {
+            Resources::new()
+        };
+    }
+}
