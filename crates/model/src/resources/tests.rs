@@ -450,7 +450,6 @@ fn role_names_follow_the_rules_of_mesos() {
     assert!(!role("a").is_ancestor_of(&role("ab")) && !role("a").is_ancestor_of(&role("a")));
 }
 
-<<<<<<< HEAD
 /// What is left of `have` after a change, as text.
 #[track_caller]
 fn check_change(have: &[Resource], change: &Change, expected: Result<&str, &str>) {
@@ -570,7 +569,8 @@ fn a_shared_volume_is_counted_and_goes_only_with_its_last_copy() {
         &destroy,
         Ok("disk(reservations: [(DYNAMIC,eng)]):3"),
     );
-=======
+}
+
 #[test]
 fn the_paths_of_a_role_lead_from_the_top_to_itself() {
     let paths = |text| role(text).paths().collect::<Vec<_>>().join(" ");
@@ -601,5 +601,4 @@ fn amounts_count_the_integers_and_texts_of_what_is_no_scalar() {
     let all = parse("cpus:1.5;ports:[31000-31009,5-5];hosts:{a,b}").unwrap();
     assert_eq!(all.amounts().to_string(), "cpus:1.5; hosts:2; ports:11");
     assert_eq!(all.quantities().to_string(), "cpus:1.5");
->>>>>>> fe2db9f (model: limits beside quantities, and the paths of a role)
 }
