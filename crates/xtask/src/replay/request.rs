@@ -78,8 +78,12 @@ pub(super) fn ids(case: &Case) -> Vec<String> {
         || String::from_utf8_lossy(&case.request.body()).into_owned(),
         |call| call.to_string(),
     );
-    let text = format!("{} {body}", case.request.line);
-    let ids = ids::pieces(&text)
+    ids_in(&format!("{} {body}", case.request.line))
+}
+
+/// The ids in a text.
+pub(super) fn ids_in(text: &str) -> Vec<String> {
+    let ids = ids::pieces(text)
         .into_iter()
         .filter_map(|piece| match piece {
             Piece::Id(id) => Some(id.to_owned()),

@@ -347,11 +347,26 @@ impl Scenario {
                 self.ids.bind(agent, &actual);
             }
         }
+        // Where the call names no agent, the answer to it may.
+        let answered: Vec<String> = case
+            .events()
+            .map(Event::value)
+            .filter(|event| event["type"] == "UPDATE")
+            .flat_map(|event| request::ids_in(&event.to_string()))
+            .filter(|id| id.contains("-S"))
+            .collect();
         let agent = named
             .iter()
             .filter(|id| id.contains("-S"))
+            .chain(&answered)
             .find_map(|id| self.ids.actual(id));
         let agent = agent.map(str::to_owned);
+        let known: Vec<String> = named
+            .iter()
+            .filter(|id| id.contains("-O"))
+            .filter_map(|id| self.ids.actual(id).map(str::to_owned))
+            .collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let id = case
             .request
             .header("Mesos-Stream-Id")
@@ -361,7 +376,7 @@ impl Scenario {
             while self.ids.actual(offer).is_none() && Instant::now() < deadline {
                 let stream = self.streams.iter_mut().find(|s| Some(&s.id) == id.as_ref());
                 let Some(stream) = stream else { return };
-                match stream.spare_offer(agent.as_deref()) {
+                match stream.spare_offer(agent.as_deref(), &known) {
                     Some(spare) => {
                         let actual = spare["id"]["value"].as_str().unwrap_or_default();
                         self.ids.bind(offer, actual);

@@ -23,6 +23,8 @@ pub(super) struct Stream {
     pub(super) offers: Vec<Value>,
     /// The ids of all offers that came and were not used, asked for or not.
     held: Vec<Value>,
+    /// The agent of every offer that ever came, by the offer's id.
+    agents: BTreeMap<String, String>,
     pub(super) ended: bool,
     /// Whether a HEARTBEAT came.
     is_alive: bool,
@@ -44,6 +46,7 @@ impl Stream {
             queue: VecDeque::new(),
             offers: Vec::new(),
             held: Vec::new(),
+            agents: BTreeMap::new(),
             ended: false,
             is_alive: false,
         }
@@ -60,6 +63,7 @@ impl Stream {
                     if let Value::Array(offers) = event["offers"]["offers"].take() {
                         self.held
                             .extend(offers.iter().map(|offer| offer["id"].clone()));
+                        self.agents.extend(offers.iter().map(id_and_agent));
                         self.offers.extend(offers);
                     }
                     continue;
@@ -158,12 +162,32 @@ impl Stream {
         first.map(Err)
     }
 
-    /// The newest offer that no recorded one stands for, of this agent if one is named.
-    pub(super) fn spare_offer(&mut self, agent_id: Option<&str>) -> Option<Value> {
-        let of_agent = |offer: &Value| agent_id.is_none_or(|id| offer["agent_id"]["value"] == id);
-        let place = self.offers.iter().rposition(of_agent)?;
+    /// The newest offer that no recorded one stands for. An agent is held out in one offer at a
+    /// time, so it is of none of the agents whose offers stand beside it in the call; else it is of
+    /// the agent named, if one is.
+    pub(super) fn spare_offer(&mut self, agent_id: Option<&str>, beside: &[&str]) -> Option<Value> {
+        let taken: Vec<&str> = beside
+            .iter()
+            .filter_map(|offer| self.agents.get(*offer).map(String::as_str))
+            .collect();
+        let fits = |offer: &Value| {
+            let of = offer["agent_id"]["value"].as_str().unwrap_or_default();
+            let wanted = agent_id.filter(|id| !taken.contains(id));
+            wanted.map_or_else(|| !taken.contains(&of), |id| of == id)
+        };
+        let place = self.offers.iter().rposition(fits)?;
         Some(self.offers.remove(place))
     }
+}
+
+fn id_and_agent(offer: &Value) -> (String, String) {
+    let text = |field: &str| {
+        offer[field]["value"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    (text("id"), text("agent_id"))
 }
 
 /// What an event is about: events about different things may come in any order.
