@@ -8,7 +8,8 @@ use api::v1::master_info::Capability;
 use master_core::WallTime;
 use model::MasterId;
 
-use crate::flags::Config;
+use crate::access::Access;
+use crate::flags::{Config, Leader};
 
 /// The version of the interfaces that this master speaks. Clients parse it: dotted numbers only.
 pub(crate) const VERSION: &str = "1.11.0";
@@ -36,6 +37,10 @@ pub(crate) struct Facts {
     pub(crate) flags: BTreeMap<String, String>,
     /// When this master started, which is when it began to lead.
     pub(crate) started: WallTime,
+    /// Which master leads.
+    pub(crate) leader: Leader,
+    /// Who may come in, and what they may do.
+    pub(crate) access: Access,
 }
 
 impl Facts {
@@ -46,6 +51,7 @@ impl Facts {
         master_id: MasterId,
         epoch: u64,
         started: WallTime,
+        access: Access,
     ) -> Self {
         let ip = config.advertise_ip.unwrap_or_else(|| match bound.ip() {
             ip if ip.is_unspecified() => outward_address(),
@@ -78,6 +84,17 @@ impl Facts {
             cluster: config.cluster.clone(),
             flags: config.listing(),
             started,
+            leader: config.leader.clone(),
+            access,
+        }
+    }
+
+    /// The leading master's name and port; `None` where none is known.
+    pub(crate) fn leading(&self) -> Option<(&str, u16)> {
+        match &self.leader {
+            Leader::Own => Some((&self.hostname, self.address.port())),
+            Leader::Elsewhere { hostname, port } => Some((hostname, *port)),
+            Leader::Unknown => None,
         }
     }
 }

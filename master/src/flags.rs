@@ -4,6 +4,9 @@
 //! the command line wins. Variables with that prefix which are no flag of this program are not
 //! looked at, as operators share one environment file between masters and agents.
 
+mod access;
+mod leader;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,6 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::resources::Scalar;
+
+pub use access::AccessFlags;
+pub use leader::Leader;
 
 /// Where entries of the registry are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +65,10 @@ pub struct Config {
     pub fair_sharing_excluded: BTreeSet<Arc<str>>,
     /// Agents known to the registry that are not back so long after a start are unreachable.
     pub agent_reregister_timeout: Duration,
+    /// Who may come in, and what they may do.
+    pub access: AccessFlags,
+    /// Which master leads.
+    pub leader: Leader,
 }
 
 impl Default for Config {
@@ -80,6 +90,8 @@ impl Default for Config {
             allocator_agent_recovery_factor: Scalar(800),
             fair_sharing_excluded: BTreeSet::new(),
             agent_reregister_timeout: Duration::from_secs(600),
+            access: AccessFlags::default(),
+            leader: Leader::Own,
         }
     }
 }
@@ -117,6 +129,14 @@ struct Flag {
     help: &'static str,
     set: fn(&mut Config, &str) -> Result<(), String>,
     get: fn(&Config) -> Option<String>,
+}
+
+/// The value of a flag that may stand without one, as `--flag` or `--no-flag`.
+const BOOL: &str = "true|false";
+
+/// Every flag, in the order of `--help`.
+fn flags() -> impl Iterator<Item = &'static Flag> {
+    [FLAGS, access::FLAGS, leader::FLAGS].into_iter().flatten()
 }
 
 const FLAGS: &[Flag] = &[
@@ -279,7 +299,7 @@ pub fn parse(
     let mut faults = Vec::new();
     let mut given: BTreeMap<&'static str, (String, String)> = BTreeMap::new();
     for (variable, text) in environment {
-        let flag = FLAGS.iter().find(|flag| variable == variable_of(flag));
+        let flag = flags().find(|flag| variable == variable_of(flag));
         if let Some(flag) = flag {
             given.insert(flag.name, (variable, text));
         }
@@ -306,7 +326,7 @@ pub fn parse(
     }
 
     let mut config = Config::default();
-    for flag in FLAGS {
+    for flag in flags() {
         let Some((from, text)) = given.get(flag.name) else {
             continue;
         };
@@ -314,7 +334,9 @@ pub fn parse(
             faults.push(format!("{from}={text}: {fault}"));
         }
     }
-    if config.registry == RegistryKind::Redb && !given.contains_key("work_dir") {
+    faults.extend(config.access.faults());
+    let leads = config.leader == Leader::Own;
+    if leads && config.registry == RegistryKind::Redb && !given.contains_key("work_dir") {
         faults.push("--work_dir: missing; the registry is kept there".into());
     }
     if faults.is_empty() {
@@ -332,7 +354,7 @@ pub fn help() -> String {
          usage: tepui-master --work_dir=FOLDER [--FLAG=VALUE ...]\n\n\
          Each flag can also be given in the environment, as MESOS_FLAG.\n\n",
     );
-    for flag in FLAGS {
+    for flag in flags() {
         let left = format!("--{}={}", flag.name, flag.value);
         text.push_str(&format!("  {left:<36} {}\n", flag.help));
     }
@@ -345,8 +367,7 @@ impl Config {
     /// Every flag that has a value, by name, as `/flags` shows it.
     #[must_use]
     pub fn listing(&self) -> BTreeMap<String, String> {
-        FLAGS
-            .iter()
+        flags()
             .filter_map(|flag| Some((flag.name.to_owned(), (flag.get)(self)?)))
             .collect()
     }
@@ -364,13 +385,20 @@ fn flag_of(argument: &str) -> Result<(&'static Flag, &str), String> {
         Some((name, text)) => (name, Some(text)),
         None => (rest, None),
     };
-    let flag = FLAGS
-        .iter()
-        .find(|flag| flag.name == name)
-        .ok_or_else(|| format!("--{name}: unknown flag"))?;
-    let text =
-        text.ok_or_else(|| format!("--{name}: needs a value, as in --{name}={}", flag.value))?;
-    Ok((flag, text))
+    let named = |name: &str| flags().find(|flag| flag.name == name);
+    let negated = name.strip_prefix("no-").and_then(named);
+    if let (Some(flag), None) = (negated.filter(|flag| flag.value == BOOL), text) {
+        return Ok((flag, "false"));
+    }
+    let flag = named(name).ok_or_else(|| format!("--{name}: unknown flag"))?;
+    match text {
+        Some(text) => Ok((flag, text)),
+        None if flag.value == BOOL => Ok((flag, "true")),
+        None => Err(format!(
+            "--{name}: needs a value, as in --{name}={}",
+            flag.value
+        )),
+    }
 }
 
 fn value<T: FromStr>(text: &str, into: &mut T) -> Result<(), String>
@@ -473,6 +501,49 @@ mod tests {
             --agent_ping_timeout=15: "15" is not a duration: a number and one of ns, us, ms, secs, mins, hrs, days, weeks, as in 15secs
             --max_agent_ping_timeouts=0: must be 1 or more
             --allocator_agent_recovery_factor=1.5: expected a number between 0 and 1
+            --work_dir: missing; the registry is kept there
+            see tepui-master --help"#]]
+        .assert_eq(&error.unwrap_err());
+    }
+
+    #[test]
+    fn a_switch_may_stand_alone_or_be_negated() {
+        let access = |arguments: &[&str]| match run(arguments, &[]) {
+            Ok(Command::Run(config)) => config.access,
+            other => panic!("{other:?}"),
+        };
+        let given = access(&[
+            "--registry=in_memory",
+            "--credentials=/c",
+            "--authenticate_http_readonly",
+            "--authenticate_http_readwrite=true",
+            "--no-authenticate_agents",
+        ]);
+        assert!(given.authenticate_http_readonly && given.authenticate_http_readwrite);
+        assert!(!given.authenticate_agents);
+    }
+
+    #[test]
+    fn credentials_that_nobody_can_show_are_a_fault() {
+        let error = run(
+            &[
+                "--leader=nobody",
+                "--authenticate_http_frameworks",
+                "--authenticate_http_readonly=yes",
+                "--authenticate_agents",
+                "--http_authenticators=jwt",
+                "--no-port",
+            ],
+            &[],
+        );
+        expect_test::expect![[r#"
+            --no-port: unknown flag
+            --authenticate_http_readonly=yes: expected true or false
+            --http_authenticators=jwt: only basic is known here
+            --leader=nobody: expected self, none or HOST:PORT
+            --authenticate_agents: needs --credentials
+            --authenticate_http_frameworks: needs --credentials
+            --authenticate_http_frameworks: needs --http_framework_authenticators=basic
             --work_dir: missing; the registry is kept there
             see tepui-master --help"#]]
         .assert_eq(&error.unwrap_err());

@@ -12,9 +12,11 @@ use http::StatusCode;
 use master_core::event::{AgentMessage, Answer, LinkId, OperatorCall, Subscription, Text};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use crate::access::Access;
 use crate::connection::Connection;
 use crate::convert::calls::Submitted;
 use crate::facts::Facts;
+use crate::flags::Leader;
 use crate::http::Response;
 use crate::http::negotiate::Media;
 use crate::http::respond::Refusal;
@@ -42,6 +44,8 @@ pub(crate) enum Command {
     },
     /// Another call that is valid in itself.
     Call {
+        /// Whom it is by, where authenticated.
+        principal: Option<Text>,
         /// Who calls.
         framework_id: String,
         /// The header that came with it.
@@ -204,6 +208,16 @@ impl Handle {
     /// The counters.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.shared.metrics
+    }
+
+    /// Who may come in, and what they may do.
+    pub(crate) fn access(&self) -> &Access {
+        &self.shared.facts.access
+    }
+
+    /// Whether this master leads.
+    pub(crate) fn leads(&self) -> bool {
+        self.shared.facts.leader == Leader::Own
     }
 
     /// Who this master is, for frameworks and agents.

@@ -9,6 +9,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod access;
 mod connection;
 mod convert;
 mod facts;
@@ -22,6 +23,7 @@ pub mod registry;
 mod server;
 mod state;
 
+pub use access::{AccessError, AclsError, CredentialsError};
 pub use main_loop::RunError;
 pub use server::{Server, StartError, Stopper};
 

@@ -10,11 +10,13 @@ use std::time::Duration;
 use api::link::v1::agent_frame::Body;
 use api::link::v1::link_server::{Link, LinkServer};
 use api::link::v1::{AgentFrame, MasterFrame};
+use master_core::authorization::Action;
 use master_core::event::{LinkId, MasterMessage, Registration};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Status, Streaming};
 
+use crate::access::{Identity, Realm};
 use crate::connection::Connection;
 use crate::convert::link;
 use crate::handle::{Command, Handle};
@@ -70,6 +72,17 @@ impl Link for Service {
         &self,
         request: tonic::Request<Streaming<AgentFrame>>,
     ) -> Result<tonic::Response<Frames>, Status> {
+        if !self.loop_.leads() {
+            return Err(Status::unavailable(match self.loop_.facts().leading() {
+                Some((hostname, port)) => format!("the leading master is {hostname}:{port}"),
+                None => "no master leads".into(),
+            }));
+        }
+        let headers = request.metadata().clone().into_headers();
+        let access = self.loop_.access();
+        let identity = access.authenticate(Realm::Agents, &headers).map_err(|_| {
+            Status::unauthenticated("an agent must show credentials here (--credential)")
+        })?;
         let connection = request
             .extensions()
             .get::<Connection>()
@@ -82,6 +95,7 @@ impl Link for Service {
             frames: request.into_inner(),
             connection,
             answered,
+            identity,
         };
         // The answer's headers must not wait for the first frame: some clients send it only then.
         tokio::spawn(incoming.read(frames));
@@ -125,6 +139,7 @@ struct Incoming {
     frames: Streaming<AgentFrame>,
     connection: Connection,
     answered: oneshot::Receiver<()>,
+    identity: Identity,
 }
 
 impl Incoming {
@@ -186,11 +201,37 @@ impl Incoming {
         };
         let registration = link::registration(register, self.connection.peer().ip())
             .map_err(|error| (incarnation, error.to_string()))?;
+        self.authorize(&registration)
+            .map_err(|reason| (incarnation, reason))?;
         Ok(Opened {
             incarnation,
             registration,
             frames,
             connection: self.connection.clone(),
+        })
+    }
+
+    /// Whether this agent may come in, with the roles that its resources are reserved to.
+    fn authorize(&self, registration: &Registration) -> Result<(), String> {
+        let roles = registration.resources.iter();
+        let mut roles = roles.filter_map(|resource| resource.reservations.last());
+        let may_reserve = roles.all(|r| {
+            self.identity
+                .may(Action::ReserveResources, Some(r.role.as_str()))
+        });
+        if may_reserve && self.identity.may(Action::RegisterAgent, None) {
+            return Ok(());
+        }
+        let resources = &registration.resources;
+        Err(match self.identity.principal() {
+            Some(principal) => format!(
+                "Not authorized to register agent providing resources '{resources}' with \
+                 principal '{principal}'"
+            ),
+            None => format!(
+                "Not authorized to register agent providing resources '{resources}' without a \
+                 principal"
+            ),
         })
     }
 

@@ -27,7 +27,7 @@ use crate::http::body::Body;
 use crate::http::negotiate::Media;
 use crate::http::respond::Refusal;
 use crate::http::stream::{self, EventSender};
-use crate::http::{Response, respond, scheduler};
+use crate::http::{Response, respond, scheduler, validate};
 use crate::link::{Opened, Outgoing};
 use crate::registry::{RegistryError, Stored, Writer, entries};
 use crate::state::Snapshot;
@@ -230,13 +230,15 @@ impl MainLoop {
                 answer,
             } => self.subscribe(subscription, media, connection, answer),
             Command::Call {
+                principal,
                 framework_id,
                 stream_id,
                 kind,
                 call,
                 answer,
             } => {
-                let outcome = self.current(&framework_id, stream_id.as_deref());
+                let outcome =
+                    self.current(&framework_id, principal.as_deref(), stream_id.as_deref());
                 let response = match outcome {
                     Ok(framework_id) => self.call(framework_id, kind, call)?,
                     Err(refusal) => refusal.into(),
@@ -324,9 +326,21 @@ impl MainLoop {
     }
 
     /// The framework, where it is connected by this very stream; else the answer that says why not.
-    fn current(&self, framework_id: &str, stream_id: Option<&str>) -> Result<FrameworkId, Refusal> {
+    fn current(
+        &self,
+        framework_id: &str,
+        principal: Option<&str>,
+        stream_id: Option<&str>,
+    ) -> Result<FrameworkId, Refusal> {
         let unknown = || Refusal::bad_request("Framework cannot be found");
         let framework_id = FrameworkId::new(framework_id).map_err(|_| unknown())?;
+        let framework = self.core.view().framework(&framework_id);
+        if let (Some(principal), Some(framework)) = (principal, framework) {
+            let own = framework.info.principal.as_deref().unwrap_or_default();
+            if own != principal {
+                return Err(Refusal::bad_request(validate::mismatch(principal, own)));
+            }
+        }
         let stream = match self.core.connection(&framework_id) {
             FrameworkConnection::Unknown => return Err(unknown()),
             FrameworkConnection::Disconnected => {

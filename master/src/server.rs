@@ -21,9 +21,10 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tower_service::Service as _;
 
+use crate::access::{Access, AccessError};
 use crate::connection::Connection;
 use crate::facts::Facts;
-use crate::flags::{Config, RegistryKind};
+use crate::flags::{Config, Leader, RegistryKind};
 use crate::handle::Handle;
 use crate::http::body::Body;
 use crate::http::{Request, Response, router};
@@ -68,6 +69,9 @@ pub enum StartError {
         /// The cause.
         source: std::io::Error,
     },
+    /// Credentials or rules cannot be used.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The registry cannot be used.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -95,6 +99,7 @@ impl Server {
     /// # Errors
     /// The port or the registry cannot be had.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let access = Access::load(&config.access)?;
         let listener = listen(SocketAddr::new(config.ip, config.port)).await?;
         let bound = local_address(&listener, config)?;
         let mut registry = registry(config)?;
@@ -104,15 +109,26 @@ impl Server {
         let master_id = MasterId::new(&uuid::Uuid::new_v4().to_string())?;
         let start = tokio::time::Instant::now();
         let started = wall_clock();
-        let facts = Facts::new(config, bound, master_id.clone(), contents.epoch, started);
-        tracing::info!(
-            address = %bound,
-            advertised = %facts.address,
-            %master_id,
-            epoch = contents.epoch,
-            agents = recovered.admitted.len(),
-            "master leads"
+        let facts = Facts::new(
+            config,
+            bound,
+            master_id.clone(),
+            contents.epoch,
+            started,
+            access,
         );
+        if facts.leader == Leader::Own {
+            tracing::info!(
+                address = %bound,
+                advertised = %facts.address,
+                %master_id,
+                epoch = contents.epoch,
+                agents = recovered.admitted.len(),
+                "master leads"
+            );
+        } else {
+            tracing::info!(address = %bound, %master_id, leader = %facts.leader, "master follows");
+        }
         let (notifier, notices) = mpsc::unbounded_channel();
         let stored = notifier.clone();
         let writer = Writer::spawn(registry, move |commit| {
@@ -207,6 +223,10 @@ fn local_address(listener: &TcpListener, config: &Config) -> Result<SocketAddr, 
 }
 
 fn registry(config: &Config) -> Result<Box<dyn Registry>, RegistryError> {
+    // The registry is the leader's own: who follows must not raise its epoch.
+    if config.leader != Leader::Own {
+        return Ok(Box::new(Memory::default()));
+    }
     match (config.registry, &config.work_dir) {
         (RegistryKind::Redb, Some(work_dir)) => Ok(Box::new(Redb::open(work_dir)?)),
         // The flags see to it that redb comes with a folder.
@@ -235,6 +255,7 @@ fn core_config(config: &Config, master_id: MasterId, epoch: u64, facts: &Facts) 
         completed_frameworks_max: 50,
         completed_tasks_per_framework_max: 1000,
         unreachable_tasks_per_framework_max: 1000,
+        acls: Arc::clone(facts.access.acls()),
     }
 }
 

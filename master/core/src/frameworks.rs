@@ -187,14 +187,13 @@ impl Master {
 
     fn check_subscription(&self, subscription: &Subscription) -> Result<(), String> {
         subscription::check(subscription)?;
-        let Some(id) = &subscription.framework.id else {
-            return Ok(());
-        };
-        if self.is_completed(id) {
+        let info = &subscription.framework;
+        if info.id.as_ref().is_some_and(|id| self.is_completed(id)) {
             return Err("Framework has been removed".into());
         }
-        match self.frameworks.get(id) {
-            Some(old) => subscription::check_update(&old.info, &subscription.framework),
+        self.check_registration(info)?;
+        match info.id.as_ref().and_then(|id| self.frameworks.get(id)) {
+            Some(old) => subscription::check_update(&old.info, info),
             None => Ok(()),
         }
     }

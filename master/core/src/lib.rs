@@ -22,6 +22,7 @@ use model::{AgentId, FrameworkId, Instant, MasterId, OfferId};
 mod admission;
 pub mod agents;
 pub mod allocator;
+pub mod authorization;
 pub mod counters;
 pub mod event;
 pub mod executors;
@@ -44,6 +45,7 @@ mod view;
 
 use agents::{Agent, RecoveredAgent};
 use allocator::{Allocator, Hierarchical, Policy};
+use authorization::Acls;
 use counters::Counters;
 use event::{AgentMessage, Call, LinkId, Note, Offer, Text};
 use frameworks::Framework;
@@ -92,6 +94,8 @@ pub struct Config {
     pub completed_tasks_per_framework_max: usize,
     /// `--max_unreachable_tasks_per_framework`.
     pub unreachable_tasks_per_framework_max: usize,
+    /// `--acls`: who may do what.
+    pub acls: Arc<Acls>,
 }
 
 /// How a framework is connected.

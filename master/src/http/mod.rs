@@ -1,10 +1,12 @@
 //! HTTP as Mesos speaks it: statuses, bodies, paths, event streams.
 
 pub(crate) mod body;
+mod gate;
 pub(crate) mod legacy;
 pub(crate) mod negotiate;
 pub(crate) mod operator;
 pub(crate) mod read;
+mod redirect;
 pub(crate) mod respond;
 pub(crate) mod router;
 pub(crate) mod scheduler;

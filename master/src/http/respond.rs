@@ -34,6 +34,11 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, reason)
     }
 
+    /// 403, where the rules do not let this principal.
+    pub(crate) fn forbidden() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "403 Forbidden.")
+    }
+
     /// 405, naming the method there is.
     pub(crate) fn method(allowed: &'static str, got: &Method) -> Self {
         Self {
@@ -90,6 +95,17 @@ pub(crate) fn ok(media: Media, body: impl Into<Bytes>) -> Response {
 /// 404 for a path that is nowhere.
 pub(crate) fn not_found() -> Response {
     text(StatusCode::NOT_FOUND, "404 Not Found.")
+}
+
+/// 401, asking for the credentials of a realm.
+pub(crate) fn unauthorized(realm: &str) -> Response {
+    let mut response = text(StatusCode::UNAUTHORIZED, "401 Unauthorized.");
+    if let Ok(asked) = HeaderValue::from_str(&format!("Basic realm=\"{realm}\"")) {
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, asked);
+    }
+    response
 }
 
 /// 307 to this place.

@@ -5,9 +5,8 @@ use http::{Method, StatusCode};
 
 use super::negotiate::{self, Media};
 use super::respond::Refusal;
-use super::{Request, Response, body::Body, legacy, operator, respond, scheduler};
+use super::{Request, Response, body::Body, gate, legacy, operator, redirect, respond, scheduler};
 use crate::connection::Connection;
-use crate::facts::Facts;
 use crate::handle::Handle;
 use crate::state;
 
@@ -15,18 +14,25 @@ use crate::state;
 const GZIP_BYTES_MIN: usize = 1024;
 
 /// The answer to any request but those of agents' links.
-pub(crate) async fn route(loop_: &Handle, connection: Connection, request: Request) -> Response {
+pub(crate) async fn route(
+    loop_: &Handle,
+    connection: Connection,
+    mut request: Request,
+) -> Response {
     let gzip = negotiate::accepts_gzip(request.headers());
     let path = request.uri().path().to_owned();
     let Some(endpoint) = endpoint(&path) else {
         return respond::not_found();
     };
+    if let Err(response) = gate::pass(loop_, &mut request) {
+        return response;
+    }
     match endpoint {
         Endpoint::Scheduler => scheduler::handle(loop_, connection, request).await,
         Endpoint::Operator => operator::handle(loop_, request).await,
         Endpoint::Action(action) => legacy::handle(loop_, action, request).await,
         Endpoint::Health => respond::empty(StatusCode::OK),
-        Endpoint::Redirect => redirect(loop_.facts()),
+        Endpoint::Redirect => redirect::answer(loop_.facts(), request.uri()),
         Endpoint::Document(document) => {
             if !matches!(*request.method(), Method::GET | Method::HEAD) {
                 return Refusal::method("GET", request.method()).into();
@@ -62,6 +68,7 @@ fn endpoint(path: &str) -> Option<Endpoint> {
         "/api/v1" => Endpoint::Operator,
         "/health" => Endpoint::Health,
         "/redirect" => Endpoint::Redirect,
+        own if own.starts_with("/redirect/") => Endpoint::Redirect,
         "/teardown" => Endpoint::Action(legacy::Action::Teardown),
         "/state" => Endpoint::Document(D::State),
         "/state-summary" => Endpoint::Document(D::StateSummary),
@@ -78,10 +85,6 @@ fn endpoint(path: &str) -> Option<Endpoint> {
             _ => return None,
         },
     })
-}
-
-fn redirect(facts: &Facts) -> Response {
-    respond::redirect(&format!("//{}:{}", facts.hostname, facts.address.port()))
 }
 
 fn json(text: Bytes, jsonp: Option<String>, gzip: bool) -> Response {
@@ -178,7 +181,7 @@ mod tests {
             ("/master//health", None),
             ("//master/health", None),
             ("/master/../master/health", None),
-            ("/master/redirect/x", None),
+            ("/master/redirect/x", Some(Endpoint::Redirect)),
             ("/master", None),
             ("/", None),
             ("", None),

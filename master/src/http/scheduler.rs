@@ -10,6 +10,7 @@ use http::{Method, StatusCode};
 use super::negotiate::{self, ContentTypeError, Media};
 use super::respond::Refusal;
 use super::{Request, Response, read, validate};
+use crate::access::Identity;
 use crate::connection::Connection;
 use crate::convert::calls;
 use crate::handle::{Command, Handle};
@@ -40,10 +41,19 @@ async fn answer(
     let media = content_type(request.headers())?;
     let (head, body) = request.into_parts();
     let body = read::body(&head.headers, body).await?;
-    let call = decode(media, &body).map_err(Refusal::bad_request)?;
-    let kind = validate::call(&call).map_err(|fault| {
-        Refusal::bad_request(format!("Failed to validate scheduler::Call: {fault}"))
-    })?;
+    let mut call = decode(media, &body).map_err(Refusal::bad_request)?;
+    let identity = Identity::of(&head.extensions);
+    let kind = validate::call(&call)
+        .and_then(|kind| match identity.principal() {
+            Some(principal) => validate::principal(&call, principal).map(|()| kind),
+            None => Ok(kind),
+        })
+        .map_err(|fault| {
+            Refusal::bad_request(format!("Failed to validate scheduler::Call: {fault}"))
+        })?;
+    if let Some(principal) = identity.principal() {
+        name_principal(&mut call, principal);
+    }
     let stream_id = head
         .headers
         .get(STREAM_ID)
@@ -71,9 +81,9 @@ async fn answer(
         }
         Type::ReconcileOperations => {
             accept(&head.headers)?;
-            submit(loop_, kind, call, stream_id).await
+            submit(loop_, kind, call, stream_id, &identity).await
         }
-        _ => submit(loop_, kind, call, stream_id).await,
+        _ => submit(loop_, kind, call, stream_id, &identity).await,
     }
 }
 
@@ -82,6 +92,7 @@ async fn submit(
     kind: Type,
     call: Call,
     stream_id: Option<String>,
+    identity: &Identity,
 ) -> Result<Response, Refusal> {
     let framework_id = call
         .framework_id
@@ -91,6 +102,7 @@ async fn submit(
     let call = calls::submitted(kind, call)
         .map_err(|fault| Refusal::bad_request(format!("'FrameworkInfo.id' is invalid: {fault}")))?;
     let command = |answer| Command::Call {
+        principal: identity.principal().cloned(),
         framework_id,
         stream_id,
         kind,
@@ -98,6 +110,18 @@ async fn submit(
         answer,
     };
     Ok(loop_.ask(command).await)
+}
+
+/// A framework that names no principal has the one it authenticated as.
+fn name_principal(call: &mut Call, principal: &str) {
+    let subscribe = call.subscribe.as_mut().map(|s| &mut s.framework_info);
+    let update = call
+        .update_framework
+        .as_mut()
+        .map(|u| &mut u.framework_info);
+    for info in subscribe.into_iter().chain(update) {
+        info.principal.get_or_insert_with(|| principal.to_owned());
+    }
 }
 
 /// The form of the body, or why it is refused.

@@ -57,6 +57,24 @@ pub(crate) fn call(call: &Call) -> Result<Type, String> {
     Ok(kind)
 }
 
+/// Whether a subscription names the principal that it is made by, or none.
+pub(crate) fn principal(call: &Call, authenticated: &str) -> Result<(), String> {
+    let subscribe = call.subscribe.as_ref();
+    let named = subscribe.and_then(|subscribe| subscribe.framework_info.principal.as_deref());
+    match named.filter(|named| *named != authenticated) {
+        None => Ok(()),
+        Some(named) => Err(mismatch(authenticated, named)),
+    }
+}
+
+/// That a principal is not the one of its framework.
+pub(crate) fn mismatch(authenticated: &str, named: &str) -> String {
+    format!(
+        "Authenticated principal '{authenticated}' does not match principal '{named}' set in \
+         `FrameworkInfo`"
+    )
+}
+
 /// 16 bytes with one of the versions of RFC 4122.
 fn uuid(bytes: &[u8]) -> Result<(), String> {
     match <[u8; 16]>::try_from(bytes) {

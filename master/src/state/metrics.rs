@@ -11,6 +11,7 @@ use model::{Resources, TaskState};
 use super::system::System;
 use super::view::{Framework, View};
 use crate::facts::Facts;
+use crate::flags::Leader;
 use crate::main_loop::wall_clock;
 use crate::metrics::{CALLS, Counters, FrameworkCounters, as_f64, name_of};
 
@@ -33,7 +34,12 @@ pub(super) fn numbers(view: &View, counters: &Counters, facts: &Facts) -> Number
         .list("registrar/state_store_ms", &mut out);
     let uptime = wall_clock().0.saturating_sub(facts.started.0);
     put(&mut out, "master/uptime_secs", as_f64(uptime) / 1e9);
-    put(&mut out, "master/elected", 1.0);
+    let elected = if facts.leader == Leader::Own {
+        1.0
+    } else {
+        0.0
+    };
+    put(&mut out, "master/elected", elected);
     put(
         &mut out,
         "registrar/registry_size_bytes",

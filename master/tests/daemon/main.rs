@@ -1,5 +1,6 @@
 //! The daemon as others meet it: over HTTP, over agents' links, and as a program.
 
+mod access;
 mod cluster;
 mod http;
 mod program;

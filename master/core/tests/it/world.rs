@@ -70,6 +70,7 @@ fn config() -> Config {
         completed_frameworks_max: 50,
         completed_tasks_per_framework_max: 1000,
         unreachable_tasks_per_framework_max: 1000,
+        acls: Arc::default(),
     }
 }
 

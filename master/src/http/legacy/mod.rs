@@ -10,6 +10,7 @@ use master_core::event::Answer;
 
 use super::respond::{self, Refusal};
 use super::{Request, Response, read};
+use crate::access::Identity;
 use crate::handle::Handle;
 
 /// What can be done.
@@ -36,7 +37,8 @@ async fn answer(loop_: &Handle, action: Action, request: Request) -> Result<Resp
     let call = match action {
         Action::Teardown => teardown::call(&form)?,
     };
-    respond_to(loop_.operate(None, call).await)
+    let principal = Identity::of(&head.extensions).principal().cloned();
+    respond_to(loop_.operate(principal, call).await)
 }
 
 /// An operator's answer as HTTP, for these endpoints and for the v1 API.

@@ -20,6 +20,7 @@ use super::negotiate::{self, Media};
 use super::respond::Refusal;
 use super::scheduler::{accept, content_type};
 use super::{Request, Response, read};
+use crate::access::Identity;
 use crate::handle::Handle;
 use crate::http::legacy::respond_to;
 use state::Part;
@@ -57,7 +58,7 @@ async fn answer(handle: &Handle, request: Request) -> Result<Response, Refusal> 
     })?;
     let caller = Caller {
         handle,
-        principal: None,
+        principal: Identity::of(&head.extensions).principal().cloned(),
         media: accept(&head.headers)?,
         gzip: negotiate::accepts_gzip(&head.headers),
     };

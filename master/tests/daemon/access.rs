@@ -1,0 +1,246 @@
+//! Who may come in, and what they may do.
+
+use crate::support::http::{self, Answer};
+use crate::support::scheduler::{self, Scheduler, framework_info};
+use crate::support::{config, soon};
+use master::Server;
+use master::flags::{AccessFlags, Config, Leader};
+use serde_json::{Value, json};
+
+const ALICE: (&str, &str) = ("Authorization", "Basic YWxpY2U6c2VjcmV0MQ==");
+const BOB: (&str, &str) = ("Authorization", "Basic Ym9iOnNlY3JldDI=");
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+const SUBSCRIBE: &str =
+    r#"{"type": "SUBSCRIBE", "subscribe": {"framework_info": {"user": "root", "name": "x"}}}"#;
+
+/// Every realm asks, for alice (secret1) and bob (secret2).
+fn access() -> AccessFlags {
+    let credentials = json!({"credentials": [
+        {"principal": "alice", "secret": "secret1"},
+        {"principal": "bob", "secret": "secret2"},
+    ]});
+    AccessFlags {
+        authenticate_http_frameworks: true,
+        authenticate_http_readonly: true,
+        authenticate_http_readwrite: true,
+        http_framework_authenticators: Some("basic".into()),
+        credentials: Some(credentials.to_string()),
+        ..AccessFlags::default()
+    }
+}
+
+async fn master(access: AccessFlags) -> Server {
+    let config = Config { access, ..config() };
+    Server::start(&config).await.unwrap()
+}
+
+fn asked(answer: &Answer) -> Option<&str> {
+    answer.header("WWW-Authenticate")
+}
+
+#[tokio::test]
+async fn credentials_are_asked_for_in_the_realm_of_each_path() {
+    let master = master(access()).await;
+    let address = master.address();
+    for (line, realm) in [
+        (
+            "POST /master/api/v1/scheduler",
+            Some("mesos-master-scheduler"),
+        ),
+        ("GET /api/v1/scheduler", Some("mesos-master-scheduler")),
+        ("POST /api/v1", Some("mesos-master-readwrite")),
+        ("POST /master/teardown", Some("mesos-master-readwrite")),
+        ("GET /state", Some("mesos-master-readonly")),
+        ("GET /master/flags", Some("mesos-master-readonly")),
+        ("GET /metrics/snapshot", Some("mesos-master-readonly")),
+        ("GET /master/health", None),
+        ("GET /version", None),
+        ("GET /redirect", None),
+        ("GET /master/nope", None),
+    ] {
+        let answer = http::ask(address, line, &[], b"").await;
+        let wanted = realm.map(|realm| format!("Basic realm=\"{realm}\""));
+        assert_eq!(asked(&answer), wanted.as_deref(), "{line}");
+        if realm.is_some() {
+            assert_eq!(answer.status, "401 Unauthorized", "{line}");
+            assert_eq!(answer.text(), "401 Unauthorized.", "{line}");
+        }
+    }
+    for (authorization, status) in [
+        ("Basic YWxpY2U6c2VjcmV0MQ==", "200 OK"),
+        ("Basic Ym9iOnNlY3JldDI=", "200 OK"),
+        ("Basic YWxpY2U6bm9wZQ==", "401 Unauthorized"),
+        ("Basic Y2Fyb2w6bm9wZQ==", "401 Unauthorized"),
+        ("Basic !!!", "401 Unauthorized"),
+        ("Bearer abc", "401 Unauthorized"),
+    ] {
+        let headers = [("Authorization", authorization)];
+        let answer = http::ask(address, "GET /master/state", &headers, b"").await;
+        assert_eq!(answer.status, status, "{authorization}");
+    }
+    master.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_framework_is_its_principals_own() {
+    let master = master(access()).await;
+    let address = master.address();
+    let post = "POST /api/v1/scheduler";
+
+    let mut info = framework_info("x");
+    info["principal"] = json!("bob");
+    let call = json!({"type": "SUBSCRIBE", "subscribe": {"framework_info": info}});
+    let answer = http::ask(address, post, &[JSON, ALICE], call.to_string().as_bytes()).await;
+    assert_eq!(answer.status, "400 Bad Request");
+    assert_eq!(
+        answer.text(),
+        "Failed to validate scheduler::Call: Authenticated principal 'alice' does not match \
+         principal 'bob' set in `FrameworkInfo`"
+    );
+
+    // Who names none has the principal it came as.
+    let mut alice = http::Client::connect(address).await;
+    alice.send(post, &[JSON, ALICE], SUBSCRIBE.as_bytes()).await;
+    let (status, headers) = soon("SUBSCRIBE's answer", alice.head()).await;
+    assert_eq!(status, "200 OK");
+    let stream_id = headers.iter().find(|(name, _)| name == "Mesos-Stream-Id");
+    let stream_id = stream_id.unwrap().1.clone();
+    let subscribed = scheduler::event(&mut alice).await;
+    let id = &subscribed["subscribed"]["framework_id"];
+    let state = http::ask(address, "GET /state", &[BOB], b"").await.json();
+    assert_eq!(state["frameworks"][0]["principal"], "alice");
+
+    let call = json!({"type": "REVIVE", "framework_id": id}).to_string();
+    for (who, status, text) in [
+        (
+            BOB,
+            "400 Bad Request",
+            "Authenticated principal 'bob' does not match principal 'alice' set in `FrameworkInfo`",
+        ),
+        (ALICE, "202 Accepted", ""),
+    ] {
+        let headers = [JSON, who, ("Mesos-Stream-Id", &*stream_id)];
+        let answer = http::ask(address, post, &headers, call.as_bytes()).await;
+        assert_eq!((&*answer.status, &*answer.text()), (status, text));
+    }
+    master.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn rules_keep_frameworks_from_roles_and_readers_from_endpoints() {
+    let acls = json!({
+        "register_frameworks": [
+            {"principals": {"values": ["alice"]}, "roles": {"values": ["web", "eng/%"]}},
+            {"principals": {"type": "ANY"}, "roles": {"type": "NONE"}},
+        ],
+        "get_endpoints": [
+            {"principals": {"values": ["bob"]}, "paths": {"type": "NONE"}},
+        ],
+    });
+    let flags = AccessFlags {
+        acls: Some(acls.to_string()),
+        authenticate_http_readonly: true,
+        credentials: access().credentials,
+        ..AccessFlags::default()
+    };
+    let master = master(flags).await;
+    let address = master.address();
+    let info = |principal: &str, role: &str| {
+        let mut info = framework_info("x");
+        info["principal"] = json!(principal);
+        info["role"] = json!(role);
+        info
+    };
+    Scheduler::subscribe(address, info("alice", "web")).await;
+    Scheduler::subscribe(address, info("alice", "eng/a")).await;
+    for (principal, role) in [("alice", "eng"), ("bob", "web")] {
+        let (mut events, _) = Scheduler::open(address, info(principal, role)).await;
+        let event: Value = scheduler::event(&mut events).await;
+        let message = format!("Not authorized to register framework  with roles {{ {role} }}");
+        assert_eq!(event["error"]["message"], message);
+        assert_eq!(
+            soon("the end", events.chunk()).await.as_deref(),
+            Some(&[][..])
+        );
+    }
+
+    let metrics = "GET /metrics/snapshot";
+    let answer = http::ask(address, metrics, &[BOB], b"").await;
+    assert_eq!(
+        (&*answer.status, &*answer.text()),
+        ("403 Forbidden", "403 Forbidden.")
+    );
+    assert_eq!(
+        http::ask(address, metrics, &[ALICE], b"").await.status,
+        "200 OK"
+    );
+    master.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_master_that_does_not_lead_sends_clients_to_the_one_that_does() {
+    let leader = Leader::Elsewhere {
+        hostname: "localhost".into(),
+        port: 8000,
+    };
+    for (leader, cases) in [
+        (
+            leader,
+            [
+                ("GET /health", "200 OK", None),
+                (
+                    "GET /state",
+                    "307 Temporary Redirect",
+                    Some("//localhost:8000/master/state"),
+                ),
+                (
+                    "GET /master/state?jsonp=x",
+                    "307 Temporary Redirect",
+                    Some("//localhost:8000/master/state?jsonp=x"),
+                ),
+                (
+                    "POST /api/v1/scheduler",
+                    "307 Temporary Redirect",
+                    Some("//localhost:8000/master/api/v1/scheduler"),
+                ),
+                (
+                    "GET /master/redirect",
+                    "307 Temporary Redirect",
+                    Some("//localhost:8000"),
+                ),
+                ("GET /master/redirect/x?y=z", "404 Not Found", None),
+                ("GET /master/nope", "404 Not Found", None),
+            ],
+        ),
+        (
+            Leader::Unknown,
+            [
+                ("GET /health", "200 OK", None),
+                ("GET /state", "503 Service Unavailable", None),
+                ("GET /master/state?jsonp=x", "503 Service Unavailable", None),
+                ("POST /api/v1/scheduler", "503 Service Unavailable", None),
+                ("GET /master/redirect", "503 Service Unavailable", None),
+                (
+                    "GET /master/redirect/x?y=z",
+                    "503 Service Unavailable",
+                    None,
+                ),
+                ("GET /master/nope", "404 Not Found", None),
+            ],
+        ),
+    ] {
+        let config = Config { leader, ..config() };
+        let master = Server::start(&config).await.unwrap();
+        for (line, status, location) in cases {
+            let answer = http::ask(master.address(), line, &[], b"").await;
+            assert_eq!(answer.status, status, "{line}");
+            assert_eq!(answer.header("Location"), location, "{line}");
+            if answer.status.starts_with("503") {
+                assert_eq!(answer.text(), "No leader elected", "{line}");
+            }
+        }
+        let metrics = http::get(master.address(), "/metrics/snapshot").await;
+        assert_eq!(metrics["master/elected"], 0.0);
+        master.shutdown().await.unwrap();
+    }
+}
