@@ -61,7 +61,7 @@ impl Leader {
             completed_frameworks_max: 50,
             completed_tasks_per_framework_max: 1000,
             unreachable_tasks_per_framework_max: 1000,
-            acls: Arc::default(),
+            acls: std::sync::Arc::default(),
         }));
         Ok(Registry {
             admitted: self.admitted.clone().into_iter().collect(),

@@ -3,7 +3,8 @@
 //! As it stands in INDEX.md of the recordings, a cluster is a master with its registry in memory and
 //! an allocation each second, and two agents. What differs is taken from `cluster.json` in the
 //! folder, or, without such a file, from the notes of the recordings: the flags a note says the
-//! master ran with, and that the agents were killed just before a step.
+//! master ran with, that it does not lead, and that the agents were killed just before a step; and
+//! from the answers, how many agents there are.
 //!
 //! ```json
 //! {"flags": {"offer_timeout": "30secs"},
@@ -104,6 +105,13 @@ impl Plan {
             for note in cases.iter().filter_map(|case| case.notes.as_deref()) {
                 layout.flags.extend(flags_in(note));
                 layout.credentials.extend(credentials_in(note));
+                if let Some(leader) = leader_in(note) {
+                    layout.flags.insert("leader".into(), leader);
+                    layout.agents = 0;
+                }
+            }
+            if let Some(agents) = cases.iter().filter_map(agents_shown).max() {
+                layout.agents = agents;
             }
         }
         layout.flags.extend(scenario.flags);
@@ -170,6 +178,44 @@ fn credentials_in(note: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Which master leads, in a sentence such as "A master that does not lead; the leader is
+/// master@127.0.0.1:8000, host name localhost."
+fn leader_in(note: &str) -> Option<String> {
+    if !note.contains("master that does not lead") {
+        return None;
+    }
+    let word_after = |text: &str| {
+        let (_, rest) = note.split_once(text)?;
+        let word = rest.split([' ', ',', ';']).next()?;
+        Some(word.trim_end_matches('.').to_owned())
+    };
+    let Some(address) = word_after("the leader is master@") else {
+        return Some("none".into());
+    };
+    let (ip, port) = address.rsplit_once(':')?;
+    let hostname = word_after("host name ").unwrap_or_else(|| ip.to_owned());
+    Some(format!("{hostname}:{port}"))
+}
+
+/// How many agents the cluster has, where the answer is the master's state.
+fn agents_shown(case: &Case) -> Option<usize> {
+    let answer = case.response.as_ref()?;
+    let state: serde_json::Value = serde_json::from_slice(&answer.body()).ok()?;
+    let counts = [
+        "activated_slaves",
+        "deactivated_slaves",
+        "unreachable_slaves",
+    ];
+    let counts = counts.map(|key| state.get(key).and_then(serde_json::Value::as_f64));
+    let [Some(active), Some(inactive), Some(unreachable)] = counts else {
+        return None;
+    };
+    // Few enough to be whole numbers.
+    (0..1000)
+        .find(|count| f64::from(*count) == active + inactive + unreachable)
+        .and_then(|count| usize::try_from(count).ok())
+}
+
 fn says_agents_were_killed(note: &str) -> bool {
     let note = note.to_ascii_lowercase();
     note.contains("agents were killed") && note.contains("just before")
@@ -212,6 +258,27 @@ mod tests {
             .collect();
         assert_eq!(found, [("alice", "s1"), ("bob", "s2")]);
         assert!(credentials_in("no credentials").is_empty());
+    }
+
+    #[test]
+    fn notes_tell_who_leads() {
+        for (note, expected) in [
+            ("A master that leads.", None),
+            (
+                "A master that does not lead and knows no leader.",
+                Some("none"),
+            ),
+            (
+                "A master that does not lead; the leader is master@10.0.0.1:8000, host name m1.",
+                Some("m1:8000"),
+            ),
+            (
+                "A master that does not lead; the leader is master@10.0.0.1:8000.",
+                Some("10.0.0.1:8000"),
+            ),
+        ] {
+            assert_eq!(leader_in(note).as_deref(), expected, "{note}");
+        }
     }
 
     #[test]
