@@ -9,6 +9,7 @@ use master_core::WallTime;
 use model::MasterId;
 
 use crate::access::Access;
+use crate::files::Files;
 use crate::flags::{Config, Leader};
 
 /// The version of the interfaces that this master speaks. Clients parse it: dotted numbers only.
@@ -35,6 +36,8 @@ pub(crate) struct Facts {
     pub(crate) cluster: Option<String>,
     /// The flags in force.
     pub(crate) flags: BTreeMap<String, String>,
+    /// The files it shows.
+    pub(crate) files: Files,
     /// When this master started, which is when it began to lead.
     pub(crate) started: WallTime,
     /// Which master leads.
@@ -83,6 +86,7 @@ impl Facts {
             address,
             cluster: config.cluster.clone(),
             flags: config.listing(),
+            files: Files::new(config.external_log_file.clone()),
             started,
             leader: config.leader.clone(),
             access,

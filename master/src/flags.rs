@@ -46,6 +46,8 @@ pub struct Config {
     pub work_dir: Option<PathBuf>,
     /// A name of the cluster for people.
     pub cluster: Option<String>,
+    /// The log of this master, where something keeps one: shown as `/master/log`.
+    pub external_log_file: Option<PathBuf>,
     /// Where the registry is kept.
     pub registry: RegistryKind,
     /// An agent that does not answer a ping for so long has missed it.
@@ -81,6 +83,7 @@ impl Default for Config {
             advertise_port: None,
             work_dir: None,
             cluster: None,
+            external_log_file: None,
             registry: RegistryKind::Redb,
             agent_ping_timeout: Duration::from_secs(15),
             max_agent_ping_timeouts: 5,
@@ -196,6 +199,21 @@ const FLAGS: &[Flag] = &[
         help: "name of the cluster, for people",
         set: |config, text| name(text, &mut config.cluster),
         get: |config| config.cluster.clone(),
+    },
+    Flag {
+        name: "external_log_file",
+        value: "FILE",
+        help: "log of this master, to be shown as /master/log (none)",
+        set: |config, text| {
+            config.external_log_file = Some(PathBuf::from(present(text)?));
+            Ok(())
+        },
+        get: |config| {
+            config
+                .external_log_file
+                .as_ref()
+                .map(|path| path.display().to_string())
+        },
     },
     Flag {
         name: "registry",

@@ -16,11 +16,13 @@ use crate::access::Access;
 use crate::connection::Connection;
 use crate::convert::calls::Submitted;
 use crate::facts::Facts;
+use crate::files::Files;
 use crate::flags::Leader;
 use crate::http::Response;
 use crate::http::negotiate::Media;
 use crate::http::respond::Refusal;
 use crate::link::Opened;
+use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::state::Snapshot;
 
@@ -101,6 +103,7 @@ pub(crate) struct Handle {
 struct Shared {
     facts: Facts,
     metrics: Metrics,
+    logging: Logging,
     /// Counts the steps of the core, so that a read knows whether its snapshot is the newest.
     steps: AtomicU64,
     snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -117,6 +120,7 @@ impl Handle {
         let shared = Shared {
             facts,
             metrics: Metrics::default(),
+            logging: Logging::default(),
             steps: AtomicU64::new(0),
             snapshots,
             wanted: Notify::new(),
@@ -203,6 +207,16 @@ impl Handle {
     /// What does not change while this master runs.
     pub(crate) fn facts(&self) -> &Facts {
         &self.shared.facts
+    }
+
+    /// The files that this master shows.
+    pub(crate) fn files(&self) -> &Files {
+        &self.shared.facts.files
+    }
+
+    /// How much is logged.
+    pub(crate) fn logging(&self) -> &Logging {
+        &self.shared.logging
     }
 
     /// The counters.

@@ -60,11 +60,7 @@ fn main() -> ExitCode {
 }
 
 fn run(config: &Config) -> Result<(), Fault> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_target(false)
-        .init();
+    master::logging::start();
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.clamp(2, THREADS_MAX))

@@ -1,17 +1,21 @@
-//! The bodies of answers: whole bytes, an event stream, or what tonic made.
+//! The bodies of answers: whole bytes, pieces, an event stream, or what tonic made.
 
+use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use super::pieces::Pieces;
 use super::stream::EventStream;
 
 /// The body of an answer.
 pub(crate) enum Body {
     /// Bytes at hand; `None` once they are given out.
     Whole(Option<Bytes>),
+    /// What is made as it is read.
+    Pieces(Pieces),
     /// A stream of events that stays open.
     Events(EventStream),
     /// A gRPC answer.
@@ -27,7 +31,7 @@ impl Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = tonic::Status;
+    type Error = Box<dyn Error + Send + Sync>;
 
     fn poll_frame(
         self: Pin<&mut Self>,
@@ -35,17 +39,22 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Pieces(pieces) => pieces
+                .poll_piece(cx)
+                .map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(Into::into))),
             Self::Events(stream) => stream
                 .poll_event(cx)
                 .map(|event| event.map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Link(body) => Pin::new(body).poll_frame(cx),
+            Self::Link(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(Into::into))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Events(_) => false,
+            Self::Pieces(_) | Self::Events(_) => false,
             Self::Link(body) => body.is_end_stream(),
         }
     }
@@ -55,6 +64,7 @@ impl http_body::Body for Body {
             Self::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
+            Self::Pieces(pieces) => pieces.size_hint(),
             Self::Events(_) => SizeHint::default(),
             Self::Link(body) => body.size_hint(),
         }

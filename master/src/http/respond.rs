@@ -8,7 +8,8 @@ use super::Response;
 use super::body::Body;
 use super::negotiate::Media;
 
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+/// The type of texts for people.
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Why a request is not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,9 +71,17 @@ impl From<Refusal> for Response {
 
 /// An answer with a text for people.
 fn text(status: StatusCode, text: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(Body::whole(text));
+    let mut response = page(TEXT, text);
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, TEXT);
+    response
+}
+
+/// 200 with a body of a type of its own.
+pub(crate) fn page(kind: &'static str, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Body::whole(body));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
@@ -83,13 +92,9 @@ pub(crate) fn empty(status: StatusCode) -> Response {
     response
 }
 
-/// 200 with a body of this type.
+/// 200 with a body of one of the two forms of messages.
 pub(crate) fn ok(media: Media, body: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(Body::whole(body));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, media.header());
-    response
+    page(media.name(), body)
 }
 
 /// 404 for a path that is nowhere.

@@ -1,17 +1,23 @@
-//! Which path is what. Every path of the master answers with and without `/master`.
+//! Which path is what.
+//!
+//! A path begins with the name of a part of the program (`/master`, `/metrics`, …); one that does
+//! not is the master's. What follows is matched by its longest beginning, as libprocess does:
+//! `/quota/web` is a matter of `/quota`, and `/state/x` answers as `/state`.
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use super::negotiate::{self, Media};
+use super::query::percent_decode;
 use super::respond::Refusal;
-use super::{Request, Response, body::Body, gate, legacy, operator, redirect, respond, scheduler};
+use super::{
+    Request, Response, gate, legacy, operator, pack, process, redirect, respond, scheduler,
+};
 use crate::connection::Connection;
 use crate::handle::Handle;
 use crate::state;
 
-/// Answers below so many bytes are not worth packing.
-const GZIP_BYTES_MIN: usize = 1024;
+pub(crate) use super::query::Query;
 
 /// The answer to any request but those of agents' links.
 pub(crate) async fn route(
@@ -20,11 +26,22 @@ pub(crate) async fn route(
     mut request: Request,
 ) -> Response {
     let gzip = negotiate::accepts_gzip(request.headers());
+    let mut response = dispatch(loop_, connection, request).await;
+    if gzip {
+        pack::pack(&mut response);
+    }
+    response
+}
+
+async fn dispatch(loop_: &Handle, connection: Connection, mut request: Request) -> Response {
     let path = request.uri().path().to_owned();
-    let Some(endpoint) = endpoint(&path) else {
+    if !path.starts_with('/') {
+        return Refusal::bad_request("Request URL path must start with '/'").into();
+    }
+    let Some((endpoint, place)) = endpoint(&path) else {
         return respond::not_found();
     };
-    if let Err(response) = gate::pass(loop_, &mut request) {
+    if let Err(response) = gate::pass(loop_, &place, &mut request) {
         return response;
     }
     match endpoint {
@@ -33,16 +50,14 @@ pub(crate) async fn route(
         Endpoint::Action(action) => legacy::handle(loop_, action, request).await,
         Endpoint::Health => respond::empty(StatusCode::OK),
         Endpoint::Redirect => redirect::answer(loop_.facts(), request.uri()),
+        Endpoint::Process(asked) => process::handle(loop_, asked, &path, &request).await,
+        // Any method reads, as in Mesos.
         Endpoint::Document(document) => {
-            if !matches!(*request.method(), Method::GET | Method::HEAD) {
-                return Refusal::method("GET", request.method()).into();
+            let query = Query(request.uri().query().unwrap_or_default());
+            match state::document(loop_, document, &query).await {
+                Ok(text) => json(text, &query),
+                Err(fault) => Refusal::bad_request(fault).into(),
             }
-            let query = request.uri().query().unwrap_or_default();
-            let text = match state::document(loop_, document, &Query(query)).await {
-                Ok(text) => text,
-                Err(fault) => return Refusal::bad_request(fault).into(),
-            };
-            json(text, Query(query).get("jsonp"), gzip)
         }
     }
 }
@@ -56,107 +71,91 @@ enum Endpoint {
     Redirect,
     Action(legacy::Action),
     Document(state::Document),
+    Process(process::Place),
 }
 
-fn endpoint(path: &str) -> Option<Endpoint> {
+/// The endpoint at a path, and its own path: what is asked of a caller goes by that one alone,
+/// however the path was written.
+fn endpoint(path: &str) -> Option<(Endpoint, String)> {
+    if path.contains("/..") {
+        return None;
+    }
+    let token = path.split('/').find(|token| !token.is_empty())?;
+    let part = percent_decode(token);
+    // What stands before the part's name is not looked past: `//master` is no `/master`.
+    let behind = || path.strip_prefix('/')?.strip_prefix(token);
+    let (part, rest) = match process::PARTS.contains(&part.as_str()) {
+        true => (part.as_str(), behind().unwrap_or(path)),
+        false => ("master", path),
+    };
+    let mut name = rest.trim_matches('/');
+    loop {
+        let found = match part {
+            "master" => of_master(name).map(|endpoint| (endpoint, format!("/{name}"))),
+            part => of_process(part, name).map(|endpoint| {
+                let place = format!("/{part}/{name}");
+                (endpoint, place.trim_end_matches('/').to_owned())
+            }),
+        };
+        if found.is_some() || name.is_empty() {
+            return found;
+        }
+        // With nothing left the part itself is not meant: `/version/x` is nowhere.
+        name = name.rsplit_once('/')?.0.trim_end_matches('/');
+    }
+}
+
+/// The master's own endpoints.
+fn of_master(name: &str) -> Option<Endpoint> {
     use state::Document as D;
-    // One slash at the end is no difference.
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let own = path.strip_prefix("/master").unwrap_or(path);
-    Some(match own {
-        "/api/v1/scheduler" => Endpoint::Scheduler,
-        "/api/v1" => Endpoint::Operator,
-        "/health" => Endpoint::Health,
-        "/redirect" => Endpoint::Redirect,
-        own if own.starts_with("/redirect/") => Endpoint::Redirect,
-        "/teardown" => Endpoint::Action(legacy::Action::Teardown),
-        "/state" => Endpoint::Document(D::State),
-        "/state-summary" => Endpoint::Document(D::StateSummary),
-        "/slaves" => Endpoint::Document(D::Slaves),
-        "/frameworks" => Endpoint::Document(D::Frameworks),
-        "/tasks" => Endpoint::Document(D::Tasks),
-        "/roles" => Endpoint::Document(D::Roles),
-        "/flags" => Endpoint::Document(D::Flags),
-        // These belong to the process, not to the master: they have no prefix.
-        _ => match path {
-            "/version" => Endpoint::Document(D::Version),
-            "/metrics/snapshot" => Endpoint::Document(D::Metrics),
-            "/system/stats.json" => Endpoint::Document(D::SystemStats),
-            _ => return None,
-        },
+    Some(match name {
+        "api/v1/scheduler" => Endpoint::Scheduler,
+        "api/v1" => Endpoint::Operator,
+        "health" => Endpoint::Health,
+        "redirect" => Endpoint::Redirect,
+        "teardown" => Endpoint::Action(legacy::Action::Teardown),
+        "state" => Endpoint::Document(D::State),
+        "state-summary" => Endpoint::Document(D::StateSummary),
+        "slaves" => Endpoint::Document(D::Slaves),
+        "frameworks" => Endpoint::Document(D::Frameworks),
+        "tasks" => Endpoint::Document(D::Tasks),
+        "roles" => Endpoint::Document(D::Roles),
+        "flags" => Endpoint::Document(D::Flags),
+        _ => return None,
     })
 }
 
-fn json(text: Bytes, jsonp: Option<String>, gzip: bool) -> Response {
-    let mut response = match jsonp {
-        None => respond::ok(Media::Json, text),
-        Some(function) => {
-            let wrapped = [function.as_bytes(), b"(", &text, b")"].concat();
-            let mut response = Response::new(Body::whole(wrapped));
-            response.headers_mut().insert(
-                http::header::CONTENT_TYPE,
-                http::HeaderValue::from_static("text/javascript"),
-            );
-            response
-        }
+/// Endpoints of the process, which every program with libprocess has.
+fn of_process(part: &str, name: &str) -> Option<Endpoint> {
+    use process::Place as P;
+    use state::Document as D;
+    Some(match (part, name) {
+        ("version", "") => Endpoint::Document(D::Version),
+        ("metrics", "snapshot") => Endpoint::Document(D::Metrics),
+        ("system", "stats.json") => Endpoint::Document(D::SystemStats),
+        ("registrar(1)", "registry") => Endpoint::Document(D::Registry),
+        ("metrics", "") => Endpoint::Process(P::Prometheus),
+        ("files", "browse") => Endpoint::Process(P::Browse),
+        ("files", "read") => Endpoint::Process(P::Read),
+        ("files", "download") => Endpoint::Process(P::Download),
+        ("files", "debug") => Endpoint::Process(P::Debug),
+        ("logging", "toggle") => Endpoint::Process(P::Logging),
+        ("profiler", "start" | "stop") => Endpoint::Process(P::Profiler),
+        ("__processes__", "") => Endpoint::Process(P::Processes),
+        ("help", "") => Endpoint::Process(P::Help),
+        ("help", part) if process::help::is_known(part) => Endpoint::Process(P::Help),
+        _ => return None,
+    })
+}
+
+/// 200 with JSON, or with the call of a function on it where the query names one.
+pub(super) fn json(text: impl Into<Bytes>, query: &Query<'_>) -> Response {
+    let text = text.into();
+    let Some(function) = query.get("jsonp") else {
+        return respond::ok(Media::Json, text);
     };
-    if gzip {
-        pack(&mut response);
-    }
-    response
-}
-
-/// Packs an answer that is large enough.
-pub(super) fn pack(response: &mut Response) {
-    use std::io::Write;
-    let Body::Whole(Some(bytes)) = response.body() else {
-        return;
-    };
-    if bytes.len() < GZIP_BYTES_MIN {
-        return;
-    }
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    let packed = encoder.write_all(bytes).and_then(|()| encoder.finish());
-    // Writing into memory does not go wrong; if it did, the answer would go out as it is.
-    if let Ok(packed) = packed {
-        *response.body_mut() = Body::whole(packed);
-        response.headers_mut().insert(
-            http::header::CONTENT_ENCODING,
-            http::HeaderValue::from_static("gzip"),
-        );
-    }
-}
-
-/// The query of a request.
-pub(crate) struct Query<'a>(pub(crate) &'a str);
-
-impl Query<'_> {
-    /// The first value of this name, decoded.
-    pub(crate) fn get(&self, name: &str) -> Option<String> {
-        self.0.split('&').find_map(|pair| {
-            let (found, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (percent_decode(found) == name).then(|| percent_decode(value))
-        })
-    }
-}
-
-fn percent_decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        let hex = |digit: &u8| char::from(*digit).to_digit(16);
-        match (first, tail) {
-            (b'%', [high, low, tail @ ..]) if hex(high).is_some() && hex(low).is_some() => {
-                let byte = hex(high).unwrap_or(0) * 16 + hex(low).unwrap_or(0);
-                bytes.push(u8::try_from(byte).unwrap_or(b'?'));
-                rest = tail;
-            }
-            (b'+', _) => bytes.push(b' '),
-            (byte, _) => bytes.push(*byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let wrapped = [function.as_bytes(), b"(", &text, b")"].concat();
+    respond::page("text/javascript", wrapped)
 }
 
 #[cfg(test)]
@@ -164,39 +163,57 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_answer_with_and_without_the_prefix_and_never_with_json_at_the_end() {
+    fn paths_are_matched_as_libprocess_does() {
+        use process::Place as P;
         use state::Document as D;
+        let found = |endpoint, place: &str| Some((endpoint, place.to_owned()));
+        let document = |document, place| found(Endpoint::Document(document), place);
+        let process = |process, place| found(Endpoint::Process(process), place);
+        let teardown = Endpoint::Action(legacy::Action::Teardown);
         for (path, expected) in [
-            ("/state", Some(Endpoint::Document(D::State))),
-            ("/master/state", Some(Endpoint::Document(D::State))),
-            ("/master/slaves/", Some(Endpoint::Document(D::Slaves))),
-            ("/api/v1/scheduler", Some(Endpoint::Scheduler)),
-            ("/master/api/v1/scheduler/", Some(Endpoint::Scheduler)),
-            ("/api/v1", Some(Endpoint::Operator)),
-            ("/master/api/v1", Some(Endpoint::Operator)),
-            ("/version", Some(Endpoint::Document(D::Version))),
+            ("/state", document(D::State, "/state")),
+            ("/master/state", document(D::State, "/state")),
+            ("/%6Daster/state", document(D::State, "/state")),
+            ("/state/any/thing", document(D::State, "/state")),
+            ("/master/slaves/", document(D::Slaves, "/slaves")),
+            ("/slaves//", document(D::Slaves, "/slaves")),
+            ("/master//health", found(Endpoint::Health, "/health")),
+            ("/master//teardown/x", found(teardown, "/teardown")),
+            (
+                "/master/api/v1/scheduler/",
+                found(Endpoint::Scheduler, "/api/v1/scheduler"),
+            ),
+            ("/api/v1", found(Endpoint::Operator, "/api/v1")),
+            ("/master/api/v1/x", found(Endpoint::Operator, "/api/v1")),
+            ("/version", document(D::Version, "/version")),
+            ("/version/x", None),
+            (
+                "/metrics/snapshot",
+                document(D::Metrics, "/metrics/snapshot"),
+            ),
+            ("/metrics/", process(P::Prometheus, "/metrics")),
+            ("/files/read", process(P::Read, "/files/read")),
+            ("/%66iles//debug", process(P::Debug, "/files/debug")),
+            ("/files/read.json", None),
+            (
+                "/registrar(1)/registry",
+                document(D::Registry, "/registrar(1)/registry"),
+            ),
+            ("/help/master/state", process(P::Help, "/help/master")),
+            ("/__processes__/master", None),
             ("/master/version", None),
+            ("/master/metrics/snapshot", None),
             ("/state.json", None),
             ("/master/state.json", None),
-            ("/master//health", None),
-            ("//master/health", None),
+            ("/master%2Fhealth", None),
+            ("//master//health", None),
             ("/master/../master/health", None),
-            ("/master/redirect/x", Some(Endpoint::Redirect)),
+            ("/api", None),
             ("/master", None),
             ("/", None),
             ("", None),
         ] {
             assert_eq!(endpoint(path), expected, "{path}");
         }
-    }
-
-    #[test]
-    fn query_values_are_decoded() {
-        let query = Query("a=b%20c&d=e+f&g&h=%zz%4");
-        assert_eq!(query.get("a").as_deref(), Some("b c"));
-        assert_eq!(query.get("d").as_deref(), Some("e f"));
-        assert_eq!(query.get("g").as_deref(), Some(""));
-        assert_eq!(query.get("h").as_deref(), Some("%zz%4"));
-        assert_eq!(query.get("x"), None);
     }
 }

@@ -7,6 +7,7 @@ mod frameworks;
 mod master;
 pub(crate) mod messages;
 mod metrics;
+mod registry;
 mod resources;
 mod system;
 mod view;
@@ -19,7 +20,7 @@ use master_core::Master;
 use serde_json::{Value, json};
 
 use crate::handle::Handle;
-use crate::http::router::Query;
+use crate::http::query::{self, Query};
 use view::View;
 
 pub(crate) use master::version_info;
@@ -39,6 +40,8 @@ pub(crate) enum Document {
     Tasks,
     /// Roles.
     Roles,
+    /// What outlives this master.
+    Registry,
     /// The flags in force.
     Flags,
     /// The version of the interfaces.
@@ -105,6 +108,7 @@ pub(crate) async fn document(
             frameworks::document(&handle.snapshot().await.view, wanted.as_deref())
         }
         Document::Tasks => frameworks::tasks(&handle.snapshot().await.view, query),
+        Document::Registry => registry::document(&handle.snapshot().await.view, facts),
         Document::Roles => frameworks::roles(&handle.snapshot().await.view),
     };
     Ok(value.to_string().into())
@@ -118,13 +122,13 @@ pub(crate) async fn metrics(handle: &Handle) -> BTreeMap<String, f64> {
 
 /// Mesos lets a reader bound the time that gauges may take; here none takes any.
 fn check_timeout(query: &Query<'_>) -> Result<(), String> {
-    match query.get("timeout") {
-        Some(text) if model::duration::parse(&text).is_err() => Err(format!(
-            "Invalid timeout '{text}': Failed to convert '{}' to number.\n",
-            text.trim_end_matches(|c: char| c.is_ascii_alphabetic())
-        )),
-        _ => Ok(()),
-    }
+    let Some(text) = query.get("timeout") else {
+        return Ok(());
+    };
+    let checked = query::duration(&text);
+    checked
+        .map(drop)
+        .map_err(|fault| format!("Invalid timeout '{text}': {fault}.\n"))
 }
 
 /// A list of anything.

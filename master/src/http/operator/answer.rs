@@ -6,7 +6,7 @@ use prost::Message as _;
 
 use super::Caller;
 use crate::http::negotiate::Media;
-use crate::http::{Response, respond, router};
+use crate::http::{Response, respond};
 
 /// An answer of this type; the caller of this function sets the field of the type's name.
 pub(super) fn typed(kind: Type) -> Message {
@@ -29,9 +29,5 @@ pub(super) fn message(caller: &Caller<'_>, message: &Message) -> Response {
 
 /// 200 with a message that was written before.
 pub(super) fn bytes(caller: &Caller<'_>, bytes: Vec<u8>) -> Response {
-    let mut response = respond::ok(caller.media, bytes);
-    if caller.gzip {
-        router::pack(&mut response);
-    }
-    response
+    respond::ok(caller.media, bytes)
 }

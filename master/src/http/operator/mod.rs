@@ -16,7 +16,7 @@ use api::v1::master::call::Type;
 use http::{Method, StatusCode};
 use master_core::event::{OperatorCall, Text};
 
-use super::negotiate::{self, Media};
+use super::negotiate::Media;
 use super::respond::Refusal;
 use super::scheduler::{accept, content_type};
 use super::{Request, Response, read};
@@ -33,8 +33,6 @@ pub(super) struct Caller<'a> {
     pub(super) principal: Option<Text>,
     /// The form of the answer.
     pub(super) media: Media,
-    /// Whether the answer may be packed.
-    pub(super) gzip: bool,
 }
 
 /// Answers a call.
@@ -60,7 +58,6 @@ async fn answer(handle: &Handle, request: Request) -> Result<Response, Refusal> 
         handle,
         principal: Identity::of(&head.extensions).principal().cloned(),
         media: accept(&head.headers)?,
-        gzip: negotiate::accepts_gzip(&head.headers),
     };
     tracing::debug!(call = kind.as_str_name(), "operator calls");
     dispatch(&caller, kind, call).await

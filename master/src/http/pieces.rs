@@ -1,0 +1,263 @@
+//! A body in pieces: made, or read, as its reader takes it.
+//!
+//! A reader that is slow costs the pieces that wait for it ([`WAITING_MAX`]), however much there is
+//! to read. What ends before its time ends the connection too, so that nobody takes a part for the
+//! whole.
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http_body::SizeHint;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
+
+/// About the size of a piece.
+const PIECE_BYTES: usize = 64 << 10;
+/// How many pieces wait for a slow reader.
+const WAITING_MAX: usize = 2;
+/// A body up to this size goes out as a whole, with its length.
+const WHOLE_BYTES_MAX: usize = 256 << 10;
+
+/// What a piece is, or that no more can be had.
+type Piece = Result<Bytes, Broken>;
+
+/// The rest of a body cannot be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the rest of the answer cannot be had")]
+pub(crate) struct Broken;
+
+/// The reader is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the reader is gone")]
+pub(crate) struct Gone;
+
+/// A body in pieces.
+#[derive(Debug)]
+pub(crate) struct Pieces {
+    /// What was made before anyone read.
+    begun: VecDeque<Bytes>,
+    more: mpsc::Receiver<Piece>,
+    /// How long all of them are together, where that is known.
+    size: Option<u64>,
+    packer: Option<GzEncoder<Vec<u8>>>,
+}
+
+/// What was made of a document: all of it, or its beginning.
+#[derive(Debug)]
+pub(crate) enum Made {
+    /// All of it.
+    Whole(Bytes),
+    /// More than should wait for a reader.
+    Pieces(Pieces),
+}
+
+/// The writing end of a document.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    text: String,
+    pieces: mpsc::Sender<Piece>,
+}
+
+impl Writer {
+    /// Appends a text; waits for the reader where enough is there.
+    pub(crate) async fn push(&mut self, text: &str) -> Result<(), Gone> {
+        self.text.push_str(text);
+        match self.text.len() < PIECE_BYTES {
+            true => Ok(()),
+            false => self.flush().await,
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Gone> {
+        let piece = std::mem::take(&mut self.text);
+        self.pieces.send(Ok(piece.into())).await.map_err(|_| Gone)
+    }
+}
+
+/// Makes a document; `write` gets no further than what waits for the reader.
+pub(crate) async fn make<W>(write: impl FnOnce(Writer) -> W) -> Made
+where
+    W: Future<Output = Result<Writer, Gone>> + Send + 'static,
+{
+    let (sender, mut more) = mpsc::channel(WAITING_MAX);
+    let writing = write(Writer {
+        text: String::new(),
+        pieces: sender,
+    });
+    tokio::spawn(async move {
+        if let Ok(mut writer) = writing.await {
+            // A reader that is gone has no use for the last piece.
+            let _ = writer.flush().await;
+        }
+    });
+    let mut begun = VecDeque::new();
+    let mut length = 0;
+    while let Some(Ok(piece)) = more.recv().await {
+        length += piece.len();
+        begun.push_back(piece);
+        if length > WHOLE_BYTES_MAX {
+            return Made::Pieces(Pieces {
+                begun,
+                more,
+                size: None,
+                packer: None,
+            });
+        }
+    }
+    let parts: Vec<Bytes> = begun.into();
+    Made::Whole(parts.concat().into())
+}
+
+impl Pieces {
+    /// A file from where it is read next, so many bytes.
+    pub(crate) fn of_file(mut file: File, size: u64) -> Self {
+        let (sender, more) = mpsc::channel(WAITING_MAX);
+        tokio::spawn(async move {
+            let mut left = size;
+            while left > 0 {
+                let length = usize::try_from(left).unwrap_or(PIECE_BYTES);
+                let mut piece = vec![0; length.min(PIECE_BYTES)];
+                // A file that became shorter breaks the answer off.
+                let piece = match file.read(&mut piece).await {
+                    Ok(0) | Err(_) => Err(Broken),
+                    Ok(length) => {
+                        piece.truncate(length);
+                        left -= length as u64;
+                        Ok(piece.into())
+                    }
+                };
+                let broken = piece.is_err();
+                if sender.send(piece).await.is_err() || broken {
+                    return;
+                }
+            }
+        });
+        Self {
+            begun: VecDeque::new(),
+            more,
+            size: Some(size),
+            packer: None,
+        }
+    }
+
+    /// Packs the pieces with gzip; how long they are is not known then.
+    pub(crate) fn pack(&mut self) {
+        self.size = None;
+        self.packer = Some(GzEncoder::new(Vec::new(), Compression::fast()));
+    }
+
+    /// The next piece, which is not empty; `None` at the end.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        loop {
+            let piece = match self.begun.pop_front() {
+                Some(piece) => Some(Ok(piece)),
+                None => ready!(self.more.poll_recv(cx)),
+            };
+            let piece = match (piece, &mut self.packer) {
+                (Some(Err(broken)), _) => return Poll::Ready(Some(Err(broken))),
+                (Some(Ok(piece)), None) => piece,
+                (None, None) => return Poll::Ready(None),
+                // Packing into memory does not go wrong; if it did, the answer would be broken off.
+                (Some(Ok(piece)), Some(packer)) => match packer.write_all(&piece) {
+                    Ok(()) => std::mem::take(packer.get_mut()).into(),
+                    Err(_) => return Poll::Ready(Some(Err(Broken))),
+                },
+                (None, Some(_)) => match self.packer.take().map(GzEncoder::finish) {
+                    Some(Ok(rest)) => rest.into(),
+                    Some(Err(_)) | None => return Poll::Ready(Some(Err(Broken))),
+                },
+            };
+            if !piece.is_empty() {
+                return Poll::Ready(Some(Ok(piece)));
+            }
+        }
+    }
+
+    /// How much there is to come.
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        self.size
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Writes a text so many times, and counts how often it came to that.
+    async fn repeated(
+        mut out: Writer,
+        times: usize,
+        count: Arc<AtomicUsize>,
+    ) -> Result<Writer, Gone> {
+        for _ in 0..times {
+            out.push(&"x".repeat(1024)).await?;
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(out)
+    }
+
+    async fn rest(mut pieces: Pieces) -> Result<Vec<u8>, Broken> {
+        let mut all = Vec::new();
+        while let Some(piece) = std::future::poll_fn(|cx| pieces.poll_piece(cx)).await {
+            all.extend_from_slice(&piece?);
+        }
+        Ok(all)
+    }
+
+    #[tokio::test]
+    async fn what_is_small_is_whole_and_what_is_large_waits_for_its_reader() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let made = make(|out| repeated(out, 10, Arc::clone(&count))).await;
+        let Made::Whole(whole) = made else {
+            panic!("10 KiB are whole");
+        };
+        assert_eq!(whole.len(), 10 << 10);
+
+        for packed in [false, true] {
+            let count = Arc::new(AtomicUsize::new(0));
+            let Made::Pieces(mut pieces) =
+                make(|out| repeated(out, 10_000, Arc::clone(&count))).await
+            else {
+                panic!("10 MiB are not whole");
+            };
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            let made = count.load(Ordering::Relaxed) << 10;
+            assert!(made <= WHOLE_BYTES_MAX + (WAITING_MAX + 2) * PIECE_BYTES);
+            if packed {
+                pieces.pack();
+            }
+            let mut all = rest(pieces).await.unwrap();
+            if packed {
+                let packed = std::mem::take(&mut all);
+                flate2::read::GzDecoder::new(packed.as_slice())
+                    .read_to_end(&mut all)
+                    .unwrap();
+            }
+            assert_eq!(all.len(), 10_000 << 10);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_became_shorter_breaks_the_answer_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        std::fs::write(&path, vec![b'x'; 100_000]).unwrap();
+        let open = async || File::open(&path).await.unwrap();
+        let all = rest(Pieces::of_file(open().await, 100_000)).await;
+        assert_eq!(all.unwrap().len(), 100_000);
+        let all = rest(Pieces::of_file(open().await, 100_001)).await;
+        assert_eq!(all, Err(Broken));
+    }
+}
