@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Starts a master and two agents on this host and lets clients that are not ours work with them.
 
-Clients: pymesos (tests/compat/pymesos_run.py) and the `tepui` command. Agents need root. All
-processes are children of this one and end with it. The last line is `N passed, N failed`.
+Clients: pymesos (pymesos_run.py), avmesos and mesoshttp (http_run.py), reads as monitoring makes
+them, and the `tepui` command. Agents need root. All processes are children of this one and end with
+it. The last line is `N passed, N failed`.
 """
 
 import argparse
@@ -17,6 +18,8 @@ import sys
 import tempfile
 import time
 import urllib.request
+
+import exporter
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 APPLETS = ["sh", "echo", "sleep", "cat", "hostname", "true", "false", "printf", "[", "ls"]
@@ -172,6 +175,32 @@ class Clients:
             check=False,
         )
         expect(client.returncode == 0, f"pymesos_run.py exits with {client.returncode}")
+
+    def check_avmesos_runs_20_tasks_and_kills_one(self):
+        self.http_client("avmesos")
+
+    def check_mesoshttp_runs_20_tasks_and_kills_one(self):
+        self.http_client("mesoshttp")
+
+    def http_client(self, name):
+        client = subprocess.run(
+            [
+                ROOT / "target/venv/bin/python",
+                ROOT / "tests/compat/http_run.py",
+                f"--client={name}",
+                f"--master={self.cluster.master}",
+            ],
+            timeout=120,
+            check=False,
+        )
+        expect(client.returncode == 0, f"http_run.py exits with {client.returncode}")
+
+    def check_an_exporter_finds_every_key_it_reads(self):
+        # So that there is a framework to look at.
+        task = self.tepui("run", "--detach", "--", "sleep 1000").stdout.strip()
+        missing = exporter.missing(self.cluster.master)
+        self.tepui("kill", task)
+        expect(not missing, f"missing: {missing}")
 
     def check_run_gives_output_and_exit_code(self):
         done = self.tepui("run", "--", "echo hello; echo oops >&2; exit 7")
