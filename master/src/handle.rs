@@ -36,7 +36,7 @@ pub(crate) enum Command {
     /// A SUBSCRIBE that passed every check but those of its FrameworkInfo.
     Subscribe {
         /// The call, or what is wrong with its framework's id.
-        subscription: Result<Subscription, String>,
+        subscription: Subscription,
         /// The form of the events.
         media: Media,
         /// Where it came from.

@@ -19,7 +19,7 @@ use model::{FrameworkId, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::connection::Connection;
-use crate::convert::calls::Submitted;
+use crate::convert::calls::{self, Submitted};
 use crate::convert::events;
 use crate::facts::Facts;
 use crate::handle::{Command, Handle};
@@ -281,7 +281,7 @@ impl MainLoop {
 
     fn subscribe(
         &mut self,
-        subscription: Result<Subscription, String>,
+        subscription: Subscription,
         media: Media,
         connection: Connection,
         answer: oneshot::Sender<Response>,
@@ -302,13 +302,10 @@ impl MainLoop {
         }
         drop(answer.send(response));
 
-        let subscription = match subscription {
-            Ok(subscription) => subscription,
-            Err(message) => {
-                // One ERROR, then the last chunk: a stream this new takes it.
-                let _ = sender.send(FrameworkEvent::Error { message });
-                return Ok(());
-            }
+        let id_given = subscription.framework.id.as_ref();
+        let subscription = match id_given.and_then(|id| self.core.kept_fields(id)) {
+            Some(kept) => calls::keeping(subscription, kept),
+            None => subscription,
         };
         self.streams.insert(
             stream,

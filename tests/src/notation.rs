@@ -25,6 +25,7 @@ pub fn framework(number: usize, id: Option<&FrameworkId>) -> FrameworkInfo {
     let text = |text: &str| Text::from(text);
     let roles = ["a", "b", "a/c"];
     FrameworkInfo {
+        id_fault: None,
         id: id.cloned(),
         name: text(&format!("scheduler{number}")),
         user: text("nobody"),

@@ -16,7 +16,7 @@ use crate::allocator::Allocator;
 use crate::event::{
     AgentFacts, Effect, LinkId, MasterMessage, Registration, Registry, RegistryChange, StoreId,
 };
-use crate::registry::{Admission, Follow};
+use crate::registry::{Admission, Follow, RemovalCause};
 use crate::timers::Timer;
 
 /// Where an agent comes from that is admitted.
@@ -28,8 +28,10 @@ pub(crate) enum Origin {
     Registered,
     /// It was registered with the master before.
     Recovered,
-    /// It was given up, or is not known at all.
-    Forgotten,
+    /// It was given up.
+    Unreachable,
+    /// It is not known, or not any more.
+    Unknown,
 }
 
 impl Master {
@@ -107,7 +109,7 @@ impl Master {
     pub(crate) fn remove_predecessor(&mut self, registration: &Registration) {
         let at_address = self.addresses.get(&registration.address).cloned();
         if let Some(agent_id) = at_address.filter(|id| !self.registrar.is_busy(id)) {
-            self.remove_when_stored(&agent_id, "slave_removals/reason_registered");
+            self.remove_when_stored(&agent_id, RemovalCause::Replaced);
         }
     }
 
@@ -263,10 +265,10 @@ impl Master {
                 self.timers.cancel(recovered.until, timer);
                 Origin::Recovered
             }
-            None => {
-                self.unreachable_agents.remove(agent_id);
-                Origin::Forgotten
-            }
+            None => match self.unreachable_agents.remove(agent_id) {
+                Some(_) => Origin::Unreachable,
+                None => Origin::Unknown,
+            },
         }
     }
 
@@ -291,6 +293,7 @@ impl Master {
             address: registration.address.clone(),
             version: registration.version.clone(),
             capabilities: registration.capabilities.clone(),
+            attributes: registration.attributes.clone(),
             info: registration.info.clone(),
         });
         let known = self.agents.remove(agent_id);

@@ -19,7 +19,7 @@ use crate::event::{
     AgentFacts, AgentMessage, Effect, FrameworkEvent, LinkId, MasterMessage, Note, RegistryChange,
     WallTime,
 };
-use crate::registry::Follow;
+use crate::registry::{Follow, RemovalCause};
 use crate::task_ends::Loss;
 use crate::timers::Timer;
 
@@ -136,10 +136,15 @@ impl Master {
                 executor_id,
                 wait_status,
             } => self.executor_exited(&agent_id, &framework_id, &executor_id, wait_status),
+            AgentMessage::ExecutorMessage {
+                framework_id,
+                executor_id,
+                data,
+            } => self.executor_message(&agent_id, &framework_id, executor_id, data),
             AgentMessage::Unregister => {
                 self.counters.count("messages_unregister_slave");
                 if !self.registrar.is_busy(&agent_id) {
-                    self.remove_when_stored(&agent_id, "slave_removals/reason_unregistered");
+                    self.remove_when_stored(&agent_id, RemovalCause::Unregistered);
                 }
             }
         }
@@ -216,7 +221,7 @@ impl Master {
         self.store(change, Follow::Unreachable(since));
     }
 
-    pub(crate) fn remove_when_stored(&mut self, agent_id: &AgentId, cause: &'static str) {
+    pub(crate) fn remove_when_stored(&mut self, agent_id: &AgentId, cause: RemovalCause) {
         self.leave(agent_id);
         let change = RegistryChange::Remove {
             agent_id: agent_id.clone(),
@@ -239,10 +244,10 @@ impl Master {
         self.counters.count("slave_unreachable_completed");
         self.counters.count("slave_removals");
         self.counters.count("slave_removals/reason_unhealthy");
-        self.remove_agent(agent_id, |hostname| Loss {
+        self.remove_agent(agent_id, |_| Loss {
             state: TaskState::Unreachable,
             reason: Reason::AgentRemoved,
-            message: format!("Agent {hostname} is unreachable: health check timed out"),
+            message: "health check timed out".into(),
             unreachable_time: Some(since),
         });
         self.note_agent(agent_id, "unreachable");
@@ -253,13 +258,22 @@ impl Master {
         }
     }
 
-    pub(crate) fn removed(&mut self, agent_id: &AgentId, cause: &'static str) {
+    pub(crate) fn removed(&mut self, agent_id: &AgentId, cause: RemovalCause) {
         self.counters.count("slave_removals");
-        self.counters.count(cause);
+        let why = match cause {
+            RemovalCause::Replaced => {
+                self.counters.count("slave_removals/reason_registered");
+                "a new agent registered at the same address"
+            }
+            RemovalCause::Unregistered => {
+                self.counters.count("slave_removals/reason_unregistered");
+                "the agent unregistered"
+            }
+        };
         self.remove_agent(agent_id, |hostname| Loss {
             state: TaskState::Lost,
             reason: Reason::AgentRemoved,
-            message: format!("Agent {hostname} was removed"),
+            message: format!("Agent {hostname} removed: {why}"),
             unreachable_time: None,
         });
         self.note_agent(agent_id, "removed");
@@ -315,7 +329,7 @@ impl Master {
         agent.ping.answered = false;
         let acquaintance = agent.acquaintance;
         if acquaintance == Acquaintance::Named && !self.registrar.is_busy(&agent_id) {
-            self.remove_when_stored(&agent_id, "slave_removals/reason_unregistered");
+            self.remove_when_stored(&agent_id, RemovalCause::Unregistered);
             return;
         }
         self.allocator.deactivate_agent(&agent_id);

@@ -10,9 +10,12 @@ pub type TaskEnds = BTreeMap<(TaskState, Source, Option<Reason>), u64>;
 /// The names under `master/`, each of which is reported from the start.
 const NAMES: &[&str] = &[
     "dropped_messages",
+    "invalid_executor_to_framework_messages",
+    "invalid_framework_to_executor_messages",
     "invalid_status_update_acknowledgements",
     "invalid_status_updates",
     "messages_decline_offers",
+    "messages_executor_to_framework",
     "messages_exited_executor",
     "messages_framework_to_executor",
     "messages_kill_task",

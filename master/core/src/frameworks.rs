@@ -1,4 +1,4 @@
-//! Frameworks: subscription, failover, heartbeats, and the end of a framework.
+//! Frameworks: heartbeats, disconnection, and the end of a framework.
 //!
 //!     Recovered -> Connected <-> Disconnected -> Completed
 //! A recovered framework is one of which only agents told so far. A framework that is away longer
@@ -19,11 +19,12 @@ use model::{
 
 use crate::allocator::{Allocator, Demand};
 use crate::event::{
-    Capability, Effect, FrameworkEvent, FrameworkInfo, MasterMessage, Note, StreamId, Subscription,
-    Text, WallTime,
+    Capability, Effect, FrameworkEvent, FrameworkInfo, MasterMessage, Note, StreamId, Text,
+    WallTime,
 };
 use crate::executors::Executor;
-use crate::tasks::Task;
+use crate::statuses::MadeStatus;
+use crate::tasks::{Task, TaskStatus};
 use crate::timers::Timer;
 use crate::{Connection, Master, subscription};
 
@@ -108,14 +109,22 @@ impl Framework {
     }
 
     /// The agents that hold tasks or executors of it.
-    fn holders(&self) -> BTreeSet<AgentId> {
+    pub(crate) fn holders(&self) -> BTreeSet<AgentId> {
         let tasks = self.tasks.values().map(|task| &task.agent_id);
         let executors = self.executors.keys().map(|(agent_id, _)| agent_id);
         tasks.chain(executors).cloned().collect()
     }
 
+    /// The frame that tells an agent what the framework says of itself now.
+    pub(crate) fn updated(&self) -> MasterMessage {
+        MasterMessage::FrameworkUpdated {
+            framework_id: self.id.clone(),
+            framework: self.info.info.clone(),
+        }
+    }
+
     /// When it is given up, while it is away.
-    const fn remove_at(&self) -> Option<Instant> {
+    pub(crate) const fn remove_at(&self) -> Option<Instant> {
         match self.state {
             FrameworkState::Disconnected { remove_at }
             | FrameworkState::Recovered { remove_at } => Some(remove_at),
@@ -123,7 +132,7 @@ impl Framework {
         }
     }
 
-    fn demand(&self, suppressed: &[Text]) -> Demand {
+    pub(crate) fn demand(&self, suppressed: &[Text]) -> Demand {
         let role = |text: &Text| Role::new(text).ok();
         Demand {
             roles: self.roles(),
@@ -133,83 +142,16 @@ impl Framework {
                 .info
                 .min_allocatable
                 .iter()
-                .filter_map(|(text, minimum)| Some((role(text)?, minimum.clone())))
+                .filter_map(|(text, minimum)| {
+                    let minimum = minimum.iter().map(subscription::minimum).collect();
+                    Some((role(text)?, minimum))
+                })
                 .collect(),
         }
     }
 }
 
 impl Master {
-    pub(crate) fn subscribe(&mut self, stream: StreamId, subscription: &Subscription) {
-        let info = &subscription.framework;
-        let again = info.id.is_some();
-        self.counters.count(if again {
-            "messages_reregister_framework"
-        } else {
-            "messages_register_framework"
-        });
-        if let Err(message) = self.check_subscription(subscription) {
-            let event = FrameworkEvent::Error { message };
-            self.out.push(Effect::Send { stream, event });
-            self.out.push(Effect::CloseStream { stream });
-            return;
-        }
-        let id = match &info.id {
-            Some(id) => id.clone(),
-            None => match self.next_framework_id() {
-                Some(id) => id,
-                None => return,
-            },
-        };
-        let change = if self.frameworks.contains_key(&id) {
-            self.fail_over(&id, info);
-            "subscribed again"
-        } else {
-            self.add_framework(&id, info, FrameworkState::Connected { stream });
-            "subscribed"
-        };
-        self.connect(&id, stream, &subscription.suppressed_roles);
-        self.tell_holders(&id);
-        self.note_framework(&id, change);
-    }
-
-    /// Updates that came while the framework was away went nowhere: the agents send them again.
-    fn tell_holders(&mut self, id: &FrameworkId) {
-        let holders = self.frameworks.get(id).map(Framework::holders);
-        for agent_id in holders.unwrap_or_default() {
-            let framework_id = id.clone();
-            self.send_to_agent(
-                &agent_id,
-                MasterMessage::FrameworkSubscribed { framework_id },
-            );
-        }
-    }
-
-    fn check_subscription(&self, subscription: &Subscription) -> Result<(), String> {
-        subscription::check(subscription)?;
-        let info = &subscription.framework;
-        if info.id.as_ref().is_some_and(|id| self.is_completed(id)) {
-            return Err("Framework has been removed".into());
-        }
-        self.check_registration(info)?;
-        match info.id.as_ref().and_then(|id| self.frameworks.get(id)) {
-            Some(old) => subscription::check_update(&old.info, info),
-            None => Ok(()),
-        }
-    }
-
-    /// The next id that nobody has, not even someone who made it up.
-    fn next_framework_id(&mut self) -> Option<FrameworkId> {
-        loop {
-            let number = self.next_framework;
-            self.next_framework = number.saturating_add(1);
-            let id = FrameworkId::new(&format!("{}-{number:04}", self.config.master_id)).ok()?;
-            if !self.frameworks.contains_key(&id) && !self.is_completed(&id) {
-                return Some(id);
-            }
-        }
-    }
-
     /// Adds a framework, inactive.
     pub(crate) fn add_framework(
         &mut self,
@@ -243,47 +185,6 @@ impl Master {
         self.add_framework(id, info, FrameworkState::Recovered { remove_at });
         self.timers.set(remove_at, Timer::Failover(id.clone()));
         self.note_framework(id, "recovered");
-    }
-
-    /// Takes a framework from its old stream, if it has one.
-    fn fail_over(&mut self, id: &FrameworkId, info: &FrameworkInfo) {
-        let now = self.wall_time();
-        let Some(framework) = self.frameworks.get_mut(id) else {
-            return;
-        };
-        framework.info = info.clone();
-        framework.reregistered_time = Some(now);
-        let old_stream = framework.stream();
-        if let Some(remove_at) = framework.remove_at() {
-            self.timers.cancel(remove_at, Timer::Failover(id.clone()));
-        }
-        if let Some(stream) = old_stream {
-            let message = "Framework failed over".into();
-            let event = FrameworkEvent::Error { message };
-            self.out.push(Effect::Send { stream, event });
-            self.out.push(Effect::CloseStream { stream });
-            self.streams.remove(&stream);
-        }
-        self.allocator.deactivate_framework(id);
-        self.recover_offers_of(id);
-    }
-
-    /// Gives a framework its stream and lets it have offers.
-    fn connect(&mut self, id: &FrameworkId, stream: StreamId, suppressed: &[Text]) {
-        let Some(framework) = self.frameworks.get_mut(id) else {
-            return;
-        };
-        framework.state = FrameworkState::Connected { stream };
-        let demand = framework.demand(suppressed);
-        self.streams.insert(stream, id.clone());
-        let event = FrameworkEvent::Subscribed {
-            framework_id: id.clone(),
-            heartbeat: HEARTBEAT_INTERVAL,
-        };
-        self.out.push(Effect::Send { stream, event });
-        self.heartbeat(stream);
-        self.allocator.set_framework(self.now, id, demand);
-        self.allocator.activate_framework(self.now, id);
     }
 
     pub(crate) fn heartbeat(&mut self, stream: StreamId) {
@@ -336,6 +237,11 @@ impl Master {
             let limit = self.config.completed_tasks_per_framework_max;
             remember(&mut framework.completed_tasks, task, limit);
         }
+        for task in core::mem::take(&mut framework.unreachable_tasks) {
+            let task = self.kill_with_framework(id, task);
+            let limit = self.config.completed_tasks_per_framework_max;
+            remember(&mut framework.completed_tasks, task, limit);
+        }
         for ((agent_id, executor_id), executor) in core::mem::take(&mut framework.executors) {
             self.allocator
                 .recover(self.now, id, &agent_id, &executor.resources, None);
@@ -372,84 +278,53 @@ impl Master {
             self.note_task(id, &task, TaskState::Killed, reason);
             self.counters
                 .count_task(TaskState::Killed, Source::Master, reason);
-            Arc::make_mut(&mut task).state = TaskState::Killed;
+            let message = format!("Framework {id} removed");
+            let status =
+                MadeStatus::of(&task, TaskState::Killed, Reason::FrameworkRemoved, message);
+            let status = self.made_status(status);
+            let killed = Arc::make_mut(&mut task);
+            killed.state = TaskState::Killed;
+            killed.add_status(TaskState::Killed, TaskStatus::Made(status));
         }
         task
     }
 
-    /// Whether a framework may change what it subscribed with into this; the error is for the 400 of
-    /// UPDATE_FRAMEWORK.
-    ///
-    /// # Errors
-    /// Why not, in Mesos' words.
-    pub fn check_update(&self, id: &FrameworkId, update: &Subscription) -> Result<(), String> {
-        subscription::check(update)
-            .map_err(|fault| format!("Supplied FrameworkInfo is not valid: {fault}"))?;
-        self.frameworks.get(id).map_or(Ok(()), |framework| {
-            subscription::check_update(&framework.info, &update.framework)
-                .map_err(|fault| format!("FrameworkInfo update is not valid: {fault}"))
-        })
-    }
-
-    pub(crate) fn update_framework(&mut self, id: &FrameworkId, update: Subscription) {
-        if let Err(fault) = self.check_update(id, &update) {
-            self.drop_message("call", fault);
-            return;
-        }
-        let Some(framework) = self.frameworks.get_mut(id) else {
-            return;
-        };
-        framework.info = update.framework;
-        let roles = framework.roles();
-        let demand = framework.demand(&update.suppressed_roles);
-        let left: Vec<OfferId> = framework
-            .offers
-            .iter()
-            .filter(|id| {
-                self.offers
-                    .get(*id)
-                    .is_some_and(|o| !roles.contains(&o.role))
-            })
-            .cloned()
-            .collect();
-        self.allocator.set_framework(self.now, id, demand);
-        for offer_id in left {
-            self.rescind(&offer_id);
-        }
-        self.note_framework(id, "updated");
-    }
-
     pub(crate) fn suppress(&mut self, id: &FrameworkId, roles: &[Text]) {
         self.counters.count("messages_suppress_offers");
-        if let Some(roles) = self.named_roles(id, roles) {
+        if let Some(roles) = self.named_roles("suppress", id, roles) {
             self.allocator.suppress(id, &roles);
         }
     }
 
     pub(crate) fn revive(&mut self, id: &FrameworkId, roles: &[Text]) {
         self.counters.count("messages_revive_offers");
-        if let Some(roles) = self.named_roles(id, roles) {
+        if let Some(roles) = self.named_roles("revive", id, roles) {
             self.allocator.revive(self.now, id, &roles);
         }
     }
 
-    /// The roles that a call names and the framework has; all of them, which is none named, where it
-    /// names none. `None` where it names only others.
-    fn named_roles(&mut self, id: &FrameworkId, texts: &[Text]) -> Option<Vec<Role>> {
+    /// The roles that a call names; none named stand for all. `None` where one of them is not the
+    /// framework's: then the call does nothing.
+    fn named_roles(
+        &mut self,
+        what: &'static str,
+        id: &FrameworkId,
+        texts: &[Text],
+    ) -> Option<Vec<Role>> {
         let own = self.frameworks.get(id)?.roles();
-        let named: Vec<Role> = texts
-            .iter()
-            .filter_map(|text| Role::new(text).ok())
-            .filter(|role| own.contains(role))
-            .collect();
-        if named.is_empty() && !texts.is_empty() {
-            self.drop_message(
-                "call",
-                format!("framework {id} has none of the roles {texts:?}"),
-            );
-            return None;
+        let role = |text: &Text| {
+            let role = Role::new(text).map_err(|fault| format!("role '{text}': {fault}"))?;
+            let foreign = || format!("framework {id} is not subscribed to role '{text}'");
+            own.contains(&role).then_some(role).ok_or_else(foreign)
+        };
+        match texts.iter().map(role).collect() {
+            Ok(roles) => Some(roles),
+            Err(why) => {
+                let why: String = why;
+                self.drop_message(what, why);
+                None
+            }
         }
-        Some(named)
     }
 
     /// Whether a framework was removed and is remembered.

@@ -27,7 +27,7 @@ impl Master {
         registration: &Registration,
         origin: Origin,
     ) {
-        if origin == Origin::Forgotten {
+        if matches!(origin, Origin::Unreachable | Origin::Unknown) {
             // Whatever of its tasks it still has, it tells.
             for framework in self.frameworks.values_mut() {
                 let unreachable = &mut framework.unreachable_tasks;
@@ -40,7 +40,13 @@ impl Master {
                 let framework_id = id.clone();
                 let message = MasterMessage::ShutdownFramework { framework_id };
                 self.send_to_agent(agent_id, message);
-            } else if !self.frameworks.contains_key(id) {
+            } else if let Some(framework) = self.frameworks.get(id) {
+                // What it knows of the framework may be what the framework was long ago.
+                if framework.stream().is_some() {
+                    let message = framework.updated();
+                    self.send_to_agent(agent_id, message);
+                }
+            } else {
                 self.recover_framework(id, info);
             }
         }
@@ -69,6 +75,7 @@ impl Master {
             return;
         }
         framework.unreachable_tasks.retain(|t| t.id != told.task_id);
+        framework.completed_tasks.retain(|t| t.id != told.task_id);
         let mut task = Task {
             id: told.task_id.clone(),
             name: told.name.clone(),
@@ -79,6 +86,7 @@ impl Master {
             status_update_state: Some(told.state),
             status_update_uuid: None,
             statuses: VecDeque::new(),
+            share_cgroups: told.share_cgroups,
             info: told.info.clone(),
         };
         if let Some(status) = &told.status {
@@ -88,14 +96,15 @@ impl Master {
             self.allocator
                 .hold(&told.framework_id, agent_id, &task.resources);
         }
+        let message = match origin {
+            Origin::Unreachable => "Unreachable agent re-reregistered",
+            Origin::Unknown => "Unknown agent reregistered",
+            Origin::Fresh | Origin::Registered | Origin::Recovered => "Agent reregistered",
+        };
+        let reason = Reason::AgentReregistered;
         let made = MadeStatus {
             base: told.status.clone(),
-            ..MadeStatus::of(
-                &task,
-                told.state,
-                Reason::AgentReregistered,
-                "Agent reregistered".into(),
-            )
+            ..MadeStatus::of(&task, told.state, reason, message.into())
         };
         framework.tasks.insert(told.task_id.clone(), Arc::new(task));
         if let Some(agent) = self.agents.get_mut(agent_id) {
@@ -104,7 +113,7 @@ impl Master {
         }
         match origin {
             // Its framework was told that the task is lost, or unreachable.
-            Origin::Registered | Origin::Forgotten => {
+            Origin::Registered | Origin::Unreachable | Origin::Unknown => {
                 let status = self.made_status(made);
                 self.send(&told.framework_id, FrameworkEvent::Made(status));
             }
@@ -133,10 +142,12 @@ impl Master {
             let resources = held(framework, &told.resources);
             self.allocator
                 .hold(&told.framework_id, agent_id, &resources);
-            let info = told.info.clone();
-            framework
-                .executors
-                .insert(key, Executor { resources, info });
+            let executor = Executor {
+                resources,
+                info: told.info.clone(),
+                identity: told.identity.clone(),
+            };
+            framework.executors.insert(key, executor);
         }
         let Some(agent) = self.agents.get_mut(agent_id) else {
             return;

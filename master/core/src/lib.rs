@@ -27,6 +27,7 @@ pub mod counters;
 pub mod event;
 pub mod executors;
 pub mod frameworks;
+mod launch;
 mod learning;
 mod offers;
 mod operator;
@@ -34,7 +35,9 @@ pub mod quota;
 mod random;
 mod reconcile;
 mod registry;
+mod resource_rules;
 mod statuses;
+mod subscribing;
 mod subscription;
 mod task_ends;
 pub mod tasks;
@@ -54,6 +57,7 @@ use timers::{Timer, Timers};
 use unreachable::UnreachableAgents;
 
 pub use event::{Effect, Event, StreamId, WallTime};
+pub use subscribing::KeptFields;
 pub use view::View;
 
 /// What a master is told at its start.
@@ -218,7 +222,7 @@ impl Master {
             Event::Subscribe {
                 stream,
                 subscription,
-            } => self.subscribe(stream, &subscription),
+            } => self.subscribe(stream, subscription),
             Event::StreamClosed { stream } => self.stream_closed(stream),
             Event::Call { framework_id, call } => self.call(&framework_id, call),
             Event::Operate {
@@ -275,13 +279,11 @@ impl Master {
                 uuid,
             } => self.acknowledge(id, &agent_id, &task_id, uuid),
             Call::Reconcile { tasks } => self.reconcile(id, &tasks),
-            Call::Message { executor_id, .. } => {
-                // Command tasks, the only ones that agents run so far, take no messages; delivery
-                // is best effort for the others too.
-                self.counters.count("messages_framework_to_executor");
-                let why = format!("executor {executor_id} takes no messages");
-                self.drop_message("message", why);
-            }
+            Call::Message {
+                agent_id,
+                executor_id,
+                data,
+            } => self.framework_message(id, &agent_id, &executor_id, data),
             Call::UpdateFramework(update) => self.update_framework(id, update),
             Call::Request => self.counters.count("messages_resource_request"),
         }

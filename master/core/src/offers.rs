@@ -11,12 +11,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use model::resources::Role;
-use model::{AgentId, FrameworkId, OfferId, Reason, Resources, Source, TaskState};
+use model::{AgentId, FrameworkId, OfferId, Reason, Resources, TaskState};
 
 use crate::Master;
 use crate::allocator::{Allocation, Allocator};
-use crate::event::{FrameworkEvent, LaunchTask, Offer, Operation, Text};
-use crate::statuses::MadeStatus;
+use crate::event::{FrameworkEvent, Offer, Operation, Text};
+use crate::launch::Refusal;
 use crate::timers::Timer;
 
 /// How long refused resources stay away where a framework does not say, or says nonsense.
@@ -41,7 +41,10 @@ fn refused_for(refuse_seconds: Option<f64>) -> Duration {
 pub(crate) struct Accepted {
     pub(crate) agent_id: AgentId,
     pub(crate) role: Role,
+    /// What is left of them.
     pub(crate) resources: Resources,
+    /// Their shared resources, which no launch uses up.
+    pub(crate) shared: Resources,
 }
 
 impl Master {
@@ -107,7 +110,16 @@ impl Master {
         operations: &[Operation],
         refuse_seconds: Option<f64>,
     ) {
-        self.counters.count("messages_launch_tasks");
+        for operation in operations {
+            if let Operation::Launch(launch) = operation {
+                // To launch nothing is to decline.
+                self.counters.count(if launch.tasks.is_empty() {
+                    "messages_decline_offers"
+                } else {
+                    "messages_launch_tasks"
+                });
+            }
+        }
         let refused = Some(refused_for(refuse_seconds));
         match self.take_offers(framework_id, offer_ids) {
             Ok(mut accepted) => {
@@ -169,6 +181,7 @@ impl Master {
         Ok(Accepted {
             agent_id: first.agent_id.clone(),
             role: first.role.clone(),
+            shared: resources.filter(|resource| resource.shared),
             resources,
         })
     }
@@ -180,24 +193,24 @@ impl Master {
         if let Some(twice) = texts.iter().find(|text| !seen.insert(*text)) {
             return Err(format!("Duplicate offer {twice} in offer list"));
         }
-        let mut offers: Vec<Arc<Offer>> = Vec::with_capacity(texts.len());
-        for text in texts {
+        let offers = texts.iter().map(|text| {
             let offer_id = OfferId::new(text).ok();
             let offer = offer_id.and_then(|offer_id| self.offers.get(&offer_id));
-            let offer = offer.ok_or_else(|| format!("Offer {text} is no longer valid"))?;
-            if offer.framework_id != *id {
-                return Err(format!(
-                    "Offer {text} has invalid framework {} while framework {id} is expected",
-                    offer.framework_id
-                ));
-            }
-            offers.push(offer.clone());
+            let gone = || format!("Offer {text} is no longer valid");
+            offer.cloned().ok_or_else(gone)
+        });
+        let offers: Vec<Arc<Offer>> = offers.collect::<Result<_, _>>()?;
+        if let Some(other) = offers.iter().find(|offer| offer.framework_id != *id) {
+            return Err(format!(
+                "Offer {} has invalid framework {} while framework {id} is expected",
+                other.id, other.framework_id
+            ));
         }
         let first = offers.first().ok_or("No offers specified")?;
         if let Some(other) = offers.iter().find(|offer| offer.role != first.role) {
             return Err(format!(
-                "Aggregated offers must be allocated to the same role. Offer {} uses role '{}' but \
-                 another is using role '{}'",
+                "Aggregated offers must be allocated to the same role. Offer {} uses role '{} but \
+                 another is using role '{}",
                 other.id, other.role, first.role
             ));
         }
@@ -213,23 +226,8 @@ impl Master {
 
     fn operate(&mut self, id: &FrameworkId, accepted: &mut Accepted, operation: &Operation) {
         match operation {
-            Operation::Launch { tasks } => {
-                for task in tasks {
-                    self.launch(id, accepted, task);
-                }
-            }
-            Operation::LaunchGroup { task_ids } => {
-                for task_id in task_ids {
-                    self.refuse_task(
-                        id,
-                        task_id,
-                        Some(Text::from(accepted.agent_id.as_str())),
-                        TaskState::Error,
-                        Reason::TaskGroupInvalid,
-                        "This master does not carry out LAUNCH_GROUP".into(),
-                    );
-                }
-            }
+            Operation::Launch(launch) => self.launch(id, accepted, launch),
+            Operation::LaunchGroup(group) => self.launch_group(id, accepted, group),
             Operation::Other {
                 id: operation_id,
                 name,
@@ -242,24 +240,14 @@ impl Master {
 
     /// Answers for an operation on offers that are none.
     fn refuse_operation(&mut self, id: &FrameworkId, operation: &Operation, fault: &str) {
-        let state = self.state_for(id, TaskState::Dropped);
-        let message = format!("Task launched with invalid offers: {fault}");
-        let reason = Reason::InvalidOffers;
+        let refusal = || Refusal {
+            state: self.state_for(id, TaskState::Dropped),
+            reason: Reason::InvalidOffers,
+            message: format!("Task launched with invalid offers: {fault}"),
+        };
         match operation {
-            Operation::Launch { tasks } => {
-                for LaunchTask {
-                    task_id, agent_id, ..
-                } in tasks
-                {
-                    let agent_id = Some(agent_id.clone());
-                    self.refuse_task(id, task_id, agent_id, state, reason, message.clone());
-                }
-            }
-            Operation::LaunchGroup { task_ids } => {
-                for task_id in task_ids {
-                    self.refuse_task(id, task_id, None, state, reason, message.clone());
-                }
-            }
+            Operation::Launch(launch) => self.refuse_tasks(id, &launch.tasks, &refusal()),
+            Operation::LaunchGroup(group) => self.refuse_tasks(id, &group.tasks, &refusal()),
             Operation::Other {
                 id: operation_id, ..
             } => {
@@ -280,25 +268,6 @@ impl Master {
             }
             None => self.drop_message("operation", message),
         }
-    }
-
-    /// Tells a framework that a task of its will not run.
-    pub(crate) fn refuse_task(
-        &mut self,
-        id: &FrameworkId,
-        task_id: &Text,
-        agent_id: Option<Text>,
-        state: TaskState,
-        reason: Reason,
-        message: String,
-    ) {
-        self.counters
-            .count_task(state, Source::Master, Some(reason));
-        let status = self.made_status(MadeStatus {
-            agent_id,
-            ..MadeStatus::new(task_id.clone(), state, reason, message)
-        });
-        self.send(id, FrameworkEvent::Made(status));
     }
 
     pub(crate) fn offer_timeout(&mut self, offer_id: &OfferId) {

@@ -36,13 +36,17 @@ impl Master {
         {
             return;
         }
-        let Some(fate) = self.fate(id, task, agent) else {
+        let Some(fate) = self.fate(agent) else {
             let why = format!("task {task}: not all agents of the registry have come back");
             self.drop_message("reconciliation", why);
             return;
         };
         let (state, message, unreachable_time) = match fate {
-            Fate::Gone => (TaskState::Gone, "Reconciliation: Task is gone", None),
+            Fate::NotThere => (
+                TaskState::Gone,
+                "Reconciliation: Task is unknown to the agent",
+                None,
+            ),
             Fate::Unreachable(since) => (
                 TaskState::Unreachable,
                 "Reconciliation: Task is unreachable",
@@ -78,38 +82,31 @@ impl Master {
     }
 
     /// What became of a task that the master does not know; `None` where it is too early to say.
-    fn fate(&self, id: &FrameworkId, task: &Text, agent: Option<&Text>) -> Option<Fate> {
-        let unreachable = |agent: &AgentId| self.unreachable_agents.get(agent).copied();
-        let remembered = self.frameworks.get(id).and_then(|f| {
-            f.unreachable_tasks
-                .iter()
-                .find(|t| *t.id.as_str() == **task)
-        });
-        if let Some(since) = remembered.and_then(|task| unreachable(&task.agent_id))
-            && remembered.is_some_and(|t| agent.is_none_or(|a| **a == *t.agent_id.as_str()))
-        {
-            return Some(Fate::Unreachable(since));
-        }
+    fn fate(&self, agent: Option<&Text>) -> Option<Fate> {
         let Some(agent) = agent else {
             return self.recovered_agents.is_empty().then_some(Fate::Unknown);
         };
         let Ok(agent) = AgentId::new(agent) else {
             return Some(Fate::Unknown);
         };
-        if self.recovered_agents.contains_key(&agent) || self.registrar.is_busy(&agent) {
+        if self.recovered_agents.contains_key(&agent) {
             return None;
         }
         if self.agents.contains_key(&agent) {
-            return Some(Fate::Gone);
+            return Some(Fate::NotThere);
         }
-        Some(unreachable(&agent).map_or(Fate::Unknown, Fate::Unreachable))
+        if let Some(since) = self.unreachable_agents.get(&agent) {
+            return Some(Fate::Unreachable(*since));
+        }
+        // One that is about to be admitted tells of its tasks then.
+        (!self.registrar.is_busy(&agent)).then_some(Fate::Unknown)
     }
 }
 
 /// What became of a task.
 enum Fate {
     /// Its agent is here and does not have it.
-    Gone,
+    NotThere,
     /// Its agent does not answer since then.
     Unreachable(WallTime),
     /// Nobody knows.

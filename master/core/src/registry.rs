@@ -19,6 +19,15 @@ pub(crate) struct Admission {
     pub(crate) registration: Registration,
 }
 
+/// Why an agent is removed for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RemovalCause {
+    /// Another one registered at its address.
+    Replaced,
+    /// It said good-bye.
+    Unregistered,
+}
+
 /// What follows when a write is durable.
 #[derive(Debug)]
 pub(crate) enum Follow {
@@ -26,8 +35,8 @@ pub(crate) enum Follow {
     Admit(Admission),
     /// The agent is unreachable since then.
     Unreachable(WallTime),
-    /// The agent is removed, and counted under this name.
-    Remove(&'static str),
+    /// The agent is removed.
+    Remove(RemovalCause),
     /// Nothing: the agent is known to nobody any more.
     Nothing,
 }

@@ -2,38 +2,79 @@
 //!
 //! The messages are Mesos'; frameworks and their users look for them.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::num::FpCategory;
 use core::time::Duration;
 
-use model::resources::Role;
+use model::resources::{Quantities, Role, Scalar};
 
-use crate::event::{Capability, FrameworkInfo, Subscription};
+use crate::event::{Capability, FrameworkInfo, Subscription, Text};
 
 /// The greatest failover timeout: what Mesos' nanoseconds in 64 bits can hold.
 const FAILOVER_TIMEOUT_SECS_MAX: f64 = 9_223_372_036.0;
 
-/// Checks what can be checked of a subscription by itself.
-pub(crate) fn check(subscription: &Subscription) -> Result<(), String> {
-    let info = &subscription.framework;
+/// Checks what can be checked of a FrameworkInfo by itself.
+pub(crate) fn check(info: &FrameworkInfo) -> Result<(), String> {
     check_roles(info)?;
-    if failover_timeout(info).is_none() {
-        let given = Double(info.failover_timeout_secs);
-        return Err(format!(
-            "The framework failover_timeout ({given}) is invalid"
-        ));
+    if let Some(fault) = &info.id_fault {
+        return Err(fault.to_string());
     }
-    let roles = roles(info);
-    for suppressed in &subscription.suppressed_roles {
-        if !Role::new(suppressed).is_ok_and(|role| roles.contains(&role)) {
-            return Err(format!(
-                "Suppressed role '{suppressed}' is not contained in the list of roles"
-            ));
-        }
+    info.min_allocatable
+        .values()
+        .flatten()
+        .try_for_each(check_minimum)
+}
+
+/// Checks what a framework says about its roles beside them.
+pub(crate) fn check_suppressed(subscription: &Subscription) -> Result<(), String> {
+    let roles = roles(&subscription.framework);
+    let unknown = |text: &&Text| !Role::new(text).is_ok_and(|role: Role| roles.contains(&role));
+    match subscription.suppressed_roles.iter().find(unknown) {
+        Some(role) => Err(format!(
+            "Suppressed role '{role}' is not contained in the list of roles"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Checks the failover timeout.
+pub(crate) fn check_failover_timeout(info: &FrameworkInfo) -> Result<(), String> {
+    if failover_timeout(info).is_some() {
+        return Ok(());
+    }
+    let given = Double(info.failover_timeout_secs);
+    Err(format!(
+        "The framework failover_timeout ({given}) is invalid"
+    ))
+}
+
+/// Checks one alternative of the least that an offer must hold.
+fn check_minimum(quantities: &BTreeMap<Text, f64>) -> Result<(), String> {
+    if quantities.is_empty() {
+        return Err("Resource quantities must contain at least one quantity".into());
+    }
+    for (name, amount) in quantities {
+        let fault = match amount.classify() {
+            FpCategory::Infinite => "Infinite values not supported",
+            FpCategory::Nan => "NaN not supported",
+            FpCategory::Subnormal => "Subnormal values not supported",
+            FpCategory::Normal if *amount < 0.0 => "Negative values not supported",
+            FpCategory::Normal | FpCategory::Zero => continue,
+        };
+        return Err(format!("Invalid resource quantity for '{name}': {fault}"));
     }
     Ok(())
+}
+
+/// One alternative of the least that an offer must hold.
+pub(crate) fn minimum(quantities: &BTreeMap<Text, f64>) -> Quantities {
+    quantities
+        .iter()
+        .filter_map(|(name, amount)| Some((name.clone(), Scalar::from_f64(*amount)?)))
+        .collect()
 }
 
 fn check_roles(info: &FrameworkInfo) -> Result<(), String> {
@@ -86,9 +127,9 @@ pub(crate) fn check_update(old: &FrameworkInfo, new: &FrameworkInfo) -> Result<(
              '{new}'"
         ))
     };
-    let principal = |info: &FrameworkInfo| info.principal.clone().unwrap_or_default();
     if old.principal != new.principal {
-        return fault("principal", &principal(old), &principal(new));
+        // Whose it is is not told to whoever asks.
+        return Err("Changing framework's principal is not allowed.".into());
     }
     if old.user != new.user {
         return fault("user", &old.user, &new.user);

@@ -37,7 +37,8 @@ impl Master {
         let task = task_id.and_then(|id| framework.and_then(|f| f.tasks.get(&id)));
         let Some(task) = task else {
             // As if it had been asked what became of the task.
-            self.reconcile_one(framework_id, task_text, agent_text);
+            let question = (task_text.clone(), agent_text.cloned());
+            self.reconcile(framework_id, &[question]);
             return;
         };
         if let Some(other) = agent_text.filter(|agent| ***agent != *task.agent_id.as_str()) {

@@ -1,4 +1,4 @@
-//! Tasks: launch, status updates and their acknowledgements.
+//! Tasks: status updates and their acknowledgements.
 //!
 //! The master keeps two states of a task: the newest that its agent knows, by which resources are
 //! given back, and the one last forwarded, by which reconciliation answers. A task that has ended
@@ -15,13 +15,8 @@ use model::{
 
 use crate::Master;
 use crate::allocator::Allocator;
-use crate::event::{
-    AgentUpdate, Effect, FrameworkEvent, LaunchTask, MasterMessage, Note, Status, Text,
-};
-use crate::executors::Executor;
+use crate::event::{AgentUpdate, Effect, FrameworkEvent, MasterMessage, Note, Status, Text};
 use crate::frameworks::remember;
-use crate::offers::Accepted;
-use crate::validation::{self, Ground, Launchable};
 
 /// How many statuses of one task are kept.
 const STATUSES_MAX: usize = 32;
@@ -47,6 +42,8 @@ pub struct Task {
     pub status_update_uuid: Option<StatusUuid>,
     /// What was told about it, the oldest first; of several in one state, the last.
     pub statuses: VecDeque<(TaskState, TaskStatus)>,
+    /// Whether it shares the cgroup of its executor, as a task of a group may.
+    pub share_cgroups: bool,
     /// The whole TaskInfo.
     pub info: Blob,
 }
@@ -87,85 +84,6 @@ impl Task {
 }
 
 impl Master {
-    /// Launches a task on accepted offers, or says why not.
-    pub(crate) fn launch(&mut self, id: &FrameworkId, accepted: &mut Accepted, task: &LaunchTask) {
-        let Some(framework) = self.frameworks.get(id) else {
-            return;
-        };
-        let ground = Ground {
-            framework,
-            agent_id: &accepted.agent_id,
-            role: &accepted.role,
-            left: &accepted.resources,
-        };
-        match validation::check(task, ground) {
-            Ok(launchable) => self.start(id, accepted, task, launchable),
-            Err(fault) => self.refuse_task(
-                id,
-                &task.task_id,
-                Some(task.agent_id.clone()),
-                TaskState::Error,
-                Reason::TaskInvalid,
-                fault,
-            ),
-        }
-    }
-
-    fn start(
-        &mut self,
-        framework_id: &FrameworkId,
-        accepted: &mut Accepted,
-        task: &LaunchTask,
-        launchable: Launchable,
-    ) {
-        let (Some(framework), Some(agent)) = (
-            self.frameworks.get_mut(framework_id),
-            self.agents.get_mut(&accepted.agent_id),
-        ) else {
-            return;
-        };
-        let Launchable {
-            id,
-            resources,
-            executor,
-        } = launchable;
-        accepted.resources.subtract_all(&resources);
-        let executor_id = executor.map(|executor| {
-            if let Some((resources, info)) = executor.start {
-                accepted.resources.subtract_all(&resources);
-                let key = (framework_id.clone(), executor.id.clone());
-                agent.executors.insert(key);
-                let key = (accepted.agent_id.clone(), executor.id.clone());
-                framework
-                    .executors
-                    .insert(key, Executor { resources, info });
-            }
-            executor.id
-        });
-        agent.tasks.insert((framework_id.clone(), id.clone()));
-        let message = MasterMessage::RunTask {
-            framework_id: framework_id.clone(),
-            framework: framework.info.info.clone(),
-            task: task.info.clone(),
-            allocation_role: accepted.role.clone(),
-            resource_version: agent.resource_version.clone(),
-        };
-        let task = Task {
-            id: id.clone(),
-            name: task.name.clone(),
-            agent_id: accepted.agent_id.clone(),
-            executor_id,
-            resources,
-            state: TaskState::Staging,
-            status_update_state: None,
-            status_update_uuid: None,
-            statuses: VecDeque::new(),
-            info: task.info.clone(),
-        };
-        framework.tasks.insert(id, Arc::new(task));
-        self.send_to_agent(&accepted.agent_id, message);
-    }
-
     /// A status update of an agent: forwarded as it is, and noted.
     pub(crate) fn update(&mut self, agent_id: &AgentId, update: &AgentUpdate) {
         self.counters.count("messages_status_update");

@@ -1,18 +1,20 @@
-//! Scheduler calls, and the parts of messages that the core decides by.
+//! Scheduler calls: what of them the core decides by.
+
+use std::collections::BTreeMap;
 
 use api::v1;
-use api::v1::executor_info;
 use api::v1::offer::Operation as WireOperation;
 use api::v1::offer::operation::Type as OperationType;
 use api::v1::scheduler::call::{Subscribe, Type};
+use api::v1::scheduler::offer_constraints::role_constraints::Group as RoleGroup;
+use master_core::KeptFields;
 use master_core::event::{
-    Call, Capabilities, ExecutorKind, ExecutorSpec, FrameworkInfo, LaunchTask, Operation,
-    Subscription, Text,
+    AttributeConstraint, Call, Capabilities, FrameworkInfo, Launch, OfferConstraints, Operation,
+    Predicate, Selector, Subscription, Text,
 };
-use model::resources::{Quantities, Scalar};
-use model::{FrameworkId, IdError, StatusUuid};
+use model::{FrameworkId, StatusUuid};
 
-use super::{blob, checks};
+use super::{blob, message, tasks};
 
 /// A call other than SUBSCRIBE, as the main loop takes it.
 #[derive(Debug)]
@@ -28,15 +30,13 @@ pub(crate) enum Submitted {
 }
 
 /// A validated call other than SUBSCRIBE.
-///
-/// # Errors
-/// UPDATE_FRAMEWORK, and the framework's id is no id.
-pub(crate) fn submitted(kind: Type, call: v1::scheduler::Call) -> Result<Submitted, IdError> {
-    Ok(match (kind, call.update_framework) {
+pub(crate) fn submitted(kind: Type, call: v1::scheduler::Call) -> Submitted {
+    match (kind, call.update_framework) {
         (Type::Unknown | Type::Subscribe, _) => Submitted::Unknown,
         (Type::UpdateFramework, Some(update)) => Submitted::Update(Subscription {
-            framework: framework(&update.framework_info)?,
+            framework: framework(&update.framework_info),
             suppressed_roles: texts(&update.suppressed_roles),
+            offer_constraints: constraints(update.offer_constraints.as_ref()),
         }),
         (kind, update_framework) => {
             let call = v1::scheduler::Call {
@@ -45,31 +45,40 @@ pub(crate) fn submitted(kind: Type, call: v1::scheduler::Call) -> Result<Submitt
             };
             core_call(kind, call).map_or(Submitted::Nothing, Submitted::Call)
         }
-    })
+    }
 }
 
 /// A SUBSCRIBE.
-///
-/// # Errors
-/// The framework's id is set and is no id.
-pub(crate) fn subscription(subscribe: &Subscribe) -> Result<Subscription, IdError> {
-    Ok(Subscription {
-        framework: framework(&subscribe.framework_info)?,
+pub(crate) fn subscription(subscribe: &Subscribe) -> Subscription {
+    Subscription {
+        framework: framework(&subscribe.framework_info),
         suppressed_roles: texts(&subscribe.suppressed_roles),
-    })
+        offer_constraints: constraints(subscribe.offer_constraints.as_ref()),
+    }
+}
+
+/// A subscription with what its framework cannot change.
+pub(crate) fn keeping(mut subscription: Subscription, kept: KeptFields) -> Subscription {
+    let mut info: v1::FrameworkInfo = message(&subscription.framework.info);
+    info.user = kept.user.to_string();
+    info.checkpoint = kept.checkpoint.then_some(true);
+    subscription.framework.user = kept.user;
+    subscription.framework.checkpoint = kept.checkpoint;
+    subscription.framework.info = blob(&info);
+    subscription
 }
 
 /// A FrameworkInfo.
-///
-/// # Errors
-/// Its id is set and is no id.
-pub(crate) fn framework(info: &v1::FrameworkInfo) -> Result<FrameworkInfo, IdError> {
-    let id = match &info.id {
-        Some(id) if !id.value.is_empty() => Some(FrameworkId::new(&id.value)?),
-        _ => None,
+pub(crate) fn framework(info: &v1::FrameworkInfo) -> FrameworkInfo {
+    let id = info.id.as_ref().filter(|id| !id.value.is_empty());
+    let id = id.map(|id| FrameworkId::new(&id.value)).transpose();
+    let (id, id_fault) = match id {
+        Ok(id) => (id, None),
+        Err(fault) => (None, Some(fault)),
     };
-    Ok(FrameworkInfo {
+    FrameworkInfo {
         id,
+        id_fault,
         name: info.name.as_str().into(),
         user: info.user.as_str().into(),
         principal: info.principal.as_deref().map(Text::from),
@@ -92,7 +101,7 @@ pub(crate) fn framework(info: &v1::FrameworkInfo) -> Result<FrameworkInfo, IdErr
             })
             .collect(),
         info: blob(info),
-    })
+    }
 }
 
 /// `None` where this master has nothing to do for the call.
@@ -101,9 +110,15 @@ fn core_call(kind: Type, call: v1::scheduler::Call) -> Option<Call> {
         Type::Teardown => Call::Teardown,
         Type::Accept => {
             let accept = call.accept?;
+            let framework_id = call.framework_id.unwrap_or_default();
             Call::Accept {
                 offer_ids: accept.offer_ids.iter().map(|id| text(&id.value)).collect(),
-                operations: accept.operations.into_iter().map(operation).collect(),
+                operations: {
+                    let operations = accept.operations.into_iter();
+                    operations
+                        .map(|one| operation(&framework_id, one))
+                        .collect()
+                },
                 refuse_seconds: accept.filters.and_then(|filters| filters.refuse_seconds),
             }
         }
@@ -173,82 +188,96 @@ fn core_call(kind: Type, call: v1::scheduler::Call) -> Option<Call> {
     })
 }
 
-fn operation(operation: WireOperation) -> Operation {
+fn operation(framework_id: &v1::FrameworkId, operation: WireOperation) -> Operation {
     let kind = operation
         .r#type
         .and_then(|number| OperationType::try_from(number).ok())
         .unwrap_or(OperationType::Unknown);
-    match (kind, operation.launch, operation.launch_group) {
-        (OperationType::Launch, Some(launch), _) if operation.id.is_none() => Operation::Launch {
-            tasks: launch.task_infos.into_iter().map(task).collect(),
-        },
-        (OperationType::LaunchGroup, _, Some(group)) => Operation::LaunchGroup {
-            task_ids: group
-                .task_group
-                .tasks
-                .iter()
-                .map(|task| text(&task.task_id.value))
-                .collect(),
-        },
-        (kind, _, _) => Operation::Other {
-            id: operation.id.map(|id| text(&id.value)),
+    let id = operation.id.map(|id| text(&id.value));
+    match kind {
+        OperationType::Launch => {
+            let tasks = operation.launch.map(|launch| launch.task_infos);
+            let tasks = tasks.unwrap_or_default().into_iter();
+            Operation::Launch(Launch {
+                id,
+                tasks: tasks
+                    .map(|info| tasks::launched(framework_id, info))
+                    .collect(),
+            })
+        }
+        OperationType::LaunchGroup => {
+            let group = operation.launch_group.unwrap_or_default();
+            Operation::LaunchGroup(tasks::group(id, group))
+        }
+        kind => Operation::Other {
+            id,
             name: kind.as_str_name(),
         },
     }
 }
 
-fn task(info: v1::TaskInfo) -> LaunchTask {
-    LaunchTask {
-        task_id: text(&info.task_id.value),
-        name: text(&info.name),
-        agent_id: text(&info.agent_id.value),
-        resources: api::convert::resources(&info.resources),
-        has_command: info.command.is_some(),
-        executor: info.executor.as_ref().map(executor),
-        kill_grace_ns: info
-            .kill_policy
-            .and_then(|policy| policy.grace_period)
-            .map(|period| period.nanoseconds),
-        max_completion_ns: info.max_completion_time.map(|time| time.nanoseconds),
-        check_fault: checks::check_fault(&info),
-        content_fault: checks::content_fault(&info),
-        info: blob(&info),
-    }
-}
-
-fn executor(info: &v1::ExecutorInfo) -> ExecutorSpec {
-    let kind = info
-        .r#type
-        .and_then(|number| executor_info::Type::try_from(number).ok());
-    ExecutorSpec {
-        executor_id: text(&info.executor_id.value),
-        framework_id: info.framework_id.as_ref().map(|id| text(&id.value)),
-        kind: match kind {
-            Some(executor_info::Type::Default) => ExecutorKind::Default,
-            Some(executor_info::Type::Custom) => ExecutorKind::Custom,
-            Some(executor_info::Type::Unknown) | None => ExecutorKind::Unknown,
-        },
-        has_command: info.command.is_some(),
-        resources: api::convert::resources(&info.resources),
-        shutdown_grace_ns: info
-            .shutdown_grace_period
-            .as_ref()
-            .map(|period| period.nanoseconds),
-        info: blob(info),
-    }
-}
-
-fn quantities(wire: &v1::offer_filters::ResourceQuantities) -> Quantities {
-    wire.quantities
-        .iter()
-        .filter_map(|(name, scalar)| Some((text(name), Scalar::from_f64(scalar.value)?)))
+fn quantities(wire: &v1::offer_filters::ResourceQuantities) -> BTreeMap<Text, f64> {
+    let quantities = wire.quantities.iter();
+    quantities
+        .map(|(name, scalar)| (text(name), scalar.value))
         .collect()
+}
+
+/// `offer_constraints`.
+fn constraints(wire: Option<&v1::scheduler::OfferConstraints>) -> OfferConstraints {
+    let Some(wire) = wire else {
+        return OfferConstraints::default();
+    };
+    let group = |group: &RoleGroup| group.attribute_constraints.iter().map(constraint).collect();
+    let roles = wire.role_constraints.iter();
+    OfferConstraints {
+        roles: roles
+            .map(|(role, groups)| (text(role), groups.groups.iter().map(group).collect()))
+            .collect(),
+        message: Some(blob(wire)),
+    }
+}
+
+fn constraint(wire: &v1::scheduler::AttributeConstraint) -> AttributeConstraint {
+    use v1::scheduler::attribute_constraint::predicate::Predicate as WirePredicate;
+    use v1::scheduler::attribute_constraint::selector::{
+        PseudoattributeType, Selector as WireSelector,
+    };
+
+    let selector = wire
+        .selector
+        .selector
+        .as_ref()
+        .map(|selector| match selector {
+            WireSelector::AttributeName(name) => Selector::Attribute(text(name)),
+            WireSelector::PseudoattributeType(number) => {
+                match PseudoattributeType::try_from(*number) {
+                    Ok(PseudoattributeType::Hostname) => Selector::Hostname,
+                    Ok(PseudoattributeType::Region) => Selector::Region,
+                    Ok(PseudoattributeType::Zone) => Selector::Zone,
+                    Ok(PseudoattributeType::Unknown) | Err(_) => Selector::Unknown,
+                }
+            }
+        });
+    let predicate = wire.predicate.predicate.as_ref();
+    let predicate = predicate.map(|predicate| match predicate {
+        WirePredicate::Exists(_) => Predicate::Exists,
+        WirePredicate::NotExists(_) => Predicate::NotExists,
+        WirePredicate::TextEquals(equals) => Predicate::TextEquals(text(&equals.value)),
+        WirePredicate::TextNotEquals(equals) => Predicate::TextNotEquals(text(&equals.value)),
+        WirePredicate::TextMatches(matches) => Predicate::TextMatches(text(&matches.regex)),
+        WirePredicate::TextNotMatches(matches) => Predicate::TextNotMatches(text(&matches.regex)),
+    });
+    AttributeConstraint {
+        selector,
+        predicate,
+    }
 }
 
 fn texts(texts: &[String]) -> Vec<Text> {
     texts.iter().map(|one| text(one)).collect()
 }
 
-fn text(text: &str) -> Text {
+pub(super) fn text(text: &str) -> Text {
     Text::from(text)
 }

@@ -2,7 +2,9 @@
 
 use api::v1;
 use api::v1::environment::variable::Type as VariableType;
-use api::v1::{check_info, health_check};
+use api::v1::{check_info, container_info, executor_info, health_check};
+
+use super::container;
 
 /// What is wrong with `check` or `health_check`.
 pub(crate) fn check_fault(task: &v1::TaskInfo) -> Option<String> {
@@ -13,11 +15,80 @@ pub(crate) fn check_fault(task: &v1::TaskInfo) -> Option<String> {
     Some(format!("Task uses invalid health check: {fault}"))
 }
 
-/// What is wrong with `command`.
+/// What is wrong with `command` or `container`.
 pub(crate) fn content_fault(task: &v1::TaskInfo) -> Option<String> {
-    let command = task.command.as_ref()?;
-    let fault = environment(command.environment.as_ref()?)?;
-    Some(format!("Task's `CommandInfo` is invalid: {fault}"))
+    content(task.command.as_ref(), task.container.as_ref(), "Task")
+}
+
+/// What is wrong with `command` or `container` of an executor.
+pub(crate) fn executor_content_fault(executor: &v1::ExecutorInfo) -> Option<String> {
+    let container = executor.container.as_ref();
+    content(executor.command.as_ref(), container, "Executor")
+}
+
+fn content(
+    command: Option<&v1::CommandInfo>,
+    container: Option<&v1::ContainerInfo>,
+    whose: &str,
+) -> Option<String> {
+    if let Some(fault) = command.and_then(command_fault) {
+        return Some(format!("{whose}'s `CommandInfo` is invalid: {fault}"));
+    }
+    let fault = container.and_then(container::fault)?;
+    Some(format!("{whose}'s `ContainerInfo` is invalid: {fault}"))
+}
+
+/// What keeps a task out of a task group.
+pub(crate) fn group_fault(task: &v1::TaskInfo) -> Option<String> {
+    use health_check::Type;
+    let container = task.container.as_ref()?;
+    let kind = task.health_check.as_ref().and_then(|check| check.r#type);
+    let by_network = kind
+        .and_then(|number| Type::try_from(number).ok())
+        .is_some_and(|kind| matches!(kind, Type::Http | Type::Tcp));
+    if by_network && !container.network_infos.is_empty() {
+        return Some(
+            "HTTP and TCP health checks are not supported for nested containers not joining \
+             parent's network"
+                .into(),
+        );
+    }
+    is_docker(container).then(|| "Docker ContainerInfo is not supported on the task".into())
+}
+
+/// Whether a container is one of Docker's.
+pub(crate) fn is_docker(container: &v1::ContainerInfo) -> bool {
+    container.r#type == i32::from(container_info::Type::Docker)
+}
+
+/// What contradicts the type of an executor.
+pub(crate) fn executor_type_fault(executor: &v1::ExecutorInfo) -> Option<String> {
+    use executor_info::Type;
+    let kind = executor
+        .r#type
+        .and_then(|number| Type::try_from(number).ok());
+    let fault = match kind {
+        Some(Type::Default) => {
+            let container = executor.container.as_ref();
+            let other = |c: &v1::ContainerInfo| c.r#type != i32::from(container_info::Type::Mesos);
+            let has_image =
+                |c: &v1::ContainerInfo| c.mesos.as_ref().is_some_and(|m| m.image.is_some());
+            if executor.command.is_some() {
+                "'ExecutorInfo.command' must not be set for 'DEFAULT' executor"
+            } else if container.is_some_and(other) {
+                "'ExecutorInfo.container.type' must be 'MESOS' for 'DEFAULT' executor"
+            } else if container.is_some_and(has_image) {
+                "'ExecutorInfo.container.mesos.image' must not be set for 'DEFAULT' executor"
+            } else {
+                return None;
+            }
+        }
+        Some(Type::Custom) if executor.command.is_none() => {
+            "'ExecutorInfo.command' must be set for 'CUSTOM' executor"
+        }
+        Some(Type::Custom | Type::Unknown) | None => return None,
+    };
+    Some(fault.into())
 }
 
 fn check(check: &v1::CheckInfo) -> Option<String> {
@@ -28,11 +99,11 @@ fn check(check: &v1::CheckInfo) -> Option<String> {
         Some(Type::Unknown) => return Some("'UNKNOWN' is not a valid check type".into()),
         Some(Type::Command) => match &check.command {
             None => Some("Expecting 'command' to be set for COMMAND check".into()),
-            Some(command) => command_fault(&command.command, "CommandInfo"),
+            Some(command) => checked_command(&command.command, "Command check", "Check"),
         },
         Some(Type::Http) => match &check.http {
             None => Some("Expecting 'http' to be set for HTTP check".into()),
-            Some(http) => path_fault(http.path.as_deref()),
+            Some(http) => path_fault(http.path.as_deref(), "HTTP check"),
         },
         Some(Type::Tcp) => check
             .tcp
@@ -58,13 +129,12 @@ fn health(check: &v1::HealthCheck) -> Option<String> {
         Some(Type::Unknown) => return Some("'UNKNOWN' is not a valid health check type".into()),
         Some(Type::Command) => match &check.command {
             None => Some("Expecting 'command' to be set for COMMAND health check".into()),
-            Some(command) => command_fault(command, "CommandInfo"),
+            Some(command) => checked_command(command, "Command health check", "Health check"),
         },
         Some(Type::Http) => match &check.http {
             None => Some("Expecting 'http' to be set for HTTP health check".into()),
-            Some(http) => {
-                scheme_fault(http.scheme.as_deref()).or_else(|| path_fault(http.path.as_deref()))
-            }
+            Some(http) => scheme_fault(http.scheme.as_deref())
+                .or_else(|| path_fault(http.path.as_deref(), "HTTP health check")),
         },
         Some(Type::Tcp) => check
             .tcp
@@ -89,23 +159,25 @@ fn negative((name, seconds): (&str, Option<f64>)) -> Option<String> {
         .then(|| format!("Expecting '{name}' to be non-negative"))
 }
 
-fn command_fault(command: &v1::CommandInfo, name: &str) -> Option<String> {
+fn checked_command(command: &v1::CommandInfo, what: &str, whose: &str) -> Option<String> {
     if command.value.is_none() {
         let form = if command.shell.unwrap_or(true) {
-            "Shell command"
+            "'shell command'"
         } else {
-            "Executable path"
+            "'executable path'"
         };
-        return Some(format!("{form} is not specified"));
+        return Some(format!("{what} must contain {form}"));
     }
-    environment(command.environment.as_ref()?)
-        .map(|fault| format!("Check's `{name}` is invalid: {fault}"))
+    command_fault(command).map(|fault| format!("{whose}'s `CommandInfo` is invalid: {fault}"))
 }
 
-fn path_fault(path: Option<&str>) -> Option<String> {
+fn command_fault(command: &v1::CommandInfo) -> Option<String> {
+    environment(command.environment.as_ref()?)
+}
+
+fn path_fault(path: Option<&str>, what: &str) -> Option<String> {
     let path = path?;
-    (!path.starts_with('/'))
-        .then(|| format!("The path '{path}' of HTTP  check must start with '/'"))
+    (!path.starts_with('/')).then(|| format!("The path '{path}' of {what} must start with '/'"))
 }
 
 fn scheme_fault(scheme: Option<&str>) -> Option<String> {
@@ -127,6 +199,7 @@ fn environment(environment: &v1::Environment) -> Option<String> {
             Some(VariableType::Secret) if variable.value.is_some() => Some(format!(
                 "Environment variable '{name}' of type 'SECRET' must not have a value set"
             )),
+            Some(VariableType::Secret) => secret(name, variable.secret.as_ref()?),
             // VALUE is the default where the type is unset.
             Some(VariableType::Value) | None if variable.value.is_none() => Some(format!(
                 "Environment variable '{name}' of type 'VALUE' must have a value set"
@@ -137,7 +210,39 @@ fn environment(environment: &v1::Environment) -> Option<String> {
             Some(VariableType::Unknown) => {
                 Some("Environment variable of type 'UNKNOWN' is not allowed".into())
             }
-            Some(VariableType::Secret | VariableType::Value) | None => None,
+            Some(VariableType::Value) | None => None,
         }
     })
+}
+
+fn secret(name: &str, secret: &v1::Secret) -> Option<String> {
+    use v1::secret::Type;
+    let kind = secret.r#type.and_then(|number| Type::try_from(number).ok());
+    let fault = match (kind, &secret.reference, &secret.value) {
+        (Some(Type::Reference), None, _) => {
+            "Secret of type REFERENCE must have the 'reference' field set".into()
+        }
+        (Some(Type::Reference), Some(reference), Some(_)) => format!(
+            "Secret '{}' of type REFERENCE must not have the 'value' field set",
+            reference.name
+        ),
+        (Some(Type::Value), _, None) => {
+            "Secret of type VALUE must have the 'value' field set".into()
+        }
+        (Some(Type::Value), Some(_), Some(_)) => {
+            "Secret of type VALUE must not have the 'reference' field set".into()
+        }
+        (Some(Type::Reference | Type::Value | Type::Unknown) | None, _, value) => {
+            let data = value.as_ref().map_or(&[][..], |value| &value.data);
+            return data.contains(&0).then(|| {
+                format!(
+                    "Environment variable '{name}' specifies a secret containing null bytes, which \
+                     is not allowed in the environment"
+                )
+            });
+        }
+    };
+    Some(format!(
+        "Environment variable '{name}' specifies an invalid secret: {fault}"
+    ))
 }

@@ -6,7 +6,8 @@ use api::v1;
 use api::v1::resource::AllocationInfo;
 use api::v1::scheduler::Event;
 use api::v1::scheduler::event::{
-    Error, Failure, Offers, Rescind, Subscribed, Type, Update, UpdateOperationStatus,
+    Error, Failure, Message as ExecutorMessage, Offers, Rescind, Subscribed, Type, Update,
+    UpdateOperationStatus,
 };
 use bytes::Bytes;
 use master_core::event::{AgentFacts, Capabilities, Capability, FrameworkEvent, Offer, Status};
@@ -37,6 +38,7 @@ pub(crate) fn weight(event: &FrameworkEvent) -> usize {
             let base = status.base.as_ref().map_or(0, |b| b.as_bytes().len());
             SMALL + status.task_id.len() + agent_id + status.message.len() + base
         }
+        FrameworkEvent::Message { data, .. } => SMALL + data.as_bytes().len(),
         FrameworkEvent::OperationError {
             operation_id,
             message,
@@ -57,6 +59,7 @@ pub(crate) const fn name(event: &FrameworkEvent) -> &'static str {
         FrameworkEvent::Offers { .. } => "offers",
         FrameworkEvent::Rescind { .. } => "rescind",
         FrameworkEvent::Relayed { .. } | FrameworkEvent::Made(_) => "update",
+        FrameworkEvent::Message { .. } => "message",
         FrameworkEvent::OperationError { .. } => "update_operation_status",
         FrameworkEvent::Failure { .. } => "failure",
         FrameworkEvent::Error { .. } => "error",
@@ -110,6 +113,18 @@ fn wire(event: &FrameworkEvent, master: &v1::MasterInfo) -> Event {
                 status: made(status),
             }),
             ..typed(Type::Update)
+        },
+        FrameworkEvent::Message {
+            agent_id,
+            executor_id,
+            data,
+        } => Event {
+            message: Some(ExecutorMessage {
+                agent_id: v1::AgentId::from(agent_id),
+                executor_id: v1::ExecutorId::from(executor_id),
+                data: data.as_bytes().to_vec(),
+            }),
+            ..typed(Type::Message)
         },
         FrameworkEvent::OperationError {
             operation_id,

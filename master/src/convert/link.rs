@@ -1,6 +1,7 @@
 //! Frames of the link between master and agent.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use api::link::v1::agent_frame::Body as AgentBody;
 use api::link::v1::master_frame::Body as MasterBody;
@@ -8,13 +9,14 @@ use api::link::v1::{self as wire, reconcile_tasks};
 use api::v1;
 use api::v1::resource::AllocationInfo;
 use master_core::event::{
-    AgentMessage, AgentUpdate, MasterMessage, Registration, RunningExecutor, RunningTask, Text,
+    AgentAttributes, AgentMessage, AgentUpdate, FrameworkInfo, MasterMessage, Registration,
+    RunningExecutor, RunningTask, Text,
 };
 use model::{
     AgentId, Blob, ExecutorId, FrameworkId, IdError, Reason, Source, StatusUuid, TaskId, TaskState,
 };
 
-use super::{blob, calls, message};
+use super::{blob, calls, message, tasks};
 
 /// Why a frame of an agent is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,16 +85,12 @@ pub(crate) fn registration(
             .collect(),
         resources: resources(&info.resources, "register.agent_info.resources")?,
         resource_version: Blob::new(&register.resource_version),
+        attributes: Arc::new(attributes(&info)),
         info: blob(&info),
         frameworks: register
             .frameworks
             .iter()
-            .map(|info| {
-                calls::framework(info).map_err(|source| FrameError::Id {
-                    field: "register.frameworks.id",
-                    source,
-                })
-            })
+            .map(framework)
             .collect::<Result<_, _>>()?,
         executors: register
             .executors
@@ -124,9 +122,14 @@ pub(crate) fn agent_message(body: AgentBody) -> Result<Option<AgentMessage>, Fra
             executor_id: executor_id(exited.executor_id, "executor_exited.executor_id")?,
             wait_status: exited.wait_status,
         },
+        AgentBody::ExecutorMessage(message) => AgentMessage::ExecutorMessage {
+            framework_id: framework_id(message.framework_id, "executor_message.framework_id")?,
+            executor_id: executor_id(message.executor_id, "executor_message.executor_id")?,
+            data: Blob::new(&message.data),
+        },
         AgentBody::Unregister(wire::Unregister {}) => AgentMessage::Unregister,
         // Not followed yet: as a frame of a later version is not.
-        AgentBody::OperationUpdate(_) | AgentBody::ExecutorMessage(_) => return Ok(None),
+        AgentBody::OperationUpdate(_) => return Ok(None),
     }))
 }
 
@@ -165,6 +168,42 @@ pub(crate) fn master_body(body: MasterMessage, master: &v1::MasterInfo) -> Maste
             allocation_role.as_str(),
             &resource_version,
         )),
+        MasterMessage::RunTaskGroup {
+            framework_id,
+            framework,
+            executor,
+            tasks,
+            allocation_role,
+            resource_version,
+        } => {
+            let mut executor: v1::ExecutorInfo = message(&executor);
+            allocate(&mut executor.resources, allocation_role.as_str());
+            let tasks = tasks.iter();
+            let tasks = tasks.map(|task| allocated_task(message(task), allocation_role.as_str()));
+            MasterBody::RunTaskGroup(wire::RunTaskGroup {
+                framework_info: Some(framework_info(&framework_id, &framework)),
+                executor_info: Some(executor),
+                task_group: Some(v1::TaskGroupInfo {
+                    tasks: tasks.collect(),
+                }),
+                resource_version: resource_version.as_bytes().to_vec(),
+            })
+        }
+        MasterMessage::FrameworkMessage {
+            framework_id,
+            executor_id,
+            data,
+        } => MasterBody::FrameworkMessage(wire::FrameworkMessage {
+            framework_id: Some((&framework_id).into()),
+            executor_id: Some((&executor_id).into()),
+            data: data.as_bytes().to_vec(),
+        }),
+        MasterMessage::FrameworkUpdated {
+            framework_id,
+            framework,
+        } => MasterBody::FrameworkUpdated(wire::FrameworkUpdated {
+            framework_info: Some(framework_info(&framework_id, &framework)),
+        }),
         MasterMessage::KillTask {
             framework_id,
             task_id,
@@ -222,27 +261,72 @@ fn run_task(
     role: &str,
     resource_version: &Blob,
 ) -> wire::RunTask {
-    let mut framework_info: v1::FrameworkInfo = message(framework);
-    framework_info.id = Some(framework_id.into());
-    let mut task_info: v1::TaskInfo = message(task);
-    let executor_resources = task_info
-        .executor
-        .iter_mut()
-        .flat_map(|executor| &mut executor.resources);
-    for resource in task_info.resources.iter_mut().chain(executor_resources) {
+    let mut task_info = allocated_task(message(task), role);
+    if let Some(executor) = &mut task_info.executor {
+        executor.framework_id = Some(framework_id.into());
+    }
+    wire::RunTask {
+        framework_info: Some(framework_info(framework_id, framework)),
+        task_info: Some(task_info),
+        resource_version: resource_version.as_bytes().to_vec(),
+    }
+}
+
+fn framework_info(framework_id: &FrameworkId, framework: &Blob) -> v1::FrameworkInfo {
+    v1::FrameworkInfo {
+        id: Some(framework_id.into()),
+        ..message(framework)
+    }
+}
+
+/// A task whose resources, and its executor's, are allocated to this role where they do not say to
+/// which.
+fn allocated_task(mut task: v1::TaskInfo, role: &str) -> v1::TaskInfo {
+    allocate(&mut task.resources, role);
+    if let Some(executor) = &mut task.executor {
+        allocate(&mut executor.resources, role);
+    }
+    task
+}
+
+fn allocate(resources: &mut [v1::Resource], role: &str) {
+    for resource in resources {
         resource
             .allocation_info
             .get_or_insert_with(|| AllocationInfo {
                 role: Some(role.to_owned()),
             });
     }
-    if let Some(executor) = &mut task_info.executor {
-        executor.framework_id = Some(framework_id.into());
+}
+
+fn framework(info: &v1::FrameworkInfo) -> Result<FrameworkInfo, FrameError> {
+    let info = calls::framework(info);
+    match info.id_fault {
+        Some(source) => Err(FrameError::Id {
+            field: "register.frameworks.id",
+            source,
+        }),
+        None => Ok(info),
     }
-    wire::RunTask {
-        framework_info: Some(framework_info),
-        task_info: Some(task_info),
-        resource_version: resource_version.as_bytes().to_vec(),
+}
+
+/// What offer constraints look at.
+fn attributes(info: &v1::AgentInfo) -> AgentAttributes {
+    let domain = info.domain.as_ref().and_then(|d| d.fault_domain.as_ref());
+    AgentAttributes {
+        region: domain.map(|domain| Text::from(domain.region.name.as_str())),
+        zone: domain.map(|domain| Text::from(domain.zone.name.as_str())),
+        named: info
+            .attributes
+            .iter()
+            .map(|attribute| {
+                let value = attribute.text.as_ref();
+                let is_text = attribute.r#type == i32::from(v1::value::Type::Text);
+                let value = value.filter(|_| is_text);
+                let value = value.map(|text| Text::from(text.value.as_str()));
+                (Text::from(attribute.name.as_str()), value)
+            })
+            .collect(),
     }
 }
 
@@ -260,6 +344,7 @@ fn running_executor(executor: wire::RunningExecutor) -> Result<RunningExecutor, 
             &info.resources,
             "register.executors.executor_info.resources",
         )?,
+        identity: tasks::identity(&info),
         info: blob(&info),
     })
 }
@@ -284,6 +369,7 @@ fn running_task(task: wire::RunningTask) -> Result<RunningTask, FrameError> {
         resources: resources(&info.resources, "register.tasks.task_info.resources")?,
         state: state(task.state, "register.tasks.state")?,
         status: task.status.as_ref().map(blob),
+        share_cgroups: tasks::share_cgroups(info.container.as_ref()).unwrap_or(true),
         info: blob(&info),
         task_id,
     })

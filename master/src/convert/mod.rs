@@ -5,8 +5,10 @@
 
 pub(crate) mod calls;
 pub(crate) mod checks;
+mod container;
 pub(crate) mod events;
 pub(crate) mod link;
+mod tasks;
 
 use api::Described;
 use model::Blob;

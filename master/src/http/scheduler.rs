@@ -69,8 +69,7 @@ async fn answer(
             }
             // Validated above: there is a `subscribe`.
             let subscribe = call.subscribe.unwrap_or_default();
-            let subscription = calls::subscription(&subscribe)
-                .map_err(|fault| format!("'FrameworkInfo.id' is invalid: {fault}"));
+            let subscription = calls::subscription(&subscribe);
             let command = |answer| Command::Subscribe {
                 subscription,
                 media,
@@ -99,8 +98,7 @@ async fn submit(
         .as_ref()
         .map(|id| id.value.clone())
         .unwrap_or_default();
-    let call = calls::submitted(kind, call)
-        .map_err(|fault| Refusal::bad_request(format!("'FrameworkInfo.id' is invalid: {fault}")))?;
+    let call = calls::submitted(kind, call);
     let command = |answer| Command::Call {
         principal: identity.principal().cloned(),
         framework_id,

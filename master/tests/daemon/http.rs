@@ -309,7 +309,7 @@ async fn an_invalid_framework_gets_one_error_and_the_end() {
         ),
         (
             json!({"user": "root", "name": "x", "id": {"value": "a/b"}}),
-            "'FrameworkInfo.id' is invalid: 'a/b' contains invalid characters",
+            "'a/b' contains invalid characters",
         ),
     ] {
         let (mut events, _) = Scheduler::open(master.address(), info).await;

@@ -268,6 +268,7 @@ fn registration(node: usize, register: &agent_core::effect::Register) -> Registr
                 .status
                 .as_ref()
                 .map(|status| notation::status(status, register_id(register))),
+            share_cgroups: true,
             info: running.task.clone(),
         })
     });
@@ -280,6 +281,7 @@ fn registration(node: usize, register: &agent_core::effect::Register) -> Registr
         capabilities: [1, 2, 3].into(),
         resources: parse(&format!("cpus:{};mem:4096", thousandths(NODE_CPUS))),
         resource_version: Blob::new(&[1; 16]),
+        attributes: std::sync::Arc::default(),
         info: Blob::default(),
         frameworks: register
             .frameworks
@@ -370,5 +372,10 @@ fn for_agent(message: MasterMessage) -> Option<FromMaster> {
         MasterMessage::FrameworkSubscribed { framework_id } => {
             FromMaster::FrameworkSubscribed { framework_id }
         }
+        // Nothing in this world launches groups, sends messages or reads what frameworks say of
+        // themselves.
+        MasterMessage::RunTaskGroup { .. }
+        | MasterMessage::FrameworkMessage { .. }
+        | MasterMessage::FrameworkUpdated { .. } => return None,
     })
 }

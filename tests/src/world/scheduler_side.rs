@@ -1,9 +1,13 @@
 //! The schedulers' side: events of a stream in, calls out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use master_core::event::{Call, FrameworkEvent, LaunchTask, Offer, Operation, Subscription, Text};
+use master_core::event::{
+    Call, FrameworkEvent, Launch, LaunchTask, Offer, OfferConstraints, Operation, Subscription,
+    Text,
+};
 use master_core::{Connection, Event, StreamId};
 use model::{Resources, TaskId, TaskState};
 
@@ -41,6 +45,7 @@ impl World {
         let subscription = Subscription {
             framework,
             suppressed_roles: Vec::new(),
+            offer_constraints: OfferConstraints::default(),
         };
         self.leader_step(Event::Subscribe {
             stream,
@@ -197,6 +202,7 @@ impl World {
             }
             FrameworkEvent::Heartbeat
             | FrameworkEvent::Rescind { .. }
+            | FrameworkEvent::Message { .. }
             | FrameworkEvent::OperationError { .. }
             | FrameworkEvent::Failure { .. } => {}
         }
@@ -254,7 +260,7 @@ impl World {
             let refuse_seconds = self.chance(2).then_some(0.0);
             Call::Accept {
                 offer_ids,
-                operations: vec![Operation::Launch { tasks }],
+                operations: vec![Operation::Launch(Launch { id: None, tasks })],
                 refuse_seconds,
             }
         };
@@ -281,12 +287,15 @@ impl World {
             name: Text::from(&*text),
             agent_id: Text::from(&*agent_id),
             resources: Ok(task_resources().iter().cloned().collect()),
+            limits: BTreeMap::new(),
             has_command: true,
             executor: None,
             kill_grace_ns: None,
             max_completion_ns: None,
+            share_cgroups: None,
             check_fault: None,
             content_fault: None,
+            group_fault: None,
             info,
         }
     }

@@ -11,7 +11,7 @@ use model::{
     TaskState,
 };
 
-use super::{FrameworkInfo, Text};
+use super::{AgentAttributes, FrameworkInfo, Text};
 
 /// What an agent asks admission with.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub struct Registration {
     pub resources: Resources,
     /// Changes whenever the total does.
     pub resource_version: Blob,
+    /// What offer constraints look at.
+    pub attributes: Arc<AgentAttributes>,
     /// The whole AgentInfo; its `id` may be unset.
     pub info: Blob,
     /// The frameworks with executors or tasks there.
@@ -52,6 +54,8 @@ pub struct RunningExecutor {
     pub resources: Resources,
     /// The whole ExecutorInfo.
     pub info: Blob,
+    /// The ExecutorInfo in a form that is equal for equal ones.
+    pub identity: Blob,
 }
 
 /// A task that an agent tells of.
@@ -73,6 +77,8 @@ pub struct RunningTask {
     pub state: TaskState,
     /// The newest TaskStatus, where there is one.
     pub status: Option<Blob>,
+    /// `container.linux_info.share_cgroups`, true where unset.
+    pub share_cgroups: bool,
     /// The whole TaskInfo.
     pub info: Blob,
 }
@@ -95,6 +101,15 @@ pub enum AgentMessage {
         executor_id: ExecutorId,
         /// As wait(2) encodes it.
         wait_status: i32,
+    },
+    /// A message of an executor for its framework.
+    ExecutorMessage {
+        /// Its framework.
+        framework_id: FrameworkId,
+        /// Its id.
+        executor_id: ExecutorId,
+        /// What it says.
+        data: Blob,
     },
     /// The agent shuts down in good order.
     Unregister,
@@ -132,6 +147,8 @@ pub struct AgentFacts {
     pub version: Text,
     /// The numbers of its capabilities.
     pub capabilities: Arc<[i32]>,
+    /// What offer constraints look at.
+    pub attributes: Arc<AgentAttributes>,
     /// The whole AgentInfo; its `id` may be unset.
     pub info: Blob,
 }
@@ -173,6 +190,37 @@ pub enum MasterMessage {
         allocation_role: Role,
         /// What the master believed.
         resource_version: Blob,
+    },
+    /// Run tasks in one executor, all of them or none.
+    RunTaskGroup {
+        /// Whose, to be set as FrameworkInfo's `id`.
+        framework_id: FrameworkId,
+        /// Whose, a FrameworkInfo.
+        framework: Blob,
+        /// The executor, an ExecutorInfo.
+        executor: Blob,
+        /// The tasks, each a TaskInfo.
+        tasks: Vec<Blob>,
+        /// To be set as `allocation_info.role` where a resource has none.
+        allocation_role: Role,
+        /// What the master believed.
+        resource_version: Blob,
+    },
+    /// A message of a framework for its executor.
+    FrameworkMessage {
+        /// Whose.
+        framework_id: FrameworkId,
+        /// Which executor.
+        executor_id: ExecutorId,
+        /// What it says.
+        data: Blob,
+    },
+    /// A framework changed what it tells of itself.
+    FrameworkUpdated {
+        /// Which, to be set as FrameworkInfo's `id`.
+        framework_id: FrameworkId,
+        /// The FrameworkInfo.
+        framework: Blob,
     },
     /// Kill a task.
     KillTask {

@@ -1,5 +1,6 @@
 //! Calls of the scheduler API at the border, and the operations of an ACCEPT.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -88,15 +89,9 @@ pub enum Call {
 #[derive(Debug, Clone)]
 pub enum Operation {
     /// LAUNCH.
-    Launch {
-        /// `task_infos`.
-        tasks: Vec<LaunchTask>,
-    },
-    /// LAUNCH_GROUP, which this master does not carry out yet: each task ends in TASK_ERROR.
-    LaunchGroup {
-        /// The tasks' ids.
-        task_ids: Vec<Text>,
-    },
+    Launch(Launch),
+    /// LAUNCH_GROUP.
+    LaunchGroup(LaunchGroup),
     /// Any other operation, which this master does not carry out yet.
     Other {
         /// `id`, where set: the framework is told the outcome.
@@ -104,6 +99,26 @@ pub enum Operation {
         /// The operation's name, as in `RESERVE`.
         name: &'static str,
     },
+}
+
+/// LAUNCH: tasks, each started by itself.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// `id`, where set: it must not be.
+    pub id: Option<Text>,
+    /// `task_infos`.
+    pub tasks: Vec<LaunchTask>,
+}
+
+/// LAUNCH_GROUP: tasks of one executor, all of them started or none.
+#[derive(Debug, Clone)]
+pub struct LaunchGroup {
+    /// `id`, where set: it must not be.
+    pub id: Option<Text>,
+    /// `executor`.
+    pub executor: ExecutorSpec,
+    /// `task_group.tasks`, each with the group's executor where it brings none.
+    pub tasks: Vec<LaunchTask>,
 }
 
 /// The fields of a TaskInfo that the core decides by.
@@ -117,6 +132,8 @@ pub struct LaunchTask {
     pub agent_id: Text,
     /// `resources` as the framework gave them, or the first that is malformed.
     pub resources: Result<Vec<Resource>, InvalidResource>,
+    /// `limits`: most of what the task may take, by name; infinity for all there is.
+    pub limits: BTreeMap<Text, f64>,
     /// Whether `command` is set.
     pub has_command: bool,
     /// `executor`.
@@ -125,10 +142,14 @@ pub struct LaunchTask {
     pub kill_grace_ns: Option<i64>,
     /// `max_completion_time`, nanoseconds, where set.
     pub max_completion_ns: Option<i64>,
+    /// `container.linux_info.share_cgroups`, where set.
+    pub share_cgroups: Option<bool>,
     /// What is wrong with `check` or `health_check`, in Mesos' words.
     pub check_fault: Option<String>,
     /// What is wrong with `command` or `container`, in Mesos' words.
     pub content_fault: Option<String>,
+    /// What is wrong with `container` in a task group alone, in Mesos' words.
+    pub group_fault: Option<String>,
     /// The whole TaskInfo.
     pub info: Blob,
 }
@@ -148,14 +169,26 @@ pub struct ExecutorSpec {
     pub resources: Result<Vec<Resource>, InvalidResource>,
     /// `shutdown_grace_period`, nanoseconds, where set.
     pub shutdown_grace_ns: Option<i64>,
+    /// `container.linux_info.share_cgroups`, where set.
+    pub share_cgroups: Option<bool>,
+    /// Whether `container` is one of Docker's.
+    pub is_docker: bool,
+    /// What contradicts `type`, in Mesos' words.
+    pub type_fault: Option<String>,
+    /// What is wrong with `command` or `container`, in Mesos' words.
+    pub content_fault: Option<String>,
     /// The whole ExecutorInfo.
     pub info: Blob,
+    /// The ExecutorInfo in a form that is equal for equal ones.
+    pub identity: Blob,
 }
 
 /// `ExecutorInfo.type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExecutorKind {
     /// Not set, or a value this version does not know.
+    Unset,
+    /// UNKNOWN.
     Unknown,
     /// DEFAULT.
     Default,

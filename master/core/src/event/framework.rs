@@ -6,10 +6,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use model::resources::{Quantities, Role};
-use model::{AgentId, Blob, ExecutorId, FrameworkId, OfferId, Reason, Resources, TaskState};
+use model::resources::Role;
+use model::{
+    AgentId, Blob, ExecutorId, FrameworkId, IdError, OfferId, Reason, Resources, TaskState,
+};
 
-use super::{AgentFacts, Text, WallTime};
+use super::{AgentFacts, OfferConstraints, Text, WallTime};
 
 /// A SUBSCRIBE.
 #[derive(Debug, Clone)]
@@ -18,6 +20,8 @@ pub struct Subscription {
     pub framework: FrameworkInfo,
     /// `suppressed_roles`.
     pub suppressed_roles: Vec<Text>,
+    /// `offer_constraints`.
+    pub offer_constraints: OfferConstraints,
 }
 
 /// The fields of a FrameworkInfo that the core decides by.
@@ -25,6 +29,8 @@ pub struct Subscription {
 pub struct FrameworkInfo {
     /// `id`, where set and not empty.
     pub id: Option<FrameworkId>,
+    /// Why `id` is none, where it is set to what no framework can have.
+    pub id_fault: Option<IdError>,
     /// `name`.
     pub name: Text,
     /// `user`.
@@ -41,8 +47,8 @@ pub struct FrameworkInfo {
     pub checkpoint: bool,
     /// `failover_timeout`, seconds.
     pub failover_timeout_secs: f64,
-    /// `offer_filters`: for a role, the alternatives of its minimum.
-    pub min_allocatable: BTreeMap<Text, Vec<Quantities>>,
+    /// `offer_filters`: for a role, the alternatives of its minimum, each with amounts by name.
+    pub min_allocatable: BTreeMap<Text, Vec<BTreeMap<Text, f64>>>,
     /// The whole FrameworkInfo; its `id` may be unset, see [`FrameworkInfo::id`].
     pub info: Blob,
 }
@@ -126,6 +132,15 @@ pub enum FrameworkEvent {
     },
     /// UPDATE with a status of the master's own.
     Made(Status),
+    /// MESSAGE.
+    Message {
+        /// The agent.
+        agent_id: AgentId,
+        /// The executor.
+        executor_id: ExecutorId,
+        /// What it says.
+        data: Blob,
+    },
     /// UPDATE_OPERATION_STATUS with OPERATION_ERROR and no uuid.
     OperationError {
         /// The operation.

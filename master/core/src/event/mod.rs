@@ -7,6 +7,7 @@
 
 mod agent;
 mod call;
+mod constraints;
 mod effect;
 mod framework;
 mod operator;
@@ -20,7 +21,10 @@ pub use agent::{
     AgentFacts, AgentMessage, AgentUpdate, MasterMessage, Registration, RunningExecutor,
     RunningTask,
 };
-pub use call::{Call, ExecutorKind, ExecutorSpec, LaunchTask, Operation};
+pub use call::{Call, ExecutorKind, ExecutorSpec, Launch, LaunchGroup, LaunchTask, Operation};
+pub use constraints::{
+    AgentAttributes, AttributeConstraint, OfferConstraints, Predicate, Selector,
+};
 pub use effect::{Effect, Note, RegistryChange};
 pub use framework::{
     Capabilities, Capability, FrameworkEvent, FrameworkInfo, Offer, Status, Subscription,

@@ -129,8 +129,8 @@ fn an_agent_that_does_not_answer_is_unreachable_when_that_is_stored() {
               store unreachable m-S0
             > register cpus:4;mem:1024 id=m-S0 tasks=m-0000/t1/RUNNING/cpus:1;mem:512
             > stored
-              s1 UPDATE t1 on m-S0 TASK_LOST REASON_AGENT_REMOVED: Agent host is unreachable: health check timed out
-              s2 UPDATE t2 on m-S0 TASK_UNREACHABLE REASON_AGENT_REMOVED: Agent host is unreachable: health check timed out
+              s1 UPDATE t1 on m-S0 TASK_LOST REASON_AGENT_REMOVED: health check timed out
+              s2 UPDATE t2 on m-S0 TASK_UNREACHABLE REASON_AGENT_REMOVED: health check timed out
               l1 closed
               s1 FAILURE m-S0 None
               s2 FAILURE m-S0 None
@@ -138,13 +138,13 @@ fn an_agent_that_does_not_answer_is_unreachable_when_that_is_stored() {
             > reconcile m-0000 t1 agent=m-S0
               s1 UPDATE t1 on m-S0 TASK_LOST REASON_RECONCILIATION: Reconciliation: Task is unreachable
             > reconcile m-0001 t2
-              s2 UPDATE t2 on - TASK_UNREACHABLE REASON_RECONCILIATION: Reconciliation: Task is unreachable
+              s2 UPDATE t2 on - TASK_UNKNOWN REASON_RECONCILIATION: Reconciliation: Task is unknown
             > stored
               l2 registered m-S0
-              s1 UPDATE t1 on m-S0 TASK_RUNNING REASON_AGENT_REREGISTERED: Agent reregistered
+              s1 UPDATE t1 on m-S0 TASK_RUNNING REASON_AGENT_REREGISTERED: Unreachable agent re-reregistered
               s2 OFFERS m-O3 m-S0 web cpus:3;mem:512
             > reconcile m-0001 t2 agent=m-S0
-              s2 UPDATE t2 on m-S0 TASK_GONE REASON_RECONCILIATION: Reconciliation: Task is gone
+              s2 UPDATE t2 on m-S0 TASK_GONE REASON_RECONCILIATION: Reconciliation: Task is unknown to the agent
         "#]],
     );
 }
@@ -302,6 +302,7 @@ fn a_new_master_learns_frameworks_and_tasks_from_agents() {
             > subscribe id=x-0000 checkpoint=
               s1 SUBSCRIBED x-0000
               s1 HEARTBEAT
+              l1 updated x-0000
               l1 subscribed x-0000
               s1 OFFERS m-O0 m-S0 * cpus:3;mem:512
             > reconcile x-0000
@@ -370,7 +371,7 @@ fn an_agent_that_leaves_in_good_order_is_removed() {
             > unregister l1
               s1 RESCIND m-O1
               store remove m-S0
-              s1 UPDATE t1 on m-S0 TASK_LOST REASON_AGENT_REMOVED: Agent host was removed
+              s1 UPDATE t1 on m-S0 TASK_LOST REASON_AGENT_REMOVED: Agent host removed: the agent unregistered
               l1 closed
               s1 FAILURE m-S0 None
         "#]],

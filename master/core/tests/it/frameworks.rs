@@ -101,8 +101,11 @@ fn a_second_subscription_takes_over_and_the_first_stream_ends() {
               s2 HEARTBEAT
               s2 OFFERS m-O1 m-S0 web cpus:4;mem:1024
             > subscribe roles=web failover=60 id=m-0000 user=nobody
-              s3 ERROR Updating 'FrameworkInfo.user' is unsupported; attempted to update from 'root' to 'nobody'
-              s3 closed
+              s2 ERROR Framework failed over
+              s2 closed
+              s3 SUBSCRIBED m-0000
+              s3 HEARTBEAT
+              s3 OFFERS m-O2 m-S0 web cpus:4;mem:1024
             > close s1
         "#]],
     );
@@ -139,6 +142,7 @@ fn a_framework_that_comes_back_in_time_keeps_its_tasks_and_one_that_does_not_los
             > subscribe roles=web failover=60 id=m-0000
               s2 SUBSCRIBED m-0000
               s2 HEARTBEAT
+              l1 updated m-0000
               l1 subscribed m-0000
               s2 OFFERS m-O1 m-S0 web cpus:3;mem:960
             > wait 2
@@ -209,6 +213,8 @@ fn a_framework_that_subscribes_again_is_told_to_the_agents_with_tasks_or_executo
               s1 closed
               s2 SUBSCRIBED m-0000
               s2 HEARTBEAT
+              l1 updated m-0000
+              l2 updated m-0000
               l1 subscribed m-0000
               l2 subscribed m-0000
             > subscribe roles=web suppressed=web

@@ -65,7 +65,7 @@ fn an_invalid_task_ends_in_error_and_the_others_run() {
         "registry
          subscribe roles=web
          register cpus:4;mem:1024;ports:[31000-32000]
-         accept m-0000 offers=m-O0 a/b:cpus:1 :cpus:1 t1: t2:cpus:-1 t3:cpus:0;mem:32 t4:cpus:1 t4:cpus:1 t5:flux:3 t6:cpus:1;ports:[1-2] t7:cpus:[1-2] refuse=0",
+         accept m-0000 offers=m-O0 a/b:cpus:1 :cpus:1 t1: t3:cpus:0;mem:32 t4:cpus:1 t4:cpus:1 t5:flux:3 t6:cpus:1;ports:[1-2] t7:cpus:[1-2] refuse=0",
         &expect![[r#"
             > registry
             > subscribe roles=web
@@ -75,17 +75,37 @@ fn an_invalid_task_ends_in_error_and_the_others_run() {
               store admit m-S0
               l1 registered m-S0
               s1 OFFERS m-O0 m-S0 web ports:[31000-32000];cpus:4;mem:1024
-            > accept m-0000 offers=m-O0 a/b:cpus:1 :cpus:1 t1: t2:cpus:-1 t3:cpus:0;mem:32 t4:cpus:1 t4:cpus:1 t5:flux:3 t6:cpus:1;ports:[1-2] t7:cpus:[1-2] refuse=0
+            > accept m-0000 offers=m-O0 a/b:cpus:1 :cpus:1 t1: t3:cpus:0;mem:32 t4:cpus:1 t4:cpus:1 t5:flux:3 t6:cpus:1;ports:[1-2] t7:cpus:[1-2] refuse=0
               s1 UPDATE a/b on m-S0 TASK_ERROR REASON_TASK_INVALID: 'a/b' contains invalid characters
               s1 UPDATE  on m-S0 TASK_ERROR REASON_TASK_INVALID: ID must not be empty
               s1 UPDATE t1 on m-S0 TASK_ERROR REASON_TASK_INVALID: Task uses no resources
-              s1 UPDATE t2 on m-S0 TASK_ERROR REASON_TASK_INVALID: Resource 'cpus:-1' is invalid: Invalid scalar resource: value <= 0
               l1 run t3 for web
               l1 run t4 for web
               s1 UPDATE t4 on m-S0 TASK_ERROR REASON_TASK_INVALID: Task has duplicate ID: t4
               s1 UPDATE t5 on m-S0 TASK_ERROR REASON_TASK_INVALID: Total resources flux(allocated: web):3 required by task and its executor is more than available ports(allocated: web):[31000-32000]; cpus(allocated: web):3; mem(allocated: web):992
               s1 UPDATE t6 on m-S0 TASK_ERROR REASON_TASK_INVALID: Total resources cpus(allocated: web):1; ports(allocated: web):[1-2] required by task and its executor is more than available ports(allocated: web):[31000-32000]; cpus(allocated: web):3; mem(allocated: web):992
               s1 UPDATE t7 on m-S0 TASK_ERROR REASON_TASK_INVALID: Total resources cpus(allocated: web):[1-2] required by task and its executor is more than available ports(allocated: web):[31000-32000]; cpus(allocated: web):3; mem(allocated: web):992
+        "#]],
+    );
+    // Resources are looked at before anything else, those of all tasks at once.
+    check(
+        "registry
+         subscribe roles=web
+         register cpus:4;mem:1024
+         accept m-0000 offers=m-O0 t1:cpus:1 t2:cpus:-1 a/b:cpus:1",
+        &expect![[r#"
+            > registry
+            > subscribe roles=web
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > register cpus:4;mem:1024
+              store admit m-S0
+              l1 registered m-S0
+              s1 OFFERS m-O0 m-S0 web cpus:4;mem:1024
+            > accept m-0000 offers=m-O0 t1:cpus:1 t2:cpus:-1 a/b:cpus:1
+              s1 UPDATE t1 on m-S0 TASK_ERROR REASON_TASK_INVALID: Resource 'cpus:-1' is invalid: Invalid scalar resource: value <= 0
+              s1 UPDATE t2 on m-S0 TASK_ERROR REASON_TASK_INVALID: Resource 'cpus:-1' is invalid: Invalid scalar resource: value <= 0
+              s1 UPDATE a/b on m-S0 TASK_ERROR REASON_TASK_INVALID: Resource 'cpus:-1' is invalid: Invalid scalar resource: value <= 0
         "#]],
     );
     check(
@@ -146,7 +166,7 @@ fn a_kill_reaches_the_agent_or_is_answered_like_a_reconciliation() {
             > kill m-0001 zz
               s2 UPDATE zz on - TASK_UNKNOWN REASON_RECONCILIATION: Reconciliation: Task is unknown
             > kill m-0001 zz agent=m-S0
-              s2 UPDATE zz on m-S0 TASK_GONE REASON_RECONCILIATION: Reconciliation: Task is gone
+              s2 UPDATE zz on m-S0 TASK_GONE REASON_RECONCILIATION: Reconciliation: Task is unknown to the agent
             > close l1
               s2 RESCIND m-O1
             > register cpus:4;mem:1024 id=m-S0 tasks=m-0000/t1/STAGING/cpus:1;mem:512
@@ -186,7 +206,7 @@ fn reconciliation_knows_what_became_of_each_task() {
             > reconcile m-0000 t1
               s1 UPDATE t1 on - TASK_UNKNOWN REASON_RECONCILIATION: Reconciliation: Task is unknown
             > reconcile m-0000 t1 agent=m-S7
-              s1 UPDATE t1 on m-S7 TASK_GONE REASON_RECONCILIATION: Reconciliation: Task is gone
+              s1 UPDATE t1 on m-S7 TASK_GONE REASON_RECONCILIATION: Reconciliation: Task is unknown to the agent
             > silent l1
             > wait 91
               s1 HEARTBEAT
@@ -258,7 +278,6 @@ fn an_update_of_nothing_known_is_forwarded_to_be_acknowledged() {
               l1 acknowledge zz 1
             > update l1 m-9999 zz RUNNING uuid=1
             > exited l1 m-0000 e1
-              s1 FAILURE m-S0 Some((e1, 9))
             > shutdown m-0000 e1 agent=m-S0
               l1 shut down executor e1
             > shutdown m-0000 e1 agent=zz
@@ -302,6 +321,114 @@ fn an_executor_counts_once_for_all_its_tasks_and_until_it_exits() {
             > exited l1 m-0000 e1
               s1 FAILURE m-S0 Some((e1, 9))
               s1 OFFERS m-O4 m-S0 web cpus:0.1
+        "#]],
+    );
+}
+
+#[test]
+fn a_group_runs_whole_or_not_at_all() {
+    check(
+        "registry
+         subscribe roles=web
+         register cpus:4;mem:1024;disk:100;ports:[1-9]
+         group m-0000 offers=m-O0 g1:cpus:1;mem:32 g2:cpus:9 refuse=0
+         wait 1
+         group m-0000 offers=m-O1 g1:cpus:1;mem:32 g1:cpus:1 refuse=0
+         wait 1
+         group m-0000 offers=m-O2 g1:cpus:1;mem:32 with=cpus:1;mem:32 refuse=0
+         wait 1
+         group m-0000 offers=m-O3 g1:cpus:1;mem:32 with=mem:32;disk:1 refuse=0
+         wait 1
+         group m-0000 offers=m-O4 g1:cpus:1;mem:32 with=cpus:1;mem:16;disk:1 refuse=0
+         wait 1
+         group m-0000 offers=m-O5 g1:cpus:1;ports:[1-2] g2:cpus:1;ports:[2-3] refuse=0
+         wait 1
+         group m-0000 offers=m-O6 g1:cpus:1 g2:cpus:1 refuse=0
+         wait 1
+         group m-0000 offers=m-O7 g3:cpus:1 refuse=0
+         update l1 m-0000 g1 RUNNING uuid=1
+         kill m-0000 g1
+         exited l1 m-0000 pod",
+        &expect![[r#"
+            > registry
+            > subscribe roles=web
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > register cpus:4;mem:1024;disk:100;ports:[1-9]
+              store admit m-S0
+              l1 registered m-S0
+              s1 OFFERS m-O0 m-S0 web ports:[1-9];cpus:4;mem:1024;disk:100
+            > group m-0000 offers=m-O0 g1:cpus:1;mem:32 g2:cpus:9 refuse=0
+              s1 UPDATE g1 on m-S0 TASK_ERROR REASON_TASK_GROUP_INVALID: Total resources cpus(allocated: web):10.1; mem(allocated: web):64; disk(allocated: web):16 required by task group and its executor are more than available ports(allocated: web):[1-9]; cpus(allocated: web):4; mem(allocated: web):1024; disk(allocated: web):100
+              s1 UPDATE g2 on m-S0 TASK_ERROR REASON_TASK_GROUP_INVALID: Total resources cpus(allocated: web):10.1; mem(allocated: web):64; disk(allocated: web):16 required by task group and its executor are more than available ports(allocated: web):[1-9]; cpus(allocated: web):4; mem(allocated: web):1024; disk(allocated: web):100
+            > wait 1
+              s1 OFFERS m-O1 m-S0 web ports:[1-9];cpus:4;mem:1024;disk:100
+            > group m-0000 offers=m-O1 g1:cpus:1;mem:32 g1:cpus:1 refuse=0
+              s1 UPDATE g1 on m-S0 TASK_ERROR REASON_TASK_GROUP_INVALID: Task 'g1' is invalid: Task has duplicate ID: g1
+              s1 UPDATE g1 on m-S0 TASK_ERROR REASON_TASK_GROUP_INVALID: Task 'g1' is invalid: Task has duplicate ID: g1
+            > wait 1
+              s1 OFFERS m-O2 m-S0 web ports:[1-9];cpus:4;mem:1024;disk:100
+            > group m-0000 offers=m-O2 g1:cpus:1;mem:32 with=cpus:1;mem:32 refuse=0
+              s1 UPDATE g1 on m-S0 TASK_ERROR REASON_TASK_GROUP_INVALID: Executor 'pod' uses no disk
+            > wait 1
+              s1 OFFERS m-O3 m-S0 web ports:[1-9];cpus:4;mem:1024;disk:100
+            > group m-0000 offers=m-O3 g1:cpus:1;mem:32 with=mem:32;disk:1 refuse=0
+              s1 UPDATE g1 on m-S0 TASK_ERROR REASON_TASK_GROUP_INVALID: Executor 'pod' uses less CPUs (None) than the minimum required (0.01)
+            > wait 1
+              s1 OFFERS m-O4 m-S0 web ports:[1-9];cpus:4;mem:1024;disk:100
+            > group m-0000 offers=m-O4 g1:cpus:1;mem:32 with=cpus:1;mem:16;disk:1 refuse=0
+              s1 UPDATE g1 on m-S0 TASK_ERROR REASON_TASK_GROUP_INVALID: Executor 'pod' uses less memory (16MB) than the minimum required (32MB)
+            > wait 1
+              s1 OFFERS m-O5 m-S0 web ports:[1-9];cpus:4;mem:1024;disk:100
+            > group m-0000 offers=m-O5 g1:cpus:1;ports:[1-2] g2:cpus:1;ports:[2-3] refuse=0
+              s1 UPDATE g1 on m-S0 TASK_ERROR REASON_TASK_GROUP_INVALID: There are overlapping resources in the task group's task resources [ cpus(allocated: web):1; ports(allocated: web):[1-2], cpus(allocated: web):1; ports(allocated: web):[2-3] ] and/or executor resources cpus(allocated: web):0.1; mem(allocated: web):32; disk(allocated: web):16
+              s1 UPDATE g2 on m-S0 TASK_ERROR REASON_TASK_GROUP_INVALID: There are overlapping resources in the task group's task resources [ cpus(allocated: web):1; ports(allocated: web):[1-2], cpus(allocated: web):1; ports(allocated: web):[2-3] ] and/or executor resources cpus(allocated: web):0.1; mem(allocated: web):32; disk(allocated: web):16
+            > wait 1
+              s1 OFFERS m-O6 m-S0 web ports:[1-9];cpus:4;mem:1024;disk:100
+            > group m-0000 offers=m-O6 g1:cpus:1 g2:cpus:1 refuse=0
+              l1 run in pod for web: g1 g2
+            > wait 1
+              s1 OFFERS m-O7 m-S0 web ports:[1-9];cpus:1.9;mem:992;disk:84
+            > group m-0000 offers=m-O7 g3:cpus:1 refuse=0
+              l1 run in pod for web: g3
+            > update l1 m-0000 g1 RUNNING uuid=1
+              s1 UPDATE g1 TASK_RUNNING
+            > kill m-0000 g1
+              l1 kill g1
+            > exited l1 m-0000 pod
+              s1 FAILURE m-S0 Some((pod, 9))
+              s1 OFFERS m-O8 m-S0 web ports:[1-9];cpus:1;mem:1024;disk:100
+        "#]],
+    );
+}
+
+#[test]
+fn messages_go_both_ways_while_both_ends_are_connected() {
+    check(
+        "registry
+         subscribe roles=web failover=60
+         register cpus:4;mem:1024
+         message m-0000 e1 hello
+         message m-0000 e1 hello agent=zz
+         says l1 m-0000 e1 hello
+         close s1
+         says l1 m-0000 e1 hello",
+        &expect![[r#"
+            > registry
+            > subscribe roles=web failover=60
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > register cpus:4;mem:1024
+              store admit m-S0
+              l1 registered m-S0
+              s1 OFFERS m-O0 m-S0 web cpus:4;mem:1024
+            > message m-0000 e1 hello
+              l1 message for e1: hello
+            > message m-0000 e1 hello agent=zz
+            > says l1 m-0000 e1 hello
+              s1 MESSAGE e1: hello
+            > close s1
+            > says l1 m-0000 e1 hello
         "#]],
     );
 }

@@ -14,8 +14,9 @@ use std::time::Duration;
 use expect_test::Expect;
 use master_core::event::{
     AgentMessage, AgentUpdate, Call, Capabilities, Effect, Event, ExecutorKind, ExecutorSpec,
-    FrameworkEvent, FrameworkInfo, LaunchTask, LinkId, MasterMessage, Operation, Registration,
-    Registry, RegistryChange, RunningTask, Status, StoreId, StreamId, Subscription, Text, WallTime,
+    FrameworkEvent, FrameworkInfo, Launch, LaunchGroup, LaunchTask, LinkId, MasterMessage,
+    OfferConstraints, Operation, Registration, Registry, RegistryChange, RunningTask, Status,
+    StoreId, StreamId, Subscription, Text, WallTime,
 };
 use master_core::{Config, Master};
 use model::resources::{ParseError, Resource, Scalar, parse};
@@ -134,6 +135,7 @@ fn framework_info(words: &Words<'_>) -> FrameworkInfo {
         id: words
             .text("id")
             .map(|id| FrameworkId::new(&id).expect("id")),
+        id_fault: None,
         name: Text::from("framework"),
         user: words.text("user").unwrap_or_else(|| Text::from("root")),
         principal: None,
@@ -148,7 +150,7 @@ fn framework_info(words: &Words<'_>) -> FrameworkInfo {
 }
 
 /// `id:resources`, or `id@executor:resources` with an executor of 0.1 cpus.
-fn launch_task(text: &str, agent: &str) -> LaunchTask {
+fn launch_task(text: &str, framework: &FrameworkId, agent: &str) -> LaunchTask {
     let (id, resources) = text.split_once(':').expect("id:resources");
     let (id, executor) = match id.split_once('@') {
         Some((id, executor)) => (id, Some(executor)),
@@ -163,21 +165,60 @@ fn launch_task(text: &str, agent: &str) -> LaunchTask {
             Err(ParseError::Invalid(invalid)) => Err(invalid),
             Err(fault) => panic!("{fault}"),
         },
+        limits: BTreeMap::new(),
         has_command: executor.is_none(),
-        executor: executor.map(|executor| ExecutorSpec {
-            executor_id: Text::from(executor),
-            framework_id: None,
-            kind: ExecutorKind::Custom,
-            has_command: true,
-            resources: Ok(vec![Resource::scalar("cpus", Scalar(100))]),
-            shutdown_grace_ns: None,
-            info: Blob::new(executor.as_bytes()),
+        executor: executor.map(|executor| {
+            let cpus = Resource::scalar("cpus", Scalar(100));
+            executor_spec(executor, framework, ExecutorKind::Custom, vec![cpus])
         }),
         kill_grace_ns: None,
         max_completion_ns: None,
+        share_cgroups: None,
         check_fault: None,
         content_fault: None,
+        group_fault: None,
         info: Blob::new(id.as_bytes()),
+    }
+}
+
+fn executor_spec(
+    id: &str,
+    framework: &FrameworkId,
+    kind: ExecutorKind,
+    resources: Vec<Resource>,
+) -> ExecutorSpec {
+    ExecutorSpec {
+        executor_id: Text::from(id),
+        framework_id: Some(Text::from(framework.as_str())),
+        kind,
+        has_command: kind == ExecutorKind::Custom,
+        resources: Ok(resources),
+        shutdown_grace_ns: None,
+        share_cgroups: None,
+        is_docker: false,
+        type_fault: None,
+        content_fault: None,
+        info: Blob::new(id.as_bytes()),
+        identity: Blob::new(id.as_bytes()),
+    }
+}
+
+/// Tasks in an executor `executor=`, which has what `with=` says.
+fn launch_group(words: &Words<'_>, framework: &FrameworkId, agent: &str) -> LaunchGroup {
+    let with = words
+        .text("with")
+        .unwrap_or_else(|| Text::from("cpus:0.1;mem:32;disk:16"));
+    let with = parse(&with).expect("resources").iter().cloned().collect();
+    let id = words.text("executor").unwrap_or_else(|| Text::from("pod"));
+    let executor = executor_spec(&id, framework, ExecutorKind::Default, with);
+    let tasks = words.plain.iter().map(|text| LaunchTask {
+        executor: Some(executor.clone()),
+        ..launch_task(text, framework, agent)
+    });
+    LaunchGroup {
+        id: None,
+        tasks: tasks.collect(),
+        executor,
     }
 }
 
@@ -238,6 +279,7 @@ impl World {
                 let subscription = Subscription {
                     framework: framework_info(&words),
                     suppressed_roles: words.list("suppressed"),
+                    offer_constraints: OfferConstraints::default(),
                 };
                 self.step(Event::Subscribe {
                     stream,
@@ -257,7 +299,7 @@ impl World {
             },
             "register" => self.register(&mut words),
             "silent" => drop(self.silent.insert(LinkId(words.number()))),
-            "update" | "exited" | "unregister" => self.agent_frame(line),
+            "update" | "exited" | "says" | "unregister" => self.agent_frame(line),
             "wait" => {
                 let seconds: f64 = words.next().parse().expect("seconds");
                 self.wait(Duration::from_secs_f64(seconds));
@@ -287,6 +329,7 @@ impl World {
             address: words.text("address").unwrap_or_default(),
             version: Text::from("1.11.0"),
             capabilities: Arc::from([]),
+            attributes: Arc::default(),
             resources: parse(words.next()).expect("resources"),
             resource_version: Blob::default(),
             info: Blob::new(b"agent"),
@@ -338,6 +381,11 @@ impl World {
                     status: Blob::new(format!("{task} {state}").as_bytes()),
                 })
             }
+            "says" => AgentMessage::ExecutorMessage {
+                framework_id: words.id(),
+                executor_id: ExecutorId::new(words.next()).expect("id"),
+                data: Blob::new(words.next().as_bytes()),
+            },
             "exited" => AgentMessage::ExecutorExited {
                 framework_id: words.id(),
                 executor_id: ExecutorId::new(words.next()).expect("id"),
@@ -359,15 +407,25 @@ impl World {
         let id = words.id();
         let call = match verb {
             "teardown" => Call::Teardown,
-            "accept" => Call::Accept {
+            "accept" | "group" => Call::Accept {
                 offer_ids: words.list("offers"),
-                operations: vec![Operation::Launch {
-                    tasks: {
-                        let agent = words.text("agent").unwrap_or_else(|| Text::from("m-S0"));
-                        words.plain.iter().map(|t| launch_task(t, &agent)).collect()
-                    },
+                operations: vec![{
+                    let agent = words.text("agent").unwrap_or_else(|| Text::from("m-S0"));
+                    let tasks = words.plain.iter();
+                    match verb {
+                        "group" => Operation::LaunchGroup(launch_group(words, &id, &agent)),
+                        _ => Operation::Launch(Launch {
+                            id: None,
+                            tasks: tasks.map(|t| launch_task(t, &id, &agent)).collect(),
+                        }),
+                    }
                 }],
                 refuse_seconds: words.seconds("refuse"),
+            },
+            "message" => Call::Message {
+                executor_id: Text::from(words.next()),
+                agent_id: words.text("agent").unwrap_or_else(|| Text::from("m-S0")),
+                data: Blob::new(words.next().as_bytes()),
             },
             "reserve" => Call::Accept {
                 offer_ids: words.list("offers"),
@@ -411,6 +469,7 @@ impl World {
             "update-framework" => Call::UpdateFramework(Subscription {
                 framework: framework_info(words),
                 suppressed_roles: words.list("suppressed"),
+                offer_constraints: OfferConstraints::default(),
             }),
             other => panic!("no such verb: {other}"),
         };
@@ -497,6 +556,7 @@ fn running_task(text: &str) -> RunningTask {
         state: task_state(next()),
         resources: parse(next()).expect("resources"),
         status: None,
+        share_cgroups: true,
         info: Blob::new(id.as_bytes()),
     }
 }
@@ -560,6 +620,12 @@ fn print_event(event: &FrameworkEvent) -> String {
             format!("UPDATE {}", String::from_utf8_lossy(status.as_bytes()))
         }
         FrameworkEvent::Made(status) => print_status(status),
+        FrameworkEvent::Message {
+            executor_id, data, ..
+        } => {
+            let data = String::from_utf8_lossy(data.as_bytes());
+            format!("MESSAGE {executor_id}: {data}")
+        }
         FrameworkEvent::OperationError {
             operation_id,
             message,
@@ -592,6 +658,25 @@ fn print_message(message: &MasterMessage) -> Option<String> {
             "run {} for {allocation_role}",
             String::from_utf8_lossy(task.as_bytes())
         ),
+        MasterMessage::RunTaskGroup {
+            executor,
+            tasks,
+            allocation_role,
+            ..
+        } => tasks.iter().fold(
+            format!(
+                "run in {} for {allocation_role}:",
+                String::from_utf8_lossy(executor.as_bytes())
+            ),
+            |text, task| format!("{text} {}", String::from_utf8_lossy(task.as_bytes())),
+        ),
+        MasterMessage::FrameworkMessage {
+            executor_id, data, ..
+        } => {
+            let data = String::from_utf8_lossy(data.as_bytes());
+            format!("message for {executor_id}: {data}")
+        }
+        MasterMessage::FrameworkUpdated { framework_id, .. } => format!("updated {framework_id}"),
         MasterMessage::KillTask { task_id, .. } => format!("kill {task_id}"),
         MasterMessage::AcknowledgeUpdate { task_id, uuid, .. } => {
             format!("acknowledge {task_id} {}", uuid.0[0])
