@@ -19,6 +19,7 @@ pub struct Leader {
     pub wake_at: Option<Instant>,
     admitted: BTreeMap<AgentId, Blob>,
     unreachable: BTreeMap<AgentId, WallTime>,
+    gone: BTreeMap<AgentId, WallTime>,
     cluster: Vec<ClusterEntry>,
 }
 
@@ -31,6 +32,7 @@ impl Leader {
             wake_at: None,
             admitted: BTreeMap::new(),
             unreachable: BTreeMap::new(),
+            gone: BTreeMap::new(),
             cluster: Vec::new(),
         }
     }
@@ -66,6 +68,7 @@ impl Leader {
         Ok(Registry {
             admitted: self.admitted.clone().into_iter().collect(),
             unreachable: self.unreachable.clone().into_iter().collect(),
+            gone: self.gone.clone().into_iter().collect(),
             cluster: self.cluster.clone(),
         })
     }
@@ -87,9 +90,17 @@ impl Leader {
                 self.admitted.remove(&agent_id);
                 self.unreachable.insert(agent_id, since);
             }
+            RegistryChange::MarkGone { agent_id, since } => {
+                self.admitted.remove(&agent_id);
+                self.unreachable.remove(&agent_id);
+                self.cluster
+                    .push(ClusterEntry::Reactivated(agent_id.clone()));
+                self.gone.insert(agent_id, since);
+            }
             RegistryChange::Remove { agent_id } => {
                 self.admitted.remove(&agent_id);
                 self.unreachable.remove(&agent_id);
+                self.gone.remove(&agent_id);
             }
             // Each says what holds from then on, so they can be read in order.
             RegistryChange::Cluster(entries) => self.cluster.extend(entries),

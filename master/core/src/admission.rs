@@ -16,6 +16,8 @@ use crate::allocator::Allocator;
 use crate::event::{
     AgentFacts, Effect, LinkId, MasterMessage, Registration, Registry, RegistryChange, StoreId,
 };
+use crate::gone::GONE;
+use crate::maintenance::Machine;
 use crate::registry::{Admission, Follow, RemovalCause};
 use crate::timers::Timer;
 
@@ -43,6 +45,9 @@ impl Master {
         for (agent_id, since) in registry.unreachable {
             self.unreachable_agents.insert(agent_id, since);
         }
+        for (agent_id, since) in registry.gone {
+            self.gone_agents.insert(agent_id, since);
+        }
         self.apply_cluster(registry.cluster);
     }
 
@@ -62,6 +67,9 @@ impl Master {
         }
         if self.links.contains_key(&link) {
             self.drop_message("registration", "the link is registered already".into());
+            return;
+        }
+        if self.refuse_if_down(link, incarnation, &registration) {
             return;
         }
         match registration.agent_id.clone() {
@@ -98,6 +106,7 @@ impl Master {
             let is_known = self.agents.contains_key(&id)
                 || self.recovered_agents.contains_key(&id)
                 || self.unreachable_agents.get(&id).is_some()
+                || self.gone_agents.get(&id).is_some()
                 || self.registrar.is_busy(&id);
             if !is_known {
                 return Some(id);
@@ -115,6 +124,10 @@ impl Master {
 
     pub(crate) fn register_again(&mut self, admission: Admission) {
         let agent_id = &admission.agent_id;
+        if self.gone_agents.get(agent_id).is_some() {
+            self.refuse_for_good(admission.link, admission.incarnation, GONE.into());
+            return;
+        }
         if self.registrar.is_busy(agent_id) {
             self.links.insert(admission.link, agent_id.clone());
             if let Some(older) = self.registrar.wait(admission) {
@@ -160,6 +173,7 @@ impl Master {
         let agent_id = match &change {
             RegistryChange::Admit { agent_id, .. }
             | RegistryChange::MarkUnreachable { agent_id, .. }
+            | RegistryChange::MarkGone { agent_id, .. }
             | RegistryChange::Remove { agent_id } => agent_id.clone(),
             // These do not come this way: `Master::store_cluster`.
             RegistryChange::Cluster(_) => return,
@@ -178,7 +192,15 @@ impl Master {
         };
         match follow {
             Follow::Admit(admission) => {
-                if self.links.get(&admission.link) == Some(&agent_id) {
+                if self.links.get(&admission.link) == Some(&agent_id)
+                    && self.refuse_if_down(
+                        admission.link,
+                        admission.incarnation,
+                        &admission.registration,
+                    )
+                {
+                    self.admitted_without_link(admission);
+                } else if self.links.get(&admission.link) == Some(&agent_id) {
                     self.admit(admission);
                 } else {
                     self.admitted_without_link(admission);
@@ -186,6 +208,7 @@ impl Master {
             }
             Follow::Unreachable(since) => self.marked_unreachable(&agent_id, since),
             Follow::Remove(cause) => self.removed(&agent_id, cause),
+            Follow::Gone { since, request } => self.marked_gone(&agent_id, since, request),
             Follow::Nothing => {}
         }
         // One whose link ended while it waited is void: its agent asks again on the next link.
@@ -247,8 +270,10 @@ impl Master {
             .set_agent(self.now, &agent_id, registration.resources.clone());
         self.learn(&agent_id, &registration, origin);
         if origin != Origin::Fresh {
-            self.allocator.activate_agent(self.now, &agent_id);
+            self.activate_agent(&agent_id);
         }
+        self.tell_drain(&agent_id);
+        self.may_have_drained(&agent_id);
         self.ping(&agent_id);
     }
 
@@ -347,15 +372,52 @@ impl Master {
         self.agents.insert(agent_id.clone(), agent);
     }
 
+    /// Refuses whoever is on a machine that is down: an agent of before for good, and one that has
+    /// no id yet until the machine is up again.
+    fn refuse_if_down(
+        &mut self,
+        link: LinkId,
+        incarnation: u64,
+        registration: &Registration,
+    ) -> bool {
+        let machine = Machine::at(&registration.hostname, &registration.address);
+        if !self.maintenance.is_down(&machine) {
+            return false;
+        }
+        let reason = "Machine is `DOWN`".into();
+        if registration.agent_id.is_some() {
+            self.refuse_for_good(link, incarnation, reason);
+        } else {
+            self.refuse(link, incarnation, reason);
+        }
+        true
+    }
+
     pub(crate) fn refuse(&mut self, link: LinkId, incarnation: u64, reason: String) {
+        let is_final = false;
+        self.refuse_with(
+            link,
+            incarnation,
+            MasterMessage::Refused { reason, is_final },
+        );
+    }
+
+    /// Refuses an agent that is to end its tasks and to forget its id.
+    pub(crate) fn refuse_for_good(&mut self, link: LinkId, incarnation: u64, reason: String) {
+        let is_final = true;
+        self.refuse_with(
+            link,
+            incarnation,
+            MasterMessage::Refused { reason, is_final },
+        );
+    }
+
+    fn refuse_with(&mut self, link: LinkId, incarnation: u64, message: MasterMessage) {
         self.out.push(Effect::ToAgent {
             link,
             epoch: self.config.epoch,
             incarnation,
-            message: MasterMessage::Refused {
-                reason,
-                is_final: false,
-            },
+            message,
         });
         self.close_link(link);
     }

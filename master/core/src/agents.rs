@@ -19,6 +19,7 @@ use crate::event::{
     AgentFacts, AgentMessage, Effect, FrameworkEvent, LinkId, MasterMessage, Note, RegistryChange,
     WallTime,
 };
+use crate::maintenance::DOWN;
 use crate::registry::{Follow, RemovalCause};
 use crate::task_ends::Loss;
 use crate::timers::Timer;
@@ -175,7 +176,7 @@ impl Master {
             agent.ping.missed = 0;
             if agent.acquaintance == Acquaintance::Named {
                 agent.acquaintance = Acquaintance::Known;
-                self.allocator.activate_agent(self.now, agent_id);
+                self.activate_agent(agent_id);
             }
         }
     }
@@ -233,6 +234,7 @@ impl Master {
     pub(crate) fn leave(&mut self, agent_id: &AgentId) {
         self.allocator.deactivate_agent(agent_id);
         self.rescind_offers_of(agent_id);
+        self.rescind_inverse_offers_of(agent_id);
         if let Some(agent) = self.agents.get_mut(agent_id) {
             let link = agent.link();
             agent.state = AgentState::Leaving { link };
@@ -253,6 +255,7 @@ impl Master {
         self.note_agent(agent_id, "unreachable");
         self.unreachable_agents.insert(agent_id.clone(), since);
         while let Some(agent_id) = self.unreachable_agents.outdated(self.wall_time()) {
+            self.deactivations.forget(&agent_id);
             let change = RegistryChange::Remove { agent_id };
             self.store(change, Follow::Nothing);
         }
@@ -269,7 +272,9 @@ impl Master {
                 self.counters.count("slave_removals/reason_unregistered");
                 "the agent unregistered"
             }
+            RemovalCause::MachineDown => DOWN,
         };
+        self.deactivations.forget(agent_id);
         self.remove_agent(agent_id, |hostname| Loss {
             state: TaskState::Lost,
             reason: Reason::AgentRemoved,
@@ -280,8 +285,10 @@ impl Master {
     }
 
     /// Takes an agent out with all that is on it, and tells every framework.
-    pub(crate) fn remove_agent(&mut self, agent_id: &AgentId, loss: impl Fn(&str) -> Loss) {
+    pub(crate) fn remove_agent(&mut self, agent_id: &AgentId, loss: impl FnOnce(&str) -> Loss) {
         self.rescind_offers_of(agent_id);
+        self.rescind_inverse_offers_of(agent_id);
+        self.inverse_offers.forget_agent(agent_id);
         if let Some(agent) = self.agents.get(agent_id) {
             let loss = loss(&agent.facts.hostname);
             let (tasks, executors) = (agent.tasks.clone(), agent.executors.clone());
@@ -334,6 +341,7 @@ impl Master {
         }
         self.allocator.deactivate_agent(&agent_id);
         self.rescind_offers_of(&agent_id);
+        self.rescind_inverse_offers_of(&agent_id);
         self.lose_unprotected_tasks(&agent_id);
         self.note_agent(&agent_id, "disconnected");
     }

@@ -208,6 +208,7 @@ impl Master {
         framework.state = FrameworkState::Disconnected { remove_at };
         self.allocator.deactivate_framework(&id);
         self.recover_offers_of(&id);
+        self.recover_inverse_offers_of(&id);
         self.timers.set(remove_at, Timer::Failover(id.clone()));
         self.note_framework(&id, "disconnected");
     }
@@ -228,6 +229,7 @@ impl Master {
     pub(crate) fn remove_framework(&mut self, id: &FrameworkId, change: &'static str) {
         self.allocator.deactivate_framework(id);
         self.recover_offers_of(id);
+        self.recover_inverse_offers_of(id);
         let Some(mut framework) = self.frameworks.remove(id) else {
             return;
         };
@@ -260,6 +262,7 @@ impl Master {
         framework.state = FrameworkState::Completed;
         framework.unregistered_time = Some(self.wall_time());
         self.allocator.remove_framework(id);
+        self.inverse_offers.forget_responses(id);
         let limit = self.config.completed_frameworks_max;
         remember(&mut self.completed_frameworks, framework, limit);
         self.note_framework(id, change);
@@ -271,6 +274,7 @@ impl Master {
             agent.tasks.remove(&key);
             agent.kills.remove(&key);
         }
+        self.may_have_drained(&task.agent_id);
         if !task.state.is_terminal() {
             self.allocator
                 .recover(self.now, id, &task.agent_id, &task.resources, None);
@@ -300,6 +304,7 @@ impl Master {
         self.counters.count("messages_revive_offers");
         if let Some(roles) = self.named_roles("revive", id, roles) {
             self.allocator.revive(self.now, id, &roles);
+            self.ask_again(id);
         }
     }
 

@@ -21,14 +21,18 @@ use model::{AgentId, FrameworkId, Instant, MasterId, OfferId};
 
 mod admission;
 pub mod agents;
+mod agents_by_age;
 pub mod allocator;
 pub mod authorization;
 pub mod counters;
+pub mod draining;
 pub mod event;
 pub mod executors;
 pub mod frameworks;
+mod gone;
 mod launch;
 mod learning;
+pub mod maintenance;
 mod offers;
 mod operator;
 pub mod quota;
@@ -42,19 +46,20 @@ mod subscription;
 mod task_ends;
 pub mod tasks;
 mod timers;
-mod unreachable;
 mod validation;
 mod view;
 
 use agents::{Agent, RecoveredAgent};
+use agents_by_age::AgentsByAge;
 use allocator::{Allocator, Hierarchical, Policy};
 use authorization::Acls;
 use counters::Counters;
+use draining::Deactivations;
 use event::{AgentMessage, Call, LinkId, Note, Offer, Text};
 use frameworks::Framework;
+use maintenance::{InverseOffers, Maintenance, ResponseKind};
 use registry::Registrar;
 use timers::{Timer, Timers};
-use unreachable::UnreachableAgents;
 
 pub use event::{Effect, Event, StreamId, WallTime};
 pub use subscribing::KeptFields;
@@ -129,11 +134,15 @@ pub struct Master {
     streams: BTreeMap<StreamId, FrameworkId>,
     agents: BTreeMap<AgentId, Agent>,
     recovered_agents: BTreeMap<AgentId, RecoveredAgent>,
-    unreachable_agents: UnreachableAgents,
+    unreachable_agents: AgentsByAge,
+    gone_agents: AgentsByAge,
+    deactivations: Deactivations,
+    maintenance: Maintenance,
     /// Links of registered agents, and of those that wait for the registry.
     links: BTreeMap<LinkId, AgentId>,
     addresses: BTreeMap<Text, AgentId>,
     offers: BTreeMap<OfferId, Arc<Offer>>,
+    inverse_offers: InverseOffers,
     allocator: Hierarchical,
     registrar: Registrar,
     timers: Timers,
@@ -165,10 +174,14 @@ impl Master {
             streams: BTreeMap::new(),
             agents: BTreeMap::new(),
             recovered_agents: BTreeMap::new(),
-            unreachable_agents: UnreachableAgents::default(),
+            unreachable_agents: AgentsByAge::default(),
+            gone_agents: AgentsByAge::default(),
+            deactivations: Deactivations::default(),
+            maintenance: Maintenance::default(),
             links: BTreeMap::new(),
             addresses: BTreeMap::new(),
             offers: BTreeMap::new(),
+            inverse_offers: InverseOffers::default(),
             registrar: Registrar::default(),
             timers: Timers::default(),
             counters: Counters::new(),
@@ -202,6 +215,12 @@ impl Master {
         {
             self.allocate();
         }
+        if let Some(wanted) = self.inverse_offers.deadline().filter(|at| *at <= self.now)
+            && (is_tick || self.now - wanted >= ALLOCATION_DELAY_MAX)
+        {
+            self.send_inverse_offers();
+        }
+        self.check_drains();
         let out = core::mem::take(&mut self.out);
         if !(out.is_empty() && (is_tick || is_pong)) {
             self.version = self.version.saturating_add(1);
@@ -262,6 +281,19 @@ impl Master {
                 offer_ids,
                 refuse_seconds,
             } => self.decline(id, &offer_ids, refuse_seconds),
+            Call::AcceptInverseOffers {
+                inverse_offer_ids,
+                refuse_seconds,
+            } => self.respond(id, &inverse_offer_ids, ResponseKind::Accept, refuse_seconds),
+            Call::DeclineInverseOffers {
+                inverse_offer_ids,
+                refuse_seconds,
+            } => self.respond(
+                id,
+                &inverse_offer_ids,
+                ResponseKind::Decline,
+                refuse_seconds,
+            ),
             Call::Revive { roles } => self.revive(id, &roles),
             Call::Suppress { roles } => self.suppress(id, &roles),
             Call::Kill {
@@ -296,6 +328,8 @@ impl Master {
             Timer::Ping(id) => self.ping_timeout(&id, at),
             Timer::Recovered(id) => self.recovered_timeout(&id, at),
             Timer::Offer(id) => self.offer_timeout(&id),
+            Timer::InverseOffer(id) => self.inverse_offer_timeout(&id),
+            Timer::AskBack(id) => self.ask_back(&id),
         }
     }
 
@@ -303,8 +337,12 @@ impl Master {
     /// past where that is at once.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let timers = self.timers.deadline();
-        timers.into_iter().chain(self.allocator.deadline()).min()
+        let timers = self.timers.deadline().into_iter();
+        let inverse_offers = self.inverse_offers.deadline();
+        timers
+            .chain(self.allocator.deadline())
+            .chain(inverse_offers)
+            .min()
     }
 
     /// What the master was told at its start.

@@ -29,7 +29,7 @@ const REFUSE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 const REFUSE_REPRESENTABLE_SECS: f64 = 9_223_372_036.0;
 
 /// For how long resources are refused (reference, section 1.7).
-fn refused_for(refuse_seconds: Option<f64>) -> Duration {
+pub(crate) fn refused_for(refuse_seconds: Option<f64>) -> Duration {
     refuse_seconds
         .filter(|secs| *secs <= REFUSE_REPRESENTABLE_SECS)
         .and_then(|secs| Duration::try_from_secs_f64(secs).ok())
@@ -73,10 +73,15 @@ impl Master {
         }
     }
 
-    fn make_offer(&mut self, allocation: &Allocation) -> Option<Arc<Offer>> {
+    /// The next id, for an offer or an inverse offer.
+    pub(crate) fn next_offer_id(&mut self) -> Option<OfferId> {
         let number = self.next_offer;
         self.next_offer = number.saturating_add(1);
-        let id = OfferId::new(&format!("{}-O{number}", self.config.master_id)).ok()?;
+        OfferId::new(&format!("{}-O{number}", self.config.master_id)).ok()
+    }
+
+    fn make_offer(&mut self, allocation: &Allocation) -> Option<Arc<Offer>> {
+        let id = self.next_offer_id()?;
         let framework = self.frameworks.get_mut(&allocation.framework_id)?;
         let agent = self.agents.get_mut(&allocation.agent_id)?;
         let there = |(agent, _): &&(AgentId, _)| *agent == allocation.agent_id;
@@ -92,6 +97,7 @@ impl Master {
                 .filter(there)
                 .map(|(_, executor)| executor.clone())
                 .collect(),
+            unavailability: self.maintenance.unavailability(&agent.facts),
             agent: agent.facts.clone(),
         });
         framework.offers.insert(id.clone());
@@ -99,6 +105,9 @@ impl Master {
         self.offers.insert(id.clone(), offer.clone());
         if let Some(timeout) = self.config.offer_timeout {
             self.timers.set(self.now + timeout, Timer::Offer(id));
+        }
+        if offer.unavailability.is_some() {
+            self.ask_back(&offer.agent_id);
         }
         Some(offer)
     }

@@ -23,6 +23,19 @@ impl Master {
                 let answer = self.operator_teardown(framework_id);
                 self.answer(request, answer);
             }
+            OperatorCall::UpdateMaintenanceSchedule { schedule } => {
+                self.update_maintenance_schedule(request, schedule);
+            }
+            OperatorCall::StartMaintenance { machines } => {
+                self.start_maintenance(request, machines);
+            }
+            OperatorCall::StopMaintenance { machines } => self.stop_maintenance(request, machines),
+            OperatorCall::DrainAgent { agent_id, config } => {
+                self.drain_agent(request, agent_id, *config);
+            }
+            OperatorCall::DeactivateAgent { agent_id } => self.deactivate_agent(request, agent_id),
+            OperatorCall::ReactivateAgent { agent_id } => self.reactivate_agent(request, agent_id),
+            OperatorCall::MarkAgentGone { agent_id } => self.mark_agent_gone(request, agent_id),
         }
     }
 
@@ -43,7 +56,6 @@ impl Master {
 
     /// Has settings written, all or none; they are in force, and the request answered with
     /// [`Answer::Ok`], when that is durable.
-    #[expect(dead_code, reason = "the first setting of operators comes with quota")]
     pub(crate) fn store_cluster(&mut self, entries: Vec<ClusterEntry>, request: Option<RequestId>) {
         let change = RegistryChange::Cluster(entries.clone());
         let store = self
@@ -61,8 +73,13 @@ impl Master {
 
     /// Puts settings in force that are durable, now or from a master before.
     pub(crate) fn apply_cluster(&mut self, entries: Vec<ClusterEntry>) {
-        if let Some(entry) = entries.into_iter().next() {
-            match entry {}
+        for entry in entries {
+            match entry {
+                ClusterEntry::Maintenance(plan) => self.put_plan(plan),
+                ClusterEntry::Deactivated(agent_id) => self.put_deactivated(agent_id),
+                ClusterEntry::Draining(agent_id, info) => self.put_draining(agent_id, info),
+                ClusterEntry::Reactivated(agent_id) => self.put_reactivated(&agent_id),
+            }
         }
     }
 }

@@ -52,6 +52,11 @@ impl Master {
                 "Reconciliation: Task is unreachable",
                 Some(since),
             ),
+            Fate::GoneByOperator => (
+                TaskState::GoneByOperator,
+                "Reconciliation: Task is gone",
+                None,
+            ),
             Fate::Unknown => (TaskState::Unknown, "Reconciliation: Task is unknown", None),
         };
         let state = self.state_for(id, state);
@@ -95,6 +100,9 @@ impl Master {
         if self.agents.contains_key(&agent) {
             return Some(Fate::NotThere);
         }
+        if self.gone_agents.get(&agent).is_some() {
+            return Some(Fate::GoneByOperator);
+        }
         if let Some(since) = self.unreachable_agents.get(&agent) {
             return Some(Fate::Unreachable(*since));
         }
@@ -107,6 +115,8 @@ impl Master {
 enum Fate {
     /// Its agent is here and does not have it.
     NotThere,
+    /// Its agent was given up by an operator.
+    GoneByOperator,
     /// Its agent does not answer since then.
     Unreachable(WallTime),
     /// Nobody knows.

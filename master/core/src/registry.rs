@@ -26,6 +26,8 @@ pub(crate) enum RemovalCause {
     Replaced,
     /// It said good-bye.
     Unregistered,
+    /// Its machine is brought down.
+    MachineDown,
 }
 
 /// What follows when a write is durable.
@@ -37,8 +39,22 @@ pub(crate) enum Follow {
     Unreachable(WallTime),
     /// The agent is removed.
     Remove(RemovalCause),
+    /// The agent is gone since then; whoever wanted that is answered.
+    Gone {
+        since: WallTime,
+        request: Option<RequestId>,
+    },
     /// Nothing: the agent is known to nobody any more.
     Nothing,
+}
+
+/// What is being written about an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pending {
+    Admission,
+    Unreachability,
+    Removal,
+    Gone,
 }
 
 /// Operators' settings on their way, and the request to answer when they are in force.
@@ -61,6 +77,20 @@ impl Registrar {
     /// Whether a write about this agent is on its way.
     pub(crate) fn is_busy(&self, agent: &AgentId) -> bool {
         self.busy.contains_key(agent)
+    }
+
+    /// What is being written about this agent.
+    pub(crate) fn pending(&self, agent: &AgentId) -> Option<Pending> {
+        if !self.is_busy(agent) {
+            return None;
+        }
+        let (_, follow) = self.pending.values().find(|(of, _)| of == agent)?;
+        Some(match follow {
+            Follow::Admit(_) => Pending::Admission,
+            Follow::Unreachable(_) => Pending::Unreachability,
+            Follow::Remove(_) | Follow::Nothing => Pending::Removal,
+            Follow::Gone { .. } => Pending::Gone,
+        })
     }
 
     /// Notes a write that is to be handed to the shell.

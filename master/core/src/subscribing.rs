@@ -161,6 +161,7 @@ impl Master {
         }
         self.allocator.deactivate_framework(id);
         self.recover_offers_of(id);
+        self.recover_inverse_offers_of(id);
     }
 
     /// Gives a framework its stream and lets it have offers.
@@ -179,6 +180,7 @@ impl Master {
         self.heartbeat(stream);
         self.allocator.set_framework(self.now, id, demand);
         self.allocator.activate_framework(self.now, id);
+        self.ask_again(id);
     }
 
     /// Whether a framework may change what it subscribed with into this; the error is for the 400 of

@@ -78,6 +78,7 @@ impl Master {
             agent.tasks.remove(&key);
             agent.kills.remove(&key);
         }
+        self.may_have_drained(&task.agent_id);
         if !task.state.is_terminal() {
             self.allocator
                 .recover(self.now, id, &task.agent_id, &task.resources, None);
@@ -92,20 +93,7 @@ impl Master {
         };
         let was_over = task.state.is_terminal();
         if !was_over {
-            let state = self.state_for(framework_id, loss.state);
-            self.note_task(framework_id, &task, state, Some(loss.reason));
-            self.counters
-                .count_task(state, Source::Master, Some(loss.reason));
-            let status = self.made_status(MadeStatus {
-                unreachable_time: loss.unreachable_time,
-                ..MadeStatus::of(&task, state, loss.reason, loss.message.clone())
-            });
-            let lost = Arc::make_mut(&mut task);
-            lost.state = state;
-            lost.status_update_state = Some(state);
-            lost.status_update_uuid = None;
-            lost.add_status(state, TaskStatus::Made(status.clone()));
-            self.send(framework_id, FrameworkEvent::Made(status));
+            self.end_by(framework_id, &mut task, loss);
         }
         let unreachable_max = self.config.unreachable_tasks_per_framework_max;
         let completed_max = self.config.completed_tasks_per_framework_max;
@@ -116,6 +104,45 @@ impl Master {
                 remember(&mut framework.completed_tasks, task, completed_max);
             }
         }
+    }
+
+    /// Ends a task of which a framework knows that it is unreachable.
+    pub(crate) fn end_unreachable_task(&mut self, id: &FrameworkId, task_id: &TaskId, loss: &Loss) {
+        let limit = self.config.completed_tasks_per_framework_max;
+        let Some(framework) = self.frameworks.get_mut(id) else {
+            return;
+        };
+        let tasks = &mut framework.unreachable_tasks;
+        let place = tasks.iter().position(|task| task.id == *task_id);
+        let Some(mut task) = place.and_then(|place| tasks.remove(place)) else {
+            return;
+        };
+        self.end_by(id, &mut task, loss);
+        if let Some(framework) = self.frameworks.get_mut(id) {
+            remember(&mut framework.completed_tasks, task, limit);
+        }
+    }
+
+    /// Gives a task the state that a loss means for its framework, and tells that. What was
+    /// forwarded last of the agent's own updates stays as it is.
+    fn end_by(&mut self, framework_id: &FrameworkId, task: &mut Arc<Task>, loss: &Loss) {
+        let state = self.state_for(framework_id, loss.state);
+        // A framework that does not know the state does not know the reason either.
+        let reason = match loss.reason {
+            Reason::AgentRemovedByOperator if state != loss.state => Reason::AgentRemoved,
+            reason => reason,
+        };
+        self.note_task(framework_id, task, state, Some(reason));
+        self.counters
+            .count_task(state, Source::Master, Some(reason));
+        let status = self.made_status(MadeStatus {
+            unreachable_time: loss.unreachable_time,
+            ..MadeStatus::of(task, state, reason, loss.message.clone())
+        });
+        let lost = Arc::make_mut(task);
+        lost.state = state;
+        lost.add_status(state, TaskStatus::Made(status.clone()));
+        self.send(framework_id, FrameworkEvent::Made(status));
     }
 
     pub(crate) fn note_task(

@@ -22,6 +22,10 @@ pub(crate) enum Timer {
     Recovered(AgentId),
     /// An offer was neither accepted nor declined.
     Offer(OfferId),
+    /// An inverse offer was not answered.
+    InverseOffer(OfferId),
+    /// A framework did not want to be asked about an agent, for a time that is over.
+    AskBack(AgentId),
 }
 
 /// All timers, the next first.

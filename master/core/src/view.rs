@@ -2,14 +2,17 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use model::resources::Role;
 use model::{AgentId, FrameworkId, OfferId, Resources};
 
 use crate::agents::{Agent, AgentState, RecoveredAgent};
 use crate::counters::Counters;
+use crate::draining::Drain;
 use crate::event::{Offer, WallTime};
 use crate::frameworks::{Framework, FrameworkState};
+use crate::maintenance::{InverseOffer, Machine, Plan, Response};
 use crate::{Config, Master};
 
 /// A reader of a master's state.
@@ -66,6 +69,53 @@ impl<'a> View<'a> {
     /// Agents that were given up, and since when, by id.
     pub fn unreachable_agents(self) -> impl Iterator<Item = (&'a AgentId, WallTime)> {
         self.0.unreachable_agents.iter()
+    }
+
+    /// The maintenance that is planned.
+    #[must_use]
+    pub const fn maintenance(self) -> &'a Plan {
+        self.0.maintenance.plan()
+    }
+
+    /// What frameworks answered to the inverse offers about the agents on each machine that is in
+    /// maintenance and has agents.
+    #[must_use]
+    pub fn inverse_offer_responses(self) -> BTreeMap<Machine, Vec<(FrameworkId, Response)>> {
+        let mut by_machine: BTreeMap<Machine, Vec<(FrameworkId, Response)>> = BTreeMap::new();
+        for agent_id in self.0.inverse_offers.agents() {
+            let Some(agent) = self.agent(agent_id) else {
+                continue;
+            };
+            let responses = self.0.inverse_offers.responses(agent_id);
+            by_machine
+                .entry(Machine::of(&agent.facts))
+                .or_default()
+                .extend(responses.map(|(id, response)| (id.clone(), *response)));
+        }
+        by_machine
+    }
+
+    /// Outstanding inverse offers, by id.
+    pub fn inverse_offers(self) -> impl Iterator<Item = &'a Arc<InverseOffer>> {
+        self.0.inverse_offers.iter()
+    }
+
+    /// Whether resources of an agent may be offered.
+    #[must_use]
+    pub fn is_active(self, agent: &AgentId) -> bool {
+        self.0.is_active(agent)
+    }
+
+    /// Whether an operator deactivated an agent.
+    #[must_use]
+    pub fn is_deactivated(self, agent: &AgentId) -> bool {
+        self.0.deactivations.is_deactivated(agent)
+    }
+
+    /// How far an agent has drained, where it does.
+    #[must_use]
+    pub fn drain(self, agent: &AgentId) -> Option<Drain> {
+        self.0.deactivations.drain(agent)
     }
 
     /// Outstanding offers, by id.

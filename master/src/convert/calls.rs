@@ -178,12 +178,30 @@ fn core_call(kind: Type, call: v1::scheduler::Call) -> Option<Call> {
             }
         }
         Type::Request => Call::Request,
-        // No inverse offers and no operations with feedback are made yet: there is nothing that
-        // these could answer.
-        Type::AcceptInverseOffers
-        | Type::DeclineInverseOffers
-        | Type::AcknowledgeOperationStatus
-        | Type::ReconcileOperations => return None,
+        Type::AcceptInverseOffers => {
+            let accept = call.accept_inverse_offers?;
+            Call::AcceptInverseOffers {
+                inverse_offer_ids: accept
+                    .inverse_offer_ids
+                    .iter()
+                    .map(|id| text(&id.value))
+                    .collect(),
+                refuse_seconds: accept.filters.and_then(|filters| filters.refuse_seconds),
+            }
+        }
+        Type::DeclineInverseOffers => {
+            let decline = call.decline_inverse_offers?;
+            Call::DeclineInverseOffers {
+                inverse_offer_ids: decline
+                    .inverse_offer_ids
+                    .iter()
+                    .map(|id| text(&id.value))
+                    .collect(),
+                refuse_seconds: decline.filters.and_then(|filters| filters.refuse_seconds),
+            }
+        }
+        // No operations with feedback are made yet: there is nothing that these could answer.
+        Type::AcknowledgeOperationStatus | Type::ReconcileOperations => return None,
         Type::Unknown | Type::Subscribe | Type::UpdateFramework => return None,
     })
 }

@@ -6,14 +6,15 @@ use api::v1;
 use api::v1::resource::AllocationInfo;
 use api::v1::scheduler::Event;
 use api::v1::scheduler::event::{
-    Error, Failure, Message as ExecutorMessage, Offers, Rescind, Subscribed, Type, Update,
-    UpdateOperationStatus,
+    Error, Failure, InverseOffers, Message as ExecutorMessage, Offers, Rescind,
+    RescindInverseOffer, Subscribed, Type, Update, UpdateOperationStatus,
 };
 use bytes::Bytes;
 use master_core::event::{AgentFacts, Capabilities, Capability, FrameworkEvent, Offer, Status};
 use model::Source;
 use prost::Message;
 
+use super::maintenance::{wire_inverse_offer, wire_unavailability};
 use super::message;
 use crate::http::negotiate::Media;
 
@@ -32,6 +33,7 @@ pub(crate) fn weight(event: &FrameworkEvent) -> usize {
     const SMALL: usize = 256;
     match event {
         FrameworkEvent::Offers { offers, .. } => SMALL + offers.len() * 1024,
+        FrameworkEvent::InverseOffers { offers } => SMALL + offers.len() * 512,
         FrameworkEvent::Relayed { status } => SMALL + status.as_bytes().len(),
         FrameworkEvent::Made(status) => {
             let agent_id = status.agent_id.as_ref().map_or(0, |id| id.len());
@@ -47,6 +49,7 @@ pub(crate) fn weight(event: &FrameworkEvent) -> usize {
         FrameworkEvent::Subscribed { .. }
         | FrameworkEvent::Heartbeat
         | FrameworkEvent::Rescind { .. }
+        | FrameworkEvent::RescindInverseOffer { .. }
         | FrameworkEvent::Failure { .. } => SMALL,
     }
 }
@@ -58,6 +61,8 @@ pub(crate) const fn name(event: &FrameworkEvent) -> &'static str {
         FrameworkEvent::Heartbeat => "heartbeat",
         FrameworkEvent::Offers { .. } => "offers",
         FrameworkEvent::Rescind { .. } => "rescind",
+        FrameworkEvent::InverseOffers { .. } => "inverse_offers",
+        FrameworkEvent::RescindInverseOffer { .. } => "rescind_inverse_offer",
         FrameworkEvent::Relayed { .. } | FrameworkEvent::Made(_) => "update",
         FrameworkEvent::Message { .. } => "message",
         FrameworkEvent::OperationError { .. } => "update_operation_status",
@@ -101,6 +106,21 @@ fn wire(event: &FrameworkEvent, master: &v1::MasterInfo) -> Event {
                 offer_id: v1::OfferId::from(offer_id),
             }),
             ..typed(Type::Rescind)
+        },
+        FrameworkEvent::InverseOffers { offers } => Event {
+            inverse_offers: Some(InverseOffers {
+                inverse_offers: offers
+                    .iter()
+                    .map(|offer| wire_inverse_offer(offer))
+                    .collect(),
+            }),
+            ..typed(Type::InverseOffers)
+        },
+        FrameworkEvent::RescindInverseOffer { inverse_offer_id } => Event {
+            rescind_inverse_offer: Some(RescindInverseOffer {
+                inverse_offer_id: v1::OfferId::from(inverse_offer_id),
+            }),
+            ..typed(Type::RescindInverseOffer)
         },
         FrameworkEvent::Relayed { status } => Event {
             update: Some(Update {
@@ -187,7 +207,7 @@ pub(crate) fn wire_offer(offer: &Arc<Offer>, capabilities: Capabilities) -> v1::
             .iter()
             .map(v1::ExecutorId::from)
             .collect(),
-        unavailability: None,
+        unavailability: offer.unavailability.map(wire_unavailability),
         allocation_info: multi_role.then(|| AllocationInfo {
             role: Some(offer.role.to_string()),
         }),
@@ -195,7 +215,7 @@ pub(crate) fn wire_offer(offer: &Arc<Offer>, capabilities: Capabilities) -> v1::
 }
 
 /// Where an agent's HTTP API is; the path is that of Mesos' process.
-fn agent_url(agent: &AgentFacts) -> v1::Url {
+pub(crate) fn agent_url(agent: &AgentFacts) -> v1::Url {
     let (ip, port) = split_address(&agent.address);
     v1::Url {
         scheme: "http".into(),

@@ -16,6 +16,7 @@ use model::{
     AgentId, Blob, ExecutorId, FrameworkId, IdError, Reason, Source, StatusUuid, TaskId, TaskState,
 };
 
+use super::maintenance::wire_drain_config;
 use super::{blob, calls, message, tasks};
 
 /// Why a frame of an agent is not taken.
@@ -245,6 +246,9 @@ pub(crate) fn master_body(body: MasterMessage, master: &v1::MasterInfo) -> Maste
                     .collect(),
             })
         }
+        MasterMessage::DrainAgent { config } => MasterBody::DrainAgent(wire::DrainAgent {
+            config: Some(wire_drain_config(config)),
+        }),
         MasterMessage::Shutdown { reason } => MasterBody::Shutdown(wire::Shutdown { reason }),
         MasterMessage::FrameworkSubscribed { framework_id } => {
             MasterBody::FrameworkSubscribed(wire::FrameworkSubscribed {

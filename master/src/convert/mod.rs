@@ -8,6 +8,7 @@ pub(crate) mod checks;
 mod container;
 pub(crate) mod events;
 pub(crate) mod link;
+pub(crate) mod maintenance;
 mod tasks;
 
 use api::Described;

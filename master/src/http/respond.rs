@@ -16,7 +16,7 @@ pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
 pub(crate) struct Refusal {
     status: StatusCode,
     reason: String,
-    /// The one method there is, where another was used.
+    /// The methods there are, where another was used.
     allowed: Option<&'static str>,
 }
 
@@ -40,12 +40,13 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "403 Forbidden.")
     }
 
-    /// 405, naming the method there is.
+    /// 405, naming the methods there are, with commas.
     pub(crate) fn method(allowed: &'static str, got: &Method) -> Self {
         Self {
             status: StatusCode::METHOD_NOT_ALLOWED,
             reason: format!(
-                "405 Method Not Allowed. Expecting one of {{ '{allowed}' }}, but received '{got}'."
+                "405 Method Not Allowed. Expecting one of {{ '{}' }}, but received '{got}'.",
+                allowed.replace(", ", "', '")
             ),
             allowed: Some(allowed),
         }

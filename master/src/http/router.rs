@@ -5,7 +5,7 @@
 //! `/quota/web` is a matter of `/quota`, and `/state/x` answers as `/state`.
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::negotiate::{self, Media};
 use super::query::percent_decode;
@@ -52,13 +52,20 @@ async fn dispatch(loop_: &Handle, connection: Connection, mut request: Request) 
         Endpoint::Redirect => redirect::answer(loop_.facts(), request.uri()),
         Endpoint::Process(asked) => process::handle(loop_, asked, &path, &request).await,
         // Any method reads, as in Mesos.
-        Endpoint::Document(document) => {
-            let query = Query(request.uri().query().unwrap_or_default());
-            match state::document(loop_, document, &query).await {
-                Ok(text) => json(text, &query),
-                Err(fault) => Refusal::bad_request(fault).into(),
-            }
+        Endpoint::Document(document) => read(loop_, document, &request).await,
+        Endpoint::Either(document, _) if request.method() == Method::GET => {
+            read(loop_, document, &request).await
         }
+        Endpoint::Either(_, Some(action)) => legacy::handle(loop_, action, request).await,
+        Endpoint::Either(_, None) => Refusal::method("GET", request.method()).into(),
+    }
+}
+
+async fn read(loop_: &Handle, document: state::Document, request: &Request) -> Response {
+    let query = Query(request.uri().query().unwrap_or_default());
+    match state::document(loop_, document, &query).await {
+        Ok(text) => json(text, &query),
+        Err(fault) => Refusal::bad_request(fault).into(),
     }
 }
 
@@ -71,6 +78,8 @@ enum Endpoint {
     Redirect,
     Action(legacy::Action),
     Document(state::Document),
+    /// Read by GET alone, and changed by other methods if at all.
+    Either(state::Document, Option<legacy::Action>),
     Process(process::Place),
 }
 
@@ -114,6 +123,13 @@ fn of_master(name: &str) -> Option<Endpoint> {
         "health" => Endpoint::Health,
         "redirect" => Endpoint::Redirect,
         "teardown" => Endpoint::Action(legacy::Action::Teardown),
+        "machine/down" => Endpoint::Action(legacy::Action::MachineDown),
+        "machine/up" => Endpoint::Action(legacy::Action::MachineUp),
+        "maintenance/schedule" => {
+            let update = legacy::Action::MaintenanceSchedule;
+            Endpoint::Either(D::MaintenanceSchedule, Some(update))
+        }
+        "maintenance/status" => Endpoint::Either(D::MaintenanceStatus, None),
         "state" => Endpoint::Document(D::State),
         "state-summary" => Endpoint::Document(D::StateSummary),
         "slaves" => Endpoint::Document(D::Slaves),

@@ -8,6 +8,7 @@ use super::list;
 use super::resources;
 use super::view::{Agent, View};
 use crate::convert::events::{seconds, split_address};
+use crate::convert::maintenance::wire_drain_info;
 use crate::convert::message;
 
 /// `/slaves`: all agents, or the one asked for.
@@ -48,10 +49,17 @@ pub(super) fn short(agent: &Agent) -> Map<String, Value> {
         "unreserved_resources",
         resources::object(&agent.total.unreserved()),
     );
-    put("active", json!(agent.connected));
-    put("deactivated", json!(false));
+    put("active", json!(agent.active));
+    put("deactivated", json!(agent.deactivated));
     put("version", json!(&*agent.facts.version));
     put("capabilities", capabilities(&agent.facts.capabilities));
+    if let Some(drain) = agent.drain {
+        let info = wire_drain_info(drain.info);
+        put("drain_info", resources::message(&info));
+        if let Some(time) = drain.started {
+            put("estimated_drain_start_time_seconds", json!(seconds(time)));
+        }
+    }
     object
 }
 

@@ -147,7 +147,7 @@ pub(super) fn count_into<'a>(
 ) {
     let mut counts: BTreeMap<TaskState, u64> = BTreeMap::new();
     for task in tasks {
-        *counts.entry(task.told_state()).or_default() += 1;
+        *counts.entry(task.state).or_default() += 1;
     }
     for state in SUMMARY_STATES {
         let count = counts.get(&state).copied().unwrap_or(0);
@@ -204,7 +204,7 @@ pub(super) fn task(task: &Task) -> Value {
     let executor_id = task.executor_id.as_ref().map_or("", |id| id.as_str());
     put("executor_id", json!(executor_id));
     put("slave_id", json!(task.agent_id.as_str()));
-    put("state", json!(task.told_state().name()));
+    put("state", json!(task.state.name()));
     put("resources", resources::object(&task.resources));
     put("role", json!(role(&task.resources)));
     put("statuses", list(&task.statuses, status));

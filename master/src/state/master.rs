@@ -60,7 +60,7 @@ pub(super) fn state(view: &View, facts: &Facts) -> Value {
     put("pid", json!(facts.pid));
     put("hostname", json!(facts.hostname));
     put("capabilities", json!(CAPABILITIES.map(|(name, _)| name)));
-    let active = view.agents.iter().filter(|agent| agent.connected).count();
+    let active = view.agents.iter().filter(|agent| agent.active).count();
     put("activated_slaves", count(active));
     put("deactivated_slaves", count(view.agents.len() - active));
     put("unreachable_slaves", count(view.unreachable));

@@ -213,7 +213,7 @@ fn core_counters(view: &View, counters: &Counters, out: &mut Numbers) {
     }
     for state in ACTIVE {
         let tasks = view.frameworks.iter().flat_map(Framework::live_tasks);
-        let count = tasks.filter(|task| task.told_state() == state).count();
+        let count = tasks.filter(|task| task.state == state).count();
         put(
             out,
             &format!("master/{}", tasks_name(state)),
@@ -233,9 +233,10 @@ fn tasks_name(state: TaskState) -> String {
 fn agents(view: &View, out: &mut Numbers) {
     let all = view.agents.len();
     let connected = view.agents.iter().filter(|agent| agent.connected).count();
+    let active = view.agents.iter().filter(|agent| agent.active).count();
     for (name, count) in [
-        ("active", connected),
-        ("inactive", all - connected),
+        ("active", active),
+        ("inactive", all - active),
         ("connected", connected),
         ("disconnected", all - connected),
         ("unreachable", view.unreachable),
@@ -302,9 +303,7 @@ fn one_framework(framework: &Framework, counted: &FrameworkCounters, out: &mut N
         );
     }
     for state in ACTIVE.into_iter().chain([TaskState::Unknown]) {
-        let tasks = framework
-            .live_tasks()
-            .filter(|task| task.told_state() == state);
+        let tasks = framework.live_tasks().filter(|task| task.state == state);
         let name = state.name().to_ascii_lowercase();
         add(
             &format!("tasks/active/{name}"),

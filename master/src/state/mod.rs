@@ -4,6 +4,7 @@
 
 mod agents;
 mod frameworks;
+mod maintenance;
 mod master;
 pub(crate) mod messages;
 mod metrics;
@@ -42,6 +43,10 @@ pub(crate) enum Document {
     Roles,
     /// What outlives this master.
     Registry,
+    /// The maintenance that is planned.
+    MaintenanceSchedule,
+    /// The machines in maintenance.
+    MaintenanceStatus,
     /// The flags in force.
     Flags,
     /// The version of the interfaces.
@@ -109,6 +114,14 @@ pub(crate) async fn document(
         }
         Document::Tasks => frameworks::tasks(&handle.snapshot().await.view, query),
         Document::Registry => registry::document(&handle.snapshot().await.view, facts),
+        Document::MaintenanceSchedule => {
+            let schedule = handle.snapshot().await.maintenance_schedule();
+            return Ok(api::json::to_json(&schedule).into());
+        }
+        Document::MaintenanceStatus => {
+            let status = handle.snapshot().await.maintenance_status();
+            return Ok(api::json::to_json(&status).into());
+        }
         Document::Roles => frameworks::roles(&handle.snapshot().await.view),
     };
     Ok(value.to_string().into())

@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use master_core::agents::{self, AgentState};
 use master_core::counters::Counters;
+use master_core::draining::Drain;
 use master_core::event::{AgentFacts, Capabilities, Offer, Text};
 use master_core::frameworks::{self, FrameworkState};
+use master_core::maintenance::InverseOffer;
 use master_core::tasks;
 use master_core::{Master, WallTime};
 use model::resources::Role;
-use model::{AgentId, Blob, FrameworkId, Resources, TaskState};
+use model::{AgentId, Blob, FrameworkId, Resources};
+
+use super::maintenance::Maintenance;
 
 /// The whole state.
 pub(super) struct View {
@@ -25,6 +29,7 @@ pub(super) struct View {
     pub(super) frameworks: Vec<Framework>,
     /// Frameworks that are.
     pub(super) completed: Vec<Framework>,
+    pub(super) maintenance: Maintenance,
     /// What the core counted.
     pub(super) counters: Counters,
 }
@@ -35,8 +40,13 @@ pub(super) struct Agent {
     pub(super) facts: Arc<AgentFacts>,
     pub(super) registered: WallTime,
     pub(super) reregistered: Option<WallTime>,
-    /// Whether it has a link; only then its resources are offered.
+    /// Whether it has a link.
     pub(super) connected: bool,
+    /// Whether its resources are offered.
+    pub(super) active: bool,
+    /// Whether an operator deactivated it.
+    pub(super) deactivated: bool,
+    pub(super) drain: Option<Drain>,
     pub(super) total: Resources,
     pub(super) used: Resources,
     pub(super) offered: Resources,
@@ -63,6 +73,7 @@ pub(super) struct Framework {
     pub(super) unreachable_tasks: Vec<Task>,
     pub(super) completed_tasks: Vec<Task>,
     pub(super) offers: Vec<Arc<Offer>>,
+    pub(super) inverse_offers: Vec<Arc<InverseOffer>>,
     /// Its executors other than those of command tasks, with their ExecutorInfo.
     pub(super) executors: Vec<(AgentId, Blob)>,
 }
@@ -91,11 +102,6 @@ impl Task {
             framework_id: framework_id.clone(),
             task: Arc::clone(task),
         }
-    }
-
-    /// The state that was told last.
-    pub(super) fn told_state(&self) -> TaskState {
-        self.status_update_state.unwrap_or(self.state)
     }
 }
 
@@ -126,6 +132,10 @@ impl View {
                 .completed_frameworks()
                 .map(|framework| Framework::of(view, framework))
                 .collect(),
+            maintenance: Maintenance {
+                plan: view.maintenance().clone(),
+                responses: view.inverse_offer_responses(),
+            },
             counters: view.counters().clone(),
         }
     }
@@ -144,6 +154,9 @@ impl Agent {
             registered: agent.registered_time,
             reregistered: agent.reregistered_time,
             connected: matches!(agent.state, AgentState::Connected { .. }),
+            active: view.is_active(&agent.id),
+            deactivated: view.is_deactivated(&agent.id),
+            drain: view.drain(&agent.id),
             total: agent.total.clone(),
             used: view.used_on(agent),
             offered: view.offered_on(agent),
@@ -174,6 +187,11 @@ impl Framework {
             completed_tasks: newest_first(&framework.completed_tasks),
             offers: view
                 .offers()
+                .filter(|offer| offer.framework_id == framework.id)
+                .map(Arc::clone)
+                .collect(),
+            inverse_offers: view
+                .inverse_offers()
                 .filter(|offer| offer.framework_id == framework.id)
                 .map(Arc::clone)
                 .collect(),

@@ -369,6 +369,8 @@ fn for_agent(message: MasterMessage) -> Option<FromMaster> {
         },
         MasterMessage::ReconcileTasks { tasks } => FromMaster::ReconcileTasks { tasks },
         MasterMessage::Shutdown { reason } => FromMaster::Shutdown { reason },
+        // No operator drains anything here.
+        MasterMessage::DrainAgent { .. } => return None,
         MasterMessage::FrameworkSubscribed { framework_id } => {
             FromMaster::FrameworkSubscribed { framework_id }
         }

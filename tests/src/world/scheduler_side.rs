@@ -203,6 +203,8 @@ impl World {
             FrameworkEvent::Heartbeat
             | FrameworkEvent::Rescind { .. }
             | FrameworkEvent::Message { .. }
+            | FrameworkEvent::InverseOffers { .. }
+            | FrameworkEvent::RescindInverseOffer { .. }
             | FrameworkEvent::OperationError { .. }
             | FrameworkEvent::Failure { .. } => {}
         }

@@ -12,6 +12,7 @@ use model::{
 };
 
 use super::{AgentAttributes, FrameworkInfo, Text};
+use crate::draining::DrainConfig;
 
 /// What an agent asks admission with.
 #[derive(Debug, Clone)]
@@ -261,6 +262,11 @@ pub enum MasterMessage {
     Shutdown {
         /// Why.
         reason: String,
+    },
+    /// End all tasks and take no new ones.
+    DrainAgent {
+        /// How.
+        config: DrainConfig,
     },
     /// A framework has a stream: what waits for its acknowledgements is to be sent at once.
     FrameworkSubscribed {

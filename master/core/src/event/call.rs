@@ -30,6 +30,20 @@ pub enum Call {
         /// `filters.refuse_seconds`, where set.
         refuse_seconds: Option<f64>,
     },
+    /// ACCEPT_INVERSE_OFFERS.
+    AcceptInverseOffers {
+        /// `inverse_offer_ids`.
+        inverse_offer_ids: Vec<Text>,
+        /// `filters.refuse_seconds`, where set.
+        refuse_seconds: Option<f64>,
+    },
+    /// DECLINE_INVERSE_OFFERS.
+    DeclineInverseOffers {
+        /// `inverse_offer_ids`.
+        inverse_offer_ids: Vec<Text>,
+        /// `filters.refuse_seconds`, where set.
+        refuse_seconds: Option<f64>,
+    },
     /// REVIVE.
     Revive {
         /// `roles`; none for all.

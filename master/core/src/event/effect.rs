@@ -77,9 +77,17 @@ pub enum RegistryChange {
         /// Since when.
         since: WallTime,
     },
+    /// An agent is gone for good, and with it what operators set about it.
+    MarkGone {
+        /// Which.
+        agent_id: AgentId,
+        /// Since when.
+        since: WallTime,
+    },
     /// Operators' settings, in order.
     Cluster(Vec<ClusterEntry>),
-    /// An agent will not come back, or has been unreachable for too long to be remembered.
+    /// An agent will not come back, or has been unreachable, or gone, for too long to be remembered;
+    /// what operators set about it is forgotten too.
     Remove {
         /// Which.
         agent_id: AgentId,

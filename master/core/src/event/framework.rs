@@ -12,6 +12,7 @@ use model::{
 };
 
 use super::{AgentFacts, OfferConstraints, Text, WallTime};
+use crate::maintenance::{InverseOffer, Unavailability};
 
 /// A SUBSCRIBE.
 #[derive(Debug, Clone)]
@@ -125,6 +126,16 @@ pub enum FrameworkEvent {
         /// The offer.
         offer_id: OfferId,
     },
+    /// INVERSE_OFFERS.
+    InverseOffers {
+        /// The inverse offers.
+        offers: Vec<Arc<InverseOffer>>,
+    },
+    /// RESCIND_INVERSE_OFFER.
+    RescindInverseOffer {
+        /// The inverse offer.
+        inverse_offer_id: OfferId,
+    },
     /// UPDATE with an agent's status, unchanged.
     Relayed {
         /// The TaskStatus.
@@ -202,6 +213,8 @@ pub struct Offer {
     pub resources: Resources,
     /// The framework's executors there.
     pub executor_ids: Vec<ExecutorId>,
+    /// When the agent will be away, where that is planned.
+    pub unavailability: Option<Unavailability>,
     /// What else the message tells of the agent.
     pub agent: Arc<AgentFacts>,
 }

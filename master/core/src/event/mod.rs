@@ -125,6 +125,8 @@ pub struct Registry {
     pub admitted: Vec<(AgentId, Blob)>,
     /// Agents given up as unreachable, and when.
     pub unreachable: Vec<(AgentId, WallTime)>,
+    /// Agents that are gone, and since when.
+    pub gone: Vec<(AgentId, WallTime)>,
     /// All else that operators set.
     pub cluster: Vec<ClusterEntry>,
 }

@@ -3,8 +3,13 @@
 //! A request that must outlive this master is answered when the registry has it.
 
 use alloc::string::String;
+use alloc::vec::Vec;
+
+use model::AgentId;
 
 use super::Text;
+use crate::draining::{DrainConfig, DrainInfo};
+use crate::maintenance::{Machine, Plan, Schedule};
 
 /// One request of an operator, numbered by the shell; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +23,43 @@ pub enum OperatorCall {
     Teardown {
         /// `framework_id`.
         framework_id: Text,
+    },
+    /// UPDATE_MAINTENANCE_SCHEDULE.
+    UpdateMaintenanceSchedule {
+        /// `schedule`.
+        schedule: Schedule,
+    },
+    /// START_MAINTENANCE.
+    StartMaintenance {
+        /// `machines`.
+        machines: Vec<Machine>,
+    },
+    /// STOP_MAINTENANCE.
+    StopMaintenance {
+        /// `machines`.
+        machines: Vec<Machine>,
+    },
+    /// DRAIN_AGENT.
+    DrainAgent {
+        /// `agent_id`.
+        agent_id: Text,
+        /// How.
+        config: DrainConfig,
+    },
+    /// DEACTIVATE_AGENT.
+    DeactivateAgent {
+        /// `agent_id`.
+        agent_id: Text,
+    },
+    /// REACTIVATE_AGENT.
+    ReactivateAgent {
+        /// `agent_id`.
+        agent_id: Text,
+    },
+    /// MARK_AGENT_GONE.
+    MarkAgentGone {
+        /// `agent_id`.
+        agent_id: Text,
     },
 }
 
@@ -42,4 +84,13 @@ pub enum Answer {
 
 /// One entry of the registry about the cluster as a whole, or about an agent beyond its admission.
 #[derive(Debug, Clone, PartialEq)]
-pub enum ClusterEntry {}
+pub enum ClusterEntry {
+    /// All maintenance that is planned.
+    Maintenance(Plan),
+    /// Nothing of an agent is offered.
+    Deactivated(AgentId),
+    /// An agent drains, or has.
+    Draining(AgentId, DrainInfo),
+    /// An agent is neither deactivated nor draining.
+    Reactivated(AgentId),
+}

@@ -1,8 +1,12 @@
 //! Scenarios of the master core: scripts in, transcripts out.
 
 mod agents;
+mod draining;
 mod frameworks;
+mod gone;
+mod maintenance;
 mod offers;
 mod random;
+mod requests;
 mod tasks;
 mod world;

@@ -15,8 +15,8 @@ use expect_test::Expect;
 use master_core::event::{
     AgentMessage, AgentUpdate, Call, Capabilities, Effect, Event, ExecutorKind, ExecutorSpec,
     FrameworkEvent, FrameworkInfo, Launch, LaunchGroup, LaunchTask, LinkId, MasterMessage,
-    OfferConstraints, Operation, Registration, Registry, RegistryChange, RunningTask, Status,
-    StoreId, StreamId, Subscription, Text, WallTime,
+    OfferConstraints, Operation, Registration, Registry, RegistryChange, RequestId, RunningTask,
+    Status, StoreId, StreamId, Subscription, Text, WallTime,
 };
 use master_core::{Config, Master};
 use model::resources::{ParseError, Resource, Scalar, parse};
@@ -24,6 +24,8 @@ use model::{
     AgentId, Blob, ExecutorId, FrameworkId, Instant, MasterId, Resources, Source, StatusUuid,
     TaskId, TaskState,
 };
+
+use crate::requests;
 
 /// Runs a script and compares the transcript.
 pub(crate) fn check(script: &str, expected: &Expect) {
@@ -42,6 +44,7 @@ pub(crate) struct World {
     pub(crate) transcript: String,
     streams: u64,
     links: u64,
+    requests: u64,
     /// Incarnations by link, while it is open.
     open_links: BTreeMap<LinkId, u64>,
     pub(crate) silent: BTreeSet<LinkId>,
@@ -76,13 +79,13 @@ fn config() -> Config {
 }
 
 /// The words of a line: those without `=` in order, and the values of the others.
-struct Words<'a> {
-    plain: VecDeque<&'a str>,
-    named: BTreeMap<&'a str, &'a str>,
+pub(crate) struct Words<'a> {
+    pub(crate) plain: VecDeque<&'a str>,
+    pub(crate) named: BTreeMap<&'a str, &'a str>,
 }
 
 impl<'a> Words<'a> {
-    fn new(line: &'a str) -> Self {
+    pub(crate) fn new(line: &'a str) -> Self {
         let mut words = Self {
             plain: VecDeque::new(),
             named: BTreeMap::new(),
@@ -96,7 +99,7 @@ impl<'a> Words<'a> {
         words
     }
 
-    fn next(&mut self) -> &'a str {
+    pub(crate) fn next(&mut self) -> &'a str {
         self.plain.pop_front().unwrap_or_default()
     }
 
@@ -116,7 +119,7 @@ impl<'a> Words<'a> {
             .unwrap_or_default()
     }
 
-    fn text(&self, name: &str) -> Option<Text> {
+    pub(crate) fn text(&self, name: &str) -> Option<Text> {
         self.named.get(name).map(|value| Text::from(*value))
     }
 
@@ -236,6 +239,7 @@ impl World {
             transcript: String::new(),
             streams: 0,
             links: 0,
+            requests: 0,
             open_links: BTreeMap::new(),
             silent: BTreeSet::new(),
             slow_registry: false,
@@ -247,15 +251,27 @@ impl World {
 
     /// Plays one line of a script.
     pub(crate) fn line(&mut self, line: &str) {
+        if let Some(call) = requests::call(line) {
+            self.requests += 1;
+            self.step(Event::Operate {
+                request: RequestId(self.requests),
+                principal: None,
+                call,
+            });
+            return self.settle();
+        }
         let mut words = Words::new(line);
         match words.next() {
             "registry" => {
                 let agent = |id: &Text| (AgentId::new(id).expect("id"), Blob::new(b"agent"));
                 let admitted = words.list("admitted").iter().map(agent).collect();
-                let unreachable = Vec::new();
+                let no_date = |id: &Text| (AgentId::new(id).expect("id"), WallTime(0));
+                let unreachable = words.list("unreachable").iter().map(no_date).collect();
+                let gone = words.list("gone").iter().map(no_date).collect();
                 self.step(Event::Recovered(Registry {
                     admitted,
                     unreachable,
+                    gone,
                     cluster: Vec::new(),
                 }));
             }
@@ -325,11 +341,15 @@ impl World {
         let tasks = words.named.get("tasks").copied().unwrap_or_default();
         let registration = Registration {
             agent_id: words.text("id").map(|id| AgentId::new(&id).expect("id")),
-            hostname: Text::from("host"),
+            hostname: words.text("host").unwrap_or_else(|| Text::from("host")),
             address: words.text("address").unwrap_or_default(),
             version: Text::from("1.11.0"),
-            capabilities: Arc::from([]),
             attributes: Arc::default(),
+            // MULTI_ROLE to TASK_RESOURCE_LIMITS; `old=` is one that cannot drain.
+            capabilities: match words.named.contains_key("old") {
+                true => (1..=6).collect(),
+                false => (1..=8).collect(),
+            },
             resources: parse(words.next()).expect("resources"),
             resource_version: Blob::default(),
             info: Blob::new(b"agent"),
@@ -437,6 +457,14 @@ impl World {
             },
             "decline" => Call::Decline {
                 offer_ids: words.list("offers"),
+                refuse_seconds: words.seconds("refuse"),
+            },
+            "accept-inverse" => Call::AcceptInverseOffers {
+                inverse_offer_ids: words.list("offers"),
+                refuse_seconds: words.seconds("refuse"),
+            },
+            "decline-inverse" => Call::DeclineInverseOffers {
+                inverse_offer_ids: words.list("offers"),
                 refuse_seconds: words.seconds("refuse"),
             },
             "revive" => Call::Revive {
@@ -595,6 +623,7 @@ fn print(effect: &Effect) -> Option<String> {
             RegistryChange::MarkUnreachable { agent_id, .. } => {
                 format!("store unreachable {agent_id}")
             }
+            RegistryChange::MarkGone { agent_id, .. } => format!("store gone {agent_id}"),
             RegistryChange::Remove { agent_id } => format!("store remove {agent_id}"),
             RegistryChange::Cluster(entries) => format!("store cluster {entries:?}"),
         },
@@ -616,6 +645,15 @@ fn print_event(event: &FrameworkEvent) -> String {
             )
         }),
         FrameworkEvent::Rescind { offer_id } => format!("RESCIND {offer_id}"),
+        FrameworkEvent::InverseOffers { offers } => {
+            offers.iter().fold("INVERSE_OFFERS".into(), |text, o| {
+                let until = o.unavailability.start_ns;
+                format!("{text} {} {} from {until}", o.id, o.agent_id)
+            })
+        }
+        FrameworkEvent::RescindInverseOffer { inverse_offer_id } => {
+            format!("RESCIND_INVERSE_OFFER {inverse_offer_id}")
+        }
         FrameworkEvent::Relayed { status } => {
             format!("UPDATE {}", String::from_utf8_lossy(status.as_bytes()))
         }
@@ -685,6 +723,7 @@ fn print_message(message: &MasterMessage) -> Option<String> {
         MasterMessage::ShutdownExecutor { executor_id, .. } => {
             format!("shut down executor {executor_id}")
         }
+        MasterMessage::DrainAgent { config } => format!("drain {config:?}"),
         MasterMessage::ReconcileTasks { tasks } => format!("reconcile {tasks:?}"),
         MasterMessage::Shutdown { reason } => format!("shut down: {reason}"),
         MasterMessage::FrameworkSubscribed { framework_id } => {

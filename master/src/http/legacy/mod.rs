@@ -3,6 +3,7 @@
 //! Each topic has a file that makes an `OperatorCall` of the form; how the answer reads is the same
 //! for all of them.
 
+mod maintenance;
 mod teardown;
 
 use http::{Method, StatusCode};
@@ -18,6 +19,22 @@ use crate::handle::Handle;
 pub(crate) enum Action {
     /// End a framework.
     Teardown,
+    /// Plan maintenance.
+    MaintenanceSchedule,
+    /// Bring machines down.
+    MachineDown,
+    /// Bring machines up.
+    MachineUp,
+}
+
+impl Action {
+    /// The methods that the path has.
+    const fn methods(self) -> &'static str {
+        match self {
+            Self::Teardown | Self::MachineDown | Self::MachineUp => "POST",
+            Self::MaintenanceSchedule => "GET, POST",
+        }
+    }
 }
 
 /// Answers a request to one of them.
@@ -29,13 +46,16 @@ pub(crate) async fn handle(loop_: &Handle, action: Action, request: Request) -> 
 
 async fn answer(loop_: &Handle, action: Action, request: Request) -> Result<Response, Refusal> {
     if request.method() != Method::POST {
-        return Err(Refusal::method("POST", request.method()));
+        return Err(Refusal::method(action.methods(), request.method()));
     }
     let (head, body) = request.into_parts();
     let body = read::body(&head.headers, body).await?;
     let form = String::from_utf8_lossy(&body).into_owned();
     let call = match action {
         Action::Teardown => teardown::call(&form)?,
+        Action::MaintenanceSchedule => maintenance::schedule(&body)?,
+        Action::MachineDown => maintenance::down(&body)?,
+        Action::MachineUp => maintenance::up(&body)?,
     };
     let principal = Identity::of(&head.extensions).principal().cloned();
     respond_to(loop_.operate(principal, call).await)

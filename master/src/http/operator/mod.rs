@@ -7,6 +7,7 @@
 mod answer;
 pub(crate) mod document;
 mod frameworks;
+mod maintenance;
 mod process;
 mod state;
 mod validate;
@@ -79,6 +80,38 @@ async fn dispatch(caller: &Caller<'_>, kind: Type, call: Call) -> Result<Respons
             let teardown = call.teardown.unwrap_or_default();
             caller.operate(frameworks::teardown(teardown)).await
         }
+        Type::GetMaintenanceSchedule => Ok(maintenance::schedule(caller).await),
+        Type::GetMaintenanceStatus => Ok(maintenance::status(caller).await),
+        Type::UpdateMaintenanceSchedule => {
+            let update = call.update_maintenance_schedule.unwrap_or_default();
+            caller.operate(maintenance::update(update.schedule)).await
+        }
+        Type::StartMaintenance => {
+            let start = call.start_maintenance.unwrap_or_default();
+            caller.operate(maintenance::start(start.machines)).await
+        }
+        Type::StopMaintenance => {
+            let stop = call.stop_maintenance.unwrap_or_default();
+            caller.operate(maintenance::stop(stop.machines)).await
+        }
+        Type::DrainAgent => {
+            let drain = call.drain_agent.unwrap_or_default();
+            caller.operate(maintenance::drain(drain)).await
+        }
+        Type::DeactivateAgent => {
+            let deactivate = call.deactivate_agent.unwrap_or_default();
+            let call = maintenance::deactivate(deactivate.agent_id);
+            caller.operate(call).await
+        }
+        Type::ReactivateAgent => {
+            let reactivate = call.reactivate_agent.unwrap_or_default();
+            let call = maintenance::reactivate(reactivate.agent_id);
+            caller.operate(call).await
+        }
+        Type::MarkAgentGone => {
+            let gone = call.mark_agent_gone.unwrap_or_default();
+            caller.operate(maintenance::mark_gone(gone.agent_id)).await
+        }
         Type::Unknown
         | Type::GetLoggingLevel
         | Type::SetLoggingLevel
@@ -95,19 +128,10 @@ async fn dispatch(caller: &Caller<'_>, kind: Type, call: Call) -> Result<Respons
         | Type::DestroyVolumes
         | Type::GrowVolume
         | Type::ShrinkVolume
-        | Type::GetMaintenanceStatus
-        | Type::GetMaintenanceSchedule
-        | Type::UpdateMaintenanceSchedule
-        | Type::StartMaintenance
-        | Type::StopMaintenance
-        | Type::DrainAgent
-        | Type::DeactivateAgent
-        | Type::ReactivateAgent
         | Type::GetQuota
         | Type::UpdateQuota
         | Type::SetQuota
-        | Type::RemoveQuota
-        | Type::MarkAgentGone => Err(Refusal::new(
+        | Type::RemoveQuota => Err(Refusal::new(
             StatusCode::NOT_IMPLEMENTED,
             "501 Not Implemented.",
         )),

@@ -4,8 +4,10 @@ use api::convert::to_both;
 use api::v1;
 use api::v1::agent_info::Capability;
 use api::v1::master::response::get_agents;
+use master_core::WallTime;
 
 use super::time;
+use crate::convert::maintenance::wire_drain_info;
 use crate::convert::message;
 use crate::state::Snapshot;
 use crate::state::view::Agent;
@@ -25,6 +27,11 @@ impl Snapshot {
     }
 }
 
+/// A date in whole seconds, as Mesos estimates it.
+fn in_seconds(date: WallTime) -> v1::TimeInfo {
+    time(WallTime(date.0 - date.0 % 1_000_000_000))
+}
+
 /// An agent with all that is reserved, offered and in use of it.
 pub(in crate::state) fn agent(agent: &Agent) -> get_agents::Agent {
     let capabilities = agent.facts.capabilities.iter();
@@ -33,8 +40,8 @@ pub(in crate::state) fn agent(agent: &Agent) -> get_agents::Agent {
             id: Some(v1::AgentId::from(&agent.id)),
             ..message(&agent.facts.info)
         },
-        active: agent.connected,
-        deactivated: Some(false),
+        active: agent.active,
+        deactivated: Some(agent.deactivated),
         version: agent.facts.version.to_string(),
         pid: Some(format!("slave(1)@{}", agent.facts.address)),
         registered_time: Some(time(agent.registered)),
@@ -48,7 +55,7 @@ pub(in crate::state) fn agent(agent: &Agent) -> get_agents::Agent {
             })
             .collect(),
         resource_providers: Vec::new(),
-        drain_info: None,
-        estimated_drain_start_time: None,
+        drain_info: agent.drain.map(|drain| wire_drain_info(drain.info)),
+        estimated_drain_start_time: agent.drain.and_then(|drain| drain.started).map(in_seconds),
     }
 }

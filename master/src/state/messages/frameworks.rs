@@ -6,6 +6,7 @@ use api::v1::master::response::{get_executors, get_frameworks};
 use master_core::event::{Capabilities, Capability};
 
 use super::time;
+use crate::convert::maintenance::wire_inverse_offer;
 use crate::convert::{events, message};
 use crate::state::Snapshot;
 use crate::state::view::Framework;
@@ -52,7 +53,11 @@ pub(in crate::state) fn framework(framework: &Framework) -> get_frameworks::Fram
         offers: offers
             .map(|offer| events::wire_offer(offer, everything))
             .collect(),
-        inverse_offers: Vec::new(),
+        inverse_offers: framework
+            .inverse_offers
+            .iter()
+            .map(|offer| wire_inverse_offer(offer))
+            .collect(),
         allocated_resources: to_both(&framework.used),
         offered_resources: to_both(&framework.offered),
         offer_constraints: Some(v1::scheduler::OfferConstraints::default()),

@@ -1,4 +1,4 @@
-//! Agents that were given up, and since when: by id, and the oldest first.
+//! Agents that do not answer, or are gone, and since when: by id, and the oldest first.
 //!
 //! The list is bounded in length and age; what falls out of it is forgotten in the registry too.
 
@@ -15,14 +15,14 @@ const COUNT_MAX: usize = 102_400;
 /// Mesos' `--registry_max_agent_age`.
 const AGE_MAX: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Unreachable agents.
+/// Agents that were given up.
 #[derive(Debug, Default)]
-pub(crate) struct UnreachableAgents {
+pub(crate) struct AgentsByAge {
     since: BTreeMap<AgentId, WallTime>,
     by_age: BTreeSet<(WallTime, AgentId)>,
 }
 
-impl UnreachableAgents {
+impl AgentsByAge {
     pub(crate) fn insert(&mut self, agent: AgentId, since: WallTime) {
         self.remove(&agent);
         self.by_age.insert((since, agent.clone()));
