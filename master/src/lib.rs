@@ -15,6 +15,7 @@ mod convert;
 mod facts;
 mod files;
 pub mod flags;
+mod grpc;
 mod handle;
 mod http;
 mod link;

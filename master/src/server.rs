@@ -25,6 +25,7 @@ use crate::access::{Access, AccessError};
 use crate::connection::Connection;
 use crate::facts::Facts;
 use crate::flags::{Config, Leader, RegistryKind};
+use crate::grpc;
 use crate::handle::Handle;
 use crate::http::body::Body;
 use crate::http::{Request, Response, router};
@@ -366,7 +367,10 @@ impl ConnectionServer {
         {
             request.extensions_mut().insert(connection);
             let response = self.links.clone().call(request).await?;
-            return Ok(response.map(Body::Link));
+            return Ok(response.map(Body::Grpc));
+        }
+        if request.version() == http::Version::HTTP_2 && request.uri().path() == grpc::PATH {
+            return Ok(grpc::connect(&self.handle, connection, request).await);
         }
         Ok(router::route(&self.handle, connection, request).await)
     }

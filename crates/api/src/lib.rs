@@ -29,6 +29,11 @@ pub use descriptor::Described;
 pub use generated::google;
 pub use generated::mesos::v1;
 
+/// The scheduler API as a gRPC service.
+pub mod scheduler {
+    pub use crate::generated::tepui::scheduler::v1;
+}
+
 /// The service between master and agent.
 pub mod link {
     pub use crate::generated::tepui::link::v1;

@@ -20,13 +20,14 @@ use prost_types::{
 };
 
 /// The roots; what they import comes along.
-const ROOTS: [&str; 6] = [
+const ROOTS: [&str; 7] = [
     "mesos/v1/scheduler/scheduler.proto",
     "mesos/v1/executor/executor.proto",
     "mesos/v1/master/master.proto",
     "mesos/v1/agent/agent.proto",
     "mesos/v1/allocator/allocator.proto",
     "tepui/link/v1/link.proto",
+    "tepui/scheduler/v1/scheduler.proto",
 ];
 
 /// The package that needs no tables: its messages are ours on both ends, and never JSON.

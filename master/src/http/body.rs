@@ -19,7 +19,7 @@ pub(crate) enum Body {
     /// A stream of events that stays open.
     Events(EventStream),
     /// A gRPC answer.
-    Link(tonic::body::Body),
+    Grpc(tonic::body::Body),
 }
 
 impl Body {
@@ -45,7 +45,7 @@ impl http_body::Body for Body {
             Self::Events(stream) => stream
                 .poll_event(cx)
                 .map(|event| event.map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Link(body) => Pin::new(body)
+            Self::Grpc(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(Into::into))),
         }
@@ -55,7 +55,7 @@ impl http_body::Body for Body {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Pieces(_) | Self::Events(_) => false,
-            Self::Link(body) => body.is_end_stream(),
+            Self::Grpc(body) => body.is_end_stream(),
         }
     }
 
@@ -66,7 +66,7 @@ impl http_body::Body for Body {
             }
             Self::Pieces(pieces) => pieces.size_hint(),
             Self::Events(_) => SizeHint::default(),
-            Self::Link(body) => body.size_hint(),
+            Self::Grpc(body) => body.size_hint(),
         }
     }
 }

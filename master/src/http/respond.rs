@@ -52,6 +52,11 @@ impl Refusal {
         }
     }
 
+    /// Why, in words.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
+
     /// Its status.
     pub(crate) const fn status(&self) -> StatusCode {
         self.status

@@ -20,11 +20,7 @@ use crate::state;
 pub(crate) use super::query::Query;
 
 /// The answer to any request but those of agents' links.
-pub(crate) async fn route(
-    loop_: &Handle,
-    connection: Connection,
-    mut request: Request,
-) -> Response {
+pub(crate) async fn route(loop_: &Handle, connection: Connection, request: Request) -> Response {
     let gzip = negotiate::accepts_gzip(request.headers());
     let mut response = dispatch(loop_, connection, request).await;
     if gzip {

@@ -41,73 +41,96 @@ async fn answer(
     let media = content_type(request.headers())?;
     let (head, body) = request.into_parts();
     let body = read::body(&head.headers, body).await?;
-    let mut call = decode(media, &body).map_err(Refusal::bad_request)?;
-    let identity = Identity::of(&head.extensions);
-    let kind = validate::call(&call)
-        .and_then(|kind| match identity.principal() {
-            Some(principal) => validate::principal(&call, principal).map(|()| kind),
-            None => Ok(kind),
-        })
-        .map_err(|fault| {
-            Refusal::bad_request(format!("Failed to validate scheduler::Call: {fault}"))
-        })?;
-    if let Some(principal) = identity.principal() {
-        name_principal(&mut call, principal);
-    }
-    let stream_id = head
-        .headers
-        .get(STREAM_ID)
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-
-    match kind {
-        Type::Subscribe => {
-            let media = accept(&head.headers)?;
-            if stream_id.is_some() {
-                return Err(Refusal::bad_request(
-                    "Subscribe calls should not include the 'Mesos-Stream-Id' header",
-                ));
-            }
-            // Validated above: there is a `subscribe`.
-            let subscribe = call.subscribe.unwrap_or_default();
-            let subscription = calls::subscription(&subscribe);
-            let command = |answer| Command::Subscribe {
-                subscription,
-                media,
-                connection,
-                answer,
-            };
-            Ok(loop_.ask(command).await)
-        }
-        Type::ReconcileOperations => {
-            accept(&head.headers)?;
-            submit(loop_, kind, call, stream_id, &identity).await
-        }
-        _ => submit(loop_, kind, call, stream_id, &identity).await,
-    }
+    let call = decode(media, &body).map_err(Refusal::bad_request)?;
+    let stream_id = head.headers.get(STREAM_ID);
+    let caller = Caller {
+        loop_,
+        identity: Identity::of(&head.extensions),
+        connection,
+        stream_id: stream_id.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned()),
+    };
+    caller.call(call, || accept(&head.headers)).await
 }
 
-async fn submit(
-    loop_: &Handle,
-    kind: Type,
-    call: Call,
-    stream_id: Option<String>,
-    identity: &Identity,
-) -> Result<Response, Refusal> {
-    let framework_id = call
-        .framework_id
-        .as_ref()
-        .map(|id| id.value.clone())
-        .unwrap_or_default();
-    let call = calls::submitted(kind, call);
-    let command = |answer| Command::Call {
-        principal: identity.principal().cloned(),
-        framework_id,
-        stream_id,
-        kind,
-        call,
-        answer,
-    };
-    Ok(loop_.ask(command).await)
+/// Who calls, by whatever way the call came.
+pub(crate) struct Caller<'a> {
+    /// The way to the loop.
+    pub(crate) loop_: &'a Handle,
+    /// Whom the call is by.
+    pub(crate) identity: Identity,
+    /// Where it came from.
+    pub(crate) connection: Connection,
+    /// The stream that it names.
+    pub(crate) stream_id: Option<String>,
+}
+
+impl Caller<'_> {
+    /// The checks of a call from its validation on; `accept` tells the form of the answer.
+    pub(crate) async fn call(
+        self,
+        mut call: Call,
+        accept: impl FnOnce() -> Result<Media, Refusal>,
+    ) -> Result<Response, Refusal> {
+        let principal = self.identity.principal();
+        let kind = validate::call(&call)
+            .and_then(|kind| match principal {
+                Some(principal) => validate::principal(&call, principal).map(|()| kind),
+                None => Ok(kind),
+            })
+            .map_err(|fault| {
+                Refusal::bad_request(format!("Failed to validate scheduler::Call: {fault}"))
+            })?;
+        if let Some(principal) = principal {
+            name_principal(&mut call, principal);
+        }
+        match kind {
+            Type::Subscribe => {
+                let media = accept()?;
+                self.subscribe(call, media).await
+            }
+            Type::ReconcileOperations => {
+                accept()?;
+                self.submit(kind, call).await
+            }
+            _ => self.submit(kind, call).await,
+        }
+    }
+
+    async fn subscribe(self, call: Call, media: Media) -> Result<Response, Refusal> {
+        if self.stream_id.is_some() {
+            return Err(Refusal::bad_request(
+                "Subscribe calls should not include the 'Mesos-Stream-Id' header",
+            ));
+        }
+        // Validated above: there is a `subscribe`.
+        let subscribe = call.subscribe.unwrap_or_default();
+        let subscription = calls::subscription(&subscribe);
+        let command = |answer| Command::Subscribe {
+            subscription,
+            media,
+            connection: self.connection,
+            answer,
+        };
+        Ok(self.loop_.ask(command).await)
+    }
+
+    async fn submit(self, kind: Type, call: Call) -> Result<Response, Refusal> {
+        let framework_id = call
+            .framework_id
+            .as_ref()
+            .map(|id| id.value.clone())
+            .unwrap_or_default();
+        let call = calls::submitted(kind, call);
+        let command = |answer| Command::Call {
+            principal: self.identity.principal().cloned(),
+            framework_id,
+            stream_id: self.stream_id,
+            kind,
+            call,
+            answer,
+        };
+        Ok(self.loop_.ask(command).await)
+    }
 }
 
 /// A framework that names no principal has the one it authenticated as.

@@ -2,6 +2,7 @@
 
 mod access;
 mod cluster;
+mod grpc;
 mod http;
 mod program;
 mod state;

@@ -37,4 +37,9 @@ pub mod tepui {
             include!("tepui.link.v1.rs");
         }
     }
+    pub mod scheduler {
+        pub mod v1 {
+            include!("tepui.scheduler.v1.rs");
+        }
+    }
 }
