@@ -13,10 +13,14 @@ use crate::config::Config;
 use crate::init::Node;
 
 /// What the agent can do beyond the oldest one that a master admits.
-pub const CAPABILITIES: [capability::Type; 3] = [
+pub const CAPABILITIES: [capability::Type; 7] = [
     capability::Type::MultiRole,
     capability::Type::HierarchicalRole,
     capability::Type::ReservationRefinement,
+    capability::Type::ResourceProvider,
+    capability::Type::ResizeVolume,
+    capability::Type::AgentOperationFeedback,
+    capability::Type::AgentDraining,
 ];
 
 /// The Mesos release whose interface this is; clients parse it, so it is numbers and dots.

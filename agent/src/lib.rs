@@ -13,4 +13,5 @@ pub mod node;
 pub mod paths;
 pub mod sandboxes;
 pub mod snapshot;
+pub mod volumes;
 pub mod wire;

@@ -28,6 +28,7 @@ use crate::link::{Link, LinkEvent};
 use crate::paths;
 use crate::sandboxes::Sandboxes;
 use crate::snapshot::{Counters, Snapshot};
+use crate::volumes::Volumes;
 use crate::wire;
 
 /// What comes from other tasks of this process may wait in this number; they wait past it.
@@ -111,6 +112,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
     let description = Arc::new(Description::new(&config, &node, facts, version)?);
     info!(resources = %description.resources, "resources of this node");
     let agent = Agent::new(Settings {
+        resources: description.resources.clone(),
         resource_version: version.to_vec(),
         shutdown_grace: config.executor_shutdown_grace_period,
         seed: [high, low],
@@ -148,6 +150,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         agent,
         checkpoint: Some(recovered.checkpoint),
         containers: Containers::new(ground, inputs_in.clone()),
+        volumes: Volumes::beneath(&node.work_dir),
         link: None,
         pending: Vec::new(),
         complaint: String::new(),
@@ -168,6 +171,7 @@ struct Main {
     /// Absent only while it is written to.
     checkpoint: Option<Checkpoint>,
     containers: Containers,
+    volumes: Volumes,
     link: Option<Link>,
     /// What effects brought about at once; agent-core is yet to be told.
     pending: Vec<Event>,
@@ -249,6 +253,15 @@ impl Main {
         self.counters.recovery = begun.elapsed();
         let tasks = self.agent.tasks().count();
         info!(facts = count, tasks, "recovered");
+        let holdings = self.agent.holdings();
+        if holdings.is_overdrawn() {
+            warn!(
+                configured = %self.description.resources,
+                kept = %holdings.kept(),
+                "reservations and volumes are more than this node is configured with"
+            );
+        }
+        self.purge_volumes();
         // Re-execution, which keeps processes, will name those that are alive.
         vec![Event::RecoveryEnded {
             alive: std::collections::BTreeMap::new(),
@@ -310,8 +323,27 @@ impl Main {
         let (now, wall) = (self.now(), wall());
         let mut effects = Vec::new();
         for event in events {
-            effects.extend(self.agent.step(now, wall, event));
+            let more = self.agent.step(now, wall, event);
+            // An end of a volume and a new one of its name must not be stored together: of the two,
+            // a crash would leave the old data under the new volume.
+            let is_about_volumes = more.iter().any(|effect| {
+                matches!(
+                    effect,
+                    Effect::CreateVolume { .. } | Effect::DestroyVolume { .. }
+                )
+            });
+            effects.extend(more);
+            if is_about_volumes
+                && let Flow::End(end) = self.carry_out_all(std::mem::take(&mut effects)).await?
+            {
+                return Ok(Flow::End(end));
+            }
         }
+        self.carry_out_all(effects).await
+    }
+
+    /// Stores first, then everything else in its order.
+    async fn carry_out_all(&mut self, effects: Vec<Effect>) -> Result<Flow, NodeError> {
         let (stores, deeds): (Vec<_>, Vec<_>) = effects
             .into_iter()
             .partition(|effect| matches!(effect, Effect::Store(_)));
@@ -392,6 +424,27 @@ impl Main {
                 task,
             } => self.launch(container, &framework, &task),
             Effect::Kill { container, signal } => self.containers.kill(&container, signal),
+            Effect::CreateVolume { volume } => {
+                // A launch that wants it tries once more, and says why it cannot.
+                if let Err(error) = self.volumes.create(&volume) {
+                    error!(error = chain(&error), "volume was not made");
+                }
+            }
+            Effect::DestroyVolume { volume } => match self.volumes.destroy(&volume) {
+                Ok(()) => {
+                    self.pending.push(Event::VolumeDestroyed { volume });
+                    self.purge_volumes();
+                }
+                // Tried again at the next start.
+                Err(error) => error!(error = chain(&error), "volume was not destroyed"),
+            },
+            Effect::OperationEnded { operation, status } => info!(
+                operation = %operation.uuid,
+                framework_id = operation.framework_id.as_ref().map(ToString::to_string),
+                state = %status.state,
+                why = status.message,
+                "operation ended"
+            ),
             Effect::TaskChanged {
                 framework_id,
                 status,
@@ -460,6 +513,11 @@ impl Main {
                 .to_vec(),
             launch,
         });
+    }
+
+    fn purge_volumes(&self) {
+        let volumes = self.volumes.clone();
+        tokio::task::spawn_blocking(move || volumes.purge());
     }
 
     fn now(&self) -> Instant {

@@ -1,13 +1,14 @@
 //! Wire: frames of the link to and from what agent-core says and hears.
 
+pub mod operation;
 pub mod task;
 
 use std::time::Duration;
 
 use agent_core::effect::{Register, Running, Status, ToMaster};
-use agent_core::event::{Framework, FromMaster, KillingState, Standing, Verdict};
+use agent_core::event::{Drain, Fate, Framework, FromMaster, KillingState, Standing, Verdict};
 use api::link::v1 as link;
-use api::v1;
+use api::{convert, v1};
 use model::task::PartitionAwareness;
 use model::{AgentId, Blob, ExecutorId, FrameworkId, IdError, StatusUuid, TaskId};
 use prost::Message;
@@ -76,7 +77,7 @@ pub fn from_master(frame: link::MasterFrame) -> Result<Option<FromMaster>, Frame
         Body::AcknowledgeUpdate(body) => FromMaster::AcknowledgeUpdate {
             framework_id: framework_id(body.framework_id.as_ref())?,
             task_id: task_id(body.task_id.as_ref())?,
-            uuid: StatusUuid(body.uuid.try_into().map_err(|_| FrameError::Uuid)?),
+            uuid: StatusUuid(uuid(body.uuid)?),
         },
         Body::ShutdownFramework(body) => FromMaster::ShutdownFramework {
             framework_id: framework_id(body.framework_id.as_ref())?,
@@ -101,15 +102,83 @@ pub fn from_master(frame: link::MasterFrame) -> Result<Option<FromMaster>, Frame
         Body::FrameworkSubscribed(body) => FromMaster::FrameworkSubscribed {
             framework_id: framework_id(body.framework_id.as_ref())?,
         },
-        // Not followed yet: as a frame of a later version is not.
-        Body::ApplyOperation(_)
-        | Body::AcknowledgeOperation(_)
-        | Body::ReconcileOperations(_)
-        | Body::RunTaskGroup(_)
-        | Body::FrameworkMessage(_)
-        | Body::FrameworkUpdated(_)
-        | Body::DrainAgent(_) => return Ok(None),
+        Body::ApplyOperation(body) => operation::apply(body)?,
+        Body::AcknowledgeOperation(body) => FromMaster::AcknowledgeOperation {
+            operation: operation::uuid(body.operation_uuid)?,
+            status: StatusUuid(uuid(body.status_uuid)?),
+        },
+        Body::ReconcileOperations(body) => FromMaster::ReconcileOperations {
+            operations: body
+                .operations
+                .into_iter()
+                .map(operation::asked)
+                .collect::<Result<_, _>>()?,
+        },
+        Body::RunTaskGroup(body) => run_group(body)?,
+        Body::FrameworkMessage(body) => FromMaster::FrameworkMessage {
+            framework_id: framework_id(body.framework_id.as_ref())?,
+            executor_id: executor_id(body.executor_id.as_ref())?,
+        },
+        Body::FrameworkUpdated(body) => FromMaster::FrameworkUpdated {
+            framework: framework(
+                &body
+                    .framework_info
+                    .ok_or(FrameError::Missing("framework_info"))?,
+            )?,
+        },
+        Body::DrainAgent(body) => {
+            FromMaster::DrainAgent(drain(&body.config.ok_or(FrameError::Missing("config"))?))
+        }
     }))
+}
+
+fn run_group(body: link::RunTaskGroup) -> Result<FromMaster, FrameError> {
+    let info = body
+        .framework_info
+        .ok_or(FrameError::Missing("framework_info"))?;
+    let executor = body
+        .executor_info
+        .ok_or(FrameError::Missing("executor_info"))?;
+    let group = body.task_group.ok_or(FrameError::Missing("task_group"))?;
+    let framework = framework(&info)?;
+    let tasks = group.tasks.into_iter().map(|task| {
+        let task = v1::TaskInfo {
+            executor: Some(executor.clone()),
+            ..task
+        };
+        task::spec(&task, &framework.id)
+    });
+    Ok(FromMaster::RunTaskGroup {
+        tasks: tasks.collect::<Result<_, _>>()?,
+        framework,
+        resource_version: body.resource_version,
+    })
+}
+
+fn drain(config: &v1::DrainConfig) -> Drain {
+    let grace = config.max_grace_period.as_ref();
+    Drain {
+        max_grace: grace.and_then(task::duration),
+        fate: match config.mark_gone() {
+            true => Fate::Gone,
+            false => Fate::Stays,
+        },
+    }
+}
+
+/// A drain as Mesos' API says it.
+#[must_use]
+pub fn drain_config(drain: Drain) -> v1::DrainConfig {
+    v1::DrainConfig {
+        max_grace_period: drain.max_grace.map(|grace| v1::DurationInfo {
+            nanoseconds: i64::try_from(grace.as_nanos()).unwrap_or(i64::MAX),
+        }),
+        mark_gone: Some(drain.fate == Fate::Gone),
+    }
+}
+
+fn uuid(bytes: Vec<u8>) -> Result<[u8; 16], FrameError> {
+    bytes.try_into().map_err(|_| FrameError::Uuid)
 }
 
 fn framework(info: &v1::FrameworkInfo) -> Result<Framework, FrameError> {
@@ -175,6 +244,11 @@ pub fn to_master(
             status: Some(task_status(description, agent, &status)),
             latest_state: latest.number(),
         }),
+        ToMaster::OperationUpdate {
+            operation,
+            status,
+            total,
+        } => Body::OperationUpdate(operation::update(agent, &operation, &status, total)),
         ToMaster::Unregister => Body::Unregister(link::Unregister {}),
     };
     link::AgentFrame {
@@ -206,9 +280,13 @@ fn register(description: &Description, frame: Register) -> link::Register {
             .map(|task| running(description, agent, task))
             .collect(),
         advertise_ip: description.ip.to_string(),
-        operations: Vec::new(),
-        drain_config: None,
-        total_resources: Vec::new(),
+        operations: frame
+            .operations
+            .iter()
+            .filter_map(|(operation, status)| operation::listed(agent, operation, status))
+            .collect(),
+        drain_config: frame.drain.map(drain_config),
+        total_resources: convert::to_refined(&frame.total),
     }
 }
 
@@ -342,7 +420,7 @@ mod tests {
     proptest! {
         /// A master that went mad cannot bring PID 1 down.
         #[test]
-        fn no_bytes_of_a_master_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 3u8..14) {
+        fn no_bytes_of_a_master_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 3u8..16) {
             let mut framed = vec![kind << 3 | 2, u8::try_from(bytes.len().min(127)).unwrap_or(0)];
             framed.extend(bytes.iter().take(127));
             for bytes in [bytes, framed] {

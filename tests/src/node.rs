@@ -5,10 +5,16 @@
 use std::collections::BTreeMap;
 
 use agent_core::{Agent, Fact, Settings};
-use model::{ContainerId, FrameworkId, Instant, TaskId};
+use model::{ContainerId, FrameworkId, Instant, Resources, TaskId};
 
 /// The cpus of every simulated node, in thousandths.
 pub const NODE_CPUS: i64 = 4000;
+
+/// What every simulated node is configured with.
+pub fn resources() -> Resources {
+    let cpus = NODE_CPUS / 1000;
+    model::resources::parse(&format!("cpus:{cpus};mem:4096;disk:1000")).unwrap_or_default()
+}
 
 /// One node.
 #[derive(Debug)]
@@ -56,6 +62,7 @@ impl Node {
         self.wake_at = None;
         self.containers.clear();
         self.core = Some(Agent::new(Settings {
+            resources: resources(),
             resource_version: vec![1; 16],
             shutdown_grace: std::time::Duration::from_secs(5),
             seed: [seed, self.life],

@@ -6,7 +6,7 @@ use agent_core::Status;
 use agent_core::event::{Framework, KillingState, TaskSpec};
 use master_core::event::{Capabilities, Capability, FrameworkInfo, Text};
 use model::task::PartitionAwareness;
-use model::{Blob, ExecutorId, FrameworkId, Reason, StatusUuid, TaskId, TaskState};
+use model::{Blob, ExecutorId, FrameworkId, Reason, Resources, StatusUuid, TaskId, TaskState};
 
 /// The cpus of every simulated task, in thousandths.
 pub const TASK_CPUS: i64 = 1000;
@@ -86,6 +86,7 @@ pub fn task_for_agent(info: &Blob) -> Option<TaskSpec> {
         kill_grace: None,
         max_completion_time: None,
         unsupported: None,
+        held: Resources::new(),
     })
 }
 

@@ -5,20 +5,20 @@
 //! `supervise`'s, the link's is `registration`'s; what a launch consists of is `sandbox`'s.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use model::{ContainerId, ExecutorId, FrameworkId, Instant, Reason, StatusUuid, TaskState};
+use model::{ContainerId, FrameworkId, Instant, Resources};
 
 use crate::effect::{Effect, End, Fact, LinkId, Register, Running, ToMaster, WallTime};
-use crate::event::{Event, Framework, FromMaster, Standing, Stop, TaskSpec, Verdict};
-use crate::executor::{Doom, Ending, Life, Task};
+use crate::event::{Drain, Event, Framework, Stop};
+use crate::executor::{Doom, Life, Task};
+use crate::holdings::Holdings;
+use crate::operations::Operations;
 use crate::random::Random;
 use crate::registration::{Due, Lost, Opened, Registration};
-use crate::status_updates::{Acknowledged, Forward, StatusUpdates, TaskKey};
-use crate::supervise::dropped;
+use crate::status_updates::{Forward, StatusUpdates, TaskKey};
 
 /// Tasks that an agent holds, until their end is acknowledged. A launch past it is answered with
 /// an update that is neither stored nor sent again.
@@ -31,7 +31,9 @@ const END_MARGIN: Duration = Duration::from_secs(5);
 /// What does not change while an agent runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Names the resources that this start registers with; 16 bytes.
+    /// What the node is configured with, before any operation.
+    pub resources: Resources,
+    /// Names these resources; 16 bytes.
     pub resource_version: Vec<u8>,
     /// `--executor_shutdown_grace_period`.
     pub shutdown_grace: Duration,
@@ -49,6 +51,10 @@ pub struct Agent {
     pub(crate) tasks: BTreeMap<TaskKey, Task>,
     pub(crate) containers: BTreeMap<ContainerId, TaskKey>,
     pub(crate) updates: StatusUpdates,
+    pub(crate) holdings: Holdings,
+    pub(crate) operations: Operations,
+    /// Set while the agent drains.
+    pub(crate) drain: Option<Drain>,
     pub(crate) random: Random,
     /// When each task wants to be looked at; an entry may be out of date.
     pub(crate) timers: BTreeSet<(Instant, TaskKey)>,
@@ -104,6 +110,7 @@ impl Agent {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let random = Random::new(settings.seed);
+        let holdings = Holdings::new(settings.resources.clone());
         Self {
             settings,
             phase: Phase::Recovering,
@@ -112,6 +119,9 @@ impl Agent {
             tasks: BTreeMap::new(),
             containers: BTreeMap::new(),
             updates: StatusUpdates::default(),
+            holdings,
+            operations: Operations::default(),
+            drain: None,
             random,
             timers: BTreeSet::new(),
             completed: VecDeque::new(),
@@ -147,6 +157,7 @@ impl Agent {
                 self.launch_failed(&mut step, &container, message);
             }
             Event::Exited { container, exit } => self.exited(&mut step, &container, &exit),
+            Event::VolumeDestroyed { volume } => self.volume_destroyed(&mut step, volume),
             Event::Stop(stop) => self.end_work(&mut step, End::Stopped, stop),
         }
         self.run_timers(&mut step);
@@ -163,6 +174,7 @@ impl Agent {
         [
             self.registration.deadline(),
             self.updates.deadline(),
+            self.operations.deadline(),
             self.timers.first().map(|(at, _)| *at),
             end,
         ]
@@ -187,6 +199,18 @@ impl Agent {
         self.tasks.iter().map(|(key, task)| (&key.0, task))
     }
 
+    /// What the node has, and what operations made of it.
+    #[must_use]
+    pub fn holdings(&self) -> &Holdings {
+        &self.holdings
+    }
+
+    /// The operations whose status is not acknowledged.
+    #[must_use]
+    pub fn operations(&self) -> &Operations {
+        &self.operations
+    }
+
     /// Ended and acknowledged tasks, the oldest first, at most [`COMPLETED_MAX`].
     pub fn completed(&self) -> impl Iterator<Item = (&FrameworkId, &Task)> {
         self.completed.iter().map(|(id, task)| (id, task))
@@ -203,6 +227,9 @@ impl Agent {
                         .map(|e| e.framework.info.clone())
                         .collect(),
                     tasks: self.running(),
+                    operations: self.operations.iter().cloned().collect(),
+                    total: self.holdings.total().clone(),
+                    drain: self.drain,
                 };
                 step.out.push(Effect::Send {
                     link,
@@ -237,12 +264,17 @@ impl Agent {
 
     fn link_lost(&mut self, step: &mut Step, link: LinkId) {
         match self.registration.lost(step.now, link, &mut self.random) {
-            Lost::Current => self.updates.pause(),
+            Lost::Current => self.pause(),
             Lost::Stale => {}
         }
     }
 
-    fn drop_link(&mut self, step: &mut Step, link: LinkId) {
+    fn pause(&mut self) {
+        self.updates.pause();
+        self.operations.pause();
+    }
+
+    pub(crate) fn drop_link(&mut self, step: &mut Step, link: LinkId) {
         step.out.push(Effect::CloseLink { link });
         self.link_lost(step, link);
     }
@@ -269,211 +301,6 @@ impl Agent {
         );
     }
 
-    fn frame(&mut self, step: &mut Step, link: LinkId, epoch: u64, frame: FromMaster) {
-        let admission = matches!(
-            frame,
-            FromMaster::Registered { .. }
-                | FromMaster::Refused { .. }
-                | FromMaster::Shutdown { .. }
-        );
-        if !admission && self.registration.registered().is_none() {
-            step.ignore("frame before the registration was answered".to_string());
-            return;
-        }
-        match frame {
-            FromMaster::Registered {
-                agent_id,
-                total_ping_timeout,
-            } => {
-                if let Some(ours) = &self.registration.agent_id
-                    && *ours != agent_id
-                {
-                    step.ignore(format!("registration of {agent_id}, this is {ours}"));
-                    self.drop_link(step, link);
-                    return;
-                }
-                if self.registration.agent_id.is_none() {
-                    self.registration.agent_id = Some(agent_id.clone());
-                    step.out.push(Effect::Store(Fact::Admitted {
-                        agent_id: agent_id.clone(),
-                    }));
-                }
-                self.registration
-                    .admitted(step.now, link, epoch, total_ping_timeout);
-                step.out.push(Effect::Registered { agent_id });
-                for head in self.updates.resume(step.now) {
-                    self.forward(step, head);
-                }
-            }
-            FromMaster::Refused { reason, verdict } => match verdict {
-                Verdict::Later => {
-                    step.ignore(format!("registration refused for now: {reason}"));
-                    self.drop_link(step, link);
-                }
-                Verdict::Never => self.end_work(step, End::Refused(reason), Stop::Keep),
-            },
-            FromMaster::Shutdown { reason } => {
-                self.end_work(step, End::Refused(reason), Stop::Keep);
-            }
-            FromMaster::Ping { sequence, standing } => match standing {
-                Standing::Connected => self.send(step, ToMaster::Pong { sequence }),
-                Standing::Disconnected => self.drop_link(step, link),
-            },
-            FromMaster::RunTask {
-                framework,
-                task,
-                resource_version,
-            } => self.run_task(step, framework, task, &resource_version),
-            FromMaster::KillTask {
-                framework_id,
-                task_id,
-                grace,
-            } => self.kill_task(step, (framework_id, task_id), grace),
-            FromMaster::AcknowledgeUpdate {
-                framework_id,
-                task_id,
-                uuid,
-            } => self.acknowledge(step, &(framework_id, task_id), uuid),
-            FromMaster::ShutdownFramework { framework_id } => {
-                self.shutdown_framework(step, &framework_id);
-            }
-            FromMaster::ShutdownExecutor {
-                framework_id,
-                executor_id,
-            } => self.shutdown_executor(step, &framework_id, &executor_id),
-            FromMaster::ReconcileTasks { tasks } => {
-                for key in tasks {
-                    if !self.tasks.contains_key(&key) {
-                        self.answer_unknown(step, &key, Reason::Reconciliation);
-                    }
-                }
-            }
-            FromMaster::FrameworkSubscribed { framework_id } => {
-                for head in self.updates.hasten(step.now, &framework_id) {
-                    self.forward(step, head);
-                }
-            }
-        }
-    }
-
-    fn run_task(
-        &mut self,
-        step: &mut Step,
-        framework: Framework,
-        task: TaskSpec,
-        resource_version: &[u8],
-    ) {
-        let key = (framework.id.clone(), task.id.clone());
-        if self.phase != Phase::Active {
-            return step.ignore(format!("task {} for an agent that ends", key.1));
-        }
-        if self.tasks.contains_key(&key) {
-            return step.ignore(format!("task {} is here already", key.1));
-        }
-        if !self.is_told(&key.0) {
-            return step.ignore(format!("task {} of a framework that was shut down", key.1));
-        }
-        if self.tasks.len() >= TASKS_MAX {
-            return self.answer_unknown(step, &key, Reason::ContainerLaunchFailed);
-        }
-        let partition = framework.partition;
-        let refusal =
-            if !resource_version.is_empty() && resource_version != self.settings.resource_version {
-                Some(Ending::by_agent(
-                    dropped(partition),
-                    Reason::InvalidOffers,
-                    "Task was launched for resources that this agent no longer has",
-                ))
-            } else {
-                task.unsupported.as_ref().map(|what| {
-                    Ending::by_agent(
-                        TaskState::Failed,
-                        Reason::ContainerLaunchFailed,
-                        what.as_str(),
-                    )
-                })
-            };
-        let container = match refusal {
-            Some(_) => None,
-            None => self.random.container(),
-        };
-        let fact = Fact::Task {
-            framework: framework.clone(),
-            task: task.clone(),
-            container: container.clone(),
-        };
-        self.recover(&fact);
-        step.out.push(Effect::Store(fact));
-        match (refusal, container) {
-            (Some(refusal), _) => self.end_task(step, &key, refusal),
-            (None, Some(container)) => step.out.push(Effect::Launch {
-                container,
-                framework,
-                task,
-            }),
-            (None, None) => {}
-        }
-    }
-
-    fn kill_task(&mut self, step: &mut Step, key: TaskKey, grace: Option<Duration>) {
-        let Some(task) = self.tasks.get(&key) else {
-            return self.answer_unknown(step, &key, Reason::Reconciliation);
-        };
-        let grace = task.grace(grace);
-        self.kill(step, &key, Doom::Requested, grace);
-    }
-
-    fn acknowledge(&mut self, step: &mut Step, key: &TaskKey, uuid: StatusUuid) {
-        let acknowledged = self.updates.acknowledge(step.now, key, uuid);
-        if acknowledged == Acknowledged::Ignored {
-            return step.ignore(format!("acknowledgement {uuid} for task {}", key.1));
-        }
-        step.out.push(Effect::Store(Fact::Acknowledged {
-            framework_id: key.0.clone(),
-            task_id: key.1.clone(),
-            uuid,
-        }));
-        match acknowledged {
-            Acknowledged::Next(Some(head)) => self.forward(step, head),
-            Acknowledged::Ended => self.forget_task(key),
-            Acknowledged::Next(None) | Acknowledged::Ignored => {}
-        }
-    }
-
-    fn shutdown_framework(&mut self, step: &mut Step, framework_id: &FrameworkId) {
-        if !self.frameworks.contains_key(framework_id) {
-            return step.ignore(format!(
-                "shutdown of framework {framework_id}, unknown here"
-            ));
-        }
-        let fact = Fact::FrameworkGone {
-            framework_id: framework_id.clone(),
-        };
-        self.recover(&fact);
-        step.out.push(Effect::Store(fact));
-        let grace = self.shutdown_grace();
-        for key in self.keys(|key, _| key.0 == *framework_id) {
-            self.kill(step, &key, Doom::Requested, grace);
-        }
-    }
-
-    fn shutdown_executor(
-        &mut self,
-        step: &mut Step,
-        framework_id: &FrameworkId,
-        executor_id: &ExecutorId,
-    ) {
-        let grace = self.shutdown_grace();
-        let tasks =
-            self.keys(|key, task| key.0 == *framework_id && task.spec.executor_id == *executor_id);
-        if tasks.is_empty() {
-            step.ignore(format!("shutdown of executor {executor_id}, unknown here"));
-        }
-        for key in tasks {
-            self.kill(step, &key, Doom::Requested, grace);
-        }
-    }
-
     pub(crate) fn end_work(&mut self, step: &mut Step, end: End, stop: Stop) {
         if self.phase != Phase::Active {
             return step.ignore("the agent ends already".to_string());
@@ -494,14 +321,18 @@ impl Agent {
         for head in self.updates.due(step.now) {
             self.forward(step, head);
         }
+        for told in self.operations.due(step.now) {
+            self.tell_of_operation(step, told);
+        }
         match self.registration.due(step.now, &mut self.random) {
             Due::Nothing => {}
             Due::Open(link) => step.out.push(Effect::OpenLink { link }),
             Due::Close(link) => {
-                self.updates.pause();
+                self.pause();
                 step.out.push(Effect::CloseLink { link });
             }
         }
+        self.finish_drain(step);
         self.finish_ending(step);
     }
 
@@ -524,17 +355,17 @@ impl Agent {
         if let Some(link) = self.registration.stop() {
             step.out.push(Effect::CloseLink { link });
         }
-        self.updates.pause();
+        self.pause();
         step.out.push(Effect::End { end });
     }
 
-    fn keys(&self, wanted: impl Fn(&TaskKey, &Task) -> bool) -> Vec<TaskKey> {
+    pub(crate) fn keys(&self, wanted: impl Fn(&TaskKey, &Task) -> bool) -> Vec<TaskKey> {
         let tasks = self.tasks.iter().filter(|(key, task)| wanted(key, task));
         tasks.map(|(key, _)| key.clone()).collect()
     }
 
     /// Mesos' command executor leaves itself two seconds of the period to reap and to report.
-    fn shutdown_grace(&self) -> Duration {
+    pub(crate) fn shutdown_grace(&self) -> Duration {
         self.settings
             .shutdown_grace
             .saturating_sub(Duration::from_secs(2))

@@ -7,11 +7,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use model::{
-    AgentId, Blob, ContainerId, ExecutorId, FrameworkId, Reason, Source, StatusUuid, TaskId,
-    TaskState,
+    AgentId, Blob, ContainerId, ExecutorId, FrameworkId, OperationState, OperationUuid, Reason,
+    Resources, Source, StatusUuid, TaskId, TaskState,
 };
 
-use crate::event::{Framework, TaskSpec};
+use crate::event::{Drain, Framework, Operation, TaskSpec};
+use crate::holdings::VolumeName;
 
 /// One stream to the master; a later one has the greater number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +64,23 @@ pub enum Effect {
         container: ContainerId,
         /// SIGTERM or SIGKILL.
         signal: Signal,
+    },
+    /// Makes the directory of a volume, empty, whatever was left under its name.
+    CreateVolume {
+        /// The volume.
+        volume: VolumeName,
+    },
+    /// Takes the data of a volume away; answered by `VolumeDestroyed`.
+    DestroyVolume {
+        /// The volume.
+        volume: VolumeName,
+    },
+    /// An operation was applied or refused; for the log.
+    OperationEnded {
+        /// The operation.
+        operation: Operation,
+        /// What became of it.
+        status: OperationStatus,
     },
     /// A task has a new state; for the log.
     TaskChanged {
@@ -125,6 +143,15 @@ pub enum ToMaster {
         /// The newest state of the task.
         latest: TaskState,
     },
+    /// What became of an operation.
+    OperationUpdate {
+        /// The operation.
+        operation: Operation,
+        /// What became of it.
+        status: OperationStatus,
+        /// What the agent has, where the operation was not applied.
+        total: Option<Resources>,
+    },
     /// The agent will not come back.
     Unregister,
 }
@@ -138,6 +165,23 @@ pub struct Register {
     pub frameworks: Vec<Blob>,
     /// Every task that is not ended and acknowledged.
     pub tasks: Vec<Running>,
+    /// Every operation whose status is not acknowledged.
+    pub operations: Vec<(Operation, OperationStatus)>,
+    /// What the agent has, as operations left it.
+    pub total: Resources,
+    /// Set while it drains.
+    pub drain: Option<Drain>,
+}
+
+/// What became of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationStatus {
+    /// `Finished`, `Error` or `Dropped`.
+    pub state: OperationState,
+    /// Names it in the acknowledgement; unset where none is wanted.
+    pub uuid: Option<StatusUuid>,
+    /// Why, in words.
+    pub message: Option<String>,
 }
 
 /// A task that is alive here, or whose end waits for its acknowledgement.
@@ -238,4 +282,37 @@ pub enum Fact {
         /// The framework.
         framework_id: FrameworkId,
     },
+    /// A framework describes itself anew.
+    FrameworkUpdated {
+        /// As it is from then on.
+        framework: Framework,
+    },
+    /// An operation was applied or refused.
+    Operation {
+        /// The operation.
+        operation: Operation,
+        /// What became of it.
+        status: OperationStatus,
+        /// The reservations and volumes from then on, where it was applied.
+        kept: Option<Resources>,
+    },
+    /// The status of an operation was acknowledged.
+    OperationAcknowledged {
+        /// The operation.
+        operation: OperationUuid,
+    },
+    /// The reservations and volumes of this agent.
+    Kept {
+        /// All of them.
+        kept: Resources,
+        /// Destroyed volumes whose data may still be there.
+        doomed: Vec<VolumeName>,
+    },
+    /// The data of a destroyed volume is no longer there.
+    VolumeDestroyed {
+        /// The volume.
+        volume: VolumeName,
+    },
+    /// The agent drains, or is drained.
+    Draining(Option<Drain>),
 }

@@ -9,10 +9,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use model::resources::Change;
 use model::task::PartitionAwareness;
-use model::{AgentId, Blob, ContainerId, ExecutorId, FrameworkId, StatusUuid, TaskId};
+use model::{
+    AgentId, Blob, ContainerId, ExecutorId, FrameworkId, OperationUuid, Resources, StatusUuid,
+    TaskId,
+};
 
 use crate::effect::{Fact, LinkId};
+use crate::holdings::VolumeName;
 
 /// Something that happened outside of the core.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +73,11 @@ pub enum Event {
         container: ContainerId,
         /// How it ended.
         exit: Exit,
+    },
+    /// The data of a volume can no longer be reached under its name.
+    VolumeDestroyed {
+        /// The volume of `Effect::DestroyVolume`.
+        volume: VolumeName,
     },
     /// The agent is to end its work.
     Stop(Stop),
@@ -147,6 +157,15 @@ pub enum FromMaster {
         /// not say.
         resource_version: Vec<u8>,
     },
+    /// Tasks to launch in one executor, all or none.
+    RunTaskGroup {
+        /// The framework they belong to.
+        framework: Framework,
+        /// The tasks.
+        tasks: Vec<TaskSpec>,
+        /// As in `RunTask`.
+        resource_version: Vec<u8>,
+    },
     /// A task to kill.
     KillTask {
         /// The framework it belongs to.
@@ -192,6 +211,72 @@ pub enum FromMaster {
         /// The framework.
         framework_id: FrameworkId,
     },
+    /// An operation on this agent's resources.
+    ApplyOperation {
+        /// Which.
+        operation: Operation,
+        /// What it changes, or why it cannot be understood.
+        change: Result<Change, String>,
+        /// As in `RunTask`.
+        resource_version: Vec<u8>,
+    },
+    /// The status of an operation is where it is wanted.
+    AcknowledgeOperation {
+        /// The operation.
+        operation: OperationUuid,
+        /// Its status.
+        status: StatusUuid,
+    },
+    /// Operations that the master believes to be here.
+    ReconcileOperations {
+        /// Each without what it is about.
+        operations: Vec<Operation>,
+    },
+    /// Something that a framework has for an executor.
+    FrameworkMessage {
+        /// The framework.
+        framework_id: FrameworkId,
+        /// The executor.
+        executor_id: ExecutorId,
+    },
+    /// A framework describes itself anew.
+    FrameworkUpdated {
+        /// As it is from now on.
+        framework: Framework,
+    },
+    /// The agent is to end its tasks and to take no new ones.
+    DrainAgent(Drain),
+}
+
+/// An operation on an agent's resources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// Its name on the link.
+    pub uuid: OperationUuid,
+    /// The framework it belongs to; none for an operator's.
+    pub framework_id: Option<FrameworkId>,
+    /// The name that its framework gave it.
+    pub id: Option<String>,
+    /// The whole `Offer.Operation`.
+    pub info: Blob,
+}
+
+/// How an agent drains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// Bounds the grace period of every kill.
+    pub max_grace: Option<Duration>,
+    /// What is meant to follow.
+    pub fate: Fate,
+}
+
+/// What becomes of an agent that is drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It comes back some day.
+    Stays,
+    /// The master marks it gone.
+    Gone,
 }
 
 /// Whether a refused agent may ask again.
@@ -251,4 +336,6 @@ pub struct TaskSpec {
     pub max_completion_time: Option<Duration>,
     /// What it asks for that this agent cannot give, in the words of its status.
     pub unsupported: Option<String>,
+    /// The reservations and volumes that operations made and it uses, allocated to nobody.
+    pub held: Resources,
 }

@@ -11,12 +11,17 @@ extern crate alloc;
 extern crate std;
 
 pub mod agent;
+pub mod draining;
 pub mod effect;
 pub mod event;
 pub mod executor;
+mod frames;
+pub mod holdings;
+pub mod operations;
 pub mod random;
 pub mod recovery;
 pub mod registration;
+pub mod resend;
 pub mod sandbox;
 pub mod status_updates;
 pub mod supervise;

@@ -27,6 +27,9 @@ impl Agent {
                 for key in self.tasks.keys().cloned().collect::<Vec<_>>() {
                     self.forget_task(&key);
                 }
+                // Reservations and volumes are the node's, whatever its id.
+                self.operations.clear();
+                self.drain = None;
             }
             Fact::Task {
                 framework,
@@ -94,6 +97,30 @@ impl Agent {
                     self.forget_task(key);
                 }
             }
+            Fact::FrameworkUpdated { framework } => {
+                if let Some(entry) = self.frameworks.get_mut(&framework.id) {
+                    entry.framework = framework.clone();
+                }
+            }
+            Fact::Operation {
+                operation,
+                status,
+                kept,
+            } => {
+                if let Some(kept) = kept {
+                    self.holdings.keep(kept.clone());
+                }
+                self.operations.push(operation.clone(), status.clone());
+            }
+            Fact::OperationAcknowledged { operation } => self.operations.forget(*operation),
+            Fact::Kept { kept, doomed } => {
+                self.holdings.keep(kept.clone());
+                for volume in doomed {
+                    self.holdings.doom(volume.clone());
+                }
+            }
+            Fact::VolumeDestroyed { volume } => self.holdings.destroyed(volume),
+            Fact::Draining(drain) => self.drain = *drain,
         }
     }
 
@@ -111,6 +138,11 @@ impl Agent {
         for key in self.tasks.keys().cloned().collect::<Vec<_>>() {
             self.take_up(step, &key, alive);
         }
+        self.drain_tasks(step);
+        // A crash may have come between the end of a volume and that of its data.
+        let doomed = self.holdings.doomed().cloned();
+        step.out
+            .extend(doomed.map(|volume| Effect::DestroyVolume { volume }));
         self.registration.start(step.now);
     }
 
@@ -166,6 +198,20 @@ impl Agent {
             facts.push(Fact::Admitted {
                 agent_id: agent_id.clone(),
             });
+        }
+        facts.push(Fact::Kept {
+            kept: self.holdings.kept().clone(),
+            doomed: self.holdings.doomed().cloned().collect(),
+        });
+        for (operation, status) in self.operations.iter() {
+            facts.push(Fact::Operation {
+                operation: operation.clone(),
+                status: status.clone(),
+                kept: None,
+            });
+        }
+        if self.drain.is_some() {
+            facts.push(Fact::Draining(self.drain));
         }
         for (key, task) in &self.tasks {
             if let Some(entry) = self.frameworks.get(&key.0) {

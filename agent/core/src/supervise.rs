@@ -177,6 +177,14 @@ impl Agent {
         let Some(task) = self.tasks.get(key) else {
             return;
         };
+        let ending = match self.state_while_draining(key, ending.state) {
+            Some(state) => Ending {
+                state,
+                reason: Some(Reason::AgentDraining),
+                ..ending
+            },
+            None => ending,
+        };
         let executor_id = task
             .container
             .is_some()

@@ -2,12 +2,15 @@
 //!
 //! These messages are the agent's own and go nowhere but into its log.
 
+mod operation;
+
 use agent_core::effect::{Fact, Status, WallTime};
 use agent_core::event::{Framework, KillingState, TaskSpec};
+use api::{convert, v1};
 use model::task::PartitionAwareness;
 use model::{
-    AgentId, Blob, ContainerId, ExecutorId, FrameworkId, IdError, Reason, Source, StatusUuid,
-    TaskId, TaskState,
+    AgentId, Blob, ContainerId, ExecutorId, FrameworkId, IdError, OperationUuid, Reason, Resources,
+    Source, StatusUuid, TaskId, TaskState,
 };
 use prost::Message;
 use std::time::Duration;
@@ -24,11 +27,14 @@ pub enum RecordError {
     /// A kind of fact, a state or a number of a later version.
     #[error("unknown {0}")]
     Unknown(&'static str),
+    /// Resources or a role that break their rules.
+    #[error("malformed resources: {0}")]
+    Resources(String),
 }
 
 #[derive(Clone, PartialEq, Message)]
 struct Record {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
     kind: Option<Kind>,
 }
 
@@ -50,6 +56,30 @@ enum Kind {
     FrameworkGone(String),
     #[prost(message, tag = "8")]
     Forgotten(Named),
+    #[prost(message, tag = "9")]
+    Operation(operation::Operation),
+    #[prost(bytes = "vec", tag = "10")]
+    OperationAcknowledged(Vec<u8>),
+    #[prost(message, tag = "11")]
+    Kept(operation::Kept),
+    #[prost(message, tag = "12")]
+    VolumeDestroyed(operation::Volume),
+    #[prost(message, tag = "13")]
+    Draining(operation::Drain),
+    #[prost(message, tag = "14")]
+    FrameworkUpdated(FrameworkRecord),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct FrameworkRecord {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(bytes = "vec", tag = "2")]
+    info: Vec<u8>,
+    #[prost(bool, tag = "3")]
+    hears_of_kills: bool,
+    #[prost(bool, tag = "4")]
+    knows_partitions: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -78,6 +108,9 @@ struct Task {
     unsupported: Option<String>,
     #[prost(string, optional, tag = "12")]
     container: Option<String>,
+    /// None in logs of versions without operations, whose tasks used no volume.
+    #[prost(message, repeated, tag = "13")]
+    held: Vec<v1::Resource>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -151,6 +184,23 @@ pub(super) fn encode(fact: &Fact) -> Vec<u8> {
             task_id: task_id.to_string(),
             uuid: Vec::new(),
         }),
+        Fact::FrameworkUpdated { framework } => Kind::FrameworkUpdated(FrameworkRecord {
+            id: framework.id.to_string(),
+            info: framework.info.as_bytes().to_vec(),
+            hears_of_kills: framework.killing == KillingState::Told,
+            knows_partitions: framework.partition == PartitionAwareness::Aware,
+        }),
+        Fact::Operation {
+            operation,
+            status,
+            kept,
+        } => Kind::Operation(operation::record(operation, status, kept.as_ref())),
+        Fact::OperationAcknowledged { operation } => {
+            Kind::OperationAcknowledged(operation.0.to_vec())
+        }
+        Fact::Kept { kept, doomed } => Kind::Kept(operation::kept_record(kept, doomed)),
+        Fact::VolumeDestroyed { volume } => Kind::VolumeDestroyed(operation::volume_record(volume)),
+        Fact::Draining(drain) => Kind::Draining(operation::drain_record(*drain)),
     };
     Record { kind: Some(kind) }.encode_to_vec()
 }
@@ -181,6 +231,33 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Fact, RecordError> {
             framework_id: FrameworkId::new(&named.framework_id)?,
             task_id: TaskId::new(&named.task_id)?,
         },
+        Kind::FrameworkUpdated(record) => Fact::FrameworkUpdated {
+            framework: framework(record)?,
+        },
+        Kind::Operation(record) => operation::fact(record)?,
+        Kind::OperationAcknowledged(uuid) => Fact::OperationAcknowledged {
+            operation: OperationUuid(sixteen(&uuid)?),
+        },
+        Kind::Kept(record) => operation::kept_fact(&record)?,
+        Kind::VolumeDestroyed(record) => Fact::VolumeDestroyed {
+            volume: operation::volume(&record)?,
+        },
+        Kind::Draining(record) => Fact::Draining(operation::drain(&record)),
+    })
+}
+
+fn framework(record: FrameworkRecord) -> Result<Framework, RecordError> {
+    Ok(Framework {
+        id: FrameworkId::new(&record.id)?,
+        info: Blob::new(&record.info),
+        killing: match record.hears_of_kills {
+            true => KillingState::Told,
+            false => KillingState::Untold,
+        },
+        partition: match record.knows_partitions {
+            true => PartitionAwareness::Aware,
+            false => PartitionAwareness::Unaware,
+        },
     })
 }
 
@@ -199,22 +276,17 @@ fn task_record(framework: &Framework, task: &TaskSpec, container: Option<&Contai
         max_completion_ns: task.max_completion_time.map(nanos),
         unsupported: task.unsupported.clone(),
         container: container.map(ToString::to_string),
+        held: convert::to_refined(&task.held),
     }
 }
 
 fn task_fact(task: Task) -> Result<Fact, RecordError> {
-    let framework = Framework {
-        id: FrameworkId::new(&task.framework_id)?,
-        info: Blob::new(&task.framework_info),
-        killing: match task.hears_of_kills {
-            true => KillingState::Told,
-            false => KillingState::Untold,
-        },
-        partition: match task.knows_partitions {
-            true => PartitionAwareness::Aware,
-            false => PartitionAwareness::Unaware,
-        },
-    };
+    let framework = framework(FrameworkRecord {
+        id: task.framework_id,
+        info: task.framework_info,
+        hears_of_kills: task.hears_of_kills,
+        knows_partitions: task.knows_partitions,
+    })?;
     Ok(Fact::Task {
         framework,
         task: TaskSpec {
@@ -225,6 +297,7 @@ fn task_fact(task: Task) -> Result<Fact, RecordError> {
             kill_grace: task.kill_grace_ns.map(Duration::from_nanos),
             max_completion_time: task.max_completion_ns.map(Duration::from_nanos),
             unsupported: task.unsupported,
+            held: resources(&task.held)?,
         },
         container: task
             .container
@@ -277,6 +350,15 @@ fn status(update: Update) -> Result<Status, RecordError> {
 }
 
 fn uuid(bytes: &[u8]) -> Result<StatusUuid, RecordError> {
-    let bytes = bytes.try_into().map_err(|_| RecordError::Unknown("uuid"))?;
-    Ok(StatusUuid(bytes))
+    sixteen(bytes).map(StatusUuid)
+}
+
+fn sixteen(bytes: &[u8]) -> Result<[u8; 16], RecordError> {
+    bytes.try_into().map_err(|_| RecordError::Unknown("uuid"))
+}
+
+fn resources(wire: &[v1::Resource]) -> Result<Resources, RecordError> {
+    let all =
+        convert::resources(wire).map_err(|error| RecordError::Resources(error.to_string()))?;
+    Ok(all.into_iter().collect())
 }

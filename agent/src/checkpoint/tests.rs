@@ -2,17 +2,30 @@
 
 use std::time::Duration;
 
-use agent_core::effect::{Status, WallTime};
-use agent_core::event::{Framework, KillingState, TaskSpec};
+use agent_core::effect::{OperationStatus, Status, WallTime};
+use agent_core::event::{Drain, Fate, Framework, KillingState, Operation, TaskSpec};
+use agent_core::holdings::VolumeName;
+use model::resources::{
+    DiskInfo, Persistence, Reservation, ReservationKind, Resource, Role, Scalar,
+};
 use model::task::PartitionAwareness;
 use model::{
-    AgentId, Blob, ContainerId, ExecutorId, FrameworkId, Reason, Source, StatusUuid, TaskId,
-    TaskState,
+    AgentId, Blob, ContainerId, ExecutorId, FrameworkId, OperationState, OperationUuid, Reason,
+    Resources, Source, StatusUuid, TaskId, TaskState,
 };
 
 use super::*;
 
-fn facts() -> Vec<Fact> {
+/// What those versions wrote of [`first_facts`].
+const FIRST: &str = "\
+    080312046d2d5331223c0a066d2d3030303012096672616d65776f726b18012a0574c3a4736b3201653a\
+    047461736b42086578656375746f724880a8d6b9075a026e6f6201632a3d0a066d2d30303030120574c3\
+    a4736b2003280130003a03776879421005050505050505050505050505050505488ca6fc9bfafc92f518\
+    582a608080801032210a066d2d30303030120574c3a4736b1a1005050505050505050505050505050505\
+    3a066d2d30303030420f0a066d2d30303030120574c3a4736b1801";
+
+/// Facts as versions without operations wrote them.
+fn first_facts() -> Vec<Fact> {
     let framework_id = FrameworkId::new("m-0000").expect("an id");
     let task_id = TaskId::new("täsk").expect("an id");
     vec![
@@ -35,6 +48,7 @@ fn facts() -> Vec<Fact> {
                 kill_grace: Some(Duration::from_secs(2)),
                 max_completion_time: None,
                 unsupported: Some("no".into()),
+                held: Resources::new(),
             },
             container: Some(ContainerId::new("c").expect("an id")),
         },
@@ -68,6 +82,87 @@ fn facts() -> Vec<Fact> {
         },
         Fact::Expelled,
     ]
+}
+
+fn facts() -> Vec<Fact> {
+    let mut facts = first_facts();
+    let reservation = Reservation {
+        kind: ReservationKind::Dynamic,
+        role: Role::new("a/b").expect("a role"),
+        principal: Some("alice".into()),
+        labels: Vec::new(),
+    };
+    let mut volume = Resource::scalar("disk", Scalar(64_500));
+    volume.reservations.push(reservation);
+    volume.disk = Some(DiskInfo {
+        source: None,
+        persistence: Some(Persistence {
+            id: "v".into(),
+            principal: None,
+        }),
+        volume: None,
+    });
+    let kept: Resources = [volume].into_iter().collect();
+    let name = VolumeName {
+        role: Role::new("a/b").expect("a role"),
+        id: "w".into(),
+    };
+    let operation = |framework_id, id: Option<&str>| Operation {
+        uuid: OperationUuid([7; 16]),
+        framework_id,
+        id: id.map(str::to_owned),
+        info: Blob::new(b"info"),
+    };
+    let framework_id = FrameworkId::new("m-0000").expect("an id");
+    facts.extend([
+        Fact::Operation {
+            operation: operation(Some(framework_id.clone()), Some("o")),
+            status: OperationStatus {
+                state: OperationState::Finished,
+                uuid: Some(StatusUuid([6; 16])),
+                message: None,
+            },
+            kept: Some(kept.clone()),
+        },
+        Fact::Operation {
+            operation: operation(None, None),
+            status: OperationStatus {
+                state: OperationState::Error,
+                uuid: Some(StatusUuid([8; 16])),
+                message: Some("why".into()),
+            },
+            kept: None,
+        },
+        Fact::OperationAcknowledged {
+            operation: OperationUuid([7; 16]),
+        },
+        Fact::Kept {
+            kept,
+            doomed: vec![name.clone()],
+        },
+        Fact::VolumeDestroyed { volume: name },
+        Fact::Draining(Some(Drain {
+            max_grace: Some(Duration::from_secs(5)),
+            fate: Fate::Gone,
+        })),
+        Fact::Draining(None),
+        Fact::FrameworkUpdated {
+            framework: Framework {
+                id: framework_id,
+                info: Blob::new(b"anew"),
+                killing: KillingState::Untold,
+                partition: PartitionAwareness::Aware,
+            },
+        },
+    ]);
+    facts
+}
+
+#[test]
+fn a_log_of_the_first_version_is_read() {
+    let written: Vec<u8> = first_facts().iter().flat_map(record::encode).collect();
+    let hex: String = written.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, FIRST);
 }
 
 #[test]

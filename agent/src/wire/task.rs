@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use agent_core::event::TaskSpec;
+use agent_core::holdings::is_kept;
 use agent_core::sandbox::Command;
 use api::{convert, v1};
 use model::{Blob, ExecutorId, FrameworkId, Resources, TaskId};
@@ -39,7 +40,16 @@ pub fn spec(task: &v1::TaskInfo, framework_id: &FrameworkId) -> Result<TaskSpec,
         max_completion_time: task.max_completion_time.as_ref().and_then(duration),
         unsupported: unsupported(task)
             .map(|what| format!("{what} not supported by this agent yet")),
+        held: held(task),
     })
+}
+
+/// The reservations and volumes that operations made and a task uses; of resources that are none
+/// nothing is held, and the launch says so.
+fn held(task: &v1::TaskInfo) -> Resources {
+    let all = convert::resources(&task.resources).unwrap_or_default();
+    let all: Resources = all.into_iter().filter(is_kept).collect();
+    all.unallocate()
 }
 
 /// The grace period of a policy.
@@ -48,7 +58,7 @@ pub fn grace(policy: &v1::KillPolicy) -> Option<Duration> {
     policy.grace_period.as_ref().and_then(duration)
 }
 
-fn duration(info: &v1::DurationInfo) -> Option<Duration> {
+pub(super) fn duration(info: &v1::DurationInfo) -> Option<Duration> {
     u64::try_from(info.nanoseconds)
         .ok()
         .map(Duration::from_nanos)

@@ -1,9 +1,8 @@
 //! The life of a node's tasks, told as events and read as effects.
 
-mod world;
-
 use std::time::Duration;
 
+use crate::world::{World, framework, framework_id, task, task_id};
 use agent_core::effect::{Fact, ToMaster};
 use agent_core::event::{
     Event, Exit, ExitStatus, FromMaster, MemoryLimit, Standing, Stop, Verdict,
@@ -13,7 +12,6 @@ use expect_test::{Expect, expect};
 use model::task::PartitionAwareness::{Aware, Unaware};
 use model::{FrameworkId, Reason, TaskState};
 use proptest::prelude::*;
-use world::{World, framework, framework_id, task, task_id};
 
 fn check(world: &World, expect: &Expect) {
     expect.assert_eq(&world.log.join("\n"));

@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use agent_core::effect::{Effect, Fact, LinkId, Status, ToMaster, WallTime};
 use agent_core::event::{
-    Event, Exit, ExitStatus, Framework, FromMaster, KillingState, Standing, TaskSpec,
+    Event, Exit, ExitStatus, Framework, FromMaster, KillingState, Operation, Standing, TaskSpec,
 };
 use agent_core::{Agent, Settings};
+use model::resources::Change;
 use model::task::PartitionAwareness;
-use model::{AgentId, Blob, ContainerId, ExecutorId, FrameworkId, Instant, StatusUuid, TaskId};
+use model::{
+    AgentId, Blob, ContainerId, ExecutorId, FrameworkId, Instant, OperationUuid, Resources,
+    StatusUuid, TaskId,
+};
 
 pub(crate) fn framework_id() -> FrameworkId {
     FrameworkId::new("m-0000").expect("a valid id")
@@ -37,11 +41,32 @@ pub(crate) fn task(name: &str) -> TaskSpec {
         kill_grace: None,
         max_completion_time: None,
         unsupported: None,
+        held: Resources::new(),
     }
+}
+
+/// Resources from their text.
+pub(crate) fn resources(text: &str) -> Resources {
+    model::resources::parse(text).expect("resources")
+}
+
+/// An operation of the framework with this number.
+pub(crate) fn operation(number: u8) -> Operation {
+    Operation {
+        uuid: OperationUuid([number; 16]),
+        framework_id: Some(framework_id()),
+        id: Some(format!("op{number}")),
+        info: Blob::new(&[number]),
+    }
+}
+
+fn name_of(operation: &Operation) -> &str {
+    operation.id.as_deref().unwrap_or("operation")
 }
 
 fn settings(seed: u64) -> Settings {
     Settings {
+        resources: resources("cpus:4;mem:1024;disk:1000"),
         resource_version: vec![1; 16],
         shutdown_grace: Duration::from_secs(5),
         seed: [seed, 0],
@@ -136,10 +161,27 @@ impl World {
                         let name = String::from_utf8_lossy(task.task.as_bytes()).into_owned();
                         format!(" {name} {}", task.state)
                     });
-                    format!("register agent {id} with{}", tasks.collect::<String>())
+                    let operations = register.operations.iter();
+                    let operations =
+                        operations.map(|(o, status)| format!(" {} {}", name_of(o), status.state));
+                    let drain = register.drain.map_or("", |_| " draining");
+                    format!(
+                        "register agent {id} with{}{}{drain}",
+                        tasks.collect::<String>(),
+                        operations.collect::<String>()
+                    )
                 }
                 ToMaster::Pong { .. } => "pong".to_string(),
                 ToMaster::Unregister => "unregister".to_string(),
+                ToMaster::OperationUpdate {
+                    operation,
+                    status,
+                    total,
+                } => {
+                    let total = total.as_ref().map(|all| format!(" of {all}"));
+                    let total = total.unwrap_or_default();
+                    format!("send {} {}{total}", name_of(operation), status.state)
+                }
                 ToMaster::Update { status, latest, .. } => {
                     format!("send {} {} latest {latest}", status.task_id, status.state)
                 }
@@ -160,6 +202,17 @@ impl World {
                 let message = status.message.as_ref();
                 let message = message.map(|m| format!(" {m:?}")).unwrap_or_default();
                 format!("{} {}{reason}{message}", status.task_id, status.state)
+            }
+            Effect::CreateVolume { volume } => {
+                format!("create volume {} {}", volume.role, volume.id)
+            }
+            Effect::DestroyVolume { volume } => {
+                format!("destroy volume {} {}", volume.role, volume.id)
+            }
+            Effect::OperationEnded { operation, status } => {
+                let message = status.message.as_ref();
+                let message = message.map(|m| format!(" {m:?}")).unwrap_or_default();
+                format!("{} {}{message}", name_of(operation), status.state)
             }
             Effect::Ignored { why } => format!("ignored {why}"),
             Effect::Registered { .. } => "registered".to_string(),
@@ -260,6 +313,36 @@ impl World {
             task,
             resource_version: vec![1; 16],
         });
+    }
+
+    /// An operation of the framework, whose uuid and name are this number.
+    pub(crate) fn apply(&mut self, number: u8, change: Change) {
+        self.apply_to(number, Ok(change), vec![1; 16]);
+    }
+
+    pub(crate) fn apply_to(
+        &mut self,
+        number: u8,
+        change: Result<Change, String>,
+        resource_version: Vec<u8>,
+    ) {
+        self.frame(FromMaster::ApplyOperation {
+            operation: operation(number),
+            change,
+            resource_version,
+        });
+    }
+
+    /// Acknowledges the status of an operation, if it waits.
+    pub(crate) fn acknowledge_operation(&mut self, number: u8) {
+        let operation = operation(number).uuid;
+        let waiting = self.agent.operations().iter();
+        let mut found = waiting.filter(|(one, _)| one.uuid == operation);
+        let status = found.next().and_then(|(_, status)| status.uuid);
+        drop(found);
+        if let Some(status) = status {
+            self.frame(FromMaster::AcknowledgeOperation { operation, status });
+        }
     }
 
     pub(crate) fn kill(&mut self, name: &str, grace: Option<Duration>) {

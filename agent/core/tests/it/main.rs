@@ -1,0 +1,5 @@
+//! The core as its shell drives it: events in, effects out.
+
+mod life;
+mod operations;
+mod world;
