@@ -2,8 +2,9 @@
 //!
 //! The agent is PID 1, so its crash is the node's: containers end, what was stored stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use agent_core::holdings::VolumeName;
 use agent_core::{Agent, Fact, Settings};
 use model::{ContainerId, FrameworkId, Instant, Resources, TaskId};
 
@@ -25,6 +26,8 @@ pub struct Node {
     pub core: Option<Agent>,
     /// What its disk keeps.
     pub disk: Vec<Fact>,
+    /// The volumes on its disk.
+    pub volumes: BTreeSet<VolumeName>,
     /// What runs, with its framework and task.
     pub containers: BTreeMap<ContainerId, Container>,
     /// The instant of the earliest wake-up in the queue.
@@ -51,6 +54,7 @@ impl Node {
             life: 0,
             core: None,
             disk: Vec::new(),
+            volumes: BTreeSet::new(),
             containers: BTreeMap::new(),
             wake_at: None,
         }

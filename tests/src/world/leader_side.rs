@@ -199,6 +199,9 @@ impl World {
                 reason: status.reason,
                 status: notation::status(status, &self.agent_id_of(node)),
             }),
+            ToMaster::OperationUpdate { operation, .. } => {
+                return self.violation(format!("node{node} answers for {operation:?}, never sent"));
+            }
             ToMaster::Unregister => AgentMessage::Unregister,
         };
         self.leader_step(Event::AgentFrame {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use agent_core::effect::LinkId as NodeLink;
 use agent_core::event::ExitStatus;
+use agent_core::holdings::VolumeName;
 use agent_core::random::Random;
 use agent_core::{FromMaster, ToMaster, WallTime};
 use master_core::StreamId;
@@ -135,6 +136,11 @@ pub(crate) enum Happening {
         life: u64,
         container: ContainerId,
         status: ExitStatus,
+    },
+    VolumeDestroyed {
+        node: usize,
+        life: u64,
+        volume: VolumeName,
     },
     Subscribe {
         scheduler: usize,
@@ -347,6 +353,9 @@ impl World {
                 status,
             } => {
                 self.container_ends(node, life, &container, status);
+            }
+            Happening::VolumeDestroyed { node, life, volume } => {
+                self.volume_destroyed(node, life, volume);
             }
             Happening::Subscribe { scheduler, attempt } => self.subscribe(scheduler, attempt),
             Happening::Call {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use agent_core::effect::{LinkId as NodeLink, Signal};
 use agent_core::event::{Event, Exit, ExitStatus};
+use agent_core::holdings::VolumeName;
 use agent_core::{Effect, FromMaster, ToMaster};
 use model::ContainerId;
 
@@ -122,6 +123,22 @@ impl World {
                     status.task_id, status.state
                 ));
             }
+            Effect::CreateVolume { volume } => {
+                self.nodes[node].volumes.insert(volume);
+            }
+            Effect::DestroyVolume { volume } => {
+                self.nodes[node].volumes.remove(&volume);
+                self.queue.after(
+                    Duration::ZERO,
+                    Happening::VolumeDestroyed { node, life, volume },
+                );
+            }
+            Effect::OperationEnded { operation, status } => {
+                self.note(&format!(
+                    "node{node} operation {} is {} {:?}",
+                    operation.uuid, status.state, status.message
+                ));
+            }
             Effect::Ignored { why } => self.note(&format!("node{node} ignores: {why}")),
             Effect::Registered { agent_id } => {
                 self.note(&format!("node{node} is registered as {agent_id}"));
@@ -217,6 +234,12 @@ impl World {
             memory: None,
         };
         self.node_step(node, Event::Exited { container, exit });
+    }
+
+    pub(super) fn volume_destroyed(&mut self, node: usize, life: u64, volume: VolumeName) {
+        if self.nodes[node].life == life {
+            self.node_step(node, Event::VolumeDestroyed { volume });
+        }
     }
 
     fn open_wire(&mut self, node: usize, node_link: NodeLink) {
