@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use api::v1::scheduler::call::Type;
 use master_core::event::{Call, FrameworkEvent, Note, Operation};
+use model::resources::ChangeKind;
 use model::{FrameworkId, TaskState};
 
 use crate::convert::calls::Submitted;
@@ -281,17 +282,17 @@ fn operation_of(operation: &Operation) -> &'static str {
     match operation {
         Operation::Launch { .. } => "launch",
         Operation::LaunchGroup { .. } => "launch_group",
-        Operation::Other { name, .. } => match *name {
-            "RESERVE" => "reserve",
-            "UNRESERVE" => "unreserve",
-            "CREATE" => "create",
-            "DESTROY" => "destroy",
-            "GROW_VOLUME" => "grow_volume",
-            "SHRINK_VOLUME" => "shrink_volume",
-            "CREATE_DISK" => "create_disk",
-            "DESTROY_DISK" => "destroy_disk",
-            _ => "unknown",
+        Operation::Resources(operation) => match operation.kind {
+            ChangeKind::Reserve => "reserve",
+            ChangeKind::Unreserve => "unreserve",
+            ChangeKind::Create => "create",
+            ChangeKind::Destroy => "destroy",
+            ChangeKind::GrowVolume => "grow_volume",
+            ChangeKind::ShrinkVolume => "shrink_volume",
+            ChangeKind::CreateDisk => "create_disk",
+            ChangeKind::DestroyDisk => "destroy_disk",
         },
+        Operation::Unknown { .. } => "unknown",
     }
 }
 

@@ -6,6 +6,7 @@
 //! booleans may come as strings, a single value stands for a list of one, an unknown enum name is
 //! unset unless the field is required (reference, section 0; `FACTS.md` 4 and 5).
 
+mod list;
 mod number;
 mod read;
 mod write;
@@ -13,6 +14,7 @@ mod write;
 use crate::decode::{DecodeError, checked};
 use crate::descriptor::{Described, Message};
 
+pub use list::{JsonListError, from_json_list};
 pub use write::double;
 
 /// Why a text is not a message; the texts are those of Mesos' answers.

@@ -8,6 +8,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
 use model::{
     AgentId, Blob, ExecutorId, FrameworkId, Instant, OfferId, Reason, Resources, TaskId, TaskState,
@@ -99,7 +100,44 @@ pub struct RecoveredAgent {
     pub(crate) until: Instant,
 }
 
+/// What an agent can do (`AgentInfo.Capability`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentCapability {
+    /// Runs tasks of several roles.
+    MultiRole = 1,
+    /// Knows roles beneath roles.
+    HierarchicalRole = 2,
+    /// Knows stacks of reservations.
+    ReservationRefinement = 3,
+    /// Carries operations out one by one, and answers for each.
+    ResourceProvider = 4,
+    /// Grows and shrinks volumes.
+    ResizeVolume = 5,
+    /// Answers for operations on its own resources.
+    AgentOperationFeedback = 6,
+    /// Drains itself.
+    AgentDraining = 7,
+    /// Knows limits beside requests.
+    TaskResourceLimits = 8,
+}
+
+impl fmt::Display for Agent {
+    /// As in Mesos' messages: the id, the process and the host.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AgentFacts {
+            address, hostname, ..
+        } = &*self.facts;
+        write!(f, "{} at slave(1)@{address} ({hostname})", self.id)
+    }
+}
+
 impl Agent {
+    /// Whether it has this capability.
+    #[must_use]
+    pub fn has(&self, capability: AgentCapability) -> bool {
+        self.facts.capabilities.contains(&(capability as i32))
+    }
+
     pub(crate) const fn link(&self) -> Option<LinkId> {
         match self.state {
             AgentState::Connected { link } => Some(link),
@@ -132,6 +170,7 @@ impl Master {
         match message {
             AgentMessage::Pong { sequence } => self.pong(&agent_id, sequence),
             AgentMessage::Update(update) => self.update(&agent_id, &update),
+            AgentMessage::OperationUpdate(update) => self.operation_update(&agent_id, update),
             AgentMessage::ExecutorExited {
                 framework_id,
                 executor_id,
@@ -298,6 +337,7 @@ impl Master {
             for (framework_id, executor_id) in &executors {
                 self.remove_executor(agent_id, framework_id, executor_id);
             }
+            self.lose_operations(agent_id, loss.state);
         }
         if let Some(agent) = self.agents.remove(agent_id) {
             if self.addresses.get(&agent.facts.address) == Some(agent_id) {

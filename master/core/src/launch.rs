@@ -8,10 +8,9 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use model::{AgentId, FrameworkId, Reason, Resources, Source, TaskId, TaskState};
+use model::{FrameworkId, Reason, Resources, Source, TaskId, TaskState};
 
 use crate::Master;
-use crate::allocator::Allocator;
 use crate::event::{FrameworkEvent, Launch, LaunchGroup, LaunchTask, MasterMessage};
 use crate::executors::Executor;
 use crate::offers::Accepted;
@@ -121,9 +120,7 @@ impl Master {
         accepted: &Accepted,
         check: impl FnOnce(Ground<'_>) -> T,
     ) -> Option<T> {
-        // Copies of a shared resource are not used up: as many tasks may hold one as there are.
-        let mut left = accepted.resources.filter(|resource| !resource.shared);
-        left.add_all(&accepted.shared);
+        let left = accepted.available();
         Some(check(Ground {
             framework: self.frameworks.get(id)?,
             agent: self.agents.get(&accepted.agent_id)?,
@@ -187,25 +184,8 @@ impl Master {
             };
             framework.tasks.insert(id, Arc::new(task));
         }
-        self.consume(framework_id, &agent_id, accepted, &consumed);
+        accepted.take(&consumed);
         self.send_to_agent(&agent_id, message(frame));
-    }
-
-    /// Takes what a task holds out of what is left of the offers; copies of shared resources beyond
-    /// those that were offered are allocated on top.
-    fn consume(
-        &mut self,
-        framework_id: &FrameworkId,
-        agent_id: &AgentId,
-        accepted: &mut Accepted,
-        consumed: &Resources,
-    ) {
-        let copies = consumed.filter(|resource| resource.shared);
-        let additional = copies.minus(&accepted.resources);
-        accepted.resources.subtract_all(consumed);
-        if !additional.is_empty() {
-            self.allocator.hold(framework_id, agent_id, &additional);
-        }
     }
 
     /// Tells a framework that these tasks of its will not run.

@@ -55,6 +55,7 @@ impl Master {
         }
         self.learn_executors(agent_id, registration);
         self.ask_for_missing(agent_id, registration);
+        self.learn_operations(agent_id, registration);
         self.kill_again(agent_id);
     }
 

@@ -34,6 +34,7 @@ mod launch;
 mod learning;
 pub mod maintenance;
 mod offers;
+pub mod operations;
 mod operator;
 pub mod quota;
 mod random;
@@ -58,6 +59,8 @@ use draining::Deactivations;
 use event::{AgentMessage, Call, LinkId, Note, Offer, Text};
 use frameworks::Framework;
 use maintenance::{InverseOffers, Maintenance, ResponseKind};
+use operations::Operations;
+use random::Random;
 use registry::Registrar;
 use timers::{Timer, Timers};
 
@@ -118,6 +121,9 @@ pub enum Connection {
     Connected(StreamId),
 }
 
+/// Sets the seed of operations' names apart from the allocator's.
+const UUID_SEED: u64 = 0x6f70_6572_6174_696f;
+
 /// How long a run of the allocator may wait for a [`Event::Tick`] while other events keep coming.
 const ALLOCATION_DELAY_MAX: Duration = Duration::from_millis(10);
 
@@ -143,6 +149,8 @@ pub struct Master {
     addresses: BTreeMap<Text, AgentId>,
     offers: BTreeMap<OfferId, Arc<Offer>>,
     inverse_offers: InverseOffers,
+    operations: Operations,
+    random: Random,
     allocator: Hierarchical,
     registrar: Registrar,
     timers: Timers,
@@ -165,6 +173,7 @@ impl Master {
         };
         Self {
             allocator: Hierarchical::new(policy, config.seed),
+            random: Random::new(config.seed ^ UUID_SEED),
             config,
             now: Instant::ZERO,
             out: Vec::new(),
@@ -182,6 +191,7 @@ impl Master {
             addresses: BTreeMap::new(),
             offers: BTreeMap::new(),
             inverse_offers: InverseOffers::default(),
+            operations: Operations::default(),
             registrar: Registrar::default(),
             timers: Timers::default(),
             counters: Counters::new(),
@@ -310,6 +320,14 @@ impl Master {
                 task_id,
                 uuid,
             } => self.acknowledge(id, &agent_id, &task_id, uuid),
+            Call::AcknowledgeOperation {
+                agent_id,
+                operation_id,
+                uuid,
+            } => self.acknowledge_operation(id, &agent_id, &operation_id, uuid),
+            Call::ReconcileOperations { operations } => {
+                self.reconcile_operations(id, &operations);
+            }
             Call::Reconcile { tasks } => self.reconcile(id, &tasks),
             Call::Message {
                 agent_id,

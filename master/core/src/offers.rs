@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use model::resources::Role;
+use model::resources::{Conversion, Role};
 use model::{AgentId, FrameworkId, OfferId, Reason, Resources, TaskState};
 
 use crate::Master;
@@ -20,7 +20,7 @@ use crate::launch::Refusal;
 use crate::timers::Timer;
 
 /// How long refused resources stay away where a framework does not say, or says nonsense.
-const REFUSE_DEFAULT: Duration = Duration::from_secs(5);
+pub(crate) const REFUSE_DEFAULT: Duration = Duration::from_secs(5);
 
 /// The longest time for which resources can be refused.
 const REFUSE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -41,10 +41,16 @@ pub(crate) fn refused_for(refuse_seconds: Option<f64>) -> Duration {
 pub(crate) struct Accepted {
     pub(crate) agent_id: AgentId,
     pub(crate) role: Role,
-    /// What is left of them.
+    /// What they hold.
+    pub(crate) offered: Resources,
+    /// What is left of them, as operations converted it.
     pub(crate) resources: Resources,
     /// Their shared resources, which no launch uses up.
     pub(crate) shared: Resources,
+    /// What became of resized volumes: nothing in the same ACCEPT can use it.
+    pub(crate) resized: Resources,
+    /// What operations made of them, one after the other.
+    pub(crate) conversions: Vec<Conversion>,
 }
 
 impl Master {
@@ -131,18 +137,7 @@ impl Master {
         }
         let refused = Some(refused_for(refuse_seconds));
         match self.take_offers(framework_id, offer_ids) {
-            Ok(mut accepted) => {
-                for operation in operations {
-                    self.operate(framework_id, &mut accepted, operation);
-                }
-                let Accepted {
-                    agent_id,
-                    resources,
-                    ..
-                } = accepted;
-                self.allocator
-                    .recover(self.now, framework_id, &agent_id, &resources, refused);
-            }
+            Ok(accepted) => self.carry_out(framework_id, accepted, operations, refused),
             Err(fault) => {
                 self.give_back(framework_id, offer_ids, refused);
                 for operation in operations {
@@ -190,8 +185,11 @@ impl Master {
         Ok(Accepted {
             agent_id: first.agent_id.clone(),
             role: first.role.clone(),
-            shared: resources.filter(|resource| resource.shared),
+            offered: resources.clone(),
+            shared: resources.shared(),
             resources,
+            resized: Resources::new(),
+            conversions: Vec::new(),
         })
     }
 
@@ -233,20 +231,6 @@ impl Master {
         Ok(offers)
     }
 
-    fn operate(&mut self, id: &FrameworkId, accepted: &mut Accepted, operation: &Operation) {
-        match operation {
-            Operation::Launch(launch) => self.launch(id, accepted, launch),
-            Operation::LaunchGroup(group) => self.launch_group(id, accepted, group),
-            Operation::Other {
-                id: operation_id,
-                name,
-            } => {
-                let message = format!("This master does not carry out {name}");
-                self.refuse_other(id, operation_id.as_ref(), message);
-            }
-        }
-    }
-
     /// Answers for an operation on offers that are none.
     fn refuse_operation(&mut self, id: &FrameworkId, operation: &Operation, fault: &str) {
         let refusal = || Refusal {
@@ -257,25 +241,11 @@ impl Master {
         match operation {
             Operation::Launch(launch) => self.refuse_tasks(id, &launch.tasks, &refusal()),
             Operation::LaunchGroup(group) => self.refuse_tasks(id, &group.tasks, &refusal()),
-            Operation::Other {
-                id: operation_id, ..
-            } => {
+            Operation::Resources(operation) => {
                 let message = format!("Operation attempted with invalid offers: {fault}");
-                self.refuse_other(id, operation_id.as_ref(), message);
+                self.refuse_change(id, operation.kind, operation.id.as_ref(), message);
             }
-        }
-    }
-
-    fn refuse_other(&mut self, id: &FrameworkId, operation_id: Option<&Text>, message: String) {
-        match operation_id.cloned() {
-            Some(operation_id) => {
-                let event = FrameworkEvent::OperationError {
-                    operation_id,
-                    message,
-                };
-                self.send(id, event);
-            }
-            None => self.drop_message("operation", message),
+            Operation::Unknown => {}
         }
     }
 
@@ -287,10 +257,15 @@ impl Master {
 
     /// Withdraws an offer and tells its framework.
     pub(crate) fn rescind(&mut self, offer_id: &OfferId) {
+        self.rescind_refused(offer_id, None);
+    }
+
+    /// Withdraws an offer, as if its framework had refused it for a while.
+    pub(crate) fn rescind_refused(&mut self, offer_id: &OfferId, refused: Option<Duration>) {
         let Some(offer) = self.offers.get(offer_id).cloned() else {
             return;
         };
-        self.recover_offer(offer_id, None);
+        self.recover_offer(offer_id, refused);
         let offer_id = offer_id.clone();
         self.send(&offer.framework_id, FrameworkEvent::Rescind { offer_id });
     }

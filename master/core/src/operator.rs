@@ -15,10 +15,14 @@ impl Master {
     pub(crate) fn request(
         &mut self,
         request: RequestId,
-        _principal: Option<&Text>,
+        principal: Option<&Text>,
         call: &OperatorCall,
     ) {
         match call {
+            OperatorCall::ChangeResources { agent_id, change } => {
+                let answer = self.operate_on_agent(principal, agent_id, change.clone());
+                self.answer(request, answer);
+            }
             OperatorCall::Teardown { framework_id } => {
                 let answer = self.operator_teardown(framework_id);
                 self.answer(request, answer);

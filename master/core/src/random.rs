@@ -19,6 +19,16 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
+    /// The bytes of a UUID, RFC 4122 version 4.
+    pub(crate) fn uuid(&mut self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.next().to_be_bytes());
+        bytes[8..].copy_from_slice(&self.next().to_be_bytes());
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        bytes
+    }
+
     /// Puts the items into random order.
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for index in (1..items.len()).rev() {

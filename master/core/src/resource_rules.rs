@@ -3,8 +3,9 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use model::resources::{Resource, Role, Value};
+use model::resources::{Resource, Role, Value, VolumeMode};
 use model::{Resources, id};
 
 /// Checks each resource of a message, and their disks and reservations.
@@ -118,4 +119,46 @@ pub(crate) fn check_revocable_mix(resources: &Resources) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// All are persistent volumes that can be written.
+pub(crate) fn check_volumes<'a>(
+    volumes: impl IntoIterator<Item = &'a Resource>,
+) -> Result<(), String> {
+    for volume in volumes {
+        let Some(disk) = &volume.disk else {
+            return Err(format!("Resource {volume} does not have DiskInfo"));
+        };
+        if disk.persistence.is_none() {
+            return Err("'persistence' is not set in DiskInfo".into());
+        }
+        match &disk.volume {
+            None => return Err("Expecting 'volume' to be set for persistent volume".into()),
+            Some(mount) if mount.mode == VolumeMode::ReadOnly => {
+                return Err("Read-only persistent volume not supported".into());
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// All come from one resource provider, or all from the agent; that there are none is the same fault
+/// to Mesos.
+pub(crate) fn check_single_provider(resources: &[Resource]) -> Result<(), String> {
+    let providers: BTreeSet<Option<&str>> = resources
+        .iter()
+        .map(|resource| resource.provider_id.as_deref())
+        .collect();
+    if providers.len() == 1 {
+        return Ok(());
+    }
+    if providers.contains(&None) {
+        return Err("Some resources have a resource provider and some do not".into());
+    }
+    let names: Vec<&str> = providers.into_iter().flatten().collect();
+    Err(format!(
+        "The resources have multiple resource providers: {}",
+        names.join(", ")
+    ))
 }

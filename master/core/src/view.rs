@@ -13,6 +13,7 @@ use crate::draining::Drain;
 use crate::event::{Offer, WallTime};
 use crate::frameworks::{Framework, FrameworkState};
 use crate::maintenance::{InverseOffer, Machine, Plan, Response};
+use crate::operations::Operation;
 use crate::{Config, Master};
 
 /// A reader of a master's state.
@@ -121,6 +122,11 @@ impl<'a> View<'a> {
     /// Outstanding offers, by id.
     pub fn offers(self) -> impl Iterator<Item = &'a Arc<Offer>> {
         self.0.offers.values()
+    }
+
+    /// Operations on resources whose end is not acknowledged.
+    pub fn operations(self) -> impl Iterator<Item = &'a Operation> {
+        self.0.operations.iter()
     }
 
     /// The counters.

@@ -10,11 +10,11 @@ use api::v1::scheduler::offer_constraints::role_constraints::Group as RoleGroup;
 use master_core::KeptFields;
 use master_core::event::{
     AttributeConstraint, Call, Capabilities, FrameworkInfo, Launch, OfferConstraints, Operation,
-    Predicate, Selector, Subscription, Text,
+    OperationQuery, Predicate, ResourceOperation, Selector, Subscription, Text,
 };
 use model::{FrameworkId, StatusUuid};
 
-use super::{blob, message, tasks};
+use super::{blob, message, operations, tasks};
 
 /// A call other than SUBSCRIBE, as the main loop takes it.
 #[derive(Debug)]
@@ -200,8 +200,26 @@ fn core_call(kind: Type, call: v1::scheduler::Call) -> Option<Call> {
                 refuse_seconds: decline.filters.and_then(|filters| filters.refuse_seconds),
             }
         }
-        // No operations with feedback are made yet: there is nothing that these could answer.
-        Type::AcknowledgeOperationStatus | Type::ReconcileOperations => return None,
+        Type::AcknowledgeOperationStatus => {
+            let acknowledge = call.acknowledge_operation_status?;
+            Call::AcknowledgeOperation {
+                agent_id: text(&acknowledge.agent_id?.value),
+                operation_id: text(&acknowledge.operation_id.value),
+                uuid: StatusUuid(acknowledge.uuid.try_into().ok()?),
+            }
+        }
+        Type::ReconcileOperations => Call::ReconcileOperations {
+            operations: call
+                .reconcile_operations?
+                .operations
+                .into_iter()
+                .map(|operation| OperationQuery {
+                    operation_id: text(&operation.operation_id.value),
+                    agent_id: operation.agent_id.map(|id| text(&id.value)),
+                    provider_id: operation.resource_provider_id.map(|id| text(&id.value)),
+                })
+                .collect(),
+        },
         Type::Unknown | Type::Subscribe | Type::UpdateFramework => return None,
     })
 }
@@ -211,7 +229,14 @@ fn operation(framework_id: &v1::FrameworkId, operation: WireOperation) -> Operat
         .r#type
         .and_then(|number| OperationType::try_from(number).ok())
         .unwrap_or(OperationType::Unknown);
-    let id = operation.id.map(|id| text(&id.value));
+    let id = operation.id.as_ref().map(|id| text(&id.value));
+    if let Some(kind) = operations::kind(kind) {
+        return Operation::Resources(ResourceOperation {
+            id,
+            kind,
+            change: api::convert::change(&operation).map_err(|fault| fault.to_string()),
+        });
+    }
     match kind {
         OperationType::Launch => {
             let tasks = operation.launch.map(|launch| launch.task_infos);
@@ -227,10 +252,7 @@ fn operation(framework_id: &v1::FrameworkId, operation: WireOperation) -> Operat
             let group = operation.launch_group.unwrap_or_default();
             Operation::LaunchGroup(tasks::group(id, group))
         }
-        kind => Operation::Other {
-            id,
-            name: kind.as_str_name(),
-        },
+        _ => Operation::Unknown,
     }
 }
 

@@ -15,7 +15,7 @@ use model::Source;
 use prost::Message;
 
 use super::maintenance::{wire_inverse_offer, wire_unavailability};
-use super::message;
+use super::{message, operations};
 use crate::http::negotiate::Media;
 
 /// One event as a record of the stream, in the form the framework asked for.
@@ -41,10 +41,11 @@ pub(crate) fn weight(event: &FrameworkEvent) -> usize {
             SMALL + status.task_id.len() + agent_id + status.message.len() + base
         }
         FrameworkEvent::Message { data, .. } => SMALL + data.as_bytes().len(),
-        FrameworkEvent::OperationError {
-            operation_id,
-            message,
-        } => SMALL + operation_id.len() + message.len(),
+        FrameworkEvent::OperationStatus(status) => {
+            let id = status.operation_id.as_ref().map_or(0, |id| id.len());
+            let message = status.message.as_ref().map_or(0, String::len);
+            SMALL + id + message + status.converted.iter().count() * SMALL
+        }
         FrameworkEvent::Error { message } => SMALL + message.len(),
         FrameworkEvent::Subscribed { .. }
         | FrameworkEvent::Heartbeat
@@ -65,7 +66,7 @@ pub(crate) const fn name(event: &FrameworkEvent) -> &'static str {
         FrameworkEvent::RescindInverseOffer { .. } => "rescind_inverse_offer",
         FrameworkEvent::Relayed { .. } | FrameworkEvent::Made(_) => "update",
         FrameworkEvent::Message { .. } => "message",
-        FrameworkEvent::OperationError { .. } => "update_operation_status",
+        FrameworkEvent::OperationStatus(_) => "update_operation_status",
         FrameworkEvent::Failure { .. } => "failure",
         FrameworkEvent::Error { .. } => "error",
     }
@@ -146,19 +147,9 @@ fn wire(event: &FrameworkEvent, master: &v1::MasterInfo) -> Event {
             }),
             ..typed(Type::Message)
         },
-        FrameworkEvent::OperationError {
-            operation_id,
-            message,
-        } => Event {
+        FrameworkEvent::OperationStatus(status) => Event {
             update_operation_status: Some(UpdateOperationStatus {
-                status: v1::OperationStatus {
-                    operation_id: Some(v1::OperationId {
-                        value: operation_id.to_string(),
-                    }),
-                    state: v1::OperationState::OperationError.into(),
-                    message: Some(message.clone()),
-                    ..v1::OperationStatus::default()
-                },
+                status: operations::to_status(status),
             }),
             ..typed(Type::UpdateOperationStatus)
         },

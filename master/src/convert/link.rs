@@ -17,7 +17,7 @@ use model::{
 };
 
 use super::maintenance::wire_drain_config;
-use super::{blob, calls, message, tasks};
+use super::{blob, calls, message, operations, tasks};
 
 /// Why a frame of an agent is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +84,10 @@ pub(crate) fn registration(
             .iter()
             .filter_map(|capability| capability.r#type)
             .collect(),
-        resources: resources(&info.resources, "register.agent_info.resources")?,
+        resources: match register.total_resources.as_slice() {
+            [] => resources(&info.resources, "register.agent_info.resources")?,
+            total => resources(total, "register.total_resources")?,
+        },
         resource_version: Blob::new(&register.resource_version),
         attributes: Arc::new(attributes(&info)),
         info: blob(&info),
@@ -102,6 +105,11 @@ pub(crate) fn registration(
             .tasks
             .into_iter()
             .map(running_task)
+            .collect::<Result<_, _>>()?,
+        operations: register
+            .operations
+            .iter()
+            .map(operations::reported)
             .collect::<Result<_, _>>()?,
     })
 }
@@ -129,8 +137,9 @@ pub(crate) fn agent_message(body: AgentBody) -> Result<Option<AgentMessage>, Fra
             data: Blob::new(&message.data),
         },
         AgentBody::Unregister(wire::Unregister {}) => AgentMessage::Unregister,
-        // Not followed yet: as a frame of a later version is not.
-        AgentBody::OperationUpdate(_) => return Ok(None),
+        AgentBody::OperationUpdate(update) => {
+            AgentMessage::OperationUpdate(operations::update(update)?)
+        }
     }))
 }
 
@@ -214,6 +223,26 @@ pub(crate) fn master_body(body: MasterMessage, master: &v1::MasterInfo) -> Maste
             task_id: Some((&task_id).into()),
             kill_policy: kill_policy.as_ref().map(message),
         }),
+        MasterMessage::ApplyOperation {
+            framework_id,
+            info,
+            uuid,
+            resource_version,
+        } => MasterBody::ApplyOperation(operations::apply(
+            framework_id.as_ref(),
+            &info,
+            uuid,
+            &resource_version,
+        )),
+        MasterMessage::AcknowledgeOperation { uuid, status_uuid } => {
+            MasterBody::AcknowledgeOperation(wire::AcknowledgeOperation {
+                operation_uuid: uuid.0.to_vec(),
+                status_uuid: status_uuid.0.to_vec(),
+            })
+        }
+        MasterMessage::ReconcileOperations { operations } => {
+            MasterBody::ReconcileOperations(operations::reconcile(&operations))
+        }
         MasterMessage::AcknowledgeUpdate {
             framework_id,
             task_id,
@@ -405,7 +434,7 @@ fn agent_update(update: wire::StatusUpdate) -> Result<AgentUpdate, FrameError> {
     })
 }
 
-fn resources(
+pub(super) fn resources(
     resources: &[v1::Resource],
     field: &'static str,
 ) -> Result<model::Resources, FrameError> {
@@ -427,7 +456,7 @@ fn state(number: i32, field: &'static str) -> Result<TaskState, FrameError> {
     })
 }
 
-fn framework_id(
+pub(super) fn framework_id(
     id: Option<v1::FrameworkId>,
     field: &'static str,
 ) -> Result<FrameworkId, FrameError> {

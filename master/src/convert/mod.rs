@@ -9,6 +9,7 @@ mod container;
 pub(crate) mod events;
 pub(crate) mod link;
 pub(crate) mod maintenance;
+pub(crate) mod operations;
 mod tasks;
 
 use api::Described;

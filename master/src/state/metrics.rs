@@ -23,7 +23,7 @@ pub(super) fn numbers(view: &View, counters: &Counters, facts: &Facts) -> Number
     for name in ALWAYS {
         out.insert((*name).to_owned(), 0.0);
     }
-    operations(&mut out);
+    operations(&view.counters, &mut out);
     core_counters(view, counters, &mut out);
     agents(view, &mut out);
     frameworks(view, counters, &mut out);
@@ -175,13 +175,27 @@ const OPERATION_STATES: [&str; 9] = [
     "unreachable",
 ];
 
-/// Operations with feedback are not made yet: none is in any state.
-fn operations(out: &mut Numbers) {
+fn operations(counters: &master_core::counters::Counters, out: &mut Numbers) {
     for state in OPERATION_STATES {
         out.insert(format!("master/operations/{state}"), 0.0);
         for kind in OPERATIONS {
             if !kind.starts_with("launch") {
                 out.insert(format!("master/operations/{kind}/{state}"), 0.0);
+            }
+        }
+    }
+    for ((kind, state), count) in counters.operations() {
+        let kind = kind.name().to_ascii_lowercase();
+        let state = state.name().trim_start_matches("OPERATION_");
+        let state = state.to_ascii_lowercase();
+        for name in [
+            format!("master/operations/{state}"),
+            format!("master/operations/{kind}/{state}"),
+            "master/operations/total".to_owned(),
+            format!("master/operations/{kind}/total"),
+        ] {
+            if let Some(sum) = out.get_mut(&name) {
+                *sum += as_f64(*count);
             }
         }
     }

@@ -10,6 +10,7 @@ use master_core::draining::Drain;
 use master_core::event::{AgentFacts, Capabilities, Offer, Text};
 use master_core::frameworks::{self, FrameworkState};
 use master_core::maintenance::InverseOffer;
+use master_core::operations::Operation;
 use master_core::tasks;
 use master_core::{Master, WallTime};
 use model::resources::Role;
@@ -30,6 +31,8 @@ pub(super) struct View {
     /// Frameworks that are.
     pub(super) completed: Vec<Framework>,
     pub(super) maintenance: Maintenance,
+    /// Operations on resources whose end is not acknowledged.
+    pub(super) operations: Vec<Operation>,
     /// What the core counted.
     pub(super) counters: Counters,
 }
@@ -136,6 +139,7 @@ impl View {
                 plan: view.maintenance().clone(),
                 responses: view.inverse_offer_responses(),
             },
+            operations: view.operations().cloned().collect(),
             counters: view.counters().clone(),
         }
     }

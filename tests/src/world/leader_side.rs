@@ -293,6 +293,7 @@ fn registration(node: usize, register: &agent_core::effect::Register) -> Registr
             .collect(),
         executors: Vec::new(),
         tasks: tasks.collect(),
+        operations: Vec::new(),
     }
 }
 
@@ -374,6 +375,10 @@ fn for_agent(message: MasterMessage) -> Option<FromMaster> {
         MasterMessage::Shutdown { reason } => FromMaster::Shutdown { reason },
         // No operator drains anything here.
         MasterMessage::DrainAgent { .. } => return None,
+        // The simulated schedulers ask for no operations.
+        MasterMessage::ApplyOperation { .. }
+        | MasterMessage::AcknowledgeOperation { .. }
+        | MasterMessage::ReconcileOperations { .. } => return None,
         MasterMessage::FrameworkSubscribed { framework_id } => {
             FromMaster::FrameworkSubscribed { framework_id }
         }

@@ -205,7 +205,7 @@ impl World {
             | FrameworkEvent::Message { .. }
             | FrameworkEvent::InverseOffers { .. }
             | FrameworkEvent::RescindInverseOffer { .. }
-            | FrameworkEvent::OperationError { .. }
+            | FrameworkEvent::OperationStatus(_)
             | FrameworkEvent::Failure { .. } => {}
         }
     }

@@ -23,13 +23,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// Transcodes a JSON object to the bytes of a message, required fields unchecked.
 pub(super) fn message(message: &'static Message, json: &[u8]) -> Result<Vec<u8>, JsonError> {
-    let text = std::str::from_utf8(json).map_err(|error| {
-        let (good, bad) = json.split_at(error.valid_up_to());
-        JsonError::Syntax {
-            line: 1 + good.iter().filter(|&&byte| byte == b'\n').count(),
-            near: rest_of_line(&String::from_utf8_lossy(bad)),
-        }
-    })?;
+    let text = text(json)?;
     let mut problem = None;
     let mut out = Vec::new();
     let mut parser = serde_json::Deserializer::from_str(text);
@@ -47,11 +41,33 @@ pub(super) fn message(message: &'static Message, json: &[u8]) -> Result<Vec<u8>,
         });
     }
     done.map_err(|error| syntax(text, &error))?;
-    parser.end().map_err(|error| {
-        let before = text[..offset(text, &error)].trim_end_matches([' ', '\t', '\n', '\r']);
-        JsonError::Trailing(text[before.len()..].to_string())
-    })?;
+    parser.end().map_err(|error| trailing(text, &error))?;
     Ok(out)
+}
+
+/// JSON is UTF-8.
+pub(super) fn text(json: &[u8]) -> Result<&str, JsonError> {
+    std::str::from_utf8(json).map_err(|error| {
+        let (good, bad) = json.split_at(error.valid_up_to());
+        JsonError::Syntax {
+            line: 1 + good.iter().filter(|&&byte| byte == b'\n').count(),
+            near: rest_of_line(&String::from_utf8_lossy(bad)),
+        }
+    })
+}
+
+/// What is wrong with a text that was read as one JSON value.
+pub(super) fn fault(text: &str, error: &serde_json::Error) -> JsonError {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+    match values.next() {
+        Some(Ok(IgnoredAny)) => trailing(text, error),
+        Some(Err(_)) | None => syntax(text, error),
+    }
+}
+
+fn trailing(text: &str, error: &serde_json::Error) -> JsonError {
+    let before = text[..offset(text, error)].trim_end_matches([' ', '\t', '\n', '\r']);
+    JsonError::Trailing(text[before.len()..].to_string())
 }
 
 fn syntax(text: &str, error: &serde_json::Error) -> JsonError {

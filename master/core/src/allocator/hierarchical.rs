@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use model::resources::{Quantities, Role};
+use model::resources::{Conversion, ConversionFault, Quantities, Role};
 use model::{AgentId, FrameworkId, Instant, Resources};
 
 use super::accounts::Accounts;
@@ -98,7 +98,7 @@ impl Hierarchical {
             .map(|((framework, role), resources)| (framework, role, resources))
     }
 
-    fn want(&mut self, now: Instant, agent: &AgentId) {
+    pub(super) fn want(&mut self, now: Instant, agent: &AgentId) {
         if self.agents.get(agent).is_some_and(|agent| agent.active) {
             self.candidates.insert(agent.clone());
             self.wanted_since.get_or_insert(now);
@@ -237,22 +237,7 @@ impl Allocator for Hierarchical {
     }
 
     fn set_agent(&mut self, now: Instant, id: &AgentId, total: Resources) {
-        self.shares.add_total(&total.quantities());
-        self.accounts.add_total(&total);
-        match self.agents.get_mut(id) {
-            Some(agent) => {
-                self.shares.subtract_total(&agent.total().quantities());
-                self.accounts.subtract_total(agent.total());
-                let free = agent.free();
-                agent.set_total(total);
-                self.accounts.set_free(&free, &agent.free());
-            }
-            None => {
-                let agent = Agent::new(total);
-                self.accounts.set_free(&Quantities::new(), &agent.free());
-                self.agents.insert(id.clone(), agent);
-            }
-        }
+        self.change_total(id, total);
         if self
             .pause
             .is_some_and(|pause| pause.agents <= self.agents.len())
@@ -307,6 +292,25 @@ impl Allocator for Hierarchical {
             let added = self.accounts.give(agent, framework, &role, &resources);
             self.shares.allocated(&role, framework, &added);
         }
+    }
+
+    fn update_allocation(
+        &mut self,
+        framework: &FrameworkId,
+        agent: &AgentId,
+        role: &Role,
+        conversions: &[Conversion],
+    ) {
+        self.convert_allocation(framework, agent, role, conversions);
+    }
+
+    fn update_available(
+        &mut self,
+        now: Instant,
+        agent: &AgentId,
+        conversions: &[Conversion],
+    ) -> Result<(), ConversionFault> {
+        self.convert_available(now, agent, conversions)
     }
 
     fn recover(

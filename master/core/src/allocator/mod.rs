@@ -8,6 +8,7 @@
 
 mod accounts;
 mod agent;
+mod conversions;
 mod filters;
 mod hierarchical;
 mod rations;
@@ -19,7 +20,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use model::resources::{Quantities, Role};
+use model::resources::{Conversion, ConversionFault, Quantities, Role};
 use model::{AgentId, FrameworkId, Instant, Resources};
 
 use crate::event::Capabilities;
@@ -93,6 +94,25 @@ pub trait Allocator {
         resources: &Resources,
         refused: Option<Duration>,
     );
+
+    /// What a framework holds in a role turns into something else, and with it what the agent has.
+    fn update_allocation(
+        &mut self,
+        framework: &FrameworkId,
+        agent: &AgentId,
+        role: &Role,
+        conversions: &[Conversion],
+    );
+    /// What nobody holds of an agent turns into something else.
+    ///
+    /// # Errors
+    /// It is not there.
+    fn update_available(
+        &mut self,
+        now: Instant,
+        agent: &AgentId,
+        conversions: &[Conversion],
+    ) -> Result<(), ConversionFault>;
 
     /// A role at the top of its tree has these guarantees and limits from now on.
     fn set_quota(&mut self, now: Instant, role: &Role, quota: &Quota);

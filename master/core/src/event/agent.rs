@@ -7,11 +7,13 @@ use core::time::Duration;
 
 use model::resources::Role;
 use model::{
-    AgentId, Blob, ExecutorId, FrameworkId, Reason, Resources, Source, StatusUuid, TaskId,
-    TaskState,
+    AgentId, Blob, ExecutorId, FrameworkId, OperationUuid, Reason, Resources, Source, StatusUuid,
+    TaskId, TaskState,
 };
 
-use super::{AgentAttributes, FrameworkInfo, Text};
+use super::{
+    AgentAttributes, FrameworkInfo, OperationInfo, OperationUpdate, ReportedOperation, Text,
+};
 use crate::draining::DrainConfig;
 
 /// What an agent asks admission with.
@@ -27,7 +29,7 @@ pub struct Registration {
     pub version: Text,
     /// The numbers of its capabilities.
     pub capabilities: Arc<[i32]>,
-    /// `AgentInfo.resources`, its total.
+    /// Its total, as operations left it.
     pub resources: Resources,
     /// Changes whenever the total does.
     pub resource_version: Blob,
@@ -42,6 +44,8 @@ pub struct Registration {
     pub executors: Vec<RunningExecutor>,
     /// The tasks there that the agent has not forgotten.
     pub tasks: Vec<RunningTask>,
+    /// The operations there whose end is not acknowledged, in the order in which they came.
+    pub operations: Vec<ReportedOperation>,
 }
 
 /// An executor that an agent tells of.
@@ -94,6 +98,8 @@ pub enum AgentMessage {
     },
     /// A status update.
     Update(AgentUpdate),
+    /// A status of an operation.
+    OperationUpdate(OperationUpdate),
     /// An executor ended.
     ExecutorExited {
         /// Its framework.
@@ -231,6 +237,29 @@ pub enum MasterMessage {
         task_id: TaskId,
         /// How, a KillPolicy.
         kill_policy: Option<Blob>,
+    },
+    /// Carry out an operation.
+    ApplyOperation {
+        /// Whose; none for an operator's.
+        framework_id: Option<FrameworkId>,
+        /// What it does; its resources are allocated to nobody.
+        info: Arc<OperationInfo>,
+        /// What it is called from now on.
+        uuid: OperationUuid,
+        /// What the master believed.
+        resource_version: Blob,
+    },
+    /// A status of an operation was received by whoever wanted it.
+    AcknowledgeOperation {
+        /// Which operation's.
+        uuid: OperationUuid,
+        /// Which status.
+        status_uuid: StatusUuid,
+    },
+    /// Tell what became of these operations, which the registration did not list.
+    ReconcileOperations {
+        /// Which, whose, and what their frameworks call them.
+        operations: Vec<(OperationUuid, Option<FrameworkId>, Option<Text>)>,
     },
     /// A status update was received by its framework.
     AcknowledgeUpdate {

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use model::resources::{InvalidResource, Resource};
 use model::{Blob, StatusUuid};
 
-use super::{Subscription, Text};
+use super::{OperationQuery, ResourceOperation, Subscription, Text};
 
 /// A call of the scheduler API other than SUBSCRIBE.
 #[derive(Debug, Clone)]
@@ -79,6 +79,20 @@ pub enum Call {
         /// `uuid`.
         uuid: StatusUuid,
     },
+    /// ACKNOWLEDGE_OPERATION_STATUS.
+    AcknowledgeOperation {
+        /// `agent_id`.
+        agent_id: Text,
+        /// `operation_id`.
+        operation_id: Text,
+        /// `uuid`.
+        uuid: StatusUuid,
+    },
+    /// RECONCILE_OPERATIONS.
+    ReconcileOperations {
+        /// `operations`; none for all that the master knows.
+        operations: Vec<OperationQuery>,
+    },
     /// RECONCILE.
     Reconcile {
         /// `tasks`: task, and agent where set; none for all that the master knows.
@@ -106,13 +120,10 @@ pub enum Operation {
     Launch(Launch),
     /// LAUNCH_GROUP.
     LaunchGroup(LaunchGroup),
-    /// Any other operation, which this master does not carry out yet.
-    Other {
-        /// `id`, where set: the framework is told the outcome.
-        id: Option<Text>,
-        /// The operation's name, as in `RESERVE`.
-        name: &'static str,
-    },
+    /// RESERVE to DESTROY_DISK.
+    Resources(ResourceOperation),
+    /// A type that this version does not know.
+    Unknown,
 }
 
 /// LAUNCH: tasks, each started by itself.

@@ -11,7 +11,7 @@ use model::{
     AgentId, Blob, ExecutorId, FrameworkId, IdError, OfferId, Reason, Resources, TaskState,
 };
 
-use super::{AgentFacts, OfferConstraints, Text, WallTime};
+use super::{AgentFacts, OfferConstraints, OperationStatus, Text, WallTime};
 use crate::maintenance::{InverseOffer, Unavailability};
 
 /// A SUBSCRIBE.
@@ -152,13 +152,8 @@ pub enum FrameworkEvent {
         /// What it says.
         data: Blob,
     },
-    /// UPDATE_OPERATION_STATUS with OPERATION_ERROR and no uuid.
-    OperationError {
-        /// The operation.
-        operation_id: Text,
-        /// Why.
-        message: String,
-    },
+    /// UPDATE_OPERATION_STATUS.
+    OperationStatus(OperationStatus),
     /// FAILURE of an agent, or of one executor there.
     Failure {
         /// The agent.

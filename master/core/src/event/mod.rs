@@ -10,6 +10,7 @@ mod call;
 mod constraints;
 mod effect;
 mod framework;
+mod operation;
 mod operator;
 
 use alloc::sync::Arc;
@@ -28,6 +29,10 @@ pub use constraints::{
 pub use effect::{Effect, Note, RegistryChange};
 pub use framework::{
     Capabilities, Capability, FrameworkEvent, FrameworkInfo, Offer, Status, Subscription,
+};
+pub use operation::{
+    OperationInfo, OperationQuery, OperationStatus, OperationUpdate, ReportedOperation,
+    ResourceOperation,
 };
 pub use operator::{Answer, ClusterEntry, OperatorCall, RequestId};
 

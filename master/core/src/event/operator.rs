@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 
 use model::AgentId;
 
+use model::resources::Change;
+
 use super::Text;
 use crate::draining::{DrainConfig, DrainInfo};
 use crate::maintenance::{Machine, Plan, Schedule};
@@ -19,6 +21,13 @@ pub struct RequestId(pub u64);
 /// question.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OperatorCall {
+    /// RESERVE_RESOURCES to SHRINK_VOLUME.
+    ChangeResources {
+        /// `agent_id`.
+        agent_id: Text,
+        /// What is asked for, or why that is nothing, in Mesos' words.
+        change: Result<Change, String>,
+    },
     /// TEARDOWN.
     Teardown {
         /// `framework_id`.

@@ -144,8 +144,8 @@ fn invalid_offers_lose_the_tasks_and_valid_ones_among_them_are_given_back() {
          accept m-0000 t1:cpus:1
          accept m-0000 offers=m-O0,m-O0 t1:cpus:1 refuse=0
          accept m-0001 offers=zz t1:cpus:1
-         reserve m-0000 offers=zz operation=op1
-         reserve m-0000 offers=zz",
+         operate m-0000 offers=zz reserve:disk(a):1#op1
+         operate m-0000 offers=zz reserve:disk(a):1",
         &expect![[r#"
             > registry
             > subscribe roles=a
@@ -169,9 +169,9 @@ fn invalid_offers_lose_the_tasks_and_valid_ones_among_them_are_given_back() {
               s2 OFFERS m-O2 m-S0 b cpus:4;mem:1024
             > accept m-0001 offers=zz t1:cpus:1
               s2 UPDATE t1 on m-S0 TASK_DROPPED REASON_INVALID_OFFERS: Task launched with invalid offers: Offer zz is no longer valid
-            > reserve m-0000 offers=zz operation=op1
-              s1 OPERATION_ERROR op1: Operation attempted with invalid offers: Offer zz is no longer valid
-            > reserve m-0000 offers=zz
+            > operate m-0000 offers=zz reserve:disk(a):1#op1
+              s1 OPERATION_ERROR op1 on -: Operation attempted with invalid offers: Offer zz is no longer valid
+            > operate m-0000 offers=zz reserve:disk(a):1
         "#]],
     );
 }

@@ -15,17 +15,18 @@ use expect_test::Expect;
 use master_core::event::{
     AgentMessage, AgentUpdate, Call, Capabilities, Effect, Event, ExecutorKind, ExecutorSpec,
     FrameworkEvent, FrameworkInfo, Launch, LaunchGroup, LaunchTask, LinkId, MasterMessage,
-    OfferConstraints, Operation, Registration, Registry, RegistryChange, RequestId, RunningTask,
-    Status, StoreId, StreamId, Subscription, Text, WallTime,
+    OfferConstraints, Operation, OperationQuery, OperationStatus, OperationUpdate, OperatorCall,
+    Registration, Registry, RegistryChange, RequestId, RunningTask, Status, StoreId, StreamId,
+    Subscription, Text, WallTime,
 };
 use master_core::{Config, Master};
 use model::resources::{ParseError, Resource, Scalar, parse};
 use model::{
-    AgentId, Blob, ExecutorId, FrameworkId, Instant, MasterId, Resources, Source, StatusUuid,
-    TaskId, TaskState,
+    AgentId, Blob, ExecutorId, FrameworkId, Instant, MasterId, OperationUuid, Resources, Source,
+    StatusUuid, TaskId, TaskState,
 };
 
-use crate::requests;
+use crate::{notation, requests};
 
 /// Runs a script and compares the transcript.
 pub(crate) fn check(script: &str, expected: &Expect) {
@@ -50,6 +51,8 @@ pub(crate) struct World {
     pub(crate) silent: BTreeSet<LinkId>,
     slow_registry: bool,
     stores: VecDeque<StoreId>,
+    /// The operations that were sent to agents, in order.
+    applied: Vec<OperationUuid>,
 }
 
 /// The settings of a script's master.
@@ -141,7 +144,7 @@ fn framework_info(words: &Words<'_>) -> FrameworkInfo {
         id_fault: None,
         name: Text::from("framework"),
         user: words.text("user").unwrap_or_else(|| Text::from("root")),
-        principal: None,
+        principal: words.text("principal"),
         role: words.text("role"),
         roles,
         capabilities: Capabilities::from_numbers(multi_role.into_iter().chain(others)),
@@ -164,6 +167,10 @@ fn launch_task(text: &str, framework: &FrameworkId, agent: &str) -> LaunchTask {
         name: Text::from(id),
         agent_id: Text::from(agent),
         resources: match parse(resources) {
+            // Volumes are written as in operations.
+            _ if resources.contains('@') => {
+                Ok(notation::resources(resources).iter().cloned().collect())
+            }
             Ok(resources) => Ok(resources.iter().cloned().collect()),
             Err(ParseError::Invalid(invalid)) => Err(invalid),
             Err(fault) => panic!("{fault}"),
@@ -244,6 +251,7 @@ impl World {
             silent: BTreeSet::new(),
             slow_registry: false,
             stores: VecDeque::new(),
+            applied: Vec::new(),
         };
         world.now = Instant::from_nanos(100_000_000);
         world
@@ -315,7 +323,20 @@ impl World {
             },
             "register" => self.register(&mut words),
             "silent" => drop(self.silent.insert(LinkId(words.number()))),
-            "update" | "exited" | "says" | "unregister" => self.agent_frame(line),
+            "update" | "operation" | "exited" | "says" | "unregister" => self.agent_frame(line),
+            "operator" => {
+                let operation = words.next();
+                let agent_id = words.text("agent").unwrap_or_else(|| Text::from("m-S0"));
+                let principal = words.text("principal");
+                self.step(Event::Operate {
+                    request: RequestId(1),
+                    principal,
+                    call: OperatorCall::ChangeResources {
+                        agent_id,
+                        change: Ok(notation::change(operation).1),
+                    },
+                });
+            }
             "wait" => {
                 let seconds: f64 = words.next().parse().expect("seconds");
                 self.wait(Duration::from_secs_f64(seconds));
@@ -367,6 +388,7 @@ impl World {
                 .filter(|t| !t.is_empty())
                 .map(running_task)
                 .collect(),
+            operations: Vec::new(),
         };
         self.step(Event::Register {
             link,
@@ -406,6 +428,18 @@ impl World {
                 executor_id: ExecutorId::new(words.next()).expect("id"),
                 data: Blob::new(words.next().as_bytes()),
             },
+            "operation" => {
+                let index: usize = words.next().parse().expect("number");
+                let uuid = words.text("uuid").map(|n| n.parse().expect("number"));
+                AgentMessage::OperationUpdate(OperationUpdate {
+                    uuid: self.applied[index],
+                    status: OperationStatus {
+                        uuid: uuid.map(|number: u8| StatusUuid([number; 16])),
+                        ..OperationStatus::new(None, notation::operation_state(words.next()))
+                    },
+                    total: words.text("total").map(|text| notation::resources(&text)),
+                })
+            }
             "exited" => AgentMessage::ExecutorExited {
                 framework_id: words.id(),
                 executor_id: ExecutorId::new(words.next()).expect("id"),
@@ -447,13 +481,36 @@ impl World {
                 agent_id: words.text("agent").unwrap_or_else(|| Text::from("m-S0")),
                 data: Blob::new(words.next().as_bytes()),
             },
-            "reserve" => Call::Accept {
+            "operate" => Call::Accept {
                 offer_ids: words.list("offers"),
-                operations: vec![Operation::Other {
-                    id: words.text("operation"),
-                    name: "RESERVE",
-                }],
+                operations: words
+                    .plain
+                    .iter()
+                    .map(|word| match word.strip_prefix("launch:") {
+                        Some(task) => Operation::Launch(Launch {
+                            id: None,
+                            tasks: vec![launch_task(task, &id, "m-S0")],
+                        }),
+                        None => notation::operation(word),
+                    })
+                    .collect(),
                 refuse_seconds: words.seconds("refuse"),
+            },
+            "ack-operation" => Call::AcknowledgeOperation {
+                operation_id: Text::from(words.next()),
+                agent_id: words.text("agent").unwrap_or_else(|| Text::from("m-S0")),
+                uuid: StatusUuid([words.next().parse().expect("number"); 16]),
+            },
+            "reconcile-operations" => Call::ReconcileOperations {
+                operations: words
+                    .plain
+                    .iter()
+                    .map(|id| OperationQuery {
+                        operation_id: Text::from(*id),
+                        agent_id: words.text("agent"),
+                        provider_id: None,
+                    })
+                    .collect(),
             },
             "decline" => Call::Decline {
                 offer_ids: words.list("offers"),
@@ -525,6 +582,15 @@ impl World {
         let effects = self.master.step(self.now, event);
         let count = effects.len();
         check_invariant(&self.master);
+        for effect in &effects {
+            if let Effect::ToAgent {
+                message: MasterMessage::ApplyOperation { uuid, .. },
+                ..
+            } = effect
+            {
+                self.applied.push(*uuid);
+            }
+        }
         let mut follow = Vec::new();
         for effect in &effects {
             if let Some(line) = print(effect) {
@@ -595,7 +661,7 @@ pub(crate) fn check_invariant(master: &Master) {
     for agent in view.agents() {
         let used = view.used_on(agent).unallocate();
         let offered = view.offered_on(agent).unallocate();
-        let taken = used.plus(&offered);
+        let taken = used.plus(&offered).non_shared();
         assert!(
             agent.total.contains(&taken) || offered.is_empty(),
             "{}: {used} in use and {offered} offered of {}",
@@ -664,10 +730,7 @@ fn print_event(event: &FrameworkEvent) -> String {
             let data = String::from_utf8_lossy(data.as_bytes());
             format!("MESSAGE {executor_id}: {data}")
         }
-        FrameworkEvent::OperationError {
-            operation_id,
-            message,
-        } => format!("OPERATION_ERROR {operation_id}: {message}"),
+        FrameworkEvent::OperationStatus(status) => notation::print_status(status),
         FrameworkEvent::Failure { agent_id, executor } => {
             format!("FAILURE {agent_id} {executor:?}")
         }
@@ -716,6 +779,15 @@ fn print_message(message: &MasterMessage) -> Option<String> {
         }
         MasterMessage::FrameworkUpdated { framework_id, .. } => format!("updated {framework_id}"),
         MasterMessage::KillTask { task_id, .. } => format!("kill {task_id}"),
+        MasterMessage::ApplyOperation { info, .. } => {
+            format!("apply {}", notation::print_change(&info.change))
+        }
+        MasterMessage::AcknowledgeOperation { status_uuid, .. } => {
+            format!("acknowledge operation {}", status_uuid.0[0])
+        }
+        MasterMessage::ReconcileOperations { operations } => {
+            format!("reconcile {} operations", operations.len())
+        }
         MasterMessage::AcknowledgeUpdate { task_id, uuid, .. } => {
             format!("acknowledge {task_id} {}", uuid.0[0])
         }

@@ -4,6 +4,7 @@
 //! for all of them.
 
 mod maintenance;
+mod resources;
 mod teardown;
 
 use http::{Method, StatusCode};
@@ -17,6 +18,14 @@ use crate::handle::Handle;
 /// What can be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
+    /// Reserve resources of an agent.
+    Reserve,
+    /// Take a reservation back.
+    Unreserve,
+    /// Make volumes on an agent.
+    CreateVolumes,
+    /// Delete them and their data.
+    DestroyVolumes,
     /// End a framework.
     Teardown,
     /// Plan maintenance.
@@ -31,7 +40,13 @@ impl Action {
     /// The methods that the path has.
     const fn methods(self) -> &'static str {
         match self {
-            Self::Teardown | Self::MachineDown | Self::MachineUp => "POST",
+            Self::Reserve
+            | Self::Unreserve
+            | Self::CreateVolumes
+            | Self::DestroyVolumes
+            | Self::Teardown
+            | Self::MachineDown
+            | Self::MachineUp => "POST",
             Self::MaintenanceSchedule => "GET, POST",
         }
     }
@@ -52,6 +67,10 @@ async fn answer(loop_: &Handle, action: Action, request: Request) -> Result<Resp
     let body = read::body(&head.headers, body).await?;
     let form = String::from_utf8_lossy(&body).into_owned();
     let call = match action {
+        Action::Reserve => resources::reserve(&form)?,
+        Action::Unreserve => resources::unreserve(&form)?,
+        Action::CreateVolumes => resources::create_volumes(&form)?,
+        Action::DestroyVolumes => resources::destroy_volumes(&form)?,
         Action::Teardown => teardown::call(&form)?,
         Action::MaintenanceSchedule => maintenance::schedule(&body)?,
         Action::MachineDown => maintenance::down(&body)?,

@@ -9,6 +9,7 @@ pub(crate) mod document;
 mod frameworks;
 mod maintenance;
 mod process;
+pub(crate) mod resources;
 mod state;
 mod validate;
 
@@ -76,6 +77,31 @@ async fn dispatch(caller: &Caller<'_>, kind: Type, call: Call) -> Result<Respons
         Type::GetFrameworks => state::read(caller, Part::Frameworks).await,
         Type::GetExecutors => state::read(caller, Part::Executors).await,
         Type::GetTasks => state::read(caller, Part::Tasks).await,
+        Type::GetOperations => Ok(resources::operations(caller).await),
+        Type::ReserveResources => {
+            let reserve = call.reserve_resources.unwrap_or_default();
+            caller.operate(resources::reserve(reserve)).await
+        }
+        Type::UnreserveResources => {
+            let unreserve = call.unreserve_resources.unwrap_or_default();
+            caller.operate(resources::unreserve(unreserve)).await
+        }
+        Type::CreateVolumes => {
+            let create = call.create_volumes.unwrap_or_default();
+            caller.operate(resources::create(create)).await
+        }
+        Type::DestroyVolumes => {
+            let destroy = call.destroy_volumes.unwrap_or_default();
+            caller.operate(resources::destroy(destroy)).await
+        }
+        Type::GrowVolume => {
+            let grow = call.grow_volume.unwrap_or_default();
+            caller.operate(resources::grow(grow)).await
+        }
+        Type::ShrinkVolume => {
+            let shrink = call.shrink_volume.unwrap_or_default();
+            caller.operate(resources::shrink(shrink)).await
+        }
         Type::Teardown => {
             let teardown = call.teardown.unwrap_or_default();
             caller.operate(frameworks::teardown(teardown)).await
@@ -117,17 +143,10 @@ async fn dispatch(caller: &Caller<'_>, kind: Type, call: Call) -> Result<Respons
         | Type::SetLoggingLevel
         | Type::ListFiles
         | Type::ReadFile
-        | Type::GetOperations
         | Type::GetRoles
         | Type::GetWeights
         | Type::UpdateWeights
         | Type::Subscribe
-        | Type::ReserveResources
-        | Type::UnreserveResources
-        | Type::CreateVolumes
-        | Type::DestroyVolumes
-        | Type::GrowVolume
-        | Type::ShrinkVolume
         | Type::GetQuota
         | Type::UpdateQuota
         | Type::SetQuota

@@ -3,6 +3,8 @@
 use api::v1::master::Call;
 use api::v1::master::call::Type;
 
+use super::resources;
+
 /// The first fault of a call, or its type.
 pub(super) fn call(call: &Call) -> Result<Type, String> {
     // An enum's number that this version does not know reads as if the field were unset.
@@ -34,8 +36,14 @@ pub(super) fn call(call: &Call) -> Result<Type, String> {
         Type::ListFiles => present(&call.list_files, "list_files")?,
         Type::ReadFile => present(&call.read_file, "read_file")?,
         Type::UpdateWeights => present(&call.update_weights, "update_weights")?,
-        Type::ReserveResources => present(&call.reserve_resources, "reserve_resources")?,
-        Type::UnreserveResources => present(&call.unreserve_resources, "unreserve_resources")?,
+        Type::ReserveResources => {
+            present(&call.reserve_resources, "reserve_resources")?;
+            resources::check(kind, call)?;
+        }
+        Type::UnreserveResources => {
+            present(&call.unreserve_resources, "unreserve_resources")?;
+            resources::check(kind, call)?;
+        }
         Type::CreateVolumes => present(&call.create_volumes, "create_volumes")?,
         Type::DestroyVolumes => present(&call.destroy_volumes, "destroy_volumes")?,
         Type::GrowVolume => {

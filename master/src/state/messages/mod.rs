@@ -5,6 +5,7 @@
 
 mod agents;
 mod frameworks;
+mod operations;
 mod tasks;
 
 use api::v1;
