@@ -203,6 +203,7 @@ impl Incoming {
             .map_err(|error| (incarnation, error.to_string()))?;
         self.authorize(&registration)
             .map_err(|reason| (incarnation, reason))?;
+        self.connection.keep();
         Ok(Opened {
             incarnation,
             registration,

@@ -4,41 +4,55 @@
 //! their own process, on port 0.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::link::v1::link_server::LinkServer;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use master_core::event::Event;
 use master_core::{Config as CoreConfig, Master};
 use model::resources::{Quantities, Scalar};
 use model::{IdError, MasterId};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tower_service::Service as _;
 
 use crate::access::{Access, AccessError};
-use crate::connection::Connection;
+use crate::connection::opening::{self, Opening};
+use crate::connection::socket::Socket;
+use crate::connection::table::{Limits, Place, Table};
+use crate::connection::{Connection, descriptors};
 use crate::facts::Facts;
 use crate::flags::{Config, Leader, RegistryKind};
 use crate::grpc;
 use crate::handle::Handle;
-use crate::http::body::Body;
-use crate::http::{Request, Response, router};
+use crate::http::body::{Body, Counted};
+use crate::http::{Request, router};
 use crate::link;
 use crate::main_loop::{MainLoop, Notice, Parts, RunError, wall_clock};
 use crate::registry::entries::{self, EntryError};
 use crate::registry::{Memory, Redb, Registry, RegistryError, Writer};
 
-/// How many connections may be open; more wait to be accepted.
+/// How many connections may be open; at the bound those go that began to rest first.
 const CONNECTIONS_MAX: usize = 65_536;
-/// How long a new connection may stay silent.
+/// Descriptors that are not for connections: the registry, the log, the reactor.
+const DESCRIPTORS_KEPT: usize = 64;
+/// What requests and answers under way may hold together; those that began first go at the bound.
+/// Several bodies of the largest size find room.
+const HELD_BYTES_MAX: usize = 256 << 20;
+/// How long a request may take, from its first byte to the last one of its answer.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(300);
+/// How often slow requests are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a new connection may stay silent, and how long its first line may take.
 const FIRST_BYTE_TIME_MAX: Duration = Duration::from_secs(30);
-/// How long a connection may rest between two requests, and how long a request's head may take.
+/// How long a connection may rest between two requests.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(3600);
 /// The largest head of a request.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -262,25 +276,26 @@ fn core_config(config: &Config, master_id: MasterId, epoch: u64, facts: &Facts) 
 
 /// Takes connections until `stop` turns true.
 async fn accept(listener: TcpListener, handle: Handle, stop: watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let table = Table::new(limits());
     let server = Arc::new(ConnectionServer::new(handle));
+    let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
     loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else {
-            return;
-        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            _ = sweep.tick() => {
+                table.sweep();
+                continue;
+            }
             () = until_true(stop.clone()) => return,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let server = Arc::clone(&server);
-                let stop = stop.clone();
-                tokio::spawn(async move {
-                    server.serve(stream, peer, stop).await;
-                    drop(place);
-                });
-            }
+            Ok((stream, peer)) => match table.admit(peer).await {
+                Some(place) => {
+                    let serving = Arc::clone(&server).serve(stream, place, stop.clone());
+                    tokio::spawn(serving);
+                }
+                None => tracing::warn!(%peer, "no room for a connection among the streams"),
+            },
             Err(error) => {
                 // Out of descriptors, or a peer that is gone again: neither is cured by haste.
                 tracing::warn!(%error, "accept a connection");
@@ -290,22 +305,36 @@ async fn accept(listener: TcpListener, handle: Handle, stop: watch::Receiver<boo
     }
 }
 
+fn limits() -> Limits {
+    let descriptors = descriptors::raise();
+    Limits {
+        connections: descriptors
+            .saturating_sub(DESCRIPTORS_KEPT)
+            .clamp(1, CONNECTIONS_MAX),
+        held: HELD_BYTES_MAX,
+        request_time: REQUEST_TIME_MAX,
+    }
+}
+
 /// Serves connections, each on a task of its own.
 struct ConnectionServer {
     handle: Handle,
     links: LinkServer<link::Service>,
-    http: auto::Builder<TokioExecutor>,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
 }
 
 impl ConnectionServer {
     fn new(handle: Handle) -> Self {
-        let mut http = auto::Builder::new(TokioExecutor::new()).title_case_headers(true);
-        http.http1()
+        let mut http1 = http1::Builder::new();
+        // `pipeline_flush` stays off: with it hyper takes from a body without bound.
+        http1
+            .title_case_headers(true)
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME_MAX)
             .max_buf_size(HEAD_BYTES_MAX);
-        // `pipeline_flush` stays off: with it hyper takes from a body without bound.
-        http.http2()
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
             .timer(TokioTimer::new())
             .keep_alive_interval(H2_PING_INTERVAL)
             .keep_alive_timeout(H2_PING_TIME_MAX)
@@ -314,46 +343,54 @@ impl ConnectionServer {
         Self {
             links: link::Service::server(handle.clone()),
             handle,
-            http,
+            http1,
+            http2,
         }
     }
 
     async fn serve(
         self: Arc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
+        mut stream: TcpStream,
+        place: Place,
         stop: watch::Receiver<bool>,
     ) {
+        let connection = place.connection();
+        let peer = connection.peer();
         if let Err(error) = prepare(&stream) {
             tracing::debug!(%peer, %error, "set a connection's options");
         }
-        let mut first = [0];
-        match tokio::time::timeout(FIRST_BYTE_TIME_MAX, stream.peek(&mut first)).await {
-            Ok(Ok(1)) => {}
-            Ok(_) | Err(_) => return,
-        }
-        let connection = Connection::new(peer);
+        let opening = tokio::select! {
+            opening = open(&mut stream) => opening,
+            () = connection.was_cut() => return,
+        };
+        let Some(opening) = opening else { return };
         let service = {
             let (this, connection) = (Arc::clone(&self), connection.clone());
             service_fn(move |request| Arc::clone(&this).answer(connection.clone(), request))
         };
-        let serving = self.http.serve_connection(TokioIo::new(stream), service);
-        let mut serving = std::pin::pin!(serving);
-        let stopped = until_true(stop);
-        let mut stopped = std::pin::pin!(stopped);
-        let outcome = tokio::select! {
-            outcome = serving.as_mut() => outcome,
-            () = connection.was_cut() => return,
-            () = &mut stopped => {
-                serving.as_mut().graceful_shutdown();
-                match tokio::time::timeout(GRACE, serving).await {
-                    Ok(outcome) => outcome,
-                    Err(_) => return,
-                }
+        let io = |before| TokioIo::new(Socket::new(stream, before, connection.clone()));
+        match opening {
+            Opening::Http1(before) => {
+                let serving = self.http1.serve_connection(io(before), service);
+                drive(
+                    serving,
+                    http1::Connection::graceful_shutdown,
+                    connection,
+                    stop,
+                )
+                .await;
             }
-        };
-        if let Err(error) = outcome {
-            tracing::debug!(%peer, error, "connection broke");
+            Opening::H2(before) => {
+                let serving = self.http2.serve_connection(io(before), service);
+                drive(
+                    serving,
+                    http2::Connection::graceful_shutdown,
+                    connection,
+                    stop,
+                )
+                .await;
+            }
+            Opening::Neither => tracing::debug!(%peer, "what came is no request"),
         }
     }
 
@@ -361,18 +398,56 @@ impl ConnectionServer {
         self: Arc<Self>,
         connection: Connection,
         mut request: Request,
-    ) -> Result<Response, Infallible> {
-        if request.version() == http::Version::HTTP_2
-            && request.uri().path().starts_with("/tepui.link.v1.Link/")
-        {
-            request.extensions_mut().insert(connection);
-            let response = self.links.clone().call(request).await?;
-            return Ok(response.map(Body::Grpc));
+    ) -> Result<http::Response<Counted>, Infallible> {
+        let path = request.uri().path();
+        let is_grpc = request.version() == http::Version::HTTP_2;
+        let response = if is_grpc && path.starts_with("/tepui.link.v1.Link/") {
+            request.extensions_mut().insert(connection.clone());
+            self.links.clone().call(request).await?.map(Body::Grpc)
+        } else if is_grpc && path == grpc::PATH {
+            grpc::connect(&self.handle, connection.clone(), request).await
+        } else {
+            router::route(&self.handle, connection.clone(), request).await
+        };
+        Ok(response.map(|body| Counted::new(body, connection)))
+    }
+}
+
+/// How a new connection opens; `None` where it does not in its time. Until its first byte comes it
+/// costs no buffer.
+async fn open(stream: &mut TcpStream) -> Option<Opening> {
+    let opening = async {
+        stream.peek(&mut [0]).await?;
+        opening::read(stream).await
+    };
+    let opening = tokio::time::timeout(FIRST_BYTE_TIME_MAX, opening).await;
+    opening.ok()?.ok()
+}
+
+/// Serves a connection until it ends, is cut, or `stop` turns true.
+async fn drive<C, E>(
+    serving: C,
+    shut_down: impl FnOnce(Pin<&mut C>),
+    connection: &Connection,
+    stop: watch::Receiver<bool>,
+) where
+    C: Future<Output = Result<(), E>>,
+    E: Display,
+{
+    let mut serving = std::pin::pin!(serving);
+    let outcome = tokio::select! {
+        outcome = serving.as_mut() => outcome,
+        () = connection.was_cut() => return,
+        () = until_true(stop) => {
+            shut_down(serving.as_mut());
+            match tokio::time::timeout(GRACE, serving).await {
+                Ok(outcome) => outcome,
+                Err(_) => return,
+            }
         }
-        if request.version() == http::Version::HTTP_2 && request.uri().path() == grpc::PATH {
-            return Ok(grpc::connect(&self.handle, connection, request).await);
-        }
-        Ok(router::route(&self.handle, connection, request).await)
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(peer = %connection.peer(), %error, "connection broke");
     }
 }
 

@@ -122,6 +122,7 @@ impl Calls {
                 "the first call is not SUBSCRIBE",
             ));
         };
+        self.connection.keep();
         if opening.send(events).is_err() {
             return Ok(());
         }

@@ -7,15 +7,16 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use super::pieces::Pieces;
+use super::pieces::{self, Pieces};
 use super::stream::EventStream;
+use crate::connection::Connection;
 
 /// The body of an answer.
 pub(crate) enum Body {
     /// Bytes at hand; `None` once they are given out.
     Whole(Option<Bytes>),
     /// What is made as it is read.
-    Pieces(Pieces),
+    Pieces(Box<Pieces>),
     /// A stream of events that stays open.
     Events(EventStream),
     /// A gRPC answer.
@@ -68,5 +69,50 @@ impl http_body::Body for Body {
             Self::Events(_) => SizeHint::default(),
             Self::Grpc(body) => body.size_hint(),
         }
+    }
+}
+
+/// A body whose connection knows of it.
+pub(crate) struct Counted {
+    body: Body,
+    connection: Connection,
+}
+
+impl Counted {
+    /// The body of an answer on this connection.
+    pub(crate) fn new(body: Body, connection: Connection) -> Self {
+        match &body {
+            Body::Whole(bytes) => connection.answers(bytes.as_ref().map_or(0, Bytes::len)),
+            Body::Pieces(_) => connection.answers(pieces::HELD_BYTES),
+            Body::Events(_) => connection.keep(),
+            Body::Grpc(_) => {}
+        }
+        Self { body, connection }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.connection.answered();
+    }
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -22,6 +22,8 @@ const PIECE_BYTES: usize = 64 << 10;
 const WAITING_MAX: usize = 2;
 /// A body up to this size goes out as a whole, with its length.
 const WHOLE_BYTES_MAX: usize = 256 << 10;
+/// About what a body in pieces holds at a time.
+pub(crate) const HELD_BYTES: usize = WHOLE_BYTES_MAX + WAITING_MAX * PIECE_BYTES;
 
 /// What a piece is, or that no more can be had.
 type Piece = Result<Bytes, Broken>;

@@ -433,9 +433,5 @@ async fn requests_may_be_pipelined_and_heads_are_bounded() {
     let long = "x".repeat(100_000);
     let answer = client.ask("GET /health", &[("X", &long)], b"").await;
     assert_eq!(answer.status, "431 Request Header Fields Too Large");
-    let mut client = Client::connect(master.address()).await;
-    client.write(b"GARBAGE\r\n\r\n").await;
-    assert_eq!(client.answer().await.status, "400 Bad Request");
-    assert!(client.is_closed().await);
     master.shutdown().await.unwrap();
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod cluster;
+mod connections;
 mod grpc;
 mod http;
 mod program;

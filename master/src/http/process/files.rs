@@ -43,7 +43,7 @@ pub(super) async fn download(files: &Files, query: &Query<'_>) -> Result<Respons
         }
         Err(error) => return Err(refusal(error)),
     };
-    let mut response = Response::new(Body::Pieces(Pieces::of_file(file, size)));
+    let mut response = Response::new(Body::Pieces(Box::new(Pieces::of_file(file, size))));
     let headers = response.headers_mut();
     let name = path
         .trim_end_matches('/')
