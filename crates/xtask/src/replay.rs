@@ -5,6 +5,7 @@
 //! and after it. What is compared, and what is not, stands in `compare`.
 
 mod case;
+mod cast;
 mod cluster;
 mod compare;
 mod http;

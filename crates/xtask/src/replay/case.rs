@@ -20,6 +20,8 @@ pub(super) struct Case {
     /// Without one the request is sent for the sake of the later steps, and nothing is checked.
     pub(super) response: Option<Answer>,
     #[serde(default)]
+    pub(super) events_before: Vec<Event>,
+    #[serde(default)]
     pub(super) events_after: Vec<Event>,
     #[serde(default)]
     pub(super) streams_closed: BTreeMap<String, String>,
@@ -63,6 +65,9 @@ pub(super) struct Event {
     pub(super) stream: String,
     record: Option<String>,
     record_b64: Option<String>,
+    /// The recorder's own reading of the record; only its type is looked at here.
+    #[serde(default)]
+    decoded: Value,
 }
 
 const fn open() -> bool {
@@ -104,20 +109,51 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// The body as JSON; null where it is none, or no answer of the operator API.
+    pub(super) fn document(&self) -> Value {
+        match self.header("Content-Type") {
+            Some("application/json") => serde_json::from_slice(&self.body()).unwrap_or_default(),
+            Some("application/x-protobuf") => {
+                message_of_wire("mesos.v1.master.Response", &self.body())
+            }
+            _ => Value::Null,
+        }
+    }
+}
+
 impl Event {
-    /// The event as JSON; null where it is no event of the scheduler API.
+    /// The event as JSON; null where it is none of the scheduler or operator API.
     pub(super) fn value(&self) -> Value {
         match (&self.record, &self.record_b64) {
             (Some(text), _) => serde_json::from_str(text).unwrap_or_default(),
-            (None, Some(_)) => event_of_wire(&bytes(None, self.record_b64.as_deref())),
+            (None, Some(_)) => {
+                let bytes = bytes(None, self.record_b64.as_deref());
+                let read = [Api::Scheduler, Api::Operator].map(|api| event_of_wire(api, &bytes));
+                let wanted = &self.decoded["type"];
+                let fits = |event: &&Value| event["type"] == *wanted;
+                let found = read.iter().find(fits).or(read.first());
+                found.cloned().unwrap_or_default()
+            }
             (None, None) => Value::Null,
         }
     }
 }
 
-/// A scheduler event's encoded bytes as JSON; null where they are none.
-pub(super) fn event_of_wire(bytes: &[u8]) -> Value {
-    message_of_wire("mesos.v1.scheduler.Event", bytes)
+/// Whose events a stream carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Api {
+    Scheduler,
+    Operator,
+}
+
+/// An event's encoded bytes as JSON; null where they are none.
+pub(super) fn event_of_wire(api: Api, bytes: &[u8]) -> Value {
+    let name = match api {
+        Api::Scheduler => "mesos.v1.scheduler.Event",
+        Api::Operator => "mesos.v1.master.Event",
+    };
+    message_of_wire(name, bytes)
 }
 
 /// The encoded bytes of a message as JSON; null where they are none.

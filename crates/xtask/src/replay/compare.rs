@@ -3,6 +3,8 @@
 //! Ids are bound (`ids`), times, addresses and names of this machine are only looked at for their
 //! kind, and so are figures and flags. Resources, and things with ids, may stand in any order.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::case::{self, Answer};
@@ -152,7 +154,7 @@ pub(super) fn value(was: &Value, is: &Value, ids: &mut Ids, path: &str) -> Optio
             if was.len() != is.len() {
                 return Some(format!("{path}: {} items became {}", was.len(), is.len()));
             }
-            if was.iter().chain(&is).all(|item| item.get("id").is_some()) {
+            if was.iter().chain(&is).all(|item| has_name(item)) {
                 return in_any_order(&was, is, ids, path);
             }
             let pairs = was.iter().zip(&is).enumerate();
@@ -165,6 +167,21 @@ pub(super) fn value(was: &Value, is: &Value, ids: &mut Ids, path: &str) -> Optio
         _ if was == is => None,
         _ => differs(),
     }
+}
+
+/// Whether a thing of a list goes by an id or a name, and not by its place.
+fn has_name(item: &Value) -> bool {
+    let names = [
+        "/id",
+        "/name",
+        "/agent_info/id",
+        "/task_id",
+        "/framework_info/id",
+        "/executor_info/executor_id",
+        "/operation_id",
+        "/role",
+    ];
+    names.iter().any(|name| item.pointer(name).is_some())
 }
 
 /// The first difference of lists of things with ids: Mesos lists them as its hash tables do.
@@ -200,7 +217,8 @@ fn object(
 ) -> Option<String> {
     for (key, was) in was {
         let path = format!("{path}.{key}");
-        let Some(is) = is.get(key) else {
+        // The names of a framework's figures hold its id.
+        let Some(is) = is.get(&ids.rewrite(key)) else {
             return Some(format!("{path}: {} is missing", shown(was)));
         };
         let same_kind = std::mem::discriminant(was) == std::mem::discriminant(is);
@@ -216,7 +234,8 @@ fn object(
             return difference;
         }
     }
-    let more = is.iter().find(|(key, _)| !was.contains_key(*key));
+    let known: BTreeSet<String> = was.keys().map(|key| ids.rewrite(key)).collect();
+    let more = is.iter().find(|(key, _)| !known.contains(*key));
     more.map(|(key, is)| format!("{path}.{key}: {} was not there", shown(is)))
 }
 

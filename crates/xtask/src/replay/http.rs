@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use super::case;
+use super::case::{self, Api};
 
 /// The largest record that is read.
 const RECORD_BYTES_MAX: usize = 16 << 20;
@@ -44,9 +44,9 @@ pub(super) struct EventStream {
 }
 
 impl EventStream {
-    fn open(connection: BufReader<TcpStream>, is_json: bool) -> Self {
+    fn open(connection: BufReader<TcpStream>, form: Form) -> Self {
         let log = Arc::new(Mutex::new(Log::default()));
-        let reader = tokio::spawn(read_events(connection, is_json, Arc::clone(&log)));
+        let reader = tokio::spawn(read_events(connection, form, Arc::clone(&log)));
         Self { log, reader }
     }
 
@@ -76,9 +76,16 @@ pub(super) async fn exchange(
     while reply.status_line.contains(" 100 ") {
         reply = head(&mut connection).await?;
     }
-    if reply.header("Mesos-Stream-Id").is_some() {
-        let is_json = reply.header("Content-Type") == Some("application/json");
-        return Ok((reply, Some(EventStream::open(connection, is_json))));
+    let api = match reply.header("Mesos-Stream-Id") {
+        Some(_) => Some(Api::Scheduler),
+        None => subscribes_operator(bytes, &reply).then_some(Api::Operator),
+    };
+    if let Some(api) = api {
+        let form = match reply.header("Content-Type") {
+            Some("application/json") => Form::Json,
+            _ => Form::Protobuf(api),
+        };
+        return Ok((reply, Some(EventStream::open(connection, form))));
     }
     if bytes.starts_with(b"HEAD ") {
         return Ok((reply, None));
@@ -106,6 +113,25 @@ pub(super) async fn exchange(
         }
     };
     Ok((reply, None))
+}
+
+/// Whether a request is a SUBSCRIBE of the operator API, and was taken: its answer has no header
+/// that tells a stream.
+fn subscribes_operator(request: &[u8], reply: &Reply) -> bool {
+    let end = request.windows(4).position(|four| four == b"\r\n\r\n");
+    let (head, body) = request.split_at(end.map_or(request.len(), |end| end + 4));
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let target = String::from_utf8_lossy(line);
+    let is_operator = target
+        .split(' ')
+        .nth(1)
+        .is_some_and(|t| t.ends_with("/api/v1"));
+    let subscribes = match serde_json::from_slice::<Value>(body) {
+        Ok(call) => call["type"] == "SUBSCRIBE",
+        // The field `type` first, with the number of SUBSCRIBE.
+        Err(_) => body.starts_with(&[0x08, 0x12]),
+    };
+    is_operator && subscribes && reply.status_line.contains(" 200 ")
 }
 
 async fn head(connection: &mut BufReader<TcpStream>) -> std::io::Result<Reply> {
@@ -140,7 +166,14 @@ async fn chunk(connection: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
     Some(chunk)
 }
 
-async fn read_events(mut connection: BufReader<TcpStream>, is_json: bool, log: Arc<Mutex<Log>>) {
+/// How events are written.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Json,
+    Protobuf(Api),
+}
+
+async fn read_events(mut connection: BufReader<TcpStream>, form: Form, log: Arc<Mutex<Log>>) {
     let mut records = Decoder::new(RECORD_BYTES_MAX);
     while let Some(chunk) = chunk(&mut connection).await {
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -150,9 +183,9 @@ async fn read_events(mut connection: BufReader<TcpStream>, is_json: bool, log: A
         }
         records.push(&chunk);
         while let Ok(Some(record)) = records.record() {
-            log.events.push(match is_json {
-                true => serde_json::from_slice(&record).unwrap_or_default(),
-                false => case::event_of_wire(&record),
+            log.events.push(match form {
+                Form::Json => serde_json::from_slice(&record).unwrap_or_default(),
+                Form::Protobuf(api) => case::event_of_wire(api, &record),
             });
         }
     }

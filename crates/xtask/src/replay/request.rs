@@ -95,10 +95,14 @@ pub(super) fn ids_in(text: &str) -> Vec<String> {
 /// A call that was not recorded.
 pub(super) fn unrecorded(unrecorded: &Unrecorded) -> Vec<u8> {
     let body = unrecorded.call.to_string();
-    let id = &unrecorded.stream_id;
+    // A subscription has none.
+    let id = match unrecorded.stream_id.as_str() {
+        "" => String::new(),
+        id => format!("Mesos-Stream-Id: {id}\r\n"),
+    };
     format!(
         "POST /api/v1/scheduler HTTP/1.1\r\nHost: master\r\nContent-Type: application/json\r\n\
-         Accept: application/json\r\nMesos-Stream-Id: {id}\r\nContent-Length: {}\r\n\r\n{body}",
+         Accept: application/json\r\n{id}Content-Length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()

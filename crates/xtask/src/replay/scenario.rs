@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
 use super::case::{Answer, Case, Event};
+use super::cast::{self, Actor};
 use super::cluster::Cluster;
 use super::compare;
 use super::http::{self, Reply};
@@ -67,9 +68,12 @@ pub(super) async fn run(
         streams: Vec::new(),
         acknowledged: Acknowledged::of(&events, &calls),
         one_by_one: labels_repeat(cases),
+        cast: Vec::new(),
     };
+    let actors = cast::of(cases);
     let mut outcomes = Vec::new();
     for (place, case) in cases.iter().enumerate() {
+        scenario.enter(&actors, place).await;
         let skipped = elsewhere.is_some() && plan.needs_agents(cases, case);
         let outcome = match (skipped, &case.response) {
             (true, _) => Outcome::Skipped,
@@ -92,6 +96,7 @@ pub(super) async fn run(
         }
     }
     scenario.streams.clear();
+    scenario.cast.clear();
     scenario.cluster.shutdown().await?;
     Ok(outcomes)
 }
@@ -103,6 +108,8 @@ struct Scenario {
     acknowledged: Acknowledged,
     /// Whether the recording's client had one stream after another, all of one label.
     one_by_one: bool,
+    /// The streams of those who act without recorded calls.
+    cast: Vec<Stream>,
 }
 
 impl Scenario {
@@ -387,6 +394,25 @@ impl Scenario {
         }
     }
 
+    /// Plays those who act before this case without a recording of it.
+    async fn enter(&mut self, actors: &[Actor], place: usize) {
+        let mut entered = false;
+        for actor in actors.iter().filter(|actor| actor.enters == place) {
+            entered = true;
+            match actor.play(&self.cluster, &mut self.ids).await {
+                Ok(stream) => self.cast.push(stream),
+                // The cases that count on it fail, and say how.
+                Err(fault) => eprintln!("unrecorded framework: {fault}"),
+            }
+        }
+        if entered {
+            self.settle(SETTLED).await;
+            for stream in &mut self.streams {
+                stream.queue.clear();
+            }
+        }
+    }
+
     async fn settle(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while Instant::now() < end {
@@ -417,6 +443,14 @@ impl Scenario {
             .iter_mut()
             .flat_map(|stream| stream.pump(&self.acknowledged))
             .collect();
+        self.call(due).await;
+        let all = Acknowledged::default();
+        let mut due = Vec::new();
+        for stream in &mut self.cast {
+            due.extend(stream.pump(&all));
+            due.extend(stream.decline());
+            stream.queue.clear();
+        }
         self.call(due).await;
     }
 }

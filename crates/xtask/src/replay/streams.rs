@@ -98,6 +98,17 @@ impl Stream {
         }
     }
 
+    /// The framework's id, once SUBSCRIBED told it.
+    pub(super) fn framework_id(&self) -> Option<String> {
+        self.framework_id["value"].as_str().map(str::to_owned)
+    }
+
+    /// Takes all offers that came.
+    pub(super) fn take_offers(&mut self) -> Vec<Value> {
+        self.held.clear();
+        std::mem::take(&mut self.offers)
+    }
+
     /// Gives every offer back that was not used, for good; `None` where there is none.
     pub(super) fn decline(&mut self) -> Option<Unrecorded> {
         let held = std::mem::take(&mut self.held);
@@ -195,6 +206,7 @@ fn subject(event: &Value) -> (Option<&str>, Option<&str>) {
     let status = |kind: &str, id: &str| event.pointer(&format!("/{kind}/status/{id}/value"));
     let about = status("update", "task_id")
         .or_else(|| status("update_operation_status", "operation_id"))
+        .or_else(|| status("task_updated", "task_id"))
         .and_then(Value::as_str);
     (event["type"].as_str(), about)
 }
