@@ -25,6 +25,7 @@ use tracing::{debug, warn};
 use crate::init::chain;
 use crate::node::Input;
 use crate::sandboxes::Sandboxes;
+use crate::volumes::Volumes;
 use crate::wire::task::Launch;
 
 /// Launches that run at the same time.
@@ -47,6 +48,8 @@ pub struct Ground {
     pub switch_user: SwitchUser,
     /// Where the sandboxes are made.
     pub sandboxes: Sandboxes,
+    /// Where the persistent volumes are.
+    pub volumes: Volumes,
 }
 
 /// A container to start.
@@ -273,6 +276,7 @@ fn start(ground: &Ground, order: &Order, index: u32) -> Result<Launched, String>
         launch::root_file(root, "etc/passwd"),
         launch::root_file(root, "etc/group"),
     );
+    let volumes = volumes(ground, order)?;
     let task = sandbox::TaskSpec {
         container: &order.container,
         command: &order.launch.command,
@@ -281,6 +285,7 @@ fn start(ground: &Ground, order: &Order, index: u32) -> Result<Launched, String>
         cpus_milli: order.launch.cpus_milli,
         memory_bytes: order.launch.memory_bytes,
         sandbox: &sandbox.to_string_lossy(),
+        volumes: &volumes,
     };
     let node = NodeFacts {
         root: &root.to_string_lossy(),
@@ -295,7 +300,28 @@ fn start(ground: &Ground, order: &Order, index: u32) -> Result<Launched, String>
         cfs: Cfs::Off,
     };
     let plan = sandbox::plan(&task, &node).map_err(|error| chain(&error))?;
+    for volume in &volumes {
+        ground
+            .sandboxes
+            .make_place(&order.sandbox, &volume.container_path)
+            .map_err(|error| chain(&error))?;
+    }
     launch::spawn(&ground.host, &plan).map_err(|error| chain(&error))
+}
+
+/// The volumes of a task, each with its directory on the node.
+fn volumes(ground: &Ground, order: &Order) -> Result<Vec<sandbox::Volume>, String> {
+    let all = order.launch.volumes.iter().map(|volume| {
+        let source = ground.volumes.ensure(&volume.name);
+        let source = source.map_err(|error| chain(&error))?;
+        Ok(sandbox::Volume {
+            source: source.to_string_lossy().into_owned(),
+            container_path: volume.container_path.clone(),
+            access: volume.access,
+            handover: volume.handover,
+        })
+    });
+    all.collect()
 }
 
 /// What the kernel says of a limit that was reached; `None` where it was not.

@@ -133,6 +133,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
             false => SwitchUser::No,
         },
         sandboxes: Sandboxes::open(&node.work_dir)?,
+        volumes: Volumes::beneath(&node.work_dir),
     });
     let recovered = Checkpoint::open(&paths::checkpoint(&node.work_dir))?;
     if recovered.torn_bytes > 0 {

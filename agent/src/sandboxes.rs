@@ -81,6 +81,18 @@ impl Sandboxes {
         Ok(self.work_dir.join(sandbox))
     }
 
+    /// Makes a directory in a sandbox, for a volume to be mounted on.
+    ///
+    /// # Errors
+    /// The file system.
+    pub fn make_place(&self, sandbox: &Path, place: &str) -> Result<(), SandboxError> {
+        let path = sandbox.join(place);
+        let mode = Mode::from_bits_truncate(0o755);
+        let made = files::make_directories(&self.folder, &path, mode);
+        made.map(drop)
+            .map_err(|source| SandboxError::Make { path, source })
+    }
+
     /// The runs' directory is the agent's alone: no task can put a link in its way.
     fn point(&self, sandbox: &Path) -> io::Result<()> {
         let (Some(runs), Some(name)) = (sandbox.parent(), sandbox.file_name()) else {

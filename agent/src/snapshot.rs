@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_core::event::Drain;
 use agent_core::executor::{Life, Task};
 use agent_core::{Agent, Status};
-use model::{AgentId, Blob, FrameworkId, TaskState};
+use model::{AgentId, Blob, FrameworkId, Resources, TaskState};
 
 /// The agent at one moment.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +15,10 @@ pub struct Snapshot {
     pub agent_id: Option<AgentId>,
     /// Whether a master counts it as registered.
     pub is_registered: bool,
+    /// What it has, as operations left it.
+    pub total: Resources,
+    /// Set while it drains.
+    pub drain: Option<Drain>,
     /// The frameworks with tasks here.
     pub frameworks: Vec<(FrameworkId, Blob)>,
     /// Their tasks, until their end is acknowledged.
@@ -32,6 +37,8 @@ impl Snapshot {
         Arc::new(Self {
             agent_id: agent.registration().agent_id.clone(),
             is_registered: agent.registration().registered().is_some(),
+            total: agent.holdings().total().clone(),
+            drain: agent.drain(),
             frameworks: agent
                 .frameworks()
                 .map(|entry| (entry.framework.id.clone(), entry.framework.info.clone()))

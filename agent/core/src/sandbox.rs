@@ -13,7 +13,7 @@ mod users;
 use alloc::string::{String, ToString};
 
 use model::ContainerId;
-use model::sandbox::{IdRange, LaunchPlan, Sandbox};
+use model::sandbox::{Access, Handover, IdRange, LaunchPlan, Sandbox};
 
 pub use cgroup::{Cfs, MEMORY_BYTES_MIN};
 pub use command::Command;
@@ -38,6 +38,21 @@ pub struct TaskSpec<'a> {
     pub memory_bytes: u64,
     /// The sandbox directory on the node.
     pub sandbox: &'a str,
+    /// Its persistent volumes.
+    pub volumes: &'a [Volume],
+}
+
+/// A persistent volume of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// The directory on the node.
+    pub source: String,
+    /// Where the task sees it, relative to its sandbox.
+    pub container_path: String,
+    /// Whether it may be written to.
+    pub access: Access,
+    /// Whose it becomes.
+    pub handover: Handover,
 }
 
 /// What the node is like.
@@ -79,6 +94,9 @@ pub enum PlanError {
     /// A text that the kernel cannot take.
     #[error("{0} holds a NUL byte")]
     Nul(String),
+    /// A volume that would be seen outside of the sandbox, or instead of it.
+    #[error("{0:?} is no path within the sandbox")]
+    Volume(String),
     /// A variable that no process could read.
     #[error("{0:?} is no name of an environment variable")]
     Variable(String),
@@ -96,7 +114,7 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
         namespaces: namespaces::ALL.to_vec(),
         ids: node.ids,
         root: mounts::root(node.root),
-        mounts: mounts::list(node.etc),
+        mounts: mounts::list(node.etc, task.volumes)?,
         sandbox: Sandbox {
             source: task.sandbox.to_string(),
             stdout: "stdout".to_string(),
@@ -148,8 +166,8 @@ mod tests {
         text + &format!("{:?}\n{:?}\n", plan.capabilities, plan.cgroup)
     }
 
-    fn check(task: &TaskSpec<'_>, expected: &Expect) {
-        let node = NodeFacts {
+    fn node() -> NodeFacts<'static> {
+        NodeFacts {
             root: "/run/tepui/rootfs",
             hostname: "node1",
             etc: "/run/tepui/etc",
@@ -160,8 +178,11 @@ mod tests {
                 group: "root:x:0:\n",
             },
             cfs: Cfs::Off,
-        };
-        match plan(task, &node) {
+        }
+    }
+
+    fn check(task: &TaskSpec<'_>, expected: &Expect) {
+        match plan(task, &node()) {
             Ok(plan) => expected.assert_eq(&render(&plan)),
             Err(error) => expected.assert_eq(&format!("{error}\n")),
         }
@@ -179,6 +200,7 @@ mod tests {
             cpus_milli: 500,
             memory_bytes: 64 << 20,
             sandbox: "/var/lib/mesos/sandboxes/7f3a",
+            volumes: &[],
         };
         check(
             &task,
@@ -233,6 +255,28 @@ mod tests {
             user "alice" is not in the task's root, and names no number
         "#]],
         );
+        let volume = |container_path: &str| Volume {
+            source: "/var/lib/mesos/volumes/roles/a b/v".into(),
+            container_path: container_path.into(),
+            access: Access::ReadWrite,
+            handover: Handover::Always,
+        };
+        let seen = [volume("data"), volume("data/inner/")];
+        let seen = mounts::list("/etc", &seen).expect("mounts");
+        let targets = seen.iter().map(|mount| mount.target.as_str());
+        let targets: Vec<_> = targets
+            .filter(|target| target.starts_with(SANDBOX))
+            .collect();
+        let expected = ["", "/data", "/data/inner"].map(|end| format!("{SANDBOX}{end}"));
+        assert_eq!(targets, expected);
+        for outside in ["", "/data", "../data", "a/../../b", ".", "a//b"] {
+            let outside = TaskSpec {
+                volumes: &[volume(outside)],
+                ..task.clone()
+            };
+            let fault = plan(&outside, &node()).expect_err("no plan");
+            assert!(matches!(fault, PlanError::Volume(_)));
+        }
         let nul = TaskSpec {
             command: &Command::Shell("a\0b".into()),
             ..task

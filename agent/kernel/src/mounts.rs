@@ -16,6 +16,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, makedev, mkdirat, mknodat};
 use nix::unistd::{fchdir, pivot_root, symlinkat};
 
+use crate::namespaces::IdMap;
 use crate::process::owned;
 
 const EMPTY: &CStr = c"";
@@ -26,6 +27,7 @@ const FSMOUNT_CLOEXEC: u32 = 1;
 const FSCONFIG_SET_STRING: u32 = 1;
 const FSCONFIG_CMD_CREATE: u32 = 6;
 const OPEN_TREE_CLONE: u32 = 1;
+const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
 const MOVE_MOUNT_F_EMPTY_PATH: u32 = 0x4;
 const MOVE_MOUNT_T_EMPTY_PATH: u32 = 0x40;
 
@@ -115,6 +117,25 @@ impl Detached {
         Self::clone_of(source.as_fd().as_raw_fd(), EMPTY, attributes)
     }
 
+    /// The same of a directory whose files have ids of the map's namespace on their disk.
+    ///
+    /// # Errors
+    /// EINVAL: the file system knows no mapped mounts.
+    pub(crate) fn bind_mapped(
+        source: impl AsFd,
+        attributes: Attributes,
+        ids: &IdMap,
+    ) -> Result<Self, Errno> {
+        let mount = Self::bind_open(source, attributes)?;
+        mount.set_with(MountAttr {
+            attr_set: MOUNT_ATTR_IDMAP,
+            attr_clr: 0,
+            propagation: 0,
+            userns_fd: u64::try_from(ids.as_fd().as_raw_fd()).map_err(|_| Errno::EBADF)?,
+        })?;
+        Ok(mount)
+    }
+
     fn clone_of(directory: RawFd, path: &CStr, attributes: Attributes) -> Result<Self, Errno> {
         let path_ptr = path.as_ptr();
         let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as u32 | libc::AT_EMPTY_PATH as u32;
@@ -126,12 +147,15 @@ impl Detached {
     }
 
     fn set(&self, attributes: Attributes) -> Result<(), Errno> {
-        let attr = MountAttr {
+        self.set_with(MountAttr {
             attr_set: attributes.0,
             attr_clr: 0,
             propagation: libc::MS_PRIVATE,
             userns_fd: 0,
-        };
+        })
+    }
+
+    fn set_with(&self, attr: MountAttr) -> Result<(), Errno> {
         let (fd, path) = (self.0.as_raw_fd(), EMPTY.as_ptr());
         let size = size_of::<MountAttr>();
         // SAFETY: `attr` is the layout of linux/mount.h with its size beside it; the kernel reads

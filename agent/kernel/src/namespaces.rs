@@ -5,12 +5,13 @@
 
 use std::ffi::CStr;
 use std::fs;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use model::sandbox::{IdRange, Namespace};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 
 use crate::process::{Pid, owned};
 
@@ -98,6 +99,55 @@ pub(crate) fn clone_launcher(
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
     let pid = Pid::try_from(result?).map_err(|_| Errno::EOVERFLOW)?;
     Ok((pid, owned(pidfd.into())?))
+}
+
+/// A user namespace that no process is in, for what it says of ids: `mount_setattr(2)` wants it.
+#[derive(Debug)]
+pub(crate) struct IdMap(OwnedFd);
+
+impl AsFd for IdMap {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl IdMap {
+    /// Maps the ids of a container to those of the node.
+    ///
+    /// # Errors
+    /// EPERM: the agent has no right to these ids.
+    pub(crate) fn new(ids: IdRange) -> Result<Self, Errno> {
+        // No signal tells of its end: `process::reap` does not see it.
+        let mut args = CloneArgs {
+            flags: libc::CLONE_NEWUSER as u64 | CLONE_CLEAR_SIGHAND,
+            ..CloneArgs::default()
+        };
+        // SAFETY: `args` is a valid struct of the size given. Without CLONE_VM the child has a copy
+        // of this memory and goes on here on its own stack.
+        let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
+        if pid == 0 {
+            wait_for_the_end();
+        }
+        let pid = Pid::try_from(Errno::result(pid)?).map_err(|_| Errno::EOVERFLOW)?;
+        let map = write_id_maps(pid, ids).and_then(|()| {
+            let file = fs::File::open(format!("/proc/{pid}/ns/user"));
+            file.map_err(|error| crate::files::errno(&error))
+        });
+        let child = nix::unistd::Pid::from_raw(pid);
+        kill(child, Signal::SIGKILL)?;
+        while waitpid(child, Some(WaitPidFlag::__WALL)) == Err(Errno::EINTR) {}
+        map.map(|file| Self(file.into()))
+    }
+}
+
+/// The child of [`IdMap::new`] is there to be looked at.
+fn wait_for_the_end() -> ! {
+    // SAFETY: numbers; no process of a user outlives the agent's thread that waits for it.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    loop {
+        // SAFETY: no descriptor is looked at, so that no memory is; poll(2) is async-signal-safe.
+        unsafe { libc::poll(std::ptr::null_mut(), 0, -1) };
+    }
 }
 
 /// Maps the ids of a new user namespace, before its first process goes on.

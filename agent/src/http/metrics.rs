@@ -58,7 +58,7 @@ fn resources(context: &Context, snapshot: &Snapshot, put: &mut impl FnMut(&str, 
         .flatten()
         .collect();
     for name in ["cpus", "mem", "disk", "gpus"] {
-        let total = thousandths(context.description.resources.scalar(name).thousandths());
+        let total = thousandths(snapshot.total.scalar(name).thousandths());
         let taken = thousandths(used.scalar(name).thousandths());
         put(&format!("slave/{name}_total"), total);
         put(&format!("slave/{name}_used"), taken);

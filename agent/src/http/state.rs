@@ -13,20 +13,22 @@ use super::Context;
 use crate::description::{CAPABILITIES, VERSION};
 use crate::paths;
 use crate::snapshot::Snapshot;
-use crate::wire::{stored, task_status};
+use crate::wire::{drain_config, stored, task_status};
 
 /// `/state`
 pub(super) fn state(context: &Context) -> Value {
     let snapshot = context.snapshot();
     let description = &context.description;
-    let resources = &description.resources;
+    let resources = &snapshot.total;
     let unreserved = resources.unreserved();
     let allocated: Resources = snapshot
         .alive()
         .map(|(_, task)| whole(task))
-        .fold(Resources::default(), |sum, task| sum.plus(&task.flatten()));
+        .fold(Resources::default(), |sum, task| {
+            sum.plus(&task.unallocate())
+        });
     let attributes: Map<String, Value> = description.attributes.iter().map(attribute).collect();
-    json!({
+    let mut state = json!({
         "version": VERSION,
         "build_date": "",
         "build_time": 0.0,
@@ -41,15 +43,21 @@ pub(super) fn state(context: &Context) -> Value {
         "unreserved_resources": amounts(&unreserved),
         "reserved_resources_full": by_role_full(&resources.reserved()),
         "unreserved_resources_full": full(&unreserved),
-        "reserved_resources_allocated": {},
-        "unreserved_resources_allocated": amounts(&allocated),
+        "reserved_resources_allocated": by_role(&allocated.reserved()),
+        "unreserved_resources_allocated": amounts(&allocated.unreserved()),
         "resource_providers": [],
         "attributes": attributes,
         "master_hostname": context.master,
         "flags": context.flags,
         "frameworks": frameworks(context, &snapshot, Standing::Active),
         "completed_frameworks": frameworks(context, &snapshot, Standing::Completed),
-    })
+    });
+    if let Some(drain) = snapshot.drain
+        && let Some(map) = state.as_object_mut()
+    {
+        map.insert("drain_config".to_string(), message(&drain_config(drain)));
+    }
+    state
 }
 
 /// Frameworks with tasks here, or with none left.

@@ -6,9 +6,11 @@
 use std::time::Duration;
 
 use agent_core::event::TaskSpec;
-use agent_core::holdings::is_kept;
+use agent_core::holdings::{VolumeName, is_kept};
 use agent_core::sandbox::Command;
 use api::{convert, v1};
+use model::resources::{Resource, VolumeMode};
+use model::sandbox::{Access, Handover};
 use model::{Blob, ExecutorId, FrameworkId, Resources, TaskId};
 use prost::Message;
 
@@ -88,12 +90,12 @@ fn unsupported(task: &v1::TaskInfo) -> Option<&'static str> {
     if !task.limits.is_empty() {
         return Some("TaskInfo.limits is");
     }
-    if task
-        .resources
-        .iter()
-        .any(|resource| resource.disk.is_some())
-    {
-        return Some("disk volumes and sources are");
+    let disks = task.resources.iter().filter_map(|r| r.disk.as_ref());
+    if disks.clone().any(|disk| disk.source.is_some()) {
+        return Some("disk sources are");
+    }
+    if disks.clone().any(|disk| disk.persistence.is_none()) {
+        return Some("disk volumes that are not persistent are");
     }
     task.container.as_ref().and_then(unsupported_container)
 }
@@ -193,8 +195,23 @@ pub struct Launch {
     pub cpus_milli: u64,
     /// Memory of the task alone, in bytes.
     pub memory_bytes: u64,
+    /// Its persistent volumes.
+    pub volumes: Vec<Volume>,
     /// Whether the framework wants its executors to outlive the agent.
     pub checkpoint: bool,
+}
+
+/// A persistent volume of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Which.
+    pub name: VolumeName,
+    /// Where the task sees it, relative to its sandbox.
+    pub container_path: String,
+    /// Whether it may be written to.
+    pub access: Access,
+    /// Whose it becomes.
+    pub handover: Handover,
 }
 
 /// Why a task cannot be launched.
@@ -224,6 +241,7 @@ pub fn launch(task: &Blob, framework: &Blob) -> Result<Launch, LaunchError> {
     let value = command.value.clone().unwrap_or_default();
     let variables = command.environment.iter().flat_map(|e| &e.variables);
     Ok(Launch {
+        volumes: resources.iter().filter_map(volume).collect(),
         environment: variables
             .map(|v| (v.name.clone(), v.value.clone().unwrap_or_default()))
             .collect(),
@@ -238,6 +256,22 @@ pub fn launch(task: &Blob, framework: &Blob) -> Result<Launch, LaunchError> {
                 value,
                 arguments: command.arguments,
             },
+        },
+    })
+}
+
+fn volume(resource: &Resource) -> Option<Volume> {
+    let volume = resource.disk.as_ref()?.volume.as_ref()?;
+    Some(Volume {
+        name: VolumeName::of(resource)?,
+        container_path: volume.container_path.to_string(),
+        access: match volume.mode {
+            VolumeMode::ReadWrite => Access::ReadWrite,
+            VolumeMode::ReadOnly => Access::ReadOnly,
+        },
+        handover: match resource.shared {
+            true => Handover::WhileNew,
+            false => Handover::Always,
         },
     })
 }

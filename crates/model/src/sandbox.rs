@@ -133,6 +133,16 @@ pub enum Content {
     },
     /// The task's own directory, [`LaunchPlan::sandbox`].
     Sandbox,
+    /// A directory of the node that outlives the container. On the disk its files have the
+    /// container's ids, so that a later container, whatever its range, finds them its own.
+    Volume {
+        /// The path on the node.
+        source: String,
+        /// Whether it may be written to.
+        access: Access,
+        /// Whose it becomes.
+        handover: Handover,
+    },
     /// A new, empty file system in memory.
     Tmpfs {
         /// The most it holds.
@@ -156,6 +166,15 @@ pub enum Content {
     Mask,
     /// What is there already, read-only. Left out where the target does not exist.
     ReadOnly,
+}
+
+/// When a volume is given to the container's user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Handover {
+    /// At each start; what lies in it stays whose it is.
+    Always,
+    /// While it is nobody's: others may have it at the same time.
+    WhileNew,
 }
 
 /// What to do where the source of a mount is missing.

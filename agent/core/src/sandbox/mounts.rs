@@ -10,6 +10,8 @@ use alloc::vec::Vec;
 
 use model::sandbox::{Access, Content, DeviceNode, Devices, Missing, Mount, Root};
 
+use super::{PlanError, Volume};
+
 /// Where a container sees its sandbox (`--sandbox_directory`).
 pub const SANDBOX: &str = "/mnt/mesos/sandbox";
 
@@ -75,7 +77,7 @@ pub(super) fn root(source: &str) -> Root {
 }
 
 /// All mounts on the root, each after the one that it stands on.
-pub(super) fn list(etc: &str) -> Vec<Mount> {
+pub(super) fn list(etc: &str, volumes: &[Volume]) -> Result<Vec<Mount>, PlanError> {
     let mut all = Vec::from([
         mount("/proc", Content::Proc),
         mount("/dev", Content::Devices(devices())),
@@ -86,12 +88,29 @@ pub(super) fn list(etc: &str) -> Vec<Mount> {
         mount("/tmp", tmpfs(TMP_BYTES_MAX)),
         mount(SANDBOX, Content::Sandbox),
     ]);
+    for volume in volumes {
+        all.push(self::volume(volume)?);
+    }
     all.extend(
         NETWORK_FILES.map(|file| mount(&format!("/etc/{file}"), bind(&format!("{etc}/{file}")))),
     );
     all.extend(READ_ONLY.map(|place| mount(place, Content::ReadOnly)));
     all.extend(MASKED.map(|place| mount(place, Content::Mask)));
-    all
+    Ok(all)
+}
+
+fn volume(volume: &Volume) -> Result<Mount, PlanError> {
+    let path = volume.container_path.trim_end_matches('/');
+    super::without_nul(path, "a volume's container_path")?;
+    if path.split('/').any(|name| matches!(name, "" | "." | "..")) {
+        return Err(PlanError::Volume(volume.container_path.clone()));
+    }
+    let content = Content::Volume {
+        source: volume.source.clone(),
+        access: volume.access,
+        handover: volume.handover,
+    };
+    Ok(mount(&format!("{SANDBOX}/{path}"), content))
 }
 
 fn mount(target: &str, content: Content) -> Mount {
@@ -136,7 +155,7 @@ mod tests {
 
     #[test]
     fn every_mount_comes_after_the_one_it_stands_on() {
-        let all = list("/etc");
+        let all = list("/etc", &[]).expect("mounts");
         for (index, mount) in all.iter().enumerate() {
             let later = &all[index + 1..];
             let covers = |other: &&Mount| {
@@ -152,7 +171,7 @@ mod tests {
     #[test]
     fn nothing_of_the_node_is_writable() {
         assert_eq!(root("/r").access, Access::ReadOnly);
-        for mount in list("/etc") {
+        for mount in list("/etc", &[]).expect("mounts") {
             if let Content::Bind { access, .. } = mount.content {
                 assert_eq!(access, Access::ReadOnly, "{}", mount.target);
             }

@@ -7,16 +7,17 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use model::ContainerId;
-use model::sandbox::{Access, Content, LaunchPlan, Missing, Mount, Namespace};
+use model::sandbox::{Access, Content, Handover, LaunchPlan, Missing, Mount, Namespace};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 
 use super::host::Host;
 use super::orders::{Order, Orders, What};
 use super::spawn::{LaunchError, step};
 use crate::files::{self, above_stdio};
 use crate::mounts::{self, Attributes, Detached, PlaceKind};
+use crate::namespaces::IdMap;
 
 /// The descriptors of a container, made before the clone.
 pub(super) struct Parts {
@@ -84,6 +85,7 @@ impl Parts {
                 Content::ReadOnly => Some(What::ReadOnly),
                 Content::Sandbox => Some(What::Made(self.sandbox.as_raw_fd())),
                 Content::Bind { .. }
+                | Content::Volume { .. }
                 | Content::Tmpfs { .. }
                 | Content::Devices(_)
                 | Content::Terminals { .. } => made.map(|(_, fd)| What::Made(fd.as_raw_fd())),
@@ -121,6 +123,7 @@ fn make_root(plan: &LaunchPlan) -> Result<OwnedFd, LaunchError> {
             } if !Path::new(source).exists() => continue,
             Content::Bind { source, .. } if !Path::new(source).is_dir() => PlaceKind::File,
             Content::Bind { .. }
+            | Content::Volume { .. }
             | Content::Sandbox
             | Content::Tmpfs { .. }
             | Content::Devices(_)
@@ -165,6 +168,11 @@ fn make_mount(plan: &LaunchPlan, mount: &Mount) -> Result<Option<Detached>, Errn
             Err(Errno::ENOENT) if *missing == Missing::IsLeftOut => return Ok(None),
             result => result?,
         },
+        Content::Volume {
+            source,
+            access,
+            handover,
+        } => make_volume(plan, Path::new(source), *access, *handover)?,
         Content::Tmpfs { bytes_max, mode } => {
             Detached::tmpfs(*bytes_max, *mode, Attributes::NO_DEVICES)?
         }
@@ -183,6 +191,24 @@ fn make_mount(plan: &LaunchPlan, mount: &Mount) -> Result<Option<Detached>, Errn
         }
     };
     Ok(Some(detached))
+}
+
+/// A volume under the container's ids, given to the container's user.
+fn make_volume(
+    plan: &LaunchPlan,
+    source: &Path,
+    access: Access,
+    handover: Handover,
+) -> Result<Detached, Errno> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let directory = open(source, flags, Mode::empty())?;
+    let is_new = fstat(&directory)?.st_uid == 0;
+    if handover == Handover::Always || is_new {
+        let user = &plan.process.user;
+        mounts::give(&directory, user.uid, user.gid)?;
+    }
+    let ids = IdMap::new(plan.ids)?;
+    Detached::bind_mapped(&directory, Attributes::NO_DEVICES.with(access), &ids)
 }
 
 fn make_exit_file(host: &Host, container: &ContainerId) -> Result<OwnedFd, LaunchError> {

@@ -1,12 +1,13 @@
 //! What a task sees, and what it tries in vain.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use model::sandbox::{ExitStatus, User};
+use model::sandbox::{Access, Content, ExitStatus, Handover, IdRange, Mount, User};
 
 use crate::Outcome;
-use crate::world::{IDS, World, same};
+use crate::world::{IDS, SANDBOX, World, same};
 
 pub(crate) fn every_namespace_is_the_containers_own(world: &World) -> Outcome {
     let (output, _) = world
@@ -84,7 +85,7 @@ pub(crate) fn a_user_of_the_container_owns_its_sandbox(world: &World) -> Outcome
         "output",
     )?;
     let file = fs::metadata(Path::new(&plan.sandbox.source).join("file"))?;
-    let owner = std::os::unix::fs::MetadataExt::uid(&file);
+    let owner = file.uid();
     same(owner, IDS.first + 33, "owner on the node")
 }
 
@@ -168,4 +169,43 @@ pub(crate) fn a_nested_user_namespace_gains_nothing(world: &World) -> Outcome {
     plan.process.user.uid = 1000;
     let (output, _) = world.run_plan(&plan)?;
     same(output.as_str(), "in\ncapable\nend\n", "output")
+}
+
+pub(crate) fn a_volume_keeps_files_and_their_owners_for_containers_of_any_ids(
+    world: &World,
+) -> Outcome {
+    let source = world.directory.join("volume");
+    fs::create_dir(&source)?;
+    let volume = Mount {
+        target: format!("{SANDBOX}/data"),
+        content: Content::Volume {
+            source: source.to_string_lossy().into_owned(),
+            access: Access::ReadWrite,
+            handover: Handover::Always,
+        },
+    };
+    let mut plan = world.plan("echo kept >data/file; stat -c %u data data/file")?;
+    fs::create_dir(Path::new(&plan.sandbox.source).join("data"))?;
+    plan.mounts.push(volume.clone());
+    plan.process.user.uid = 1000;
+    let (output, _) = world.run_plan(&plan)?;
+    same(output.as_str(), "1000\n1000\n", "the owner inside")?;
+    let owner = fs::metadata(source.join("file"))?.uid();
+    same(owner, 1000, "the owner on the disk")?;
+
+    let mut plan = world.plan("stat -c %u data/file; cat data/file; echo more >>data/file")?;
+    fs::create_dir(Path::new(&plan.sandbox.source).join("data"))?;
+    plan.mounts.push(volume);
+    plan.process.user.uid = 1000;
+    plan.ids = IdRange {
+        first: IDS.first + IDS.length,
+        ..IDS
+    };
+    let (output, _) = world.run_plan(&plan)?;
+    same(output.as_str(), "1000\nkept\n", "another range")?;
+    same(
+        fs::read_to_string(source.join("file"))?.as_str(),
+        "kept\nmore\n",
+        "the file",
+    )
 }

@@ -27,6 +27,7 @@ macro_rules! tests {
 const TESTS: &[(&str, Test)] = tests![
     life::exit_codes_arrive_exactly,
     life::death_by_a_signal_is_told_from_exit,
+    isolation::a_volume_keeps_files_and_their_owners_for_containers_of_any_ids,
     isolation::every_namespace_is_the_containers_own,
     isolation::there_are_no_capabilities_in_any_set,
     isolation::the_root_is_read_only_and_the_sandbox_is_not,
