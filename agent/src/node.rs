@@ -142,7 +142,10 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
             "cut a torn tail off the checkpoint"
         );
     }
-    let (snapshots, published) = watch::channel(Arc::new(Snapshot::default()));
+    let (snapshots, published) = watch::channel(Arc::new(Snapshot {
+        total: description.resources.clone(),
+        ..Snapshot::default()
+    }));
     let context = http::Context::new(&config, &node, Arc::clone(&description), published);
     http::serve(&config, context).await?;
 

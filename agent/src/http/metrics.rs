@@ -21,7 +21,7 @@ pub(super) fn snapshot(context: &Context) -> Value {
     let mut put = |name: &str, value: f64| {
         all.insert(name.to_string(), json!(value));
     };
-    resources(context, &snapshot, &mut put);
+    resources(&snapshot, &mut put);
     tasks(&snapshot, &mut put);
     let counters = &snapshot.counters;
     put(
@@ -50,7 +50,7 @@ pub(super) fn snapshot(context: &Context) -> Value {
     Value::Object(all)
 }
 
-fn resources(context: &Context, snapshot: &Snapshot, put: &mut impl FnMut(&str, f64)) {
+fn resources(snapshot: &Snapshot, put: &mut impl FnMut(&str, f64)) {
     let used: Resources = snapshot
         .alive()
         .filter_map(|(_, task)| stored::<v1::TaskInfo>(&task.spec.info))
