@@ -6,6 +6,7 @@
 
 mod access;
 mod leader;
+mod scheduling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,6 +20,7 @@ use model::resources::Scalar;
 
 pub use access::AccessFlags;
 pub use leader::Leader;
+pub use scheduling::SchedulingFlags;
 
 /// Where entries of the registry are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +71,8 @@ pub struct Config {
     pub agent_reregister_timeout: Duration,
     /// Who may come in, and what they may do.
     pub access: AccessFlags,
+    /// What frameworks may do, and what is kept of them.
+    pub scheduling: SchedulingFlags,
     /// Which master leads.
     pub leader: Leader,
 }
@@ -94,6 +98,7 @@ impl Default for Config {
             fair_sharing_excluded: BTreeSet::new(),
             agent_reregister_timeout: Duration::from_secs(600),
             access: AccessFlags::default(),
+            scheduling: SchedulingFlags::default(),
             leader: Leader::Own,
         }
     }
@@ -139,7 +144,8 @@ const BOOL: &str = "true|false";
 
 /// Every flag, in the order of `--help`.
 fn flags() -> impl Iterator<Item = &'static Flag> {
-    [FLAGS, access::FLAGS, leader::FLAGS].into_iter().flatten()
+    let all = [FLAGS, scheduling::FLAGS, access::FLAGS, leader::FLAGS];
+    all.into_iter().flatten()
 }
 
 const FLAGS: &[Flag] = &[

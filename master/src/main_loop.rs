@@ -14,7 +14,7 @@ use master_core::event::{
     Answer, Call, Effect, Event, FrameworkEvent, LinkId, Note, RequestId, StoreId, StreamId,
     Subscription,
 };
-use master_core::{Connection as FrameworkConnection, Master, WallTime};
+use master_core::{Connection as FrameworkConnection, Master, Unchanged, WallTime};
 use model::{FrameworkId, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -373,8 +373,14 @@ impl MainLoop {
             Submitted::Call(call) => call,
             Submitted::Nothing => return Ok(respond::empty(StatusCode::ACCEPTED)),
             Submitted::Update(update) => {
-                if let Err(fault) = self.core.check_update(&framework_id, &update) {
-                    return Ok(Refusal::bad_request(fault).into());
+                match self.core.check_update(&framework_id, &update) {
+                    Ok(()) => {}
+                    Err(Unchanged::Invalid(fault)) => {
+                        return Ok(Refusal::bad_request(fault).into());
+                    }
+                    Err(Unchanged::Forbidden(fault)) => {
+                        return Ok(Refusal::new(StatusCode::FORBIDDEN, fault).into());
+                    }
                 }
                 let call = Call::UpdateFramework(update);
                 self.step(Event::Call { framework_id, call })?;

@@ -16,7 +16,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use master_core::event::Event;
 use master_core::{Config as CoreConfig, Master};
-use model::resources::{Quantities, Scalar};
 use model::{IdError, MasterId};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -250,7 +249,7 @@ fn registry(config: &Config) -> Result<Box<dyn Registry>, RegistryError> {
 }
 
 fn core_config(config: &Config, master_id: MasterId, epoch: u64, facts: &Facts) -> CoreConfig {
-    let least = |name: &str, amount| Quantities::from_iter([(Arc::from(name), amount)]);
+    let scheduling = &config.scheduling;
     CoreConfig {
         master_id,
         epoch,
@@ -261,15 +260,18 @@ fn core_config(config: &Config, master_id: MasterId, epoch: u64, facts: &Facts) 
         agent_reregister_timeout: config.agent_reregister_timeout,
         allocation_interval: config.allocation_interval,
         offer_timeout: config.offer_timeout,
-        // Mesos' default: cpus:0.01|mem:32.
-        min_allocatable: vec![least("cpus", Scalar(10)), least("mem", Scalar::whole(32))],
-        filter_gpu_resources: true,
+        min_allocatable: scheduling.min_allocatable.clone(),
+        filter_gpu_resources: scheduling.filter_gpu_resources,
         fair_sharing_excluded: config.fair_sharing_excluded.clone(),
         allocator_recovery_timeout: config.allocator_recovery_timeout,
         allocator_agent_recovery_factor: config.allocator_agent_recovery_factor,
-        completed_frameworks_max: 50,
-        completed_tasks_per_framework_max: 1000,
-        unreachable_tasks_per_framework_max: 1000,
+        roles: scheduling.roles.clone(),
+        root_submissions: scheduling.root_submissions,
+        pattern_limits: scheduling.pattern_limits,
+        agent_removal_rate: scheduling.agent_removal_rate,
+        completed_frameworks_max: scheduling.max_completed_frameworks,
+        completed_tasks_per_framework_max: scheduling.max_completed_tasks,
+        unreachable_tasks_per_framework_max: scheduling.max_unreachable_tasks,
         acls: Arc::clone(facts.access.acls()),
     }
 }

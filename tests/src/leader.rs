@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use master_core::constraints::PatternLimits;
 use master_core::event::{ClusterEntry, Registry, RegistryChange};
 use master_core::{Config, Master, WallTime};
 use model::resources::Scalar;
@@ -60,6 +61,10 @@ impl Leader {
             fair_sharing_excluded: BTreeSet::new(),
             allocator_recovery_timeout: Duration::from_secs(600),
             allocator_agent_recovery_factor: Scalar(800),
+            agent_removal_rate: None,
+            roles: None,
+            root_submissions: true,
+            pattern_limits: PatternLimits::default(),
             completed_frameworks_max: 50,
             completed_tasks_per_framework_max: 1000,
             unreachable_tasks_per_framework_max: 1000,

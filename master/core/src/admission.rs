@@ -245,6 +245,7 @@ impl Master {
             registration,
         } = admission;
         let origin = self.origin(&agent_id, &registration);
+        self.spare(&agent_id);
         if origin == Origin::Registered {
             self.rescind_offers_of(&agent_id);
         }
@@ -268,6 +269,8 @@ impl Master {
         self.note_agent(&agent_id, change);
         self.allocator
             .set_agent(self.now, &agent_id, registration.resources.clone());
+        let attributes = registration.attributes.clone();
+        self.allocator.describe_agent(&agent_id, attributes);
         self.learn(&agent_id, &registration, origin);
         if origin != Origin::Fresh {
             self.activate_agent(&agent_id);

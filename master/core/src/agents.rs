@@ -138,6 +138,15 @@ impl Agent {
         self.facts.capabilities.contains(&(capability as i32))
     }
 
+    /// Whether it has missed as many pings as it may.
+    pub(crate) const fn is_silent(&self, max: u32) -> bool {
+        self.ping.missed >= max && !self.is_leaving()
+    }
+
+    pub(crate) const fn is_leaving(&self) -> bool {
+        matches!(self.state, AgentState::Leaving { .. })
+    }
+
     pub(crate) const fn link(&self) -> Option<LinkId> {
         match self.state {
             AgentState::Connected { link } => Some(link),
@@ -213,6 +222,11 @@ impl Master {
         {
             agent.ping.answered = true;
             agent.ping.missed = 0;
+            self.spare(agent_id);
+        }
+        if let Some(agent) = self.agents.get_mut(agent_id)
+            && agent.ping.sequence == sequence
+        {
             if agent.acquaintance == Acquaintance::Named {
                 agent.acquaintance = Acquaintance::Known;
                 self.activate_agent(agent_id);
@@ -232,11 +246,15 @@ impl Master {
         if !agent.ping.answered {
             agent.ping.missed = agent.ping.missed.saturating_add(1);
         }
-        if agent.ping.missed >= max && !is_busy {
-            self.counters.count("slave_unreachable_scheduled");
-            self.leave(agent_id);
-            self.mark_unreachable(agent_id);
-        } else {
+        if agent.is_silent(max) && !is_busy {
+            self.give_up_in_turn(agent_id);
+        }
+        // While it waits for its turn to be given up it is asked on.
+        if self
+            .agents
+            .get(agent_id)
+            .is_some_and(|agent| !agent.is_leaving())
+        {
             self.ping(agent_id);
         }
     }
@@ -247,8 +265,7 @@ impl Master {
             if self.registrar.is_busy(agent_id) {
                 return;
             }
-            self.counters.count("recovery_slave_removals");
-            self.mark_unreachable(agent_id);
+            self.give_up_in_turn(agent_id);
         }
     }
 
@@ -281,7 +298,9 @@ impl Master {
     }
 
     pub(crate) fn marked_unreachable(&mut self, agent_id: &AgentId, since: WallTime) {
-        self.recovered_agents.remove(agent_id);
+        if self.recovered_agents.remove(agent_id).is_some() {
+            self.counters.count("recovery_slave_removals");
+        }
         self.counters.count("slave_unreachable_completed");
         self.counters.count("slave_removals");
         self.counters.count("slave_removals/reason_unhealthy");

@@ -14,10 +14,11 @@ use core::time::Duration;
 use model::resources::Role;
 use model::task::PartitionAwareness;
 use model::{
-    AgentId, ExecutorId, FrameworkId, Instant, OfferId, Reason, Source, TaskId, TaskState,
+    AgentId, Blob, ExecutorId, FrameworkId, Instant, OfferId, Reason, Source, TaskId, TaskState,
 };
 
 use crate::allocator::{Allocator, Demand};
+use crate::constraints::Constraints;
 use crate::event::{
     Capability, Effect, FrameworkEvent, FrameworkInfo, MasterMessage, Note, StreamId, Text,
     WallTime,
@@ -38,6 +39,9 @@ pub struct Framework {
     pub id: FrameworkId,
     /// What it subscribed with last.
     pub info: FrameworkInfo,
+    /// Of which agents it wants offers, an OfferConstraints, where it said so.
+    pub offer_constraints: Option<Blob>,
+    pub(crate) constraints: Arc<Constraints>,
     /// How it is connected.
     pub state: FrameworkState,
     /// When this master first heard of it.
@@ -147,6 +151,7 @@ impl Framework {
                     Some((role(text)?, minimum))
                 })
                 .collect(),
+            constraints: self.constraints.clone(),
         }
     }
 }
@@ -162,6 +167,8 @@ impl Master {
         let framework = Framework {
             id: id.clone(),
             info: info.clone(),
+            offer_constraints: None,
+            constraints: Arc::default(),
             state,
             registered_time: self.wall_time(),
             reregistered_time: None,

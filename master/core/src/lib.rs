@@ -16,7 +16,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use model::resources::{Quantities, Scalar};
+use model::resources::{Quantities, Role, Scalar};
 use model::{AgentId, FrameworkId, Instant, MasterId, OfferId};
 
 mod admission;
@@ -24,6 +24,7 @@ pub mod agents;
 mod agents_by_age;
 pub mod allocator;
 pub mod authorization;
+pub mod constraints;
 pub mod counters;
 pub mod draining;
 pub mod event;
@@ -40,6 +41,7 @@ pub mod quota;
 mod random;
 mod reconcile;
 mod registry;
+mod removal_limit;
 mod resource_rules;
 mod statuses;
 mod subscribing;
@@ -54,6 +56,7 @@ use agents::{Agent, RecoveredAgent};
 use agents_by_age::AgentsByAge;
 use allocator::{Allocator, Hierarchical, Policy};
 use authorization::Acls;
+use constraints::PatternLimits;
 use counters::Counters;
 use draining::Deactivations;
 use event::{AgentMessage, Call, LinkId, Note, Offer, Text};
@@ -62,10 +65,12 @@ use maintenance::{InverseOffers, Maintenance, ResponseKind};
 use operations::Operations;
 use random::Random;
 use registry::Registrar;
+use removal_limit::RemovalLimit;
 use timers::{Timer, Timers};
 
 pub use event::{Effect, Event, StreamId, WallTime};
-pub use subscribing::KeptFields;
+pub use removal_limit::RemovalRate;
+pub use subscribing::{KeptFields, Unchanged};
 pub use view::View;
 
 /// What a master is told at its start.
@@ -83,6 +88,8 @@ pub struct Config {
     pub agent_ping_timeout: Duration,
     /// `--max_agent_ping_timeouts`.
     pub max_agent_ping_timeouts: u32,
+    /// `--agent_removal_rate_limit`; none: agents that do not answer are given up at once.
+    pub agent_removal_rate: Option<RemovalRate>,
     /// `--agent_reregister_timeout`.
     pub agent_reregister_timeout: Duration,
     /// `--allocation_interval`.
@@ -100,6 +107,12 @@ pub struct Config {
     pub allocator_recovery_timeout: Duration,
     /// `--allocator_agent_recovery_factor`: the part of the registry's agents that is enough.
     pub allocator_agent_recovery_factor: Scalar,
+    /// `--roles`: the roles that frameworks may have beside `*`; none: any.
+    pub roles: Option<BTreeSet<Role>>,
+    /// `--root_submissions`: frameworks may have the user `root`.
+    pub root_submissions: bool,
+    /// How large the patterns of offer constraints may be.
+    pub pattern_limits: PatternLimits,
     /// `--max_completed_frameworks`.
     pub completed_frameworks_max: usize,
     /// `--max_completed_tasks_per_framework`.
@@ -153,6 +166,7 @@ pub struct Master {
     random: Random,
     allocator: Hierarchical,
     registrar: Registrar,
+    removal_limit: RemovalLimit,
     timers: Timers,
     counters: Counters,
     version: u64,
@@ -171,6 +185,7 @@ impl Master {
             fair_sharing_excluded: config.fair_sharing_excluded.clone(),
             batch_interval: config.allocation_interval,
         };
+        let removal_limit = RemovalLimit::new(config.agent_removal_rate);
         Self {
             allocator: Hierarchical::new(policy, config.seed),
             random: Random::new(config.seed ^ UUID_SEED),
@@ -193,6 +208,7 @@ impl Master {
             inverse_offers: InverseOffers::default(),
             operations: Operations::default(),
             registrar: Registrar::default(),
+            removal_limit,
             timers: Timers::default(),
             counters: Counters::new(),
             version: 0,
@@ -344,6 +360,7 @@ impl Master {
             Timer::Heartbeat(stream) => self.heartbeat(stream),
             Timer::Failover(id) => self.failover_timeout(&id, at),
             Timer::Ping(id) => self.ping_timeout(&id, at),
+            Timer::Removal => self.removal_due(),
             Timer::Recovered(id) => self.recovered_timeout(&id, at),
             Timer::Offer(id) => self.offer_timeout(&id),
             Timer::InverseOffer(id) => self.inverse_offer_timeout(&id),

@@ -4,17 +4,29 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use model::resources::Role;
 use model::{FrameworkId, OfferId};
 
 use crate::allocator::Allocator;
+use crate::constraints::Constraints;
 use crate::event::{
     Effect, FrameworkEvent, FrameworkInfo, MasterMessage, StreamId, Subscription, Text,
 };
 use crate::frameworks::{Framework, FrameworkState, HEARTBEAT_INTERVAL};
 use crate::timers::Timer;
 use crate::{Master, subscription};
+
+/// Why UPDATE_FRAMEWORK changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unchanged {
+    /// It cannot be changed into that: 400.
+    Invalid(String),
+    /// Its principal may not: 403.
+    Forbidden(String),
+}
 
 /// What a framework cannot change by subscribing again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +45,15 @@ impl Master {
         } else {
             "messages_register_framework"
         });
-        if let Err(message) = self.check_subscription(&mut subscription) {
-            let event = FrameworkEvent::Error { message };
-            self.out.push(Effect::Send { stream, event });
-            self.out.push(Effect::CloseStream { stream });
-            return;
-        }
+        let constraints = match self.check_subscription(&mut subscription) {
+            Ok(constraints) => constraints,
+            Err(message) => {
+                let event = FrameworkEvent::Error { message };
+                self.out.push(Effect::Send { stream, event });
+                self.out.push(Effect::CloseStream { stream });
+                return;
+            }
+        };
         let info = &subscription.framework;
         let id = match &info.id {
             Some(id) => id.clone(),
@@ -58,6 +73,10 @@ impl Master {
             }
             "subscribed"
         };
+        if let Some(framework) = self.frameworks.get_mut(&id) {
+            framework.constraints = Arc::new(constraints);
+            framework.offer_constraints = subscription.offer_constraints.message;
+        }
         self.connect(&id, stream, &subscription.suppressed_roles);
         self.tell_holders(&id);
         self.note_framework(&id, change);
@@ -107,22 +126,33 @@ impl Master {
         })
     }
 
-    fn check_subscription(&self, subscription: &mut Subscription) -> Result<(), String> {
+    fn check_subscription(&self, subscription: &mut Subscription) -> Result<Constraints, String> {
         self.check_framework(subscription)?;
+        let wanted = &subscription.offer_constraints;
+        let constraints = Constraints::new(wanted, self.config.pattern_limits)?;
         self.check_registration(&subscription.framework)?;
         let info = &mut subscription.framework;
         let known = info.id.as_ref().and_then(|id| self.frameworks.get(id));
-        let Some(known) = known else { return Ok(()) };
-        info.user = known.info.user.clone();
-        info.checkpoint = known.info.checkpoint;
-        subscription::check_update(&known.info, info)
+        if let Some(known) = known {
+            info.user = known.info.user.clone();
+            info.checkpoint = known.info.checkpoint;
+            subscription::check_update(&known.info, info)?;
+        }
+        Ok(constraints)
     }
 
     /// Checks what a framework says of itself, as it subscribes or later.
     fn check_framework(&self, subscription: &Subscription) -> Result<(), String> {
         let info = &subscription.framework;
         subscription::check(info)?;
+        self.check_whitelist(info)?;
         subscription::check_suppressed(subscription)?;
+        if !self.config.root_submissions && *info.user == *"root" {
+            return Err(
+                "User 'root' is not allowed to run frameworks without --root_submissions set"
+                    .into(),
+            );
+        }
         if info.id.as_ref().is_some_and(|id| self.is_completed(id)) {
             return Err("Framework has been removed".into());
         }
@@ -183,30 +213,72 @@ impl Master {
         self.ask_again(id);
     }
 
-    /// Whether a framework may change what it subscribed with into this; the error is for the 400 of
-    /// UPDATE_FRAMEWORK.
+    /// Where `--roles` names roles, there are no others but `*`.
+    fn check_whitelist(&self, info: &FrameworkInfo) -> Result<(), String> {
+        let Some(listed) = &self.config.roles else {
+            return Ok(());
+        };
+        let roles = subscription::roles(info);
+        let others = roles
+            .iter()
+            .filter(|r| !r.is_star() && !listed.contains(*r));
+        let others: Vec<&str> = others.map(Role::as_str).collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "Roles {{ {} }} are not present in the master's --roles",
+            others.join(", ")
+        ))
+    }
+
+    /// Whether a framework may change what it subscribed with into this.
     ///
     /// # Errors
     /// Why not, in Mesos' words.
-    pub fn check_update(&self, id: &FrameworkId, update: &Subscription) -> Result<(), String> {
-        self.check_framework(update)
-            .map_err(|fault| format!("Supplied FrameworkInfo is not valid: {fault}"))?;
-        self.frameworks.get(id).map_or(Ok(()), |framework| {
-            subscription::check_update(&framework.info, &update.framework)
-                .map_err(|fault| format!("FrameworkInfo update is not valid: {fault}"))
-        })
+    pub fn check_update(&self, id: &FrameworkId, update: &Subscription) -> Result<(), Unchanged> {
+        self.constraints_of_update(id, update).map(drop)
+    }
+
+    fn constraints_of_update(
+        &self,
+        id: &FrameworkId,
+        update: &Subscription,
+    ) -> Result<Constraints, Unchanged> {
+        self.check_framework(update).map_err(|fault| {
+            Unchanged::Invalid(format!("Supplied FrameworkInfo is not valid: {fault}"))
+        })?;
+        if let Some(framework) = self.frameworks.get(id) {
+            subscription::check_update(&framework.info, &update.framework).map_err(|fault| {
+                Unchanged::Invalid(format!("FrameworkInfo update is not valid: {fault}"))
+            })?;
+        }
+        let constraints = Constraints::new(&update.offer_constraints, self.config.pattern_limits);
+        let constraints = constraints.map_err(|fault| {
+            Unchanged::Invalid(format!(
+                "'UpdateFramework.offer_constraints' are not valid: {fault}"
+            ))
+        })?;
+        self.check_registration(&update.framework)
+            .map_err(Unchanged::Forbidden)?;
+        Ok(constraints)
     }
 
     pub(crate) fn update_framework(&mut self, id: &FrameworkId, update: Subscription) {
-        if let Err(fault) = self.check_update(id, &update) {
-            self.drop_message("call", fault);
-            return;
-        }
+        let constraints = match self.constraints_of_update(id, &update) {
+            Ok(constraints) => constraints,
+            Err(Unchanged::Invalid(fault) | Unchanged::Forbidden(fault)) => {
+                self.drop_message("call", fault);
+                return;
+            }
+        };
         let Some(framework) = self.frameworks.get_mut(id) else {
             return;
         };
         let has_changed = framework.info.info != update.framework.info;
         framework.info = update.framework;
+        framework.constraints = Arc::new(constraints);
+        framework.offer_constraints = update.offer_constraints.message;
         let roles = framework.roles();
         let demand = framework.demand(&update.suppressed_roles);
         let left: Vec<OfferId> = framework

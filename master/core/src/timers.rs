@@ -20,6 +20,8 @@ pub(crate) enum Timer {
     Ping(AgentId),
     /// An agent of the registry has not come back.
     Recovered(AgentId),
+    /// The next agent may be given up.
+    Removal,
     /// An offer was neither accepted nor declined.
     Offer(OfferId),
     /// An inverse offer was not answered.

@@ -347,6 +347,7 @@ fn framework(info: &v1::FrameworkInfo) -> Result<FrameworkInfo, FrameError> {
 fn attributes(info: &v1::AgentInfo) -> AgentAttributes {
     let domain = info.domain.as_ref().and_then(|d| d.fault_domain.as_ref());
     AgentAttributes {
+        hostname: Text::from(info.hostname.as_str()),
         region: domain.map(|domain| Text::from(domain.region.name.as_str())),
         zone: domain.map(|domain| Text::from(domain.zone.name.as_str())),
         named: info

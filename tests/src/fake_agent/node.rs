@@ -120,9 +120,9 @@ impl Node {
                     self.kill(&key).await;
                 }
             }
-            // No executor is there to take a message, and nothing here shows a FrameworkInfo.
-            MasterBody::FrameworkMessage(_)
-            | MasterBody::FrameworkUpdated(_)
+            MasterBody::FrameworkMessage(message) => self.echo(message).await,
+            // Nothing here shows a FrameworkInfo.
+            MasterBody::FrameworkUpdated(_)
             | MasterBody::Registered(_)
             | MasterBody::Refused(_)
             | MasterBody::ReconcileTasks(_)

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use api::link::v1::agent_frame::Body as AgentBody;
-use api::link::v1::{ExecutorExited, RunTask, RunTaskGroup, StatusUpdate};
+use api::link::v1::{
+    ExecutorExited, ExecutorMessage, FrameworkMessage, RunTask, RunTaskGroup, StatusUpdate,
+};
 use api::v1;
 use model::{Reason, TaskState};
 use tokio::time::Instant;
@@ -31,30 +33,30 @@ pub(super) type TaskKey = (String, String);
 impl Node {
     pub(super) async fn run(&mut self, run: RunTask) {
         let framework = run.framework_info.unwrap_or_default();
-        let container = self.container(None);
+        let container = self.container();
         self.run_in(&framework, run.task_info.unwrap_or_default(), container)
             .await;
     }
 
-    /// Tasks of a group are containers within their executor's.
+    /// Tasks of a group run in their executor's container, as with the stand-in executor that the
+    /// recordings were made with.
     pub(super) async fn run_group(&mut self, run: RunTaskGroup) {
         let framework = run.framework_info.unwrap_or_default();
-        let executor = self.container(None);
+        let container = self.container();
         for task in run.task_group.unwrap_or_default().tasks {
             let info = v1::TaskInfo {
                 executor: run.executor_info.clone(),
                 ..task
             };
-            let container = self.container(Some(executor.clone()));
-            self.run_in(&framework, info, container).await;
+            self.run_in(&framework, info, container.clone()).await;
         }
     }
 
-    fn container(&mut self, parent: Option<v1::ContainerId>) -> v1::ContainerId {
+    fn container(&mut self) -> v1::ContainerId {
         self.numbers += 1;
         v1::ContainerId {
             value: format!("{:08x}-0000-4000-8000-{:012x}", self.port, self.numbers),
-            parent: parent.map(Box::new),
+            ..Default::default()
         }
     }
 
@@ -161,6 +163,28 @@ impl Node {
         self.update(key, TaskState::Failed, Some("Executor terminated".into()))
             .await;
         self.send(AgentBody::ExecutorExited(exited)).await;
+    }
+
+    /// An executor that is there says back what it was told.
+    pub(super) async fn echo(&mut self, message: FrameworkMessage) {
+        let FrameworkMessage {
+            framework_id,
+            executor_id,
+            data,
+        } = message;
+        let lives = |task: &Task| {
+            Some(&task.framework_id) == framework_id.as_ref()
+                && Some(&task.executor_id) == executor_id.as_ref()
+                && !task.latest.is_terminal()
+        };
+        if self.tasks.values().any(lives) {
+            let message = ExecutorMessage {
+                framework_id,
+                executor_id,
+                data,
+            };
+            self.send(AgentBody::ExecutorMessage(message)).await;
+        }
     }
 
     pub(super) async fn kill(&mut self, key: &TaskKey) {

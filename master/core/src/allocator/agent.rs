@@ -3,16 +3,20 @@
 //! Shared resources are there for everyone: holding one does not take it from what is available.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 
 use model::resources::{Quantities, Role, Scalar};
 use model::{FrameworkId, Resources};
 
 use super::accounts::chargeable;
+use crate::event::AgentAttributes;
 
 /// An agent.
 #[derive(Debug)]
 pub(super) struct Agent {
     pub(super) active: bool,
+    /// What offer constraints look at.
+    pub(super) attributes: Arc<AgentAttributes>,
     total: Resources,
     /// Total less allocations; without allocation roles, as the total.
     available: Resources,
@@ -24,6 +28,7 @@ impl Agent {
     pub(super) fn new(total: Resources) -> Self {
         Self {
             active: false,
+            attributes: Arc::default(),
             available: total.clone(),
             total,
             allocations: BTreeMap::new(),

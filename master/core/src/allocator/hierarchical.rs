@@ -17,6 +17,7 @@ use super::agent::Agent;
 use super::filters::Filters;
 use super::shares::Shares;
 use super::{Allocation, Allocator, Demand};
+use crate::event::AgentAttributes;
 use crate::quota::Quota;
 use crate::random::Random;
 
@@ -245,6 +246,12 @@ impl Allocator for Hierarchical {
             self.pause = None;
         }
         self.want(now, id);
+    }
+
+    fn describe_agent(&mut self, id: &AgentId, attributes: Arc<AgentAttributes>) {
+        if let Some(agent) = self.agents.get_mut(id) {
+            agent.attributes = attributes;
+        }
     }
 
     fn remove_agent(&mut self, id: &AgentId) {

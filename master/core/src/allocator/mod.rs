@@ -17,13 +17,15 @@ mod shares;
 mod shrink;
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use model::resources::{Conversion, ConversionFault, Quantities, Role};
 use model::{AgentId, FrameworkId, Instant, Resources};
 
-use crate::event::Capabilities;
+use crate::constraints::Constraints;
+use crate::event::{AgentAttributes, Capabilities};
 use crate::quota::Quota;
 
 pub use hierarchical::{Hierarchical, Policy};
@@ -40,6 +42,8 @@ pub struct Demand {
     /// For a role, the amounts any one of which makes an offer worth while; the master's own where
     /// there is no entry.
     pub min_allocatable: BTreeMap<Role, Vec<Quantities>>,
+    /// Of which agents it wants offers.
+    pub constraints: Arc<Constraints>,
 }
 
 /// Resources of an agent given to a framework in a role, to be made an offer.
@@ -73,6 +77,8 @@ pub trait Allocator {
 
     /// An agent appears, or comes back with another total. What it has in use is told by `hold`.
     fn set_agent(&mut self, now: Instant, id: &AgentId, total: Resources);
+    /// What constraints look at in an agent, from now on.
+    fn describe_agent(&mut self, id: &AgentId, attributes: Arc<AgentAttributes>);
     /// An agent is gone, and its allocations with it.
     fn remove_agent(&mut self, id: &AgentId);
     /// An agent's resources may be offered.

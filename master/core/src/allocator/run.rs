@@ -102,10 +102,10 @@ fn usable(available: &Resources, role: &Role, demand: &Demand) -> Resources {
 
 impl Policy {
     /// Whether an agent is for a framework at all.
-    fn suits(&self, agent: &Agent, demand: &Demand) -> bool {
-        !self.filter_gpu_resources
-            || demand.capabilities.has(Capability::GpuResources)
-            || !agent.has_gpus()
+    fn suits(&self, agent: &Agent, role: &Role, demand: &Demand) -> bool {
+        let may_have_gpus =
+            !self.filter_gpu_resources || demand.capabilities.has(Capability::GpuResources);
+        (may_have_gpus || !agent.has_gpus()) && !demand.constraints.exclude(role, &agent.attributes)
     }
 
     /// Whether an offer is worth while.
@@ -169,7 +169,7 @@ impl Hierarchical {
                     continue;
                 };
                 let left = usable(&given.left(agent_id, agent), role, demand);
-                if !self.policy.suits(agent, demand)
+                if !self.policy.suits(agent, role, demand)
                     || !self.policy.is_allocatable(&left, role, demand)
                 {
                     continue;
@@ -213,7 +213,7 @@ impl Hierarchical {
             let Some(Framework { demand, .. }) = self.frameworks.get(id) else {
                 continue;
             };
-            if !self.policy.suits(agent, demand) {
+            if !self.policy.suits(agent, role, demand) {
                 continue;
             }
             let left = usable(&given.left(agent_id, agent), role, demand);

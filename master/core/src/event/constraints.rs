@@ -57,9 +57,11 @@ pub enum Predicate {
     TextNotMatches(Text),
 }
 
-/// What constraints look at in an agent, beside its host name.
+/// What constraints look at in an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AgentAttributes {
+    /// `hostname`.
+    pub hostname: Text,
     /// `domain.fault_domain.region.name`.
     pub region: Option<Text>,
     /// `domain.fault_domain.zone.name`.

@@ -8,11 +8,9 @@ use model::{Resources, TaskId};
 
 use super::executor::{self, check_executor};
 use super::{Ground, Launchable, allocated, overlap};
+use crate::agents::AgentCapability;
 use crate::event::{ExecutorKind, LaunchTask};
 use crate::resource_rules;
-
-/// `AgentInfo.Capability` TASK_RESOURCE_LIMITS.
-const TASK_RESOURCE_LIMITS: i32 = 8;
 
 /// Checks a task of LAUNCH and its executor; the error is for TASK_ERROR.
 pub(crate) fn check_task(task: &LaunchTask, ground: Ground<'_>) -> Result<Launchable, String> {
@@ -129,12 +127,7 @@ fn check_limits(
     if task.limits.is_empty() {
         return Ok(());
     }
-    if !ground
-        .agent
-        .facts
-        .capabilities
-        .contains(&TASK_RESOURCE_LIMITS)
-    {
+    if !ground.agent.has(AgentCapability::TaskResourceLimits) {
         return Err("Agent is not capable of handling task resource limits".into());
     }
     if task

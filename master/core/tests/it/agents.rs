@@ -397,3 +397,79 @@ fn an_agent_that_forgot_its_id_replaces_the_one_at_its_address() {
         "#]],
     );
 }
+
+#[test]
+fn agents_are_given_up_one_by_one_and_those_that_answer_are_spared() {
+    check(
+        "removal-rate 300
+         registry
+         subscribe roles=web suppressed=web
+         register cpus:1;mem:64 address=a
+         register cpus:1;mem:64 address=b
+         register cpus:1;mem:64 address=c
+         silent l1
+         silent l2
+         silent l3
+         wait 91
+         loud l2
+         wait 30
+         wait 300",
+        &expect![[r#"
+            > removal-rate 300
+            > registry
+            > subscribe roles=web suppressed=web
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > register cpus:1;mem:64 address=a
+              store admit m-S0
+              l1 registered m-S0
+            > register cpus:1;mem:64 address=b
+              store admit m-S1
+              l2 registered m-S1
+            > register cpus:1;mem:64 address=c
+              store admit m-S2
+              l3 registered m-S2
+            > silent l1
+            > silent l2
+            > silent l3
+            > wait 91
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              store unreachable m-S0
+              l1 closed
+              s1 FAILURE m-S0 None
+            > loud l2
+            > wait 30
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+            > wait 300
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              store unreachable m-S2
+              l3 closed
+              s1 FAILURE m-S2 None
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+        "#]],
+    );
+}

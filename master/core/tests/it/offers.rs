@@ -310,3 +310,35 @@ fn an_offer_that_is_not_answered_in_time_is_rescinded_and_made_again() {
         "#]],
     );
 }
+
+#[test]
+fn a_framework_is_offered_only_the_agents_that_it_wants() {
+    check(
+        "registry
+         subscribe roles=web hosts=a[0-9]+
+         register cpus:1;mem:64 host=a1
+         register cpus:2;mem:64 host=b1
+         subscribe roles=web hosts=(
+         update-framework m-0000 roles=web hosts=b.
+         update-framework m-0000 roles=web",
+        &expect![[r#"
+            > registry
+            > subscribe roles=web hosts=a[0-9]+
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > register cpus:1;mem:64 host=a1
+              store admit m-S0
+              l1 registered m-S0
+              s1 OFFERS m-O0 m-S0 web cpus:1;mem:64
+            > register cpus:2;mem:64 host=b1
+              store admit m-S1
+              l2 registered m-S1
+            > subscribe roles=web hosts=(
+              s2 ERROR A role web has an invalid 'AttributeConstraint': Failed to construct regex from pattern '(': missing ): (
+              s2 closed
+            > update-framework m-0000 roles=web hosts=b.
+              s1 OFFERS m-O1 m-S1 web cpus:2;mem:64
+            > update-framework m-0000 roles=web
+        "#]],
+    );
+}

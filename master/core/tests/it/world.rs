@@ -12,14 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::Expect;
+use master_core::constraints::PatternLimits;
 use master_core::event::{
-    AgentMessage, AgentUpdate, Call, Capabilities, Effect, Event, ExecutorKind, ExecutorSpec,
-    FrameworkEvent, FrameworkInfo, Launch, LaunchGroup, LaunchTask, LinkId, MasterMessage,
-    OfferConstraints, Operation, OperationQuery, OperationStatus, OperationUpdate, OperatorCall,
-    Registration, Registry, RegistryChange, RequestId, RunningTask, Status, StoreId, StreamId,
-    Subscription, Text, WallTime,
+    AgentAttributes, AgentMessage, AgentUpdate, AttributeConstraint, Call, Capabilities, Effect,
+    Event, ExecutorKind, ExecutorSpec, FrameworkEvent, FrameworkInfo, Launch, LaunchGroup,
+    LaunchTask, LinkId, MasterMessage, OfferConstraints, Operation, OperationQuery,
+    OperationStatus, OperationUpdate, OperatorCall, Predicate, Registration, Registry,
+    RegistryChange, RequestId, RunningTask, Selector, Status, StoreId, StreamId, Subscription,
+    Text, WallTime,
 };
-use master_core::{Config, Master};
+use master_core::{Config, Master, RemovalRate};
 use model::resources::{ParseError, Resource, Scalar, parse};
 use model::{
     AgentId, Blob, ExecutorId, FrameworkId, Instant, MasterId, OperationUuid, Resources, Source,
@@ -74,6 +76,10 @@ fn config() -> Config {
         fair_sharing_excluded: BTreeSet::new(),
         allocator_recovery_timeout: Duration::from_secs(600),
         allocator_agent_recovery_factor: Scalar(800),
+        agent_removal_rate: None,
+        roles: None,
+        root_submissions: true,
+        pattern_limits: PatternLimits::default(),
         completed_frameworks_max: 50,
         completed_tasks_per_framework_max: 1000,
         unreachable_tasks_per_framework_max: 1000,
@@ -128,6 +134,25 @@ impl<'a> Words<'a> {
 
     fn seconds(&self, name: &str) -> Option<f64> {
         self.named.get(name).map(|v| v.parse().expect("seconds"))
+    }
+}
+
+/// `hosts=`: the names of the agents of which offers are wanted in `roles=`, each a pattern.
+fn constraints(words: &Words<'_>) -> OfferConstraints {
+    let group = |host: &Text| {
+        vec![AttributeConstraint {
+            selector: Some(Selector::Hostname),
+            predicate: Some(Predicate::TextMatches(host.clone())),
+        }]
+    };
+    let groups: Vec<_> = words.list("hosts").iter().map(group).collect();
+    let roles = words.list("roles");
+    OfferConstraints {
+        roles: match groups.is_empty() {
+            true => BTreeMap::new(),
+            false => roles.into_iter().map(|r| (r, groups.clone())).collect(),
+        },
+        message: None,
     }
 }
 
@@ -290,6 +315,17 @@ impl World {
                 };
                 self.master = Master::new(config);
             }
+            "removal-rate" => {
+                let rate = RemovalRate {
+                    agents: 1,
+                    per: Duration::from_secs(words.next().parse().expect("number")),
+                };
+                let config = Config {
+                    agent_removal_rate: Some(rate),
+                    ..config()
+                };
+                self.master = Master::new(config);
+            }
             "slow" => self.slow_registry = true,
             "fast" => self.slow_registry = false,
             "stored" => {
@@ -303,7 +339,7 @@ impl World {
                 let subscription = Subscription {
                     framework: framework_info(&words),
                     suppressed_roles: words.list("suppressed"),
-                    offer_constraints: OfferConstraints::default(),
+                    offer_constraints: constraints(&words),
                 };
                 self.step(Event::Subscribe {
                     stream,
@@ -323,6 +359,7 @@ impl World {
             },
             "register" => self.register(&mut words),
             "silent" => drop(self.silent.insert(LinkId(words.number()))),
+            "loud" => drop(self.silent.remove(&LinkId(words.number()))),
             "update" | "operation" | "exited" | "says" | "unregister" => self.agent_frame(line),
             "operator" => {
                 let operation = words.next();
@@ -365,7 +402,10 @@ impl World {
             hostname: words.text("host").unwrap_or_else(|| Text::from("host")),
             address: words.text("address").unwrap_or_default(),
             version: Text::from("1.11.0"),
-            attributes: Arc::default(),
+            attributes: Arc::new(AgentAttributes {
+                hostname: words.text("host").unwrap_or_else(|| Text::from("host")),
+                ..AgentAttributes::default()
+            }),
             // MULTI_ROLE to TASK_RESOURCE_LIMITS; `old=` is one that cannot drain.
             capabilities: match words.named.contains_key("old") {
                 true => (1..=6).collect(),
@@ -554,7 +594,7 @@ impl World {
             "update-framework" => Call::UpdateFramework(Subscription {
                 framework: framework_info(words),
                 suppressed_roles: words.list("suppressed"),
-                offer_constraints: OfferConstraints::default(),
+                offer_constraints: constraints(words),
             }),
             other => panic!("no such verb: {other}"),
         };
