@@ -18,7 +18,7 @@ use super::http::{self, Reply};
 use super::ids::Ids;
 use super::plan::{Plan, Step};
 use super::request;
-use super::streams::{Acknowledged, Stream, Unrecorded};
+use super::streams::{self, Acknowledged, Stream, Unrecorded};
 
 /// How long an answer may take.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
@@ -44,6 +44,8 @@ pub(super) enum Outcome {
     /// With the first difference.
     Failed(String),
     Skipped,
+    /// It failed, and is listed as a difference that is wanted.
+    Listed,
 }
 
 /// Runs the cases in order; nothing is said of those that have no recorded answer.
@@ -198,6 +200,10 @@ impl Scenario {
                     if let Value::Array(offers) = value["offers"]["offers"].take() {
                         missing.extend(offers.into_iter().map(|o| (event.stream.as_str(), o)));
                     }
+                }
+                Some("INVERSE_OFFERS") => {
+                    let items = streams::inverse_offers(&mut value);
+                    missing.extend(items.into_iter().map(|o| (event.stream.as_str(), o)));
                 }
                 // Only the one after SUBSCRIBED comes at a known time.
                 Some("HEARTBEAT") if place > 1 || !subscribes => {}

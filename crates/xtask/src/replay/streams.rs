@@ -1,6 +1,6 @@
 //! Streams: the open event streams of a scenario, and what came on them and was not yet asked for.
 //!
-//! Offers wait in a pool, since when they come, and how many in one event, is a matter of timing;
+//! Offers, inverse ones too, wait in a pool, since when they come, and how many in one event, is a matter of timing;
 //! every other event is taken in its order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,6 +21,8 @@ pub(super) struct Stream {
     /// What was not asked for yet, without offers.
     pub(super) queue: VecDeque<Value>,
     pub(super) offers: Vec<Value>,
+    /// Inverse offers, each as `{"inverse_offer": …}`.
+    inverse_offers: Vec<Value>,
     /// The ids of all offers that came and were not used, asked for or not.
     held: Vec<Value>,
     /// The agent of every offer that ever came, by the offer's id.
@@ -45,6 +47,7 @@ impl Stream {
             framework_id: Value::Null,
             queue: VecDeque::new(),
             offers: Vec::new(),
+            inverse_offers: Vec::new(),
             held: Vec::new(),
             agents: BTreeMap::new(),
             ended: false,
@@ -66,6 +69,10 @@ impl Stream {
                         self.agents.extend(offers.iter().map(id_and_agent));
                         self.offers.extend(offers);
                     }
+                    continue;
+                }
+                Some("INVERSE_OFFERS") => {
+                    self.inverse_offers.extend(inverse_offers(&mut event));
                     continue;
                 }
                 // Only the one after SUBSCRIBED comes at a known time.
@@ -131,13 +138,17 @@ impl Stream {
 
     /// Takes the offer that a recorded one stands for; the first difference where there is none.
     pub(super) fn take_offer(&mut self, recorded: &Value, ids: &mut Ids) -> Result<(), String> {
+        let pool = match recorded.get("inverse_offer") {
+            Some(_) => &mut self.inverse_offers,
+            None => &mut self.offers,
+        };
         let mut first = None;
-        for (place, offer) in self.offers.iter().enumerate() {
+        for (place, offer) in pool.iter().enumerate() {
             let mut trial = ids.clone();
             match compare::value(recorded, offer, &mut trial, "OFFERS.offer") {
                 None => {
                     *ids = trial;
-                    self.offers.remove(place);
+                    pool.remove(place);
                     return Ok(());
                 }
                 Some(difference) => first.get_or_insert(difference),
@@ -188,6 +199,17 @@ impl Stream {
         };
         let place = self.offers.iter().rposition(fits)?;
         Some(self.offers.remove(place))
+    }
+}
+
+/// The items of an INVERSE_OFFERS, marked as such.
+pub(super) fn inverse_offers(event: &mut Value) -> Vec<Value> {
+    match event["inverse_offers"]["inverse_offers"].take() {
+        Value::Array(items) => items
+            .into_iter()
+            .map(|item| json!({ "inverse_offer": item }))
+            .collect(),
+        _ => Vec::new(),
     }
 }
 
