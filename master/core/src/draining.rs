@@ -249,7 +249,8 @@ impl Master {
     fn is_empty(&self, agent_id: &AgentId) -> bool {
         self.agents.get(agent_id).is_some_and(|agent| {
             let stays = !matches!(agent.state, AgentState::Leaving { .. });
-            stays && agent.tasks.is_empty()
+            let mut operations = self.operations.of_agent(agent_id);
+            stays && agent.tasks.is_empty() && operations.next().is_none()
         })
     }
 

@@ -1,30 +1,67 @@
 //! `/registrar(1)/registry`: what outlives this master, under the names of Mesos' registry.
 
 use api::v1;
+use master_core::draining::Drain;
+use master_core::maintenance::Plan;
+use model::Blob;
 use serde_json::{Map, Value, json};
 
 use super::list;
 use super::resources;
 use super::view::View;
+use crate::convert::maintenance::{
+    wire_drain_info, wire_machine, wire_schedule, wire_unavailability,
+};
 use crate::convert::message;
 use crate::facts::{CAPABILITIES, Facts};
 
 /// The document.
 pub(super) fn document(view: &View, facts: &Facts) -> Value {
-    let admitted = view.agents.iter().map(|agent| &agent.facts.info);
-    let recovered = view.recovered.iter().map(|(_, info)| info);
+    let admitted = view.agents.iter();
+    let admitted = admitted.map(|agent| slave(&agent.facts.info, agent.deactivated, agent.drain));
+    let recovered = view.recovered.iter().map(|(id, info)| {
+        let deactivated = view.recovered_deactivated.get(id);
+        slave(info, deactivated.is_some(), deactivated.copied().flatten())
+    });
     let mut object = Map::new();
     object.insert("master".into(), json!({ "info": master(facts) }));
-    object.insert(
-        "slaves".into(),
-        json!({
-            "slaves": list(admitted.chain(recovered), |info| {
-                let info = resources::message(&message::<v1::AgentInfo>(info));
-                json!({ "deactivated": false, "info": info })
-            }),
-        }),
-    );
+    let slaves: Vec<Value> = admitted.chain(recovered).collect();
+    object.insert("slaves".into(), json!({ "slaves": slaves }));
+    let plan = &view.maintenance.plan;
+    if !plan.schedule.windows.is_empty() {
+        let schedule = resources::message(&wire_schedule(&plan.schedule));
+        object.insert("machines".into(), json!({ "machines": machines(plan) }));
+        object.insert("schedules".into(), json!([schedule]));
+    }
     Value::Object(object)
+}
+
+/// An agent that is admitted.
+fn slave(info: &Blob, deactivated: bool, drain: Option<Drain>) -> Value {
+    let info = resources::message(&message::<v1::AgentInfo>(info));
+    let mut slave = json!({ "deactivated": deactivated, "info": info });
+    if let Some(drain) = drain {
+        slave["drain_info"] = resources::message(&wire_drain_info(drain.info));
+    }
+    slave
+}
+
+/// The machines of a schedule.
+fn machines(plan: &Plan) -> Value {
+    let windows = plan.schedule.windows.iter();
+    let machines = windows.flat_map(|window| {
+        let unavailability = wire_unavailability(window.unavailability);
+        let unavailability = resources::message(&unavailability);
+        window.machines.iter().map(move |machine| {
+            let mode = match plan.down.contains(machine) {
+                true => "DOWN",
+                false => "DRAINING",
+            };
+            let id = resources::message(&wire_machine(machine));
+            json!({ "info": { "id": id, "mode": mode, "unavailability": unavailability } })
+        })
+    });
+    machines.collect()
 }
 
 /// The master's own entry. The registry is written in the messages of before v1, which have a name

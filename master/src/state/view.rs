@@ -1,6 +1,6 @@
 //! What a snapshot holds: agents, frameworks and tasks as they were after one step.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub(super) struct View {
     pub(super) agents: Vec<Agent>,
     /// Agents that the registry knows and that have not come back yet, with their AgentInfo.
     pub(super) recovered: Vec<(AgentId, Blob)>,
+    /// Those of them that an operator deactivated, and how far they have drained.
+    pub(super) recovered_deactivated: BTreeMap<AgentId, Option<Drain>>,
     /// How many agents do not answer.
     pub(super) unreachable: usize,
     /// Frameworks that are not over.
@@ -125,6 +127,11 @@ impl View {
             recovered: view
                 .recovered_agents()
                 .map(|(id, recovered)| (id.clone(), recovered.info.clone()))
+                .collect(),
+            recovered_deactivated: view
+                .recovered_agents()
+                .filter(|(id, _)| view.is_deactivated(id))
+                .map(|(id, _)| (id.clone(), view.drain(id)))
                 .collect(),
             unreachable: view.agent_counts().unreachable,
             frameworks: view

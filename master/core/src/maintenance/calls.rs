@@ -6,7 +6,7 @@ use alloc::vec;
 
 use model::AgentId;
 
-use super::{Machine, Mode, Plan, Schedule, Unavailability};
+use super::{Machine, Mode, Plan, Schedule};
 use crate::Master;
 use crate::event::{Answer, ClusterEntry, MasterMessage, RequestId};
 use crate::registry::RemovalCause;
@@ -75,34 +75,31 @@ impl Master {
             .map(|(id, agent)| (id.clone(), Machine::of(&agent.facts)))
             .collect();
         let was_down = self.maintenance.plan.down.clone();
+        // Who plans again asks again, even where nothing changed; bringing machines down or up
+        // plans nothing for the others.
+        let is_new_schedule = was_down == plan.down;
         let before = self.maintenance.put(plan);
         for (agent_id, machine) in machines {
             if self.maintenance.is_down(&machine) && !was_down.contains(&machine) {
                 self.bring_down(&agent_id);
                 continue;
             }
-            let now = self.maintenance.scheduled.get(&machine).copied();
-            self.change_unavailability(&agent_id, before.get(&machine).copied(), now);
+            let before = before.get(&machine);
+            let now = self.maintenance.scheduled.get(&machine);
+            let is_scheduled = before.is_some() || now.is_some();
+            if before != now || is_new_schedule && is_scheduled {
+                self.change_unavailability(&agent_id);
+            }
         }
     }
 
-    /// Whatever was offered of an agent is offered again, with what is planned now. What frameworks
-    /// answered is void, even where nothing changed: an operator who plans again asks again.
-    fn change_unavailability(
-        &mut self,
-        agent_id: &AgentId,
-        before: Option<Unavailability>,
-        now: Option<Unavailability>,
-    ) {
-        if before.is_none() && now.is_none() {
-            return;
-        }
+    /// Whatever was offered of an agent is offered again, with what is planned now; what frameworks
+    /// answered is void.
+    fn change_unavailability(&mut self, agent_id: &AgentId) {
         self.rescind_offers_of(agent_id);
         self.rescind_inverse_offers_of(agent_id);
         self.inverse_offers.forget_agent(agent_id);
-        if now.is_some() {
-            self.ask_back(agent_id);
-        }
+        self.ask_back(agent_id);
     }
 
     fn bring_down(&mut self, agent_id: &AgentId) {

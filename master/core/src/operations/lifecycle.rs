@@ -249,9 +249,11 @@ impl Master {
     }
 
     fn remove_operation(&mut self, uuid: &OperationUuid) {
-        if let Some(operation) = self.operations.remove(uuid)
-            && !operation.latest.state.is_terminal()
-        {
+        let Some(operation) = self.operations.remove(uuid) else {
+            return;
+        };
+        self.may_have_drained(&operation.agent_id);
+        if !operation.latest.state.is_terminal() {
             let kind = operation.info.change.kind();
             self.counters
                 .uncount_operation(kind, operation.latest.state);

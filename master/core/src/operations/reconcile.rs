@@ -74,6 +74,12 @@ impl Master {
                 "Reconciliation: Agent is unreachable",
             );
         }
+        if self.gone_agents.get(&agent).is_some() {
+            return (
+                OperationState::GoneByOperator,
+                "Reconciliation: Agent marked gone by operator",
+            );
+        }
         unknown
     }
 }

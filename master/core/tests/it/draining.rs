@@ -206,3 +206,71 @@ fn agents_in_maintenance_or_of_old_versions_do_not_drain() {
         "#]],
     );
 }
+
+#[test]
+fn an_agent_has_drained_when_its_operations_are_acknowledged_too() {
+    check(
+        "registry
+         subscribe roles=web caps=7
+         register cpus:4;mem:1024;disk:100
+         operate m-0000 offers=m-O0 reserve:disk(web):10#o1
+         drain m-S0
+         operation l1 0 FINISHED uuid=1
+         ack-operation m-0000 o1 1",
+        &expect![[r#"
+            > registry
+            > subscribe roles=web caps=7
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > register cpus:4;mem:1024;disk:100
+              store admit m-S0
+              l1 registered m-S0
+              s1 OFFERS m-O0 m-S0 web cpus:4;mem:1024;disk:100
+            > operate m-0000 offers=m-O0 reserve:disk(web):10#o1
+              l1 apply RESERVE disk(reservations: [(DYNAMIC,web)]):10
+              s1 OFFERS m-O1 m-S0 web disk(reservations: [(DYNAMIC,web)]):10;cpus:4;mem:1024;disk:90
+            > drain m-S0
+              store cluster [Deactivated(m-S0), Draining(m-S0, DrainInfo { state: Draining, config: DrainConfig { max_grace_ns: None, mark_gone: false } })]
+              s1 RESCIND m-O1
+              l1 drain DrainConfig { max_grace_ns: None, mark_gone: false }
+              r1 Ok
+            > operation l1 0 FINISHED uuid=1
+              s1 OPERATION_FINISHED o1 on m-S0 uuid=1
+            > ack-operation m-0000 o1 1
+              l1 acknowledge operation 1
+              store cluster [Draining(m-S0, DrainInfo { state: Drained, config: DrainConfig { max_grace_ns: None, mark_gone: false } })]
+        "#]],
+    );
+}
+
+#[test]
+fn what_operators_set_about_agents_outlives_a_master() {
+    check(
+        "registry admitted=m-S0,m-S1,m-S2 draining=m-S0 deactivated=m-S1,m-S9
+         register cpus:4;mem:1024 id=m-S0
+         register cpus:2;mem:1024 id=m-S1
+         register cpus:1;mem:1024 id=m-S2
+         subscribe roles=a
+         reactivate m-S1",
+        &expect![[r#"
+            > registry admitted=m-S0,m-S1,m-S2 draining=m-S0 deactivated=m-S1,m-S9
+              store cluster [Reactivated(m-S9)]
+            > register cpus:4;mem:1024 id=m-S0
+              l1 registered m-S0
+              l1 drain DrainConfig { max_grace_ns: None, mark_gone: false }
+              store cluster [Draining(m-S0, DrainInfo { state: Drained, config: DrainConfig { max_grace_ns: None, mark_gone: false } })]
+            > register cpus:2;mem:1024 id=m-S1
+              l2 registered m-S1
+            > register cpus:1;mem:1024 id=m-S2
+              l3 registered m-S2
+            > subscribe roles=a
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+              s1 OFFERS m-O0 m-S2 a cpus:1;mem:1024
+            > reactivate m-S1
+              store cluster [Reactivated(m-S1)]
+              r1 Ok
+              s1 OFFERS m-O1 m-S1 a cpus:2;mem:1024
+        "#]],
+    );
+}

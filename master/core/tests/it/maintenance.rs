@@ -275,3 +275,58 @@ fn a_bad_schedule_is_refused_in_the_words_of_mesos() {
         "#]],
     );
 }
+
+#[test]
+fn what_is_planned_outlives_a_master() {
+    check(
+        "registry admitted=m-S0 planned=host/10.0.0.1+host/10.0.0.2@50 down=host/10.0.0.2
+         subscribe roles=a
+         register cpus:4;mem:1024 address=10.0.0.1:5051 id=m-S0
+         register cpus:4;mem:1024 address=10.0.0.2:5051
+         up host/10.0.0.2",
+        &expect![[r#"
+            > registry admitted=m-S0 planned=host/10.0.0.1+host/10.0.0.2@50 down=host/10.0.0.2
+            > subscribe roles=a
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > register cpus:4;mem:1024 address=10.0.0.1:5051 id=m-S0
+              l1 registered m-S0
+              s1 OFFERS m-O0 m-S0 a cpus:4;mem:1024
+              s1 INVERSE_OFFERS m-O1 m-S0 from 50
+            > register cpus:4;mem:1024 address=10.0.0.2:5051
+              l2 refused: Machine is `DOWN`
+              l2 closed
+            > up host/10.0.0.2
+              store cluster [Maintenance(Plan { schedule: Schedule { windows: [Window { machines: [Machine { hostname: Some("host"), ip: Some("10.0.0.1") }], unavailability: Unavailability { start_ns: 50, duration_ns: None } }] }, down: {} })]
+              r1 Ok
+        "#]],
+    );
+}
+
+#[test]
+fn an_agent_that_is_admitted_while_its_machine_goes_down_is_refused() {
+    check(
+        "registry planned=host/10.0.0.1@50
+         slow registry
+         down host/10.0.0.1
+         register cpus:4;mem:1024 address=10.0.0.1:5051
+         fast registry
+         stored
+         stored",
+        &expect![[r#"
+            > registry planned=host/10.0.0.1@50
+            > slow registry
+            > down host/10.0.0.1
+              store cluster [Maintenance(Plan { schedule: Schedule { windows: [Window { machines: [Machine { hostname: Some("host"), ip: Some("10.0.0.1") }], unavailability: Unavailability { start_ns: 50, duration_ns: None } }] }, down: {Machine { hostname: Some("host"), ip: Some("10.0.0.1") }} })]
+            > register cpus:4;mem:1024 address=10.0.0.1:5051
+              store admit m-S0
+            > fast registry
+            > stored
+              r1 Ok
+            > stored
+              l1 refused: Machine is `DOWN`
+              l1 closed
+              store remove m-S0
+        "#]],
+    );
+}

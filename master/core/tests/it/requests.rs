@@ -2,11 +2,13 @@
 //!
 //!     schedule host/10.0.0.1+host/10.0.0.2@50 other@60    windows with their starts
 //!     down host/10.0.0.1            up host/10.0.0.1
+//!     registry [planned=host/10.0.0.1@50] [down=host/10.0.0.1] [deactivated=m-S0] [draining=m-S0]
 //!     drain m-S0 [grace=3] [gone=]  deactivate m-S0  reactivate m-S0  gone m-S0
 
-use master_core::draining::DrainConfig;
-use master_core::event::{OperatorCall, Text};
-use master_core::maintenance::{Machine, Schedule, Unavailability, Window};
+use master_core::draining::{DrainConfig, DrainInfo, DrainState};
+use master_core::event::{ClusterEntry, OperatorCall, Text};
+use master_core::maintenance::{Machine, Plan, Schedule, Unavailability, Window};
+use model::AgentId;
 
 use crate::world::Words;
 
@@ -49,6 +51,42 @@ pub(crate) fn call(line: &str) -> Option<OperatorCall> {
         },
         _ => return None,
     })
+}
+
+/// What the registry of a script has of earlier requests.
+pub(crate) fn settings(words: &Words<'_>) -> Vec<ClusterEntry> {
+    let agent = |id: &Text| AgentId::new(id).expect("id");
+    let mut settings = Vec::new();
+    for id in words.list("deactivated").iter().map(agent) {
+        settings.push(ClusterEntry::Deactivated(id));
+    }
+    for id in words.list("draining").iter().map(agent) {
+        let info = DrainInfo {
+            state: DrainState::Draining,
+            config: DrainConfig {
+                max_grace_ns: None,
+                mark_gone: false,
+            },
+        };
+        settings.push(ClusterEntry::Deactivated(id.clone()));
+        settings.push(ClusterEntry::Draining(id, info));
+    }
+    let windows: Vec<Window> = words
+        .list("planned")
+        .iter()
+        .map(|text| window(text))
+        .collect();
+    if !windows.is_empty() {
+        settings.push(ClusterEntry::Maintenance(Plan {
+            schedule: Schedule { windows },
+            down: words
+                .list("down")
+                .iter()
+                .map(|text| machine(text))
+                .collect(),
+        }));
+    }
+    settings
 }
 
 fn window(text: &str) -> Window {

@@ -121,7 +121,7 @@ impl<'a> Words<'a> {
         word[1..].parse().expect("sN or lN")
     }
 
-    fn list(&self, name: &str) -> Vec<Text> {
+    pub(crate) fn list(&self, name: &str) -> Vec<Text> {
         self.named
             .get(name)
             .map(|list| list.split(',').map(Text::from).collect())
@@ -305,7 +305,7 @@ impl World {
                     admitted,
                     unreachable,
                     gone,
-                    cluster: Vec::new(),
+                    cluster: requests::settings(&words),
                 }));
             }
             "offer-timeout" => {
