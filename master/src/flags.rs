@@ -75,6 +75,8 @@ pub struct Config {
     pub scheduling: SchedulingFlags,
     /// Which master leads.
     pub leader: Leader,
+    /// So many operators may watch; one more takes the place of the oldest.
+    pub max_operator_event_stream_subscribers: usize,
 }
 
 impl Default for Config {
@@ -100,6 +102,7 @@ impl Default for Config {
             access: AccessFlags::default(),
             scheduling: SchedulingFlags::default(),
             leader: Leader::Own,
+            max_operator_event_stream_subscribers: 1000,
         }
     }
 }
@@ -309,6 +312,19 @@ const FLAGS: &[Flag] = &[
         help: "time known agents have to come back after a start (10mins)",
         set: |config, text| duration(text, &mut config.agent_reregister_timeout),
         get: |config| Some(model::duration::format(config.agent_reregister_timeout)),
+    },
+    Flag {
+        name: "max_operator_event_stream_subscribers",
+        value: "NUMBER",
+        help: "number of operators that may watch at a time (1000)",
+        set: |config, text| {
+            value(text, &mut config.max_operator_event_stream_subscribers)?;
+            match config.max_operator_event_stream_subscribers {
+                0 => Err("must be 1 or more".into()),
+                _ => Ok(()),
+            }
+        },
+        get: |config| Some(config.max_operator_event_stream_subscribers.to_string()),
     },
 ];
 

@@ -4,7 +4,7 @@
 //! newer than what it asks about, and for that only a moment.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use api::v1::scheduler::call::Type;
@@ -25,6 +25,7 @@ use crate::link::Opened;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::state::Snapshot;
+use crate::watchers::WatchQueue;
 
 /// How many commands may wait; whoever brings one more waits with it, and so does its connection.
 const COMMANDS_MAX: usize = 4096;
@@ -68,6 +69,13 @@ pub(crate) enum Command {
         /// Takes what became of it.
         answer: oneshot::Sender<Answer>,
     },
+    /// An operator wants to be told of every change.
+    Watch {
+        /// Where it came from.
+        connection: Connection,
+        /// Takes the queue of changes, and the step after which it begins.
+        answer: oneshot::Sender<(WatchQueue, u64)>,
+    },
     /// A new link.
     LinkOpened {
         /// Its registration, and where frames go.
@@ -104,6 +112,8 @@ struct Shared {
     facts: Facts,
     metrics: Metrics,
     logging: Logging,
+    /// How many operators watch.
+    watchers: Arc<AtomicUsize>,
     /// Counts the steps of the core, so that a read knows whether its snapshot is the newest.
     steps: AtomicU64,
     snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -121,6 +131,7 @@ impl Handle {
             facts,
             metrics: Metrics::default(),
             logging: Logging::default(),
+            watchers: Arc::default(),
             steps: AtomicU64::new(0),
             snapshots,
             wanted: Notify::new(),
@@ -181,6 +192,13 @@ impl Handle {
         answered.await.unwrap_or_else(|_| end())
     }
 
+    /// Opens a queue of changes, from a step on; `None` after the loop's end.
+    pub(crate) async fn watch(&self, connection: Connection) -> Option<(WatchQueue, u64)> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Watch { connection, answer }).await;
+        answered.await.ok()
+    }
+
     /// Hands a new link in; `None` after the loop's end.
     pub(crate) async fn open_link(&self, opened: Opened) -> Option<LinkId> {
         let (answer, answered) = oneshot::channel();
@@ -204,6 +222,14 @@ impl Handle {
         Arc::clone(&snapshots.borrow())
     }
 
+    /// A snapshot that shows all that happened up to a step; `None` after the loop's end.
+    pub(crate) async fn snapshot_since(&self, step: u64) -> Option<Arc<Snapshot>> {
+        let mut snapshots = self.shared.snapshots.clone();
+        self.shared.wanted.notify_one();
+        let newer = snapshots.wait_for(|snapshot| snapshot.step >= step);
+        newer.await.ok().map(|snapshot| Arc::clone(&snapshot))
+    }
+
     /// What does not change while this master runs.
     pub(crate) fn facts(&self) -> &Facts {
         &self.shared.facts
@@ -217,6 +243,11 @@ impl Handle {
     /// How much is logged.
     pub(crate) fn logging(&self) -> &Logging {
         &self.shared.logging
+    }
+
+    /// How many operators watch.
+    pub(crate) fn watchers(&self) -> &Arc<AtomicUsize> {
+        &self.shared.watchers
     }
 
     /// The counters.

@@ -25,6 +25,7 @@ mod metrics;
 pub mod registry;
 mod server;
 mod state;
+mod watchers;
 
 pub use access::{AccessError, AclsError, CredentialsError};
 pub use main_loop::RunError;

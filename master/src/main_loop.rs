@@ -31,6 +31,7 @@ use crate::http::{Response, respond, scheduler, validate};
 use crate::link::{Opened, Outgoing};
 use crate::registry::{RegistryError, Stored, Writer, entries};
 use crate::state::Snapshot;
+use crate::watchers::Watchers;
 
 /// How many commands are taken before time and notices are looked at again.
 const BATCH_MAX: usize = 64;
@@ -85,6 +86,7 @@ pub(crate) struct MainLoop {
     links: HashMap<LinkId, OpenLink>,
     /// Operators that wait for an answer; each holds a connection, which bounds their number.
     requests: HashMap<RequestId, oneshot::Sender<Answer>>,
+    watchers: Watchers,
     next_number: u64,
     snapshots: watch::Sender<Arc<Snapshot>>,
     /// When the next snapshot may be made.
@@ -102,6 +104,8 @@ pub(crate) struct Parts {
     pub(crate) facts: Facts,
     /// Writes the registry; its commits are told to `notifier`.
     pub(crate) writer: Writer<StoreId>,
+    /// How many operators may watch.
+    pub(crate) watchers_max: usize,
     /// Takes notices.
     pub(crate) notifier: mpsc::UnboundedSender<Notice>,
     /// Gives them to the loop.
@@ -125,6 +129,7 @@ impl MainLoop {
             streams: HashMap::new(),
             links: HashMap::new(),
             requests: HashMap::new(),
+            watchers: Watchers::new(parts.watchers_max, Arc::clone(handle.watchers())),
             next_number: 1,
             snapshots,
             snapshot_at: parts.start,
@@ -259,6 +264,11 @@ impl MainLoop {
                     principal,
                     call,
                 })
+            }
+            Command::Watch { connection, answer } => {
+                let queue = self.watchers.add(connection);
+                drop(answer.send((queue, self.handle.steps())));
+                Ok(())
             }
             Command::LinkOpened { opened, answer } => self.open_link(*opened, answer),
             Command::LinkFrame {
@@ -477,6 +487,11 @@ impl MainLoop {
                     // An operator that is gone needs no answer.
                     drop(waiting.send(answer));
                 }
+                Ok(None)
+            }
+            Effect::Publish(change) => {
+                let step = self.handle.steps();
+                self.watchers.publish(step, change, &self.core);
                 Ok(None)
             }
             Effect::Note(note) => {

@@ -155,6 +155,7 @@ impl Server {
             start,
             facts,
             writer,
+            watchers_max: config.max_operator_event_stream_subscribers,
             notifier,
             notices,
         });

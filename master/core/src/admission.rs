@@ -14,7 +14,8 @@ use crate::Master;
 use crate::agents::{Acquaintance, Agent, AgentState, Ping, RecoveredAgent};
 use crate::allocator::Allocator;
 use crate::event::{
-    AgentFacts, Effect, LinkId, MasterMessage, Registration, Registry, RegistryChange, StoreId,
+    AgentFacts, Change, Effect, LinkId, MasterMessage, Registration, Registry, RegistryChange,
+    StoreId,
 };
 use crate::gone::GONE;
 use crate::maintenance::Machine;
@@ -267,6 +268,10 @@ impl Master {
             "registered again"
         };
         self.note_agent(&agent_id, change);
+        if origin != Origin::Registered {
+            let agent_id = agent_id.clone();
+            self.publish(Change::AgentAdded { agent_id });
+        }
         self.allocator
             .set_agent(self.now, &agent_id, registration.resources.clone());
         let attributes = registration.attributes.clone();

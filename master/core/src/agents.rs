@@ -17,8 +17,8 @@ use model::{
 use crate::Master;
 use crate::allocator::Allocator;
 use crate::event::{
-    AgentFacts, AgentMessage, Effect, FrameworkEvent, LinkId, MasterMessage, Note, RegistryChange,
-    WallTime,
+    AgentFacts, AgentMessage, Change, Effect, FrameworkEvent, LinkId, MasterMessage, Note,
+    RegistryChange, WallTime,
 };
 use crate::maintenance::DOWN;
 use crate::registry::{Follow, RemovalCause};
@@ -339,6 +339,8 @@ impl Master {
             message: format!("Agent {hostname} removed: {why}"),
             unreachable_time: None,
         });
+        let removed = agent_id.clone();
+        self.publish(Change::AgentRemoved { agent_id: removed });
         self.note_agent(agent_id, "removed");
     }
 

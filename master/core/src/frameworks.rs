@@ -20,7 +20,7 @@ use model::{
 use crate::allocator::{Allocator, Demand};
 use crate::constraints::Constraints;
 use crate::event::{
-    Capability, Effect, FrameworkEvent, FrameworkInfo, MasterMessage, Note, StreamId, Text,
+    Capability, Change, Effect, FrameworkEvent, FrameworkInfo, MasterMessage, Note, StreamId, Text,
     WallTime,
 };
 use crate::executors::Executor;
@@ -191,6 +191,8 @@ impl Master {
         let remove_at = self.now + timeout.max(self.config.agent_reregister_timeout);
         self.add_framework(id, info, FrameworkState::Recovered { remove_at });
         self.timers.set(remove_at, Timer::Failover(id.clone()));
+        let framework_id = id.clone();
+        self.publish(Change::FrameworkAdded { framework_id });
         self.note_framework(id, "recovered");
     }
 
@@ -270,6 +272,10 @@ impl Master {
         framework.unregistered_time = Some(self.wall_time());
         self.allocator.remove_framework(id);
         self.inverse_offers.forget_responses(id);
+        self.publish(Change::FrameworkRemoved {
+            framework_id: id.clone(),
+            info: framework.info.info.clone(),
+        });
         let limit = self.config.completed_frameworks_max;
         remember(&mut self.completed_frameworks, framework, limit);
         self.note_framework(id, change);
@@ -292,10 +298,11 @@ impl Master {
             let message = format!("Framework {id} removed");
             let status =
                 MadeStatus::of(&task, TaskState::Killed, Reason::FrameworkRemoved, message);
-            let status = self.made_status(status);
+            let status = TaskStatus::Made(self.made_status(status));
+            self.publish_status(id, status.clone(), TaskState::Killed);
             let killed = Arc::make_mut(&mut task);
             killed.state = TaskState::Killed;
-            killed.add_status(TaskState::Killed, TaskStatus::Made(status));
+            killed.add_status(TaskState::Killed, status);
         }
         task
     }

@@ -11,7 +11,9 @@ use alloc::vec::Vec;
 use model::{FrameworkId, Reason, Resources, Source, TaskId, TaskState};
 
 use crate::Master;
-use crate::event::{FrameworkEvent, Launch, LaunchGroup, LaunchTask, MasterMessage};
+use crate::event::{
+    Change, Effect, FrameworkEvent, Launch, LaunchGroup, LaunchTask, MasterMessage,
+};
 use crate::executors::Executor;
 use crate::offers::Accepted;
 use crate::statuses::MadeStatus;
@@ -182,7 +184,11 @@ impl Master {
                 share_cgroups: task.share_cgroups.unwrap_or(true),
                 info: task.info.clone(),
             };
-            framework.tasks.insert(id, Arc::new(task));
+            let task = Arc::new(task);
+            framework.tasks.insert(id, Arc::clone(&task));
+            let framework_id = framework_id.clone();
+            self.out
+                .push(Effect::Publish(Change::TaskAdded { framework_id, task }));
         }
         accepted.take(&consumed);
         self.send_to_agent(&agent_id, message(frame));

@@ -13,7 +13,7 @@ use model::{AgentId, ExecutorId, FrameworkId, Reason, Resources, Source, TaskId}
 use crate::Master;
 use crate::admission::Origin;
 use crate::allocator::Allocator;
-use crate::event::{FrameworkEvent, MasterMessage, Registration, RunningTask};
+use crate::event::{Change, FrameworkEvent, MasterMessage, Registration, RunningTask};
 use crate::executors::Executor;
 use crate::frameworks::Framework;
 use crate::statuses::MadeStatus;
@@ -107,7 +107,12 @@ impl Master {
             base: told.status.clone(),
             ..MadeStatus::of(&task, told.state, reason, message.into())
         };
-        framework.tasks.insert(told.task_id.clone(), Arc::new(task));
+        let task = Arc::new(task);
+        let framework_id = told.framework_id.clone();
+        framework
+            .tasks
+            .insert(told.task_id.clone(), Arc::clone(&task));
+        self.publish(Change::TaskAdded { framework_id, task });
         if let Some(agent) = self.agents.get_mut(agent_id) {
             let key = (told.framework_id.clone(), told.task_id.clone());
             agent.tasks.insert(key);

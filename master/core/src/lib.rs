@@ -51,6 +51,7 @@ pub mod tasks;
 mod timers;
 mod validation;
 mod view;
+mod watchers;
 
 use agents::{Agent, RecoveredAgent};
 use agents_by_age::AgentsByAge;

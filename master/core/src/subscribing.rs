@@ -13,7 +13,7 @@ use model::{FrameworkId, OfferId};
 use crate::allocator::Allocator;
 use crate::constraints::Constraints;
 use crate::event::{
-    Effect, FrameworkEvent, FrameworkInfo, MasterMessage, StreamId, Subscription, Text,
+    Change, Effect, FrameworkEvent, FrameworkInfo, MasterMessage, StreamId, Subscription, Text,
 };
 use crate::frameworks::{Framework, FrameworkState, HEARTBEAT_INTERVAL};
 use crate::timers::Timer;
@@ -64,6 +64,8 @@ impl Master {
         };
         let change = if self.frameworks.contains_key(&id) {
             self.fail_over(&id, info);
+            let framework_id = id.clone();
+            self.publish(Change::FrameworkUpdated { framework_id });
             "subscribed again"
         } else {
             self.add_framework(&id, info, FrameworkState::Connected { stream });
@@ -71,6 +73,8 @@ impl Master {
                 // One of another master's: since when, nobody knows.
                 self.came_back(&id);
             }
+            let framework_id = id.clone();
+            self.publish(Change::FrameworkAdded { framework_id });
             "subscribed"
         };
         if let Some(framework) = self.frameworks.get_mut(&id) {
@@ -298,6 +302,8 @@ impl Master {
         if has_changed {
             self.tell_holders_of_update(id);
         }
+        let framework_id = id.clone();
+        self.publish(Change::FrameworkUpdated { framework_id });
         self.note_framework(id, "updated");
     }
 }

@@ -139,6 +139,10 @@ impl Master {
             unreachable_time: loss.unreachable_time,
             ..MadeStatus::of(task, state, reason, loss.message.clone())
         });
+        if task.is_news(state, Some(reason)) {
+            let status = TaskStatus::Made(status.clone());
+            self.publish_status(framework_id, status, state);
+        }
         let lost = Arc::make_mut(task);
         lost.state = state;
         lost.add_status(state, TaskStatus::Made(status.clone()));

@@ -22,7 +22,7 @@ use crate::frameworks::remember;
 const STATUSES_MAX: usize = 32;
 
 /// One task.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Task {
     /// Its id.
     pub id: TaskId,
@@ -94,11 +94,13 @@ impl Master {
             return;
         };
         let task = framework.tasks.get_mut(&update.task_id);
+        let mut is_news = false;
         // An update about a task that is known elsewhere, or not at all, is forwarded too, so that
         // the framework can acknowledge it and the agent can forget it.
         let name = match task.filter(|task| task.agent_id == *agent_id) {
             None => "invalid_status_updates",
             Some(task) => {
+                is_news = task.is_news(update.state, update.reason);
                 let task = Arc::make_mut(task);
                 task.status_update_state = Some(update.state);
                 task.status_update_uuid = update.uuid;
@@ -117,6 +119,10 @@ impl Master {
                 update.source,
                 update.reason,
             );
+        }
+        if is_news {
+            let status = TaskStatus::Relayed(update.status.clone());
+            self.publish_status(&update.framework_id, status, update.latest_state);
         }
     }
 

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use super::operator::watch::WatchStream;
 use super::pieces::{self, Pieces};
 use super::stream::EventStream;
 use crate::connection::Connection;
@@ -19,6 +20,8 @@ pub(crate) enum Body {
     Pieces(Box<Pieces>),
     /// A stream of events that stays open.
     Events(EventStream),
+    /// What an operator who watches is told.
+    Watch(Box<WatchStream>),
     /// A gRPC answer.
     Grpc(tonic::body::Body),
 }
@@ -46,6 +49,9 @@ impl http_body::Body for Body {
             Self::Events(stream) => stream
                 .poll_event(cx)
                 .map(|event| event.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Watch(stream) => stream
+                .poll_record(cx)
+                .map(|record| record.map(|bytes| Ok(Frame::data(bytes)))),
             Self::Grpc(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(Into::into))),
@@ -55,7 +61,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Pieces(_) | Self::Events(_) => false,
+            Self::Pieces(_) | Self::Events(_) | Self::Watch(_) => false,
             Self::Grpc(body) => body.is_end_stream(),
         }
     }
@@ -66,7 +72,7 @@ impl http_body::Body for Body {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Self::Pieces(pieces) => pieces.size_hint(),
-            Self::Events(_) => SizeHint::default(),
+            Self::Events(_) | Self::Watch(_) => SizeHint::default(),
             Self::Grpc(body) => body.size_hint(),
         }
     }
@@ -84,7 +90,7 @@ impl Counted {
         match &body {
             Body::Whole(bytes) => connection.answers(bytes.as_ref().map_or(0, Bytes::len)),
             Body::Pieces(_) => connection.answers(pieces::HELD_BYTES),
-            Body::Events(_) => connection.keep(),
+            Body::Events(_) | Body::Watch(_) => connection.keep(),
             Body::Grpc(_) => {}
         }
         Self { body, connection }

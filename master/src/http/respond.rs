@@ -103,6 +103,12 @@ pub(crate) fn ok(media: Media, body: impl Into<Bytes>) -> Response {
     page(media.name(), body)
 }
 
+/// Says of which type the body is.
+pub(crate) fn set_type(response: &mut Response, media: Media) {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, media.header());
+}
+
 /// 404 for a path that is nowhere.
 pub(crate) fn not_found() -> Response {
     text(StatusCode::NOT_FOUND, "404 Not Found.")

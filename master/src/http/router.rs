@@ -42,7 +42,7 @@ async fn dispatch(loop_: &Handle, connection: Connection, mut request: Request) 
     }
     match endpoint {
         Endpoint::Scheduler => scheduler::handle(loop_, connection, request).await,
-        Endpoint::Operator => operator::handle(loop_, request).await,
+        Endpoint::Operator => operator::handle(loop_, connection, request).await,
         Endpoint::Action(action) => legacy::handle(loop_, action, request).await,
         Endpoint::Health => respond::empty(StatusCode::OK),
         Endpoint::Redirect => redirect::answer(loop_.facts(), request.uri()),

@@ -15,6 +15,7 @@ mod view;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use master_core::Master;
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 
 use crate::handle::Handle;
 use crate::http::query::{self, Query};
+use crate::metrics::as_f64;
 use view::View;
 
 pub(crate) use master::version_info;
@@ -130,7 +132,11 @@ pub(crate) async fn document(
 /// Counters and gauges, by name.
 pub(crate) async fn metrics(handle: &Handle) -> BTreeMap<String, f64> {
     let snapshot = handle.snapshot().await;
-    metrics::numbers(&snapshot.view, &handle.metrics().copy(), handle.facts())
+    let mut numbers = metrics::numbers(&snapshot.view, &handle.metrics().copy(), handle.facts());
+    let watchers = handle.watchers().load(Ordering::Relaxed);
+    let name = "master/operator_event_stream_subscribers".to_owned();
+    numbers.insert(name, as_f64(watchers as u64));
+    numbers
 }
 
 /// Mesos lets a reader bound the time that gauges may take; here none takes any.

@@ -158,7 +158,7 @@ impl View {
 }
 
 impl Agent {
-    fn of(view: master_core::View<'_>, agent: &agents::Agent) -> Self {
+    pub(super) fn of(view: master_core::View<'_>, agent: &agents::Agent) -> Self {
         Self {
             id: agent.id.clone(),
             facts: Arc::clone(&agent.facts),

@@ -5,6 +5,7 @@ mod cluster;
 mod connections;
 mod grpc;
 mod http;
+mod operator;
 mod program;
 mod state;
 mod support;

@@ -121,7 +121,7 @@ impl World {
                 );
             }
             // No operator asks anything here.
-            Effect::Answer { .. } => {}
+            Effect::Answer { .. } | Effect::Publish(_) => {}
             Effect::Note(note) => self.note_of_leader(&note),
         }
     }

@@ -5,8 +5,8 @@ use alloc::string::String;
 use model::{AgentId, Blob, FrameworkId, Reason, TaskId, TaskState};
 
 use super::{
-    Answer, ClusterEntry, FrameworkEvent, LinkId, MasterMessage, RequestId, StoreId, StreamId,
-    WallTime,
+    Answer, Change, ClusterEntry, FrameworkEvent, LinkId, MasterMessage, RequestId, StoreId,
+    StreamId, WallTime,
 };
 use alloc::vec::Vec;
 
@@ -55,6 +55,8 @@ pub enum Effect {
         /// What became of it.
         answer: Answer,
     },
+    /// Tell operators who watch the cluster.
+    Publish(Change),
     /// Something to log.
     Note(Note),
 }

@@ -12,6 +12,7 @@ mod effect;
 mod framework;
 mod operation;
 mod operator;
+mod watch;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -35,6 +36,7 @@ pub use operation::{
     ResourceOperation,
 };
 pub use operator::{Answer, ClusterEntry, OperatorCall, RequestId};
+pub use watch::Change;
 
 /// A text that is cheap to clone.
 pub type Text = Arc<str>;

@@ -11,4 +11,5 @@ mod operations;
 mod random;
 mod requests;
 mod tasks;
+mod watchers;
 mod world;

@@ -14,13 +14,14 @@ use std::time::Duration;
 use expect_test::Expect;
 use master_core::constraints::PatternLimits;
 use master_core::event::{
-    AgentAttributes, AgentMessage, AgentUpdate, AttributeConstraint, Call, Capabilities, Effect,
-    Event, ExecutorKind, ExecutorSpec, FrameworkEvent, FrameworkInfo, Launch, LaunchGroup,
+    AgentAttributes, AgentMessage, AgentUpdate, AttributeConstraint, Call, Capabilities, Change,
+    Effect, Event, ExecutorKind, ExecutorSpec, FrameworkEvent, FrameworkInfo, Launch, LaunchGroup,
     LaunchTask, LinkId, MasterMessage, OfferConstraints, Operation, OperationQuery,
     OperationStatus, OperationUpdate, OperatorCall, Predicate, Registration, Registry,
     RegistryChange, RequestId, RunningTask, Selector, Status, StoreId, StreamId, Subscription,
     Text, WallTime,
 };
+use master_core::tasks::TaskStatus;
 use master_core::{Config, Master, RemovalRate};
 use model::resources::{ParseError, Resource, Scalar, parse};
 use model::{
@@ -51,6 +52,8 @@ pub(crate) struct World {
     /// Incarnations by link, while it is open.
     open_links: BTreeMap<LinkId, u64>,
     pub(crate) silent: BTreeSet<LinkId>,
+    /// Whether what watching operators are told is shown.
+    is_watched: bool,
     slow_registry: bool,
     stores: VecDeque<StoreId>,
     /// The operations that were sent to agents, in order.
@@ -274,6 +277,7 @@ impl World {
             requests: 0,
             open_links: BTreeMap::new(),
             silent: BTreeSet::new(),
+            is_watched: false,
             slow_registry: false,
             stores: VecDeque::new(),
             applied: Vec::new(),
@@ -326,6 +330,7 @@ impl World {
                 };
                 self.master = Master::new(config);
             }
+            "watch" => self.is_watched = true,
             "slow" => self.slow_registry = true,
             "fast" => self.slow_registry = false,
             "stored" => {
@@ -633,7 +638,8 @@ impl World {
         }
         let mut follow = Vec::new();
         for effect in &effects {
-            if let Some(line) = print(effect) {
+            let is_shown = self.is_watched || !matches!(effect, Effect::Publish(_));
+            if let Some(line) = print(effect).filter(|_| is_shown) {
                 writeln!(self.transcript, "  {line}").expect("write");
             }
             self.answer(effect, &mut follow);
@@ -671,6 +677,7 @@ impl World {
             Effect::Send { .. }
             | Effect::ToAgent { .. }
             | Effect::Answer { .. }
+            | Effect::Publish(_)
             | Effect::Note(_) => {}
         }
     }
@@ -733,8 +740,33 @@ fn print(effect: &Effect) -> Option<String> {
             RegistryChange::Remove { agent_id } => format!("store remove {agent_id}"),
             RegistryChange::Cluster(entries) => format!("store cluster {entries:?}"),
         },
+        Effect::Publish(change) => print_change(change),
         Effect::Note(_) => return None,
     })
+}
+
+fn print_change(change: &Change) -> String {
+    let told = |status: &TaskStatus| match status {
+        TaskStatus::Relayed(status) => String::from_utf8_lossy(status.as_bytes()).into_owned(),
+        TaskStatus::Made(status) => print_status(status),
+    };
+    match change {
+        Change::TaskAdded { framework_id, task } => {
+            format!("w TASK_ADDED {framework_id} {} {}", task.id, task.state)
+        }
+        Change::TaskUpdated {
+            framework_id,
+            status,
+            state,
+        } => format!("w TASK_UPDATED {framework_id} {state}: {}", told(status)),
+        Change::AgentAdded { agent_id } => format!("w AGENT_ADDED {agent_id}"),
+        Change::AgentRemoved { agent_id } => format!("w AGENT_REMOVED {agent_id}"),
+        Change::FrameworkAdded { framework_id } => format!("w FRAMEWORK_ADDED {framework_id}"),
+        Change::FrameworkUpdated { framework_id } => format!("w FRAMEWORK_UPDATED {framework_id}"),
+        Change::FrameworkRemoved { framework_id, .. } => {
+            format!("w FRAMEWORK_REMOVED {framework_id}")
+        }
+    }
 }
 
 fn print_event(event: &FrameworkEvent) -> String {

@@ -12,6 +12,7 @@ mod process;
 pub(crate) mod resources;
 mod state;
 mod validate;
+pub(crate) mod watch;
 
 use api::v1::master::Call;
 use api::v1::master::call::Type;
@@ -23,6 +24,7 @@ use super::respond::Refusal;
 use super::scheduler::{accept, content_type};
 use super::{Request, Response, read};
 use crate::access::Identity;
+use crate::connection::Connection;
 use crate::handle::Handle;
 use crate::http::legacy::respond_to;
 use state::Part;
@@ -38,14 +40,18 @@ pub(super) struct Caller<'a> {
 }
 
 /// Answers a call.
-pub(super) async fn handle(handle: &Handle, request: Request) -> Response {
-    match answer(handle, request).await {
+pub(super) async fn handle(handle: &Handle, connection: Connection, request: Request) -> Response {
+    match answer(handle, connection, request).await {
         Ok(response) => response,
         Err(refusal) => refusal.into(),
     }
 }
 
-async fn answer(handle: &Handle, request: Request) -> Result<Response, Refusal> {
+async fn answer(
+    handle: &Handle,
+    connection: Connection,
+    request: Request,
+) -> Result<Response, Refusal> {
     if request.method() != Method::POST {
         return Err(Refusal::method("POST", request.method()));
     }
@@ -62,7 +68,10 @@ async fn answer(handle: &Handle, request: Request) -> Result<Response, Refusal> 
         media: accept(&head.headers)?,
     };
     tracing::debug!(call = kind.as_str_name(), "operator calls");
-    dispatch(&caller, kind, call).await
+    match kind {
+        Type::Subscribe => watch::subscribe(&caller, connection).await,
+        _ => dispatch(&caller, kind, call).await,
+    }
 }
 
 async fn dispatch(caller: &Caller<'_>, kind: Type, call: Call) -> Result<Response, Refusal> {

@@ -4,7 +4,8 @@ use api::convert::to_both;
 use api::v1;
 use api::v1::agent_info::Capability;
 use api::v1::master::response::get_agents;
-use master_core::WallTime;
+use master_core::{Master, WallTime};
+use model::AgentId;
 
 use super::time;
 use crate::convert::maintenance::wire_drain_info;
@@ -32,8 +33,14 @@ fn in_seconds(date: WallTime) -> v1::TimeInfo {
     time(WallTime(date.0 - date.0 % 1_000_000_000))
 }
 
+/// An agent as it is now, where it is registered.
+pub(crate) fn agent_of(core: &Master, id: &AgentId) -> Option<get_agents::Agent> {
+    let view = core.view();
+    view.agent(id).map(|found| agent(&Agent::of(view, found)))
+}
+
 /// An agent with all that is reserved, offered and in use of it.
-pub(in crate::state) fn agent(agent: &Agent) -> get_agents::Agent {
+fn agent(agent: &Agent) -> get_agents::Agent {
     let capabilities = agent.facts.capabilities.iter();
     get_agents::Agent {
         agent_info: v1::AgentInfo {

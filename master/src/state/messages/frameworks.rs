@@ -4,6 +4,9 @@ use api::convert::to_both;
 use api::v1;
 use api::v1::master::response::{get_executors, get_frameworks};
 use master_core::event::{Capabilities, Capability};
+use master_core::frameworks::FrameworkState;
+use master_core::{Master, WallTime};
+use model::FrameworkId;
 
 use super::time;
 use crate::convert::maintenance::wire_inverse_offer;
@@ -33,8 +36,30 @@ impl Snapshot {
     }
 }
 
+/// A framework as it is now, where it is not over: itself alone, and without a date as a zero, as
+/// Mesos tells it to those who watch.
+pub(crate) fn framework_of(core: &Master, id: &FrameworkId) -> Option<get_frameworks::Framework> {
+    let view = core.view();
+    let found = view.framework(id)?;
+    let (first, last) = (found.registered_time, found.reregistered_time);
+    let connected = matches!(found.state, FrameworkState::Connected { .. });
+    Some(get_frameworks::Framework {
+        framework_info: v1::FrameworkInfo {
+            id: Some(v1::FrameworkId::from(&found.id)),
+            ..message(&found.info.info)
+        },
+        active: connected,
+        connected,
+        recovered: matches!(found.state, FrameworkState::Recovered { .. }),
+        registered_time: Some(time(first)),
+        reregistered_time: Some(time(last.unwrap_or(first))),
+        unregistered_time: Some(time(WallTime(0))),
+        ..get_frameworks::Framework::default()
+    })
+}
+
 /// A framework with what it is offered and uses.
-pub(in crate::state) fn framework(framework: &Framework) -> get_frameworks::Framework {
+fn framework(framework: &Framework) -> get_frameworks::Framework {
     // Operators see offers whole, whatever the framework is shown of them.
     let everything = [Capability::MultiRole, Capability::ReservationRefinement];
     let everything: Capabilities = everything.into_iter().collect();

@@ -11,6 +11,10 @@ mod tasks;
 use api::v1;
 use master_core::WallTime;
 
+pub(crate) use agents::agent_of;
+pub(crate) use frameworks::framework_of;
+pub(crate) use tasks::{status, task};
+
 /// A date as a message.
 fn time(time: WallTime) -> v1::TimeInfo {
     v1::TimeInfo {
