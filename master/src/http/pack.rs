@@ -28,7 +28,7 @@ pub(crate) fn pack(response: &mut Response) {
         }
         Body::Pieces(pieces) => pieces.pack(),
         // Events are never packed: each is to arrive when it is sent.
-        Body::Whole(_) | Body::Events(_) | Body::Grpc(_) => return,
+        Body::Whole(_) | Body::Events(_) | Body::Watch(_) | Body::Grpc(_) => return,
     }
     let packed = HeaderValue::from_static("gzip");
     response.headers_mut().insert(CONTENT_ENCODING, packed);

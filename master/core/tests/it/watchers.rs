@@ -77,6 +77,7 @@ fn a_framework_is_told_with_its_end_and_that_of_its_tasks() {
               w FRAMEWORK_UPDATED m-0000
               s2 SUBSCRIBED m-0000
               s2 HEARTBEAT
+              l1 updated m-0000
               l1 subscribed m-0000
               s2 OFFERS m-O1 m-S0 web cpus:3;mem:512
             > teardown m-0000
@@ -114,7 +115,7 @@ fn an_agent_is_told_when_it_comes_and_when_it_is_removed_but_not_when_it_is_unre
               l2 reconcile [(f, t1)]
             > unregister l2
               store remove old-S0
-              w TASK_UPDATED f TASK_LOST: UPDATE t1 on old-S0 TASK_LOST REASON_AGENT_REMOVED: Agent host was removed
+              w TASK_UPDATED f TASK_LOST: UPDATE t1 on old-S0 TASK_LOST REASON_AGENT_REMOVED: Agent host removed: the agent unregistered
               l2 closed
               w AGENT_REMOVED old-S0
             > register cpus:1;mem:64

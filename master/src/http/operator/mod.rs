@@ -6,7 +6,9 @@
 
 mod answer;
 pub(crate) mod document;
+mod files;
 mod frameworks;
+mod logging;
 mod maintenance;
 mod process;
 pub(crate) mod resources;
@@ -17,6 +19,7 @@ pub(crate) mod watch;
 use api::v1::master::Call;
 use api::v1::master::call::Type;
 use http::{Method, StatusCode};
+use master_core::authorization::Action;
 use master_core::event::{OperatorCall, Text};
 
 use super::negotiate::Media;
@@ -33,6 +36,10 @@ use state::Part;
 pub(super) struct Caller<'a> {
     /// The way to the snapshot, the facts and the loop.
     pub(super) handle: &'a Handle,
+    /// Where the call came from.
+    pub(super) connection: Connection,
+    /// Who calls, and what they may do.
+    pub(super) identity: Identity,
     /// Who calls, where authenticated.
     pub(super) principal: Option<Text>,
     /// The form of the answer.
@@ -62,25 +69,37 @@ async fn answer(
     let kind = validate::call(&call).map_err(|fault| {
         Refusal::bad_request(format!("Failed to validate master::Call: {fault}"))
     })?;
+    let identity = Identity::of(&head.extensions);
     let caller = Caller {
         handle,
-        principal: Identity::of(&head.extensions).principal().cloned(),
+        connection,
+        principal: identity.principal().cloned(),
+        identity,
         media: accept(&head.headers)?,
     };
     tracing::debug!(call = kind.as_str_name(), "operator calls");
-    match kind {
-        Type::Subscribe => watch::subscribe(&caller, connection).await,
-        _ => dispatch(&caller, kind, call).await,
-    }
+    dispatch(&caller, kind, call).await
 }
 
 async fn dispatch(caller: &Caller<'_>, kind: Type, call: Call) -> Result<Response, Refusal> {
     match kind {
         Type::GetHealth => Ok(process::health(caller)),
-        Type::GetFlags => Ok(process::flags(caller)),
+        Type::GetFlags => {
+            caller.must_be_allowed(Action::ViewFlags)?;
+            Ok(process::flags(caller))
+        }
         Type::GetVersion => Ok(process::version(caller)),
         Type::GetMetrics => Ok(process::metrics(caller).await),
         Type::GetMaster => Ok(process::master(caller)),
+        Type::GetLoggingLevel => Ok(logging::get(caller)),
+        Type::SetLoggingLevel => {
+            caller.must_be_allowed(Action::SetLogLevel)?;
+            let set = call.set_logging_level.unwrap_or_default();
+            Ok(logging::set(caller, set))
+        }
+        Type::ListFiles => files::list(caller, &call.list_files.unwrap_or_default()),
+        Type::ReadFile => files::read(caller, &call.read_file.unwrap_or_default()).await,
+        Type::Subscribe => watch::subscribe(caller).await,
         Type::GetState => state::read(caller, Part::State).await,
         Type::GetAgents => state::read(caller, Part::Agents).await,
         Type::GetFrameworks => state::read(caller, Part::Frameworks).await,
@@ -148,14 +167,9 @@ async fn dispatch(caller: &Caller<'_>, kind: Type, call: Call) -> Result<Respons
             caller.operate(maintenance::mark_gone(gone.agent_id)).await
         }
         Type::Unknown
-        | Type::GetLoggingLevel
-        | Type::SetLoggingLevel
-        | Type::ListFiles
-        | Type::ReadFile
         | Type::GetRoles
         | Type::GetWeights
         | Type::UpdateWeights
-        | Type::Subscribe
         | Type::GetQuota
         | Type::UpdateQuota
         | Type::SetQuota
@@ -167,6 +181,14 @@ async fn dispatch(caller: &Caller<'_>, kind: Type, call: Call) -> Result<Respons
 }
 
 impl Caller<'_> {
+    /// Whether the rules let this caller do that.
+    fn must_be_allowed(&self, action: Action) -> Result<(), Refusal> {
+        match self.identity.may(action, None) {
+            true => Ok(()),
+            false => Err(Refusal::forbidden()),
+        }
+    }
+
     /// Has the loop carry out what the call asks for.
     async fn operate(&self, call: OperatorCall) -> Result<Response, Refusal> {
         respond_to(self.handle.operate(self.principal.clone(), call).await)

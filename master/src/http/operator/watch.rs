@@ -15,7 +15,6 @@ use http::StatusCode;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::{Caller, document, state};
-use crate::connection::Connection;
 use crate::http::body::Body;
 use crate::http::negotiate::Media;
 use crate::http::respond::Refusal;
@@ -27,12 +26,9 @@ use crate::watchers::{WatchQueue, record};
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Answers a SUBSCRIBE.
-pub(super) async fn subscribe(
-    caller: &Caller<'_>,
-    connection: Connection,
-) -> Result<Response, Refusal> {
+pub(super) async fn subscribe(caller: &Caller<'_>) -> Result<Response, Refusal> {
     let (handle, media) = (caller.handle, caller.media);
-    let queue = handle.watch(connection).await;
+    let queue = handle.watch(caller.connection.clone()).await;
     let opened = match queue {
         Some((queue, step)) => handle.snapshot_since(step).await.map(|s| (queue, s)),
         None => None,

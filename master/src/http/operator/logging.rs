@@ -1,0 +1,31 @@
+//! Calls about how much is logged: GET_LOGGING_LEVEL and SET_LOGGING_LEVEL.
+
+use std::time::Duration;
+
+use api::v1::master::Response as Message;
+use api::v1::master::call::SetLoggingLevel;
+use api::v1::master::response::{GetLoggingLevel, Type};
+use http::StatusCode;
+
+use super::{Caller, answer};
+use crate::http::{Response, respond};
+
+/// GET_LOGGING_LEVEL.
+pub(super) fn get(caller: &Caller<'_>) -> Response {
+    let level = caller.handle.logging().level();
+    answer::message(
+        caller,
+        &Message {
+            get_logging_level: Some(GetLoggingLevel { level }),
+            ..answer::typed(Type::GetLoggingLevel)
+        },
+    )
+}
+
+/// SET_LOGGING_LEVEL: for a time, which is none where it is negative.
+pub(super) fn set(caller: &Caller<'_>, call: SetLoggingLevel) -> Response {
+    let time = u64::try_from(call.duration.nanoseconds).unwrap_or(0);
+    let logging = caller.handle.logging();
+    logging.set(call.level, Duration::from_nanos(time));
+    respond::empty(StatusCode::OK)
+}
