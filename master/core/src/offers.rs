@@ -139,7 +139,8 @@ impl Master {
         match self.take_offers(framework_id, offer_ids) {
             Ok(accepted) => self.carry_out(framework_id, accepted, operations, refused),
             Err(fault) => {
-                self.give_back(framework_id, offer_ids, refused);
+                // Nothing was refused: they are offered again with the next batch.
+                self.give_back(framework_id, offer_ids, Some(Duration::ZERO));
                 for operation in operations {
                     self.refuse_operation(framework_id, operation, &fault);
                 }

@@ -34,8 +34,8 @@ pub enum RoleError {
     #[error("Role component '{0}' is invalid because it contains backspace or whitespace")]
     Blank(String),
     /// `*` is one component of several.
-    #[error("Role component '*' is invalid because it is the default role")]
-    NestedStar,
+    #[error("Role '{0}' cannot include '*' as a component")]
+    NestedStar(String),
 }
 
 /// A role: `*`, or components joined by `/`.
@@ -112,6 +112,9 @@ fn check(text: &str) -> Result<(), RoleError> {
     if text.ends_with('/') {
         return Err(RoleError::TrailingSlash(owned()));
     }
+    if text.contains("//") {
+        return Err(RoleError::AdjacentSlashes(owned()));
+    }
     for component in text.split('/') {
         check_component(component, text)?;
     }
@@ -121,10 +124,9 @@ fn check(text: &str) -> Result<(), RoleError> {
 fn check_component(component: &str, role: &str) -> Result<(), RoleError> {
     let blank = |c: char| matches!(c, '\t' | '\n' | '\x0b' | '\x0c' | '\r' | ' ' | '\x08');
     match component {
-        "" => Err(RoleError::AdjacentSlashes(role.to_string())),
         "." => Err(RoleError::Dot(role.to_string())),
         ".." => Err(RoleError::DotDot(role.to_string())),
-        "*" => Err(RoleError::NestedStar),
+        "*" => Err(RoleError::NestedStar(role.to_string())),
         c if c.starts_with('-') => Err(RoleError::Dash(c.to_string())),
         c if c.contains(blank) => Err(RoleError::Blank(c.to_string())),
         _ => Ok(()),

@@ -55,7 +55,7 @@ fn an_invalid_subscription_gets_one_error_and_the_end_of_its_stream() {
               s5 ERROR 'FrameworkInfo.roles' contains invalid role: Role component '-a' is invalid because it starts with a dash
               s5 closed
             > subscribe roles=a/*
-              s6 ERROR 'FrameworkInfo.roles' contains invalid role: Role component '*' is invalid because it is the default role
+              s6 ERROR 'FrameworkInfo.roles' contains invalid role: Role 'a/*' cannot include '*' as a component
               s6 closed
             > subscribe roles=a/..
               s7 ERROR 'FrameworkInfo.roles' contains invalid role: Role 'a/..' cannot include '..' as a component
