@@ -7,7 +7,9 @@
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
+use super::body::Body;
 use super::negotiate::{self, Media};
+use super::pieces::Made;
 use super::query::percent_decode;
 use super::respond::Refusal;
 use super::{
@@ -18,6 +20,9 @@ use crate::handle::Handle;
 use crate::state;
 
 pub(crate) use super::query::Query;
+
+/// The type of JSON that a function is called with.
+const JAVASCRIPT: &str = "text/javascript";
 
 /// The answer to any request but those of agents' links.
 pub(crate) async fn route(loop_: &Handle, connection: Connection, request: Request) -> Response {
@@ -60,7 +65,7 @@ async fn dispatch(loop_: &Handle, connection: Connection, mut request: Request) 
 async fn read(loop_: &Handle, document: state::Document, request: &Request) -> Response {
     let query = Query(request.uri().query().unwrap_or_default());
     match state::document(loop_, document, &query).await {
-        Ok(text) => json(text, &query),
+        Ok(made) => made_json(made, &query),
         Err(fault) => Refusal::bad_request(fault).into(),
     }
 }
@@ -164,6 +169,22 @@ fn of_process(part: &str, name: &str) -> Option<Endpoint> {
     })
 }
 
+/// 200 with a document of JSON that was made, in which the function is called already.
+fn made_json(made: Made, query: &Query<'_>) -> Response {
+    let kind = match query.get("jsonp") {
+        Some(_) => JAVASCRIPT,
+        None => Media::Json.name(),
+    };
+    match made {
+        Made::Whole(text) => respond::page(kind, text),
+        Made::Pieces(pieces) => {
+            let mut response = respond::page(kind, Bytes::new());
+            *response.body_mut() = Body::Pieces(Box::new(pieces));
+            response
+        }
+    }
+}
+
 /// 200 with JSON, or with the call of a function on it where the query names one.
 pub(super) fn json(text: impl Into<Bytes>, query: &Query<'_>) -> Response {
     let text = text.into();
@@ -171,7 +192,7 @@ pub(super) fn json(text: impl Into<Bytes>, query: &Query<'_>) -> Response {
         return respond::ok(Media::Json, text);
     };
     let wrapped = [function.as_bytes(), b"(", &text, b")"].concat();
-    respond::page("text/javascript", wrapped)
+    respond::page(JAVASCRIPT, wrapped)
 }
 
 #[cfg(test)]

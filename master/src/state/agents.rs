@@ -2,9 +2,10 @@
 
 use api::v1;
 use api::v1::agent_info::capability::Type as Capability;
+use model::AgentId;
 use serde_json::{Map, Value, json};
 
-use super::list;
+use super::part::{Fields, Part};
 use super::resources;
 use super::view::{Agent, View};
 use crate::convert::events::{seconds, split_address};
@@ -12,18 +13,25 @@ use crate::convert::maintenance::wire_drain_info;
 use crate::convert::message;
 
 /// `/slaves`: all agents, or the one asked for.
-pub(super) fn document(view: &View, wanted: Option<&str>) -> Value {
-    let is_wanted = |id: &str| wanted.is_none_or(|wanted| wanted == id);
-    json!({
-        "slaves": list(
-            view.agents.iter().filter(|agent| is_wanted(agent.id.as_str())),
-            |agent| Value::Object(full(agent)),
-        ),
-        "recovered_slaves": list(
-            view.recovered.iter().filter(|(id, _)| is_wanted(id.as_str())),
+pub(super) fn document(view: &View, wanted: Option<String>) -> Part<'_> {
+    let is_wanted =
+        move |id: &AgentId| wanted.as_deref().is_none_or(|wanted| wanted == id.as_str());
+    let is_recovered = is_wanted.clone();
+    let agents = view.agents.iter();
+    let recovered = view.recovered.iter();
+    let mut fields = Fields::default();
+    fields.put(
+        "slaves",
+        Part::list(agents.filter(move |agent| is_wanted(&agent.id)), full),
+    );
+    fields.put(
+        "recovered_slaves",
+        Part::list(
+            recovered.filter(move |(id, _)| is_recovered(id)),
             |(_, info)| resources::message(&message::<v1::AgentInfo>(info)),
         ),
-    })
+    );
+    fields.into()
 }
 
 /// An agent as the state shows it.

@@ -10,6 +10,7 @@ use model::{Resources, TaskState};
 use serde_json::{Map, Value, json};
 
 use super::list;
+use super::part::{Fields, Part};
 use super::resources;
 use super::view::{Framework, Task, View};
 use crate::convert::events::{self, seconds};
@@ -20,21 +21,31 @@ use crate::http::router::Query;
 const TASKS_DEFAULT: usize = 100;
 
 /// `/frameworks`: all frameworks, or the one asked for.
-pub(super) fn document(view: &View, wanted: Option<&str>) -> Value {
-    let is_wanted =
-        |framework: &&Framework| wanted.is_none_or(|wanted| wanted == framework.id.as_str());
-    json!({
-        "frameworks": list(view.frameworks.iter().filter(is_wanted), full),
-        "completed_frameworks": list(view.completed.iter().filter(is_wanted), full),
-        "unregistered_frameworks": [],
-    })
+pub(super) fn document(view: &View, wanted: Option<String>) -> Part<'_> {
+    let is_wanted = move |framework: &&Framework| {
+        wanted
+            .as_deref()
+            .is_none_or(|wanted| wanted == framework.id.as_str())
+    };
+    let is_completed = is_wanted.clone();
+    let mut fields = Fields::default();
+    fields.put(
+        "frameworks",
+        Part::list(view.frameworks.iter().filter(is_wanted), full),
+    );
+    fields.put(
+        "completed_frameworks",
+        Part::list(view.completed.iter().filter(is_completed), full),
+    );
+    fields.put("unregistered_frameworks", json!([]));
+    fields.into()
 }
 
 /// A framework with its tasks.
-pub(super) fn full(framework: &Framework) -> Value {
+pub(super) fn full(framework: &Framework) -> Part<'_> {
     let info: v1::FrameworkInfo = message(&framework.info);
-    let mut object = short(framework, &info);
-    let mut put = |name: &str, value: Value| object.insert(name.into(), value);
+    let mut fields = Fields::from(short(framework, &info));
+    let mut put = |name: &str, value: Value| fields.put(name, value);
     put("user", json!(info.user));
     put(
         "failover_timeout",
@@ -61,30 +72,33 @@ pub(super) fn full(framework: &Framework) -> Value {
     } else {
         put("role", json!(info.role.as_deref().unwrap_or("*")));
     }
-    put("tasks", list(&framework.tasks, task));
-    put(
+    fields.put("tasks", Part::list(&framework.tasks, task));
+    fields.put(
         "unreachable_tasks",
-        list(&framework.unreachable_tasks, task),
+        Part::list(&framework.unreachable_tasks, task),
     );
-    put("completed_tasks", list(&framework.completed_tasks, task));
-    put(
+    fields.put(
+        "completed_tasks",
+        Part::list(&framework.completed_tasks, task),
+    );
+    fields.put(
         "offers",
-        list(&framework.offers, |offer| {
+        Part::list(&framework.offers, |offer| {
             let offer = events::wire_offer(offer, framework.capabilities);
             resources::message(&offer)
         }),
     );
-    put(
+    fields.put(
         "executors",
-        list(&framework.executors, |(agent_id, info)| {
+        Part::list(&framework.executors, |(agent_id, info)| {
             executor(agent_id.as_str(), &message(info))
         }),
     );
     if let Some(labels) = &info.labels {
-        put("labels", labels_value(labels));
+        fields.put("labels", labels_value(labels));
     }
-    put("offer_constraints", json!({}));
-    Value::Object(object)
+    fields.put("offer_constraints", json!({}));
+    fields.into()
 }
 
 /// A framework with counts in place of tasks.
@@ -156,8 +170,12 @@ pub(super) fn count_into<'a>(
 }
 
 /// `/tasks`: those asked for, the newest first.
-pub(super) fn tasks(view: &View, query: &Query<'_>) -> Value {
-    let number = |name: &str| query.get(name).and_then(|text| text.parse::<usize>().ok());
+pub(super) fn tasks<'a>(view: &'a View, query: &Query<'_>) -> Part<'a> {
+    // A number below 0 is a very large one, as in Mesos.
+    let number = |name: &str| {
+        let number = query.get(name)?.parse::<i32>().ok()?;
+        Some(usize::try_from(number).unwrap_or(usize::MAX))
+    };
     let framework_id = query.get("framework_id");
     let task_id = query.get("task_id");
     let mut tasks: Vec<&Task> = view
@@ -171,7 +189,7 @@ pub(super) fn tasks(view: &View, query: &Query<'_>) -> Value {
             wanted(&framework_id, task.framework_id.as_str()) && wanted(&task_id, task.id.as_str())
         })
         .collect();
-    tasks.sort_by_key(|task| began(task));
+    tasks.sort_by_cached_key(|task| began(task));
     if query.get("order").as_deref() != Some("asc") {
         tasks.reverse();
     }
@@ -179,7 +197,7 @@ pub(super) fn tasks(view: &View, query: &Query<'_>) -> Value {
         .into_iter()
         .skip(number("offset").unwrap_or(0))
         .take(number("limit").unwrap_or(TASKS_DEFAULT));
-    json!({ "tasks": list(page, task) })
+    Part::object("tasks", Part::list(page, task))
 }
 
 /// When a task was first told of, in microseconds.

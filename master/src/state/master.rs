@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api::v1;
 use model::AgentId;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::list;
+use super::part::{Fields, Part};
 use super::view::{Agent, Framework, Task, View};
 use super::{agents, frameworks, resources};
 use crate::convert::events::seconds;
@@ -45,9 +45,9 @@ pub(crate) fn version_info() -> v1::VersionInfo {
 }
 
 /// `/state`.
-pub(super) fn state(view: &View, facts: &Facts) -> Value {
-    let mut object = Map::new();
-    let mut put = |name: &str, value: Value| object.insert(name.into(), value);
+pub(super) fn state<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
+    let mut fields = Fields::default();
+    let mut put = |name: &str, value: Value| fields.put(name, value);
     put("version", json!(VERSION));
     put("git_sha", json!(""));
     put("git_tag", json!(format!("tepui-{BUILD}")));
@@ -78,48 +78,45 @@ pub(super) fn state(view: &View, facts: &Facts) -> Value {
         }),
     );
     put("flags", json!(facts.flags));
-    put(
-        "slaves",
-        list(&view.agents, |agent| Value::Object(agents::short(agent))),
-    );
-    put(
+    fields.put("slaves", Part::list(&view.agents, agents::short));
+    fields.put(
         "recovered_slaves",
-        list(&view.recovered, |(_, info)| {
+        Part::list(&view.recovered, |(_, info)| {
             resources::message(&message::<v1::AgentInfo>(info))
         }),
     );
-    put("frameworks", list(&view.frameworks, frameworks::full));
-    put(
+    fields.put("frameworks", Part::list(&view.frameworks, frameworks::full));
+    fields.put(
         "completed_frameworks",
-        list(&view.completed, frameworks::full),
+        Part::list(&view.completed, frameworks::full),
     );
-    put("orphan_tasks", json!([]));
-    put("unregistered_frameworks", json!([]));
-    Value::Object(object)
+    fields.put("orphan_tasks", json!([]));
+    fields.put("unregistered_frameworks", json!([]));
+    fields.into()
 }
 
 /// `/state-summary`.
-pub(super) fn summary(view: &View, facts: &Facts) -> Value {
-    let mut object = Map::new();
-    object.insert("hostname".into(), json!(facts.hostname));
+pub(super) fn summary<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
+    let mut fields = Fields::default();
+    fields.put("hostname", json!(facts.hostname));
     if let Some(cluster) = &facts.cluster {
-        object.insert("cluster".into(), json!(cluster));
+        fields.put("cluster", json!(cluster));
     }
     let mut by_agent: BTreeMap<&AgentId, Vec<&Task>> = BTreeMap::new();
     for task in view.frameworks.iter().flat_map(Framework::every_task) {
         by_agent.entry(&task.agent_id).or_default().push(task);
     }
-    object.insert(
-        "slaves".into(),
-        list(&view.agents, |agent| {
+    fields.put(
+        "slaves",
+        Part::list(&view.agents, move |agent| {
             agent_summary(agent, by_agent.get(&agent.id).map_or(&[], Vec::as_slice))
         }),
     );
-    object.insert(
-        "frameworks".into(),
-        list(&view.frameworks, frameworks::summary),
+    fields.put(
+        "frameworks",
+        Part::list(&view.frameworks, frameworks::summary),
     );
-    Value::Object(object)
+    fields.into()
 }
 
 fn agent_summary(agent: &Agent, tasks: &[&Task]) -> Value {

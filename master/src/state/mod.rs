@@ -8,22 +8,23 @@ mod maintenance;
 mod master;
 pub(crate) mod messages;
 mod metrics;
+mod part;
 mod registry;
 mod resources;
 mod system;
 mod view;
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use master_core::Master;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::handle::Handle;
+use crate::http::pieces::{self, Made};
 use crate::http::query::{self, Query};
 use crate::metrics::as_f64;
+use part::Part;
 use view::View;
 
 pub(crate) use master::version_info;
@@ -64,8 +65,6 @@ pub(crate) struct Snapshot {
     /// The step's number.
     pub(crate) step: u64,
     view: View,
-    /// The largest document; readers that come together share it.
-    state: OnceLock<Bytes>,
 }
 
 impl Snapshot {
@@ -74,12 +73,11 @@ impl Snapshot {
         Self {
             step,
             view: View::of(core),
-            state: OnceLock::new(),
         }
     }
 }
 
-/// The document as JSON.
+/// The document as JSON, as the argument of a function where the query names one.
 ///
 /// # Errors
 /// A parameter of the query is wrong.
@@ -87,51 +85,65 @@ pub(crate) async fn document(
     handle: &Handle,
     document: Document,
     query: &Query<'_>,
-) -> Result<Bytes, String> {
-    let facts = handle.facts();
-    let value = match document {
-        Document::Version => master::version(),
-        Document::Flags => json!({ "flags": facts.flags }),
-        Document::SystemStats => system::document(),
+) -> Result<Made, String> {
+    if document == Document::Metrics {
+        check_timeout(query)?;
+    }
+    let (handle, query) = (handle.clone(), query.0.to_owned());
+    let made = pieces::make(|mut out| async move {
+        let query = Query(&query);
+        let function = query.get("jsonp");
+        if let Some(function) = &function {
+            out.push(&format!("{function}(")).await?;
+        }
+        let snapshot = handle.snapshot().await;
+        let part = part(document, &handle, &snapshot, &query);
+        part.write(&mut out).await?;
+        if function.is_some() {
+            out.push(")").await?;
+        }
+        Ok(out)
+    });
+    Ok(made.await)
+}
+
+/// What of a document is made before it is written.
+fn part<'a>(
+    document: Document,
+    handle: &'a Handle,
+    snapshot: &'a Snapshot,
+    query: &Query<'_>,
+) -> Part<'a> {
+    let (view, facts) = (&snapshot.view, handle.facts());
+    match document {
+        Document::Version => master::version().into(),
+        Document::Flags => json!({ "flags": facts.flags }).into(),
+        Document::SystemStats => system::document().into(),
         Document::Metrics => {
-            check_timeout(query)?;
-            let numbers = metrics(handle).await.into_iter();
-            numbers
-                .map(|(name, value)| (name, Value::from(value)))
-                .collect()
+            let numbers = numbers(handle, snapshot).into_iter();
+            let map = numbers.map(|(name, value)| (name, value.into()));
+            map.collect::<Map<String, Value>>().into()
         }
-        Document::State => {
-            let snapshot = handle.snapshot().await;
-            let make = || master::state(&snapshot.view, facts).to_string().into();
-            return Ok(snapshot.state.get_or_init(make).clone());
-        }
-        Document::StateSummary => master::summary(&handle.snapshot().await.view, facts),
-        Document::Slaves => {
-            let wanted = query.get("slave_id");
-            agents::document(&handle.snapshot().await.view, wanted.as_deref())
-        }
-        Document::Frameworks => {
-            let wanted = query.get("framework_id");
-            frameworks::document(&handle.snapshot().await.view, wanted.as_deref())
-        }
-        Document::Tasks => frameworks::tasks(&handle.snapshot().await.view, query),
-        Document::Registry => registry::document(&handle.snapshot().await.view, facts),
+        Document::State => master::state(view, facts),
+        Document::StateSummary => master::summary(view, facts),
+        Document::Slaves => agents::document(view, query.get("slave_id")),
+        Document::Frameworks => frameworks::document(view, query.get("framework_id")),
+        Document::Tasks => frameworks::tasks(view, query),
+        Document::Registry => registry::document(view, facts),
         Document::MaintenanceSchedule => {
-            let schedule = handle.snapshot().await.maintenance_schedule();
-            return Ok(api::json::to_json(&schedule).into());
+            resources::message(&snapshot.maintenance_schedule()).into()
         }
-        Document::MaintenanceStatus => {
-            let status = handle.snapshot().await.maintenance_status();
-            return Ok(api::json::to_json(&status).into());
-        }
-        Document::Roles => frameworks::roles(&handle.snapshot().await.view),
-    };
-    Ok(value.to_string().into())
+        Document::MaintenanceStatus => resources::message(&snapshot.maintenance_status()).into(),
+        Document::Roles => frameworks::roles(view).into(),
+    }
 }
 
 /// Counters and gauges, by name.
 pub(crate) async fn metrics(handle: &Handle) -> BTreeMap<String, f64> {
-    let snapshot = handle.snapshot().await;
+    numbers(handle, &handle.snapshot().await)
+}
+
+fn numbers(handle: &Handle, snapshot: &Snapshot) -> BTreeMap<String, f64> {
     let mut numbers = metrics::numbers(&snapshot.view, &handle.metrics().copy(), handle.facts());
     let watchers = handle.watchers().load(Ordering::Relaxed);
     let name = "master/operator_event_stream_subscribers".to_owned();

@@ -4,9 +4,10 @@ use api::v1;
 use master_core::draining::Drain;
 use master_core::maintenance::Plan;
 use model::Blob;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::list;
+use super::part::{Fields, Part};
 use super::resources;
 use super::view::View;
 use crate::convert::maintenance::{
@@ -16,24 +17,24 @@ use crate::convert::message;
 use crate::facts::{CAPABILITIES, Facts};
 
 /// The document.
-pub(super) fn document(view: &View, facts: &Facts) -> Value {
+pub(super) fn document<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
     let admitted = view.agents.iter();
     let admitted = admitted.map(|agent| slave(&agent.facts.info, agent.deactivated, agent.drain));
     let recovered = view.recovered.iter().map(|(id, info)| {
         let deactivated = view.recovered_deactivated.get(id);
         slave(info, deactivated.is_some(), deactivated.copied().flatten())
     });
-    let mut object = Map::new();
-    object.insert("master".into(), json!({ "info": master(facts) }));
-    let slaves: Vec<Value> = admitted.chain(recovered).collect();
-    object.insert("slaves".into(), json!({ "slaves": slaves }));
+    let mut fields = Fields::default();
+    fields.put("master", json!({ "info": master(facts) }));
+    let slaves = Part::list(admitted.chain(recovered), Part::Value);
+    fields.put("slaves", Part::object("slaves", slaves));
     let plan = &view.maintenance.plan;
     if !plan.schedule.windows.is_empty() {
         let schedule = resources::message(&wire_schedule(&plan.schedule));
-        object.insert("machines".into(), json!({ "machines": machines(plan) }));
-        object.insert("schedules".into(), json!([schedule]));
+        fields.put("machines", json!({ "machines": machines(plan) }));
+        fields.put("schedules", json!([schedule]));
     }
-    Value::Object(object)
+    fields.into()
 }
 
 /// An agent that is admitted.
