@@ -12,19 +12,23 @@ use crate::handle::Handle;
 
 /// Leaves with a request who it is by ([`Identity::of`]); or gives back the answer that it gets
 /// whatever it asks. `place` is the endpoint's own path, however the request wrote it.
-pub(crate) fn pass(loop_: &Handle, place: &str, request: &mut Request) -> Result<(), Response> {
+pub(crate) fn pass(
+    loop_: &Handle,
+    place: &str,
+    request: &mut Request,
+) -> Result<(), Box<Response>> {
     let identity = match access::realm(place) {
         None => loop_.access().nobody(),
         Some(realm) => loop_
             .access()
             .authenticate(realm, request.headers())
-            .map_err(|asked| respond::unauthorized(asked.realm.name()))?,
+            .map_err(|asked| Box::new(respond::unauthorized(asked.realm.name())))?,
     };
     if withheld(place).is_some_and(|path| !identity.may(Action::GetEndpoint, Some(path))) {
-        return Err(Refusal::forbidden().into());
+        return Err(Box::new(Refusal::forbidden().into()));
     }
     if !loop_.leads() && access::answerer(place) == Answerer::Leader {
-        return Err(to_leader(loop_, request.uri()));
+        return Err(Box::new(to_leader(loop_, request.uri())));
     }
     request.extensions_mut().insert::<Identity>(identity);
     Ok(())

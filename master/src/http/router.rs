@@ -43,7 +43,7 @@ async fn dispatch(loop_: &Handle, connection: Connection, mut request: Request) 
         return respond::not_found();
     };
     if let Err(response) = gate::pass(loop_, &place, &mut request) {
-        return response;
+        return *response;
     }
     match endpoint {
         Endpoint::Scheduler => scheduler::handle(loop_, connection, request).await,

@@ -1,11 +1,13 @@
 //! The registry's entries.
 //!
-//!     agents/<agent id>       its kind, then the AgentInfo of an admitted agent, or the date since
-//!                             when one is unreachable or gone
-//!     deactivated/<agent id>  nothing
-//!     draining/<agent id>     a DrainInfo
-//!     maintenance             the Schedule with its length before it, then a StartMaintenance with
-//!                             the machines that are down
+//! ```text
+//! agents/<agent id>       its kind, then the AgentInfo of an admitted agent, or the date since
+//!                         when one is unreachable or gone
+//! deactivated/<agent id>  nothing
+//! draining/<agent id>     a DrainInfo
+//! maintenance             the Schedule with its length before it, then a StartMaintenance with
+//!                         the machines that are down
+//! ```
 //! A value begins with the version of its layout.
 
 use api::v1;
