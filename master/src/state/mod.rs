@@ -140,7 +140,8 @@ fn part<'a>(
 
 /// Counters and gauges, by name.
 pub(crate) async fn metrics(handle: &Handle) -> BTreeMap<String, f64> {
-    numbers(handle, &handle.snapshot().await)
+    let snapshot = handle.snapshot().await;
+    numbers(handle, &snapshot)
 }
 
 fn numbers(handle: &Handle, snapshot: &Snapshot) -> BTreeMap<String, f64> {
