@@ -55,8 +55,11 @@ impl<'a> Found<'a> {
 }
 
 impl Constraints {
-    /// Checks what a framework asks for; the error is for the framework.
-    pub(crate) fn new(wire: &OfferConstraints, limits: PatternLimits) -> Result<Self, String> {
+    /// Checks what a framework asks for.
+    ///
+    /// # Errors
+    /// What is no constraint, in words for the framework.
+    pub fn new(wire: &OfferConstraints, limits: PatternLimits) -> Result<Self, String> {
         let mut roles = BTreeMap::new();
         for (role, groups) in &wire.roles {
             if groups.is_empty() {
@@ -84,7 +87,8 @@ impl Constraints {
     }
 
     /// Whether a framework wants no offers of this agent in a role.
-    pub(crate) fn exclude(&self, role: &Role, agent: &AgentAttributes) -> bool {
+    #[must_use]
+    pub fn exclude(&self, role: &Role, agent: &AgentAttributes) -> bool {
         let holds = |group: &Vec<Constraint>| group.iter().all(|c| c.holds(agent));
         self.0
             .get(role.as_str())
