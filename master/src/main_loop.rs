@@ -392,6 +392,9 @@ impl MainLoop {
                         return Ok(Refusal::new(StatusCode::FORBIDDEN, fault).into());
                     }
                 }
+                if let Err(fault) = self.core.check_registration(&update.framework) {
+                    return Ok(Refusal::new(StatusCode::FORBIDDEN, fault).into());
+                }
                 let call = Call::UpdateFramework(update);
                 self.step(Event::Call { framework_id, call })?;
                 return Ok(respond::empty(StatusCode::OK));

@@ -46,6 +46,15 @@ impl Master {
             return;
         }
         for task in &launch.tasks {
+            if let Err(message) = self.check_authorized(id, task) {
+                let refusal = Refusal {
+                    state: TaskState::Error,
+                    reason: Reason::TaskUnauthorized,
+                    message,
+                };
+                self.refuse_tasks(id, core::slice::from_ref(task), &refusal);
+                continue;
+            }
             let checked = self.on_ground(id, accepted, |g| validation::check_task(task, g));
             match checked {
                 Some(Ok(launchable)) => {
@@ -76,6 +85,15 @@ impl Master {
         accepted: &mut Accepted,
         group: &LaunchGroup,
     ) {
+        if let Err(message) = self.check_group_authorized(id, group) {
+            let refusal = Refusal {
+                state: TaskState::Error,
+                reason: Reason::TaskGroupUnauthorized,
+                message,
+            };
+            self.refuse_tasks(id, &group.tasks, &refusal);
+            return;
+        }
         let checked = match validation::check_resources(Some(&group.executor), &group.tasks) {
             Ok(()) if group.id.is_none() => {
                 self.on_ground(id, accepted, |g| validation::check_group(group, g))

@@ -18,6 +18,12 @@ impl Master {
         principal: Option<&Text>,
         call: &OperatorCall,
     ) {
+        if !self.may_operate(principal.map(|principal| &**principal), call) {
+            // What Mesos says where it says nothing else.
+            let answer = Answer::Forbidden("403 Forbidden.".into());
+            self.answer(request, answer);
+            return;
+        }
         match call {
             OperatorCall::ChangeResources { agent_id, change } => {
                 let answer = self.operate_on_agent(principal, agent_id, change.clone());

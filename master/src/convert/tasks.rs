@@ -51,6 +51,7 @@ fn task(info: &v1::TaskInfo) -> LaunchTask {
             .iter()
             .map(|(name, scalar)| (text(name), scalar.value))
             .collect(),
+        user: user(info).map(text),
         has_command: info.command.is_some(),
         executor: info.executor.as_ref().map(executor),
         kill_grace_ns: info
@@ -65,6 +66,20 @@ fn task(info: &v1::TaskInfo) -> LaunchTask {
         group_fault: checks::group_fault(info),
         info: blob(info),
     }
+}
+
+/// As whom a task wants to run.
+pub(crate) fn user(info: &v1::TaskInfo) -> Option<&str> {
+    let executor = info.executor.as_ref();
+    let commands = [
+        info.command.as_ref(),
+        executor.and_then(|e| e.command.as_ref()),
+    ];
+    let mut users = commands
+        .into_iter()
+        .flatten()
+        .map(|command| command.user.as_deref());
+    users.find_map(|user| user)
 }
 
 fn executor(info: &v1::ExecutorInfo) -> ExecutorSpec {

@@ -290,6 +290,7 @@ impl World {
             agent_id: Text::from(&*agent_id),
             resources: Ok(task_resources().iter().cloned().collect()),
             limits: BTreeMap::new(),
+            user: None,
             has_command: true,
             executor: None,
             kill_grace_ns: None,

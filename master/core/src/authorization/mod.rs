@@ -8,6 +8,7 @@
 mod action;
 mod decide;
 mod frameworks;
+mod operators;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

@@ -159,6 +159,8 @@ pub struct LaunchTask {
     pub resources: Result<Vec<Resource>, InvalidResource>,
     /// `limits`: most of what the task may take, by name; infinity for all there is.
     pub limits: BTreeMap<Text, f64>,
+    /// `command.user`, else `executor.command.user`, where set; else it runs as its framework's.
+    pub user: Option<Text>,
     /// Whether `command` is set.
     pub has_command: bool,
     /// `executor`.

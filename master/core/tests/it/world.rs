@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::Expect;
+use master_core::authorization::Acls;
 use master_core::constraints::PatternLimits;
 use master_core::event::{
     AgentAttributes, AgentMessage, AgentUpdate, AttributeConstraint, Call, Capabilities, Change,
@@ -33,12 +34,20 @@ use crate::{notation, requests};
 
 /// Runs a script and compares the transcript.
 pub(crate) fn check(script: &str, expected: &Expect) {
-    let mut world = World::new();
-    for line in script.lines().map(str::trim).filter(|l| !l.is_empty()) {
-        writeln!(world.transcript, "> {line}").expect("write");
-        world.line(line);
-    }
-    expected.assert_eq(&world.transcript);
+    World::new().play(script, expected);
+}
+
+/// The same, where an operator made rules.
+pub(crate) fn check_with(acls: Acls, script: &str, expected: &Expect) {
+    let config = Config {
+        acls: Arc::new(acls),
+        ..config()
+    };
+    let mut world = World {
+        master: Master::new(config),
+        ..World::new()
+    };
+    world.play(script, expected);
 }
 
 /// A master and what is around it.
@@ -204,6 +213,7 @@ fn launch_task(text: &str, framework: &FrameworkId, agent: &str) -> LaunchTask {
             Err(fault) => panic!("{fault}"),
         },
         limits: BTreeMap::new(),
+        user: None,
         has_command: executor.is_none(),
         executor: executor.map(|executor| {
             let cpus = Resource::scalar("cpus", Scalar(100));
@@ -266,6 +276,14 @@ fn task_state(name: &str) -> TaskState {
 }
 
 impl World {
+    fn play(&mut self, script: &str, expected: &Expect) {
+        for line in script.lines().map(str::trim).filter(|l| !l.is_empty()) {
+            writeln!(self.transcript, "> {line}").expect("write");
+            self.line(line);
+        }
+        expected.assert_eq(&self.transcript);
+    }
+
     /// A master whose registry is empty and read.
     pub(crate) fn new() -> Self {
         let mut world = Self {
@@ -292,7 +310,7 @@ impl World {
             self.requests += 1;
             self.step(Event::Operate {
                 request: RequestId(self.requests),
-                principal: None,
+                principal: Words::new(line).text("by"),
                 call,
             });
             return self.settle();

@@ -1,0 +1,38 @@
+//! What operators may do.
+
+use model::FrameworkId;
+
+use super::Action;
+use crate::Master;
+use crate::event::{OperatorCall, Text};
+
+impl Master {
+    /// Whether a principal may ask for this at all. Whether it can be done comes after: who may not
+    /// ask learns nothing of the cluster.
+    pub(crate) fn may_operate(&self, principal: Option<&str>, call: &OperatorCall) -> bool {
+        let acls = &self.config.acls;
+        let may = |action| acls.allow(principal, action, None);
+        match call {
+            OperatorCall::Teardown { framework_id } => self.may_tear_down(principal, framework_id),
+            OperatorCall::UpdateMaintenanceSchedule { .. } => {
+                may(Action::UpdateMaintenanceSchedule)
+            }
+            OperatorCall::StartMaintenance { .. } => may(Action::StartMaintenance),
+            OperatorCall::StopMaintenance { .. } => may(Action::StopMaintenance),
+            OperatorCall::DrainAgent { config, .. } => {
+                may(Action::DrainAgent) && (!config.mark_gone || may(Action::MarkAgentGone))
+            }
+            OperatorCall::DeactivateAgent { .. } => may(Action::DeactivateAgent),
+            OperatorCall::ReactivateAgent { .. } => may(Action::ReactivateAgent),
+            OperatorCall::MarkAgentGone { .. } => may(Action::MarkAgentGone),
+        }
+    }
+
+    fn may_tear_down(&self, principal: Option<&str>, framework_id: &Text) -> bool {
+        let id = FrameworkId::new(framework_id).ok();
+        let framework = id.and_then(|id| self.frameworks.get(&id));
+        let owner = framework.and_then(|framework| framework.info.principal.as_deref());
+        let acls = &self.config.acls;
+        acls.allow(principal, Action::TeardownFramework, owner)
+    }
+}
