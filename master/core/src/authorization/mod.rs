@@ -6,6 +6,7 @@
 //! Who a principal is, and how the rules came to be, is the shell's business.
 
 mod action;
+mod changes;
 mod decide;
 mod frameworks;
 mod operators;

@@ -13,6 +13,10 @@ impl Master {
         let acls = &self.config.acls;
         let may = |action| acls.allow(principal, action, None);
         match call {
+            // What is no change is refused as such.
+            OperatorCall::ChangeResources { change, .. } => change
+                .as_ref()
+                .map_or(true, |change| acls.check_change(principal, change).is_ok()),
             OperatorCall::Teardown { framework_id } => self.may_tear_down(principal, framework_id),
             OperatorCall::UpdateMaintenanceSchedule { .. } => {
                 may(Action::UpdateMaintenanceSchedule)

@@ -146,6 +146,8 @@ impl Master {
         };
         validate::validate(&info.change, ground)
             .map_err(|fault| format!("{fault}; on agent {agent}"))?;
+        let acls = &self.config.acls;
+        acls.check_change(ground.principal, &info.change)?;
         if self.operations.is_full(&agent.id) {
             return Err(format!(
                 "Too many operations on agent {agent} wait for an acknowledgement"

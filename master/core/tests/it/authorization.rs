@@ -107,6 +107,39 @@ fn a_task_runs_only_as_a_user_that_its_framework_may_have() {
 }
 
 #[test]
+fn resources_change_only_as_the_rules_of_roles_and_principals_have_it() {
+    let acls = acls(&[
+        (Action::ReserveResources, "any", "web"),
+        (Action::ReserveResources, "any", "none"),
+        (Action::CreateVolume, "any", "none"),
+    ]);
+    let script = "
+        registry
+        subscribe roles=web
+        register disk:100;cpus:4;mem:1024
+        operate m-0000 offers=m-O0 reserve:disk(web):10#a create:disk(web):4@v#b refuse=0
+    ";
+    check_with(
+        acls,
+        script,
+        &expect![[r#"
+            > registry
+            > subscribe roles=web
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > register disk:100;cpus:4;mem:1024
+              store admit m-S0
+              l1 registered m-S0
+              s1 OFFERS m-O0 m-S0 web disk:100;cpus:4;mem:1024
+            > operate m-0000 offers=m-O0 reserve:disk(web):10#a create:disk(web):4@v#b refuse=0
+              l1 apply RESERVE disk(reservations: [(DYNAMIC,web)]):10
+              s1 OPERATION_ERROR b on -: Principal '' no authorized to perform create_volumes on 'web'
+              s1 OFFERS m-O1 m-S0 web disk(reservations: [(DYNAMIC,web)]):10;disk:90;cpus:4;mem:1024
+        "#]],
+    );
+}
+
+#[test]
 fn operators_are_let_in_by_the_action_that_they_ask_for() {
     let acls = acls(&[
         (Action::DrainAgent, "alice", "any"),
