@@ -277,6 +277,7 @@ impl Master {
         let attributes = registration.attributes.clone();
         self.allocator.describe_agent(&agent_id, attributes);
         self.learn(&agent_id, &registration, origin);
+        self.recheck_unavailability(&agent_id);
         if origin != Origin::Fresh {
             self.activate_agent(&agent_id);
         }

@@ -74,7 +74,7 @@ impl<'a> View<'a> {
 
     /// The maintenance that is planned.
     #[must_use]
-    pub const fn maintenance(self) -> &'a Plan {
+    pub const fn maintenance(self) -> &'a Arc<Plan> {
         self.0.maintenance.plan()
     }
 

@@ -1,6 +1,7 @@
 //! Maintenance, as `/maintenance/schedule`, `/maintenance/status` and the operator API show it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::v1;
 use api::v1::TimeInfo;
@@ -16,7 +17,7 @@ use crate::convert::maintenance::{wire_machine, wire_schedule};
 
 /// What is planned, and what frameworks answered to that.
 pub(super) struct Maintenance {
-    pub(super) plan: Plan,
+    pub(super) plan: Arc<Plan>,
     pub(super) responses: BTreeMap<Machine, Vec<(FrameworkId, Response)>>,
 }
 

@@ -141,6 +141,15 @@ impl Master {
         }
     }
 
+    /// An agent registered again, maybe on another machine.
+    pub(crate) fn recheck_unavailability(&mut self, agent_id: &AgentId) {
+        let agent = self.agents.get(agent_id);
+        if agent.is_some_and(|agent| self.maintenance.unavailability(&agent.facts).is_none()) {
+            self.rescind_inverse_offers_of(agent_id);
+            self.inverse_offers.forget_agent(agent_id);
+        }
+    }
+
     /// A framework may be asked about everything, whatever it refused before.
     pub(crate) fn ask_again(&mut self, framework_id: &FrameworkId) {
         let mut agents = Vec::new();

@@ -13,6 +13,7 @@ mod schedule;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 
 use crate::event::AgentFacts;
 
@@ -45,7 +46,7 @@ pub struct Plan {
 /// All maintenance of the cluster.
 #[derive(Debug, Default)]
 pub(crate) struct Maintenance {
-    plan: Plan,
+    plan: Arc<Plan>,
     scheduled: BTreeMap<Machine, Unavailability>,
     /// The plan when all writes on their way are durable: what the next request is checked against,
     /// so that two that meet do not undo each other.
@@ -57,7 +58,7 @@ pub(crate) struct Maintenance {
 }
 
 impl Maintenance {
-    pub(crate) const fn plan(&self) -> &Plan {
+    pub(crate) const fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
 
@@ -79,7 +80,7 @@ impl Maintenance {
         }
         let scheduled = plan.schedule.machines();
         let before = core::mem::replace(&mut self.scheduled, scheduled);
-        self.plan = plan;
+        self.plan = Arc::new(plan);
         let up = before.keys().filter(|m| !self.scheduled.contains_key(m));
         self.former.extend(up.cloned());
         while self.former.len() > FORMER_MAX {
