@@ -97,7 +97,9 @@ pub(super) fn full(framework: &Framework) -> Part<'_> {
     if let Some(labels) = &info.labels {
         fields.put("labels", labels_value(labels));
     }
-    fields.put("offer_constraints", json!({}));
+    let constraints = framework.offer_constraints.as_ref();
+    let constraints: v1::scheduler::OfferConstraints = constraints.map(message).unwrap_or_default();
+    fields.put("offer_constraints", resources::message(&constraints));
     fields.into()
 }
 

@@ -64,6 +64,8 @@ pub(super) struct Framework {
     /// Its FrameworkInfo.
     pub(super) info: Blob,
     pub(super) capabilities: Capabilities,
+    /// Its OfferConstraints, where it has any.
+    pub(super) offer_constraints: Option<Blob>,
     pub(super) roles: Vec<Role>,
     pub(super) suppressed: BTreeSet<Role>,
     pub(super) connected: bool,
@@ -184,6 +186,7 @@ impl Framework {
             name: Arc::clone(&framework.info.name),
             info: framework.info.info.clone(),
             capabilities: framework.info.capabilities,
+            offer_constraints: framework.offer_constraints.clone(),
             roles: framework.roles().into_iter().collect(),
             suppressed: view.suppressed_roles(&framework.id),
             connected: matches!(framework.state, FrameworkState::Connected { .. }),

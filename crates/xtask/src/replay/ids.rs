@@ -145,8 +145,10 @@ fn counter_length(text: &[u8]) -> usize {
     }
 }
 
-/// The text with the port of every `host:port` gone.
+/// The text with the port of every `host:port` gone, and with the number of every `slave(1)@host`:
+/// the recorded agents shared a process.
 fn without_addresses(text: &str) -> String {
+    let text = without_process_numbers(text);
     let mut parts = text.split(':');
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -157,6 +159,18 @@ fn without_addresses(text: &str) -> String {
         };
         out.push(':');
         out.push_str(rest);
+    }
+    out
+}
+
+fn without_process_numbers(text: &str) -> String {
+    const NAME: &str = "slave(";
+    let mut parts = text.split(NAME);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        out.push_str(NAME);
+        out.push_str(if rest.starts_with(")@") { rest } else { part });
     }
     out
 }
@@ -198,5 +212,7 @@ mod tests {
         let mut ids = Ids::default();
         assert!(ids.same("at localhost:6110/x", "at localhost:40001/x"));
         assert!(!ids.same("at localhost:6110/x", "at localhost:6110/y"));
+        assert!(ids.same("slave(2)@127.0.0.1:1 is", "slave(1)@127.0.0.1:2 is"));
+        assert!(!ids.same("/slave(2)/x", "/slave(1)/x"));
     }
 }

@@ -39,6 +39,11 @@ fn write_to(media: Media, out: &mut Vec<u8>, fill: impl FnOnce(&mut Fields<'_>))
 }
 
 impl Fields<'_> {
+    /// The form of the document.
+    pub(crate) const fn media(&self) -> Media {
+        self.media
+    }
+
     fn name(&mut self, name: &str) {
         if !self.is_first {
             self.out.push(b',');

@@ -15,6 +15,7 @@ use crate::http::Response;
 use crate::http::negotiate::Media;
 use crate::http::respond::Refusal;
 use crate::state::Snapshot;
+use crate::state::messages::Owners;
 
 /// The parts of the state that can be asked for.
 #[derive(Debug, Clone, Copy)]
@@ -77,10 +78,17 @@ pub(super) fn state(snapshot: &Snapshot, fields: &mut Fields<'_>) {
     fields.message((4, "get_agents"), |fields| agents(snapshot, fields));
 }
 
+/// Tasks of frameworks that are over are shown in JSON alone, as Mesos has it.
 fn tasks(snapshot: &Snapshot, fields: &mut Fields<'_>) {
-    fields.list((2, "tasks"), snapshot.tasks());
-    fields.list((5, "unreachable_tasks"), snapshot.unreachable_tasks());
-    fields.list((3, "completed_tasks"), snapshot.completed_tasks());
+    let owners = match fields.media() {
+        Media::Json => Owners::Every,
+        Media::Protobuf => Owners::Live,
+    };
+    fields.list((2, "tasks"), snapshot.tasks(owners));
+    let unreachable = snapshot.unreachable_tasks(owners);
+    fields.list((5, "unreachable_tasks"), unreachable);
+    let completed = snapshot.completed_tasks(owners);
+    fields.list((3, "completed_tasks"), completed);
 }
 
 fn executors(snapshot: &Snapshot, fields: &mut Fields<'_>) {

@@ -85,6 +85,12 @@ fn framework(framework: &Framework) -> get_frameworks::Framework {
             .collect(),
         allocated_resources: to_both(&framework.used),
         offered_resources: to_both(&framework.offered),
-        offer_constraints: Some(v1::scheduler::OfferConstraints::default()),
+        offer_constraints: Some(
+            framework
+                .offer_constraints
+                .as_ref()
+                .map(message)
+                .unwrap_or_default(),
+        ),
     }
 }

@@ -13,7 +13,7 @@ use master_core::WallTime;
 
 pub(crate) use agents::agent_of;
 pub(crate) use frameworks::framework_of;
-pub(crate) use tasks::{status, task};
+pub(crate) use tasks::{Owners, status, task};
 
 /// A date as a message.
 fn time(time: WallTime) -> v1::TimeInfo {

@@ -7,25 +7,42 @@ use model::FrameworkId;
 
 use crate::convert::{events, message};
 use crate::state::Snapshot;
-use crate::state::view::Task;
+use crate::state::view::{Framework, Task};
+
+/// Whose tasks are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owners {
+    /// Those of every framework.
+    Every,
+    /// Those of frameworks that are not over.
+    Live,
+}
 
 impl Snapshot {
     /// Tasks that are not over.
-    pub(crate) fn tasks(&self) -> impl Iterator<Item = v1::Task> {
-        let frameworks = self.view.every_framework();
+    pub(crate) fn tasks(&self, owners: Owners) -> impl Iterator<Item = v1::Task> {
+        let frameworks = self.owners(owners);
         frameworks.flat_map(|framework| framework.tasks.iter().map(wire))
     }
 
     /// Tasks on agents that do not answer.
-    pub(crate) fn unreachable_tasks(&self) -> impl Iterator<Item = v1::Task> {
-        let frameworks = self.view.every_framework();
+    pub(crate) fn unreachable_tasks(&self, owners: Owners) -> impl Iterator<Item = v1::Task> {
+        let frameworks = self.owners(owners);
         frameworks.flat_map(|framework| framework.unreachable_tasks.iter().map(wire))
     }
 
     /// Tasks that are over and remembered.
-    pub(crate) fn completed_tasks(&self) -> impl Iterator<Item = v1::Task> {
-        let frameworks = self.view.every_framework();
+    pub(crate) fn completed_tasks(&self, owners: Owners) -> impl Iterator<Item = v1::Task> {
+        let frameworks = self.owners(owners);
         frameworks.flat_map(|framework| framework.completed_tasks.iter().map(wire))
+    }
+
+    fn owners(&self, owners: Owners) -> impl Iterator<Item = &Framework> {
+        let over = match owners {
+            Owners::Every => self.view.completed.as_slice(),
+            Owners::Live => &[],
+        };
+        self.view.frameworks.iter().chain(over)
     }
 }
 
