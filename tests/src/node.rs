@@ -26,6 +26,8 @@ pub struct Node {
     pub core: Option<Agent>,
     /// What its disk keeps.
     pub disk: Vec<Fact>,
+    /// The reservations and volumes that its disk keeps.
+    pub kept: Resources,
     /// The volumes on its disk.
     pub volumes: BTreeSet<VolumeName>,
     /// What runs, with its framework and task.
@@ -54,6 +56,7 @@ impl Node {
             life: 0,
             core: None,
             disk: Vec::new(),
+            kept: Resources::new(),
             volumes: BTreeSet::new(),
             containers: BTreeMap::new(),
             wake_at: None,

@@ -5,9 +5,14 @@
 use agent_core::Status;
 use agent_core::event::{Framework, KillingState, TaskSpec};
 use master_core::event::{Capabilities, Capability, FrameworkInfo, Text};
+use model::resources::{
+    DiskInfo, Persistence, Reservation, ReservationKind, Resource, Role, Scalar, Volume, VolumeMode,
+};
 use model::task::PartitionAwareness;
-use model::{Blob, ExecutorId, FrameworkId, Reason, Resources, StatusUuid, TaskId, TaskState};
+use model::{Blob, ExecutorId, FrameworkId, Reason, StatusUuid, TaskId, TaskState};
 
+/// The disk of every reservation and volume, in thousandths.
+const VOLUME_DISK: i64 = 10_000;
 /// The cpus of every simulated task, in thousandths.
 pub const TASK_CPUS: i64 = 1000;
 
@@ -36,6 +41,7 @@ pub fn framework(number: usize, id: Option<&FrameworkId>) -> FrameworkInfo {
             Capability::PartitionAware,
             Capability::TaskKillingState,
             Capability::MultiRole,
+            Capability::ReservationRefinement,
         ]
         .into_iter()
         .collect::<Capabilities>(),
@@ -65,9 +71,59 @@ pub fn framework_for_agent(id: &FrameworkId, info: &Blob) -> Option<Framework> {
     })
 }
 
-/// A task as its framework describes it.
-pub fn task(id: &TaskId) -> Blob {
-    blob(&[id.as_str()])
+/// A task as its framework describes it, with the id of the volume that it uses.
+pub fn task(id: &TaskId, volume: Option<&str>) -> Blob {
+    blob(&[id.as_str(), volume.unwrap_or_default()])
+}
+
+/// The role of the scheduler with this number.
+pub fn role(number: usize) -> Role {
+    let framework = framework(number, None);
+    let role = framework
+        .roles
+        .first()
+        .and_then(|role| Role::new(role).ok());
+    role.unwrap_or_else(Role::star)
+}
+
+/// What schedulers reserve at a time, for the role of the one with this number.
+pub fn reserved_disk(number: usize) -> Resource {
+    let mut disk = Resource::scalar("disk", Scalar(VOLUME_DISK));
+    disk.reservations.push(Reservation {
+        kind: ReservationKind::Dynamic,
+        role: role(number),
+        principal: None,
+        labels: Vec::new(),
+    });
+    disk
+}
+
+/// A volume on what the scheduler with this number reserved.
+pub fn volume(number: usize, id: &str) -> Resource {
+    let persistence = Persistence {
+        id: id.into(),
+        principal: None,
+    };
+    let volume = Volume {
+        container_path: "data".into(),
+        host_path: None,
+        mode: VolumeMode::ReadWrite,
+    };
+    Resource {
+        disk: Some(DiskInfo {
+            source: None,
+            persistence: Some(persistence),
+            volume: Some(volume),
+        }),
+        ..reserved_disk(number)
+    }
+}
+
+/// The volume that a task uses.
+pub fn volume_of_task(info: &Blob) -> Option<Resource> {
+    let lines = lines(info);
+    let id = lines.get(1).filter(|id| !id.is_empty())?;
+    Some(volume(number_of_task(info)?, id))
 }
 
 /// The task that a blob describes.
@@ -86,7 +142,7 @@ pub fn task_for_agent(info: &Blob) -> Option<TaskSpec> {
         kill_grace: None,
         max_completion_time: None,
         unsupported: None,
-        held: Resources::new(),
+        held: volume_of_task(info).into_iter().collect(),
     })
 }
 

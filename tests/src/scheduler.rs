@@ -3,7 +3,7 @@
 //! It does what a careful framework does: explicit reconciliation after each subscription and every
 //! so often, and nothing that the API does not promise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use master_core::StreamId;
 use model::{FrameworkId, TaskId, TaskState};
@@ -21,8 +21,16 @@ pub struct Scheduler {
     pub tasks: BTreeMap<TaskId, SeenTask>,
     /// How many tasks it still wants to launch.
     pub wanted: usize,
-    /// Counts its task ids.
+    /// Counts its task ids, operation ids and volumes.
     pub named: usize,
+    /// How many more operations it makes, for the fun of it.
+    pub changes: usize,
+    /// The volume that each of its operations with an id makes, until it hears of the end.
+    pub creating: BTreeMap<String, String>,
+    /// Volumes that it was told to have.
+    pub volumes: BTreeSet<String>,
+    /// Volumes that it destroyed, or tried to.
+    pub destroyed: BTreeSet<String>,
 }
 
 /// A task as its framework sees it.
@@ -46,6 +54,10 @@ impl Scheduler {
             tasks: BTreeMap::new(),
             wanted,
             named: 0,
+            changes: wanted * 2,
+            creating: BTreeMap::new(),
+            volumes: BTreeSet::new(),
+            destroyed: BTreeSet::new(),
         }
     }
 

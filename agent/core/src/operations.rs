@@ -27,7 +27,10 @@ pub const OPERATIONS_MAX: usize = 10_000;
 /// The operations whose status is not acknowledged.
 #[derive(Debug, Default)]
 pub struct Operations {
-    waiting: BTreeMap<OperationUuid, (Operation, OperationStatus)>,
+    /// In the order in which they came.
+    waiting: BTreeMap<u64, Told>,
+    numbers: BTreeMap<OperationUuid, u64>,
+    next: u64,
     resend: Resend<OperationUuid>,
 }
 
@@ -35,9 +38,13 @@ pub struct Operations {
 pub(crate) type Told = (Operation, OperationStatus);
 
 impl Operations {
-    /// Each with its status.
+    /// Each with its status, in the order in which they came.
     pub fn iter(&self) -> impl Iterator<Item = &(Operation, OperationStatus)> {
         self.waiting.values()
+    }
+
+    fn get(&self, uuid: OperationUuid) -> Option<&Told> {
+        self.waiting.get(self.numbers.get(&uuid)?)
     }
 
     /// Whether none waits.
@@ -47,11 +54,15 @@ impl Operations {
     }
 
     pub(crate) fn push(&mut self, operation: Operation, status: OperationStatus) {
-        self.waiting.insert(operation.uuid, (operation, status));
+        self.next += 1;
+        self.numbers.insert(operation.uuid, self.next);
+        self.waiting.insert(self.next, (operation, status));
     }
 
     pub(crate) fn forget(&mut self, uuid: OperationUuid) {
-        self.waiting.remove(&uuid);
+        if let Some(number) = self.numbers.remove(&uuid) {
+            self.waiting.remove(&number);
+        }
         self.resend.forget(&uuid);
     }
 
@@ -91,8 +102,8 @@ impl Operations {
     }
 
     fn send_where(&mut self, now: Instant, wanted: impl Fn(&Operation) -> bool) -> Vec<Told> {
-        let all = self.waiting.values();
-        let uuids: Vec<_> = all
+        let uuids: Vec<_> = self
+            .iter()
             .filter(|(operation, _)| wanted(operation))
             .map(|(operation, _)| operation.uuid)
             .collect();
@@ -106,7 +117,7 @@ impl Operations {
         if self.resend.flow() == Flow::Held {
             return None;
         }
-        let told = self.waiting.get(&uuid)?.clone();
+        let told = self.get(uuid)?.clone();
         self.resend.sent(now, &uuid, wait);
         Some(told)
     }
@@ -124,7 +135,7 @@ impl Agent {
         if self.phase != Phase::Active {
             return step.ignore(format!("operation {uuid} for an agent that ends"));
         }
-        if self.operations.waiting.contains_key(&uuid) {
+        if self.operations.get(uuid).is_some() {
             return step.ignore(format!("operation {uuid} is here already"));
         }
         if self.operations.waiting.len() >= OPERATIONS_MAX {
@@ -201,7 +212,7 @@ impl Agent {
         operation: OperationUuid,
         status: StatusUuid,
     ) {
-        let known = self.operations.waiting.get(&operation);
+        let known = self.operations.get(operation);
         if known.is_none_or(|(_, ours)| ours.uuid != Some(status)) {
             return step.ignore(format!(
                 "acknowledgement {status} for operation {operation}"

@@ -1,11 +1,13 @@
 //! After the faults stop, everything comes to rest: each task ended and its framework told, each
-//! update acknowledged.
+//! update acknowledged, each reservation given back.
+
+use master_core::Master;
 
 use crate::node::Node;
 use crate::scheduler::Scheduler;
 
 /// What is not at rest, in words.
-pub fn restless(nodes: &[Node], schedulers: &[Scheduler]) -> Vec<String> {
+pub fn restless(nodes: &[Node], schedulers: &[Scheduler], master: Option<&Master>) -> Vec<String> {
     let mut out = Vec::new();
     for (number, scheduler) in schedulers.iter().enumerate() {
         if scheduler.wanted > 0 {
@@ -33,6 +35,23 @@ pub fn restless(nodes: &[Node], schedulers: &[Scheduler]) -> Vec<String> {
                 task.state()
             )
         }));
+        if !core.operations().is_empty() {
+            out.push(format!(
+                "node{number} waits for acknowledgements of operations"
+            ));
+        }
+        if !core.holdings().kept().is_empty() || !node.volumes.is_empty() {
+            let kept = core.holdings().kept();
+            out.push(format!(
+                "node{number} still has {kept} and {:?}",
+                node.volumes
+            ));
+        }
+        let counted = core.registration().agent_id.as_ref();
+        let counted = counted.and_then(|id| master?.view().agent(id));
+        if counted.is_none_or(|agent| agent.total != *core.holdings().total()) {
+            out.push(format!("the master does not know what node{number} has"));
+        }
         if core.registration().registered().is_none() {
             out.push(format!("node{number} is not registered"));
         }

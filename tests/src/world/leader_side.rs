@@ -5,15 +5,13 @@ use std::time::Duration;
 use agent_core::event::{Standing, Verdict};
 use agent_core::{FromMaster, ToMaster};
 use master_core::event::{
-    AgentMessage, AgentUpdate, LinkId, MasterMessage, Note, Registration, RegistryChange,
-    RunningTask, StoreId, Text,
+    AgentMessage, AgentUpdate, LinkId, MasterMessage, Note, OperationUpdate, Registration,
+    RegistryChange, RunningTask, StoreId, Text,
 };
 use master_core::{Effect, Event, StreamId};
-use model::resources::Role;
 use model::{Blob, Resources};
 
-use super::{Happening, World};
-use crate::node::NODE_CPUS;
+use super::{Happening, World, operations};
 use crate::notation;
 
 fn parse(text: &str) -> Resources {
@@ -174,7 +172,10 @@ impl World {
                     return self.violation(format!("node{node} registers twice on one link"));
                 }
                 wire.is_registered = true;
-                let registration = registration(node, register);
+                let registration = Registration {
+                    operations: self.reported(register),
+                    ..registration(node, register)
+                };
                 let event = Event::Register {
                     link,
                     incarnation,
@@ -199,9 +200,15 @@ impl World {
                 reason: status.reason,
                 status: notation::status(status, &self.agent_id_of(node)),
             }),
-            ToMaster::OperationUpdate { operation, .. } => {
-                return self.violation(format!("node{node} answers for {operation:?}, never sent"));
-            }
+            ToMaster::OperationUpdate {
+                operation,
+                status,
+                total,
+            } => AgentMessage::OperationUpdate(OperationUpdate {
+                uuid: operation.uuid,
+                status: operations::status(operation, status, &self.agent_id_of(node)),
+                total: total.clone(),
+            }),
             ToMaster::Unregister => AgentMessage::Unregister,
         };
         self.leader_step(Event::AgentFrame {
@@ -219,7 +226,16 @@ impl World {
     }
 
     fn send_down(&mut self, link: LinkId, epoch: u64, incarnation: u64, message: MasterMessage) {
-        let Some(frame) = for_agent(message) else {
+        let frame = match message {
+            MasterMessage::ApplyOperation {
+                framework_id,
+                info,
+                uuid,
+                ..
+            } => Some(self.operation_for_agent(framework_id, uuid, info)),
+            other => for_agent(other),
+        };
+        let Some(frame) = frame else {
             return self.violation("a frame for an agent cannot be read".to_string());
         };
         let delay = self.delay();
@@ -257,15 +273,19 @@ impl World {
 fn registration(node: usize, register: &agent_core::effect::Register) -> Registration {
     let tasks = register.tasks.iter().filter_map(|running| {
         let number = notation::number_of_task(&running.task)?;
-        let owner = notation::framework(number, None);
-        let role = owner.roles.first().and_then(|r| Role::new(r).ok());
         Some(RunningTask {
             framework_id: running.framework_id.clone(),
             task_id: notation::task_id_of_blob(&running.task)?,
             name: Text::from("task"),
             executor_id: running.executor_id.clone(),
             is_command: true,
-            resources: task_resources().allocate(role.as_ref().unwrap_or(&Role::star())),
+            resources: task_resources()
+                .plus(
+                    &notation::volume_of_task(&running.task)
+                        .into_iter()
+                        .collect(),
+                )
+                .allocate(&notation::role(number)),
             state: running.state,
             status: running
                 .status
@@ -280,9 +300,9 @@ fn registration(node: usize, register: &agent_core::effect::Register) -> Registr
         hostname: Text::from(format!("node{node}")),
         address: Text::from(format!("127.0.1.{node}:5051")),
         version: Text::from("1.11.0"),
-        // MULTI_ROLE, HIERARCHICAL_ROLE and RESERVATION_REFINEMENT.
-        capabilities: [1, 2, 3].into(),
-        resources: parse(&format!("cpus:{};mem:4096", thousandths(NODE_CPUS))),
+        // From MULTI_ROLE to AGENT_DRAINING.
+        capabilities: (1..=7).collect(),
+        resources: register.total.clone(),
         resource_version: Blob::new(&[1; 16]),
         attributes: std::sync::Arc::default(),
         info: Blob::default(),
@@ -375,17 +395,29 @@ fn for_agent(message: MasterMessage) -> Option<FromMaster> {
         MasterMessage::Shutdown { reason } => FromMaster::Shutdown { reason },
         // No operator drains anything here.
         MasterMessage::DrainAgent { .. } => return None,
-        // The simulated schedulers ask for no operations.
-        MasterMessage::ApplyOperation { .. }
-        | MasterMessage::AcknowledgeOperation { .. }
-        | MasterMessage::ReconcileOperations { .. } => return None,
+        MasterMessage::AcknowledgeOperation { uuid, status_uuid } => {
+            FromMaster::AcknowledgeOperation {
+                operation: uuid,
+                status: status_uuid,
+            }
+        }
+        MasterMessage::ReconcileOperations { operations } => FromMaster::ReconcileOperations {
+            operations: operations::asked(operations),
+        },
+        // It is put into the notation before, which needs a place to keep what it does.
+        MasterMessage::ApplyOperation { .. } => return None,
         MasterMessage::FrameworkSubscribed { framework_id } => {
             FromMaster::FrameworkSubscribed { framework_id }
         }
-        // Nothing in this world launches groups, sends messages or reads what frameworks say of
-        // themselves.
-        MasterMessage::RunTaskGroup { .. }
-        | MasterMessage::FrameworkMessage { .. }
-        | MasterMessage::FrameworkUpdated { .. } => return None,
+        MasterMessage::FrameworkUpdated {
+            framework_id,
+            framework,
+        } => FromMaster::FrameworkUpdated {
+            framework: notation::framework_for_agent(&framework_id, &framework)?,
+        },
+        // Nothing in this world launches groups or sends messages.
+        MasterMessage::RunTaskGroup { .. } | MasterMessage::FrameworkMessage { .. } => {
+            return None;
+        }
     })
 }

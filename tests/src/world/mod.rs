@@ -6,9 +6,11 @@
 mod faults;
 mod leader_side;
 mod node_side;
+mod operations;
 mod scheduler_side;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent_core::effect::LinkId as NodeLink;
@@ -17,11 +19,11 @@ use agent_core::holdings::VolumeName;
 use agent_core::random::Random;
 use agent_core::{FromMaster, ToMaster, WallTime};
 use master_core::StreamId;
-use master_core::event::{Call, FrameworkEvent, RegistryChange, StoreId};
+use master_core::event::{Call, FrameworkEvent, OperationInfo, RegistryChange, StoreId};
 use model::{ContainerId, Instant};
 
 use crate::checkers::launched_once::LaunchedOnce;
-use crate::checkers::{settled, within_total};
+use crate::checkers::{counted, settled, within_total};
 use crate::leader::Leader;
 use crate::node::Node;
 use crate::queue::Queue;
@@ -201,6 +203,8 @@ pub struct World {
     streams: BTreeMap<StreamId, Stream>,
     streams_made: u64,
     calls_last: Vec<Instant>,
+    /// What operations do, by the number that agents are told.
+    operations: Vec<Arc<OperationInfo>>,
     launched: LaunchedOnce,
     faults: usize,
     at_once: u64,
@@ -256,6 +260,7 @@ impl World {
             streams: BTreeMap::new(),
             streams_made: 0,
             calls_last: vec![Instant::ZERO; scenario.schedulers],
+            operations: Vec::new(),
             launched: LaunchedOnce::default(),
             faults: 0,
             at_once: 0,
@@ -294,7 +299,7 @@ impl World {
     }
 
     fn restless(&self) -> Vec<String> {
-        settled::restless(&self.nodes, &self.schedulers)
+        settled::restless(&self.nodes, &self.schedulers, self.leader.core.as_ref())
     }
 
     fn check(&mut self) {
@@ -302,6 +307,8 @@ impl World {
         let found: Vec<String> = exceeded
             .filter_map(|(number, node)| within_total::exceeded(number, node))
             .collect();
+        let counted = self.leader.core.iter().flat_map(counted::exceeded);
+        let found: Vec<String> = found.into_iter().chain(counted).collect();
         found.into_iter().for_each(|line| self.violation(line));
     }
 

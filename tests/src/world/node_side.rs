@@ -6,7 +6,7 @@ use std::time::Duration;
 use agent_core::effect::{LinkId as NodeLink, Signal};
 use agent_core::event::{Event, Exit, ExitStatus};
 use agent_core::holdings::VolumeName;
-use agent_core::{Effect, FromMaster, ToMaster};
+use agent_core::{Effect, Fact, FromMaster, ToMaster};
 use model::ContainerId;
 
 use super::{Happening, Wire, World, below};
@@ -25,6 +25,11 @@ impl World {
             .wrapping_add(node as u64);
         for fact in self.nodes[node].boot(seed) {
             self.node_step(node, Event::Recovered(fact));
+        }
+        let core = self.nodes[node].core.as_ref();
+        let recovered = core.map(|core| core.holdings().kept().clone());
+        if recovered.is_some_and(|recovered| recovered != self.nodes[node].kept) {
+            self.violation(format!("node{node} comes back with other reservations"));
         }
         let alive = BTreeMap::new();
         self.node_step(node, Event::RecoveryEnded { alive });
@@ -71,7 +76,17 @@ impl World {
     fn node_effect(&mut self, node: usize, effect: Effect) {
         let life = self.nodes[node].life;
         match effect {
-            Effect::Store(fact) => self.nodes[node].disk.push(fact),
+            Effect::Store(fact) => {
+                if let Fact::Operation {
+                    kept: Some(kept), ..
+                } = &fact
+                {
+                    self.nodes[node].kept = kept.clone();
+                    self.nodes[node].disk.push(fact);
+                    return self.check_kept();
+                }
+                self.nodes[node].disk.push(fact);
+            }
             Effect::OpenLink { link } => self.open_wire(node, link),
             Effect::CloseLink { link } => {
                 if let Some(wire) = self.wire_of(node, link) {

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_core::holdings::VolumeName;
 use master_core::event::{
     Call, FrameworkEvent, Launch, LaunchTask, Offer, OfferConstraints, Operation, Subscription,
     Text,
 };
 use master_core::{Connection, Event, StreamId};
+use model::resources::Resource;
 use model::{Resources, TaskId, TaskState};
 
 use super::leader_side::task_resources;
@@ -102,7 +104,7 @@ impl World {
     }
 
     /// Sends a call over the scheduler's second connection, in order.
-    fn send_call(&mut self, number: usize, call: Call) {
+    pub(super) fn send_call(&mut self, number: usize, call: Call) {
         let Some(stream) = self.schedulers[number].stream else {
             return;
         };
@@ -200,12 +202,12 @@ impl World {
             FrameworkEvent::Error { message } => {
                 self.violation(format!("scheduler{number} was sent ERROR: {message}"));
             }
+            FrameworkEvent::OperationStatus(status) => self.operation_told(number, &status),
             FrameworkEvent::Heartbeat
             | FrameworkEvent::Rescind { .. }
             | FrameworkEvent::Message { .. }
             | FrameworkEvent::InverseOffers { .. }
             | FrameworkEvent::RescindInverseOffer { .. }
-            | FrameworkEvent::OperationStatus(_)
             | FrameworkEvent::Failure { .. } => {}
         }
     }
@@ -243,16 +245,22 @@ impl World {
 
     fn offered(&mut self, number: usize, offer: &Arc<Offer>) {
         let mut left: Resources = offer.resources.unallocate();
+        let mut operations = self.changes(number, offer, &mut left);
         let mut tasks = Vec::new();
         while self.schedulers[number].wanted > 0 && left.contains(&task_resources()) {
             left.subtract_all(&task_resources());
-            tasks.push(self.new_task(number, offer));
+            let volume = self.volume_to_use(number, &left);
+            left.subtract_all(&volume.iter().cloned().collect());
+            tasks.push(self.new_task(number, offer, volume));
             if self.chance(2) {
                 break;
             }
         }
         let offer_ids = vec![Text::from(offer.id.as_str())];
-        let call = if tasks.is_empty() {
+        if !tasks.is_empty() {
+            operations.push(Operation::Launch(Launch { id: None, tasks }));
+        }
+        let call = if operations.is_empty() {
             // Nothing wanted: a long filter.
             Call::Decline {
                 offer_ids,
@@ -262,14 +270,14 @@ impl World {
             let refuse_seconds = self.chance(2).then_some(0.0);
             Call::Accept {
                 offer_ids,
-                operations: vec![Operation::Launch(Launch { id: None, tasks })],
+                operations,
                 refuse_seconds,
             }
         };
         self.send_call(number, call);
     }
 
-    fn new_task(&mut self, number: usize, offer: &Offer) -> LaunchTask {
+    fn new_task(&mut self, number: usize, offer: &Offer, volume: Option<Resource>) -> LaunchTask {
         let scheduler = &mut self.schedulers[number];
         scheduler.wanted -= 1;
         scheduler.named += 1;
@@ -277,7 +285,8 @@ impl World {
         let agent_id = offer.agent_id.to_string();
         let mut info = model::Blob::default();
         if let Ok(id) = TaskId::new(&text) {
-            info = notation::task(&id);
+            let name = volume.as_ref().and_then(VolumeName::of);
+            info = notation::task(&id, name.as_ref().map(|name| &*name.id));
             let task = SeenTask {
                 agent_id: agent_id.clone(),
                 ..SeenTask::default()
@@ -288,7 +297,7 @@ impl World {
             task_id: Text::from(&*text),
             name: Text::from(&*text),
             agent_id: Text::from(&*agent_id),
-            resources: Ok(task_resources().iter().cloned().collect()),
+            resources: Ok(task_resources().iter().cloned().chain(volume).collect()),
             limits: BTreeMap::new(),
             user: None,
             has_command: true,
