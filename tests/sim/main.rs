@@ -9,10 +9,12 @@ const SEEDS: u64 = 200;
 fn no_seed_of_the_short_form_breaks_a_rule() {
     let mut faults = 0;
     let mut ended = 0;
+    let mut operations = 0;
     for seed in 0..SEEDS {
         let report = run(&Scenario::of_seed(seed));
         faults += report.faults;
         ended += report.tasks_ended;
+        operations += report.operations;
         assert!(
             report.violations.is_empty(),
             "{:#?}\nreplay: cargo xtask sim --seed {seed}",
@@ -21,6 +23,7 @@ fn no_seed_of_the_short_form_breaks_a_rule() {
     }
     assert!(faults > 1000, "the world is too kind: {faults} faults");
     assert!(ended > 1000, "the world is too idle: {ended} tasks");
+    assert!(operations > 1000, "no more than {operations} operations");
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Scheduler {
             tasks: BTreeMap::new(),
             wanted,
             named: 0,
-            changes: wanted * 2,
+            changes: wanted * 4,
             creating: BTreeMap::new(),
             volumes: BTreeSet::new(),
             destroyed: BTreeSet::new(),

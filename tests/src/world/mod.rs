@@ -77,6 +77,8 @@ pub struct Report {
     pub trace: Vec<String>,
     /// Tasks that ended and whose framework knows.
     pub tasks_ended: usize,
+    /// Operations that an agent was sent.
+    pub operations: usize,
     /// Things that were made to go wrong.
     pub faults: usize,
 }
@@ -228,6 +230,7 @@ pub fn run(scenario: &Scenario) -> Report {
         tasks_ended: seen.filter(|task| task.end.is_some()).count(),
         violations: world.violations,
         trace: world.trace,
+        operations: world.operations.len(),
         faults: world.faults,
     }
 }

@@ -261,10 +261,11 @@ impl World {
             operations.push(Operation::Launch(Launch { id: None, tasks }));
         }
         let call = if operations.is_empty() {
-            // Nothing wanted: a long filter.
+            // No task wanted: a long filter, but while it plays with reservations.
+            let plays = self.faults_go_on() && self.schedulers[number].changes > 0;
             Call::Decline {
                 offer_ids,
-                refuse_seconds: Some(60.0),
+                refuse_seconds: Some(if plays { 2.0 } else { 60.0 }),
             }
         } else {
             let refuse_seconds = self.chance(2).then_some(0.0);
