@@ -12,6 +12,7 @@ use master_core::{Effect, Event, StreamId};
 use model::{Blob, Resources};
 
 use super::{Happening, World, operations};
+use crate::checkers::counted;
 use crate::notation;
 
 fn parse(text: &str) -> Resources {
@@ -64,6 +65,8 @@ impl World {
             return;
         };
         let effects = core.step(now, event);
+        let exceeded = counted::exceeded(core);
+        exceeded.into_iter().for_each(|line| self.violation(line));
         for effect in effects {
             self.leader_effect(effect);
             if self.faults_go_on() && self.chance(8000) {

@@ -23,7 +23,7 @@ use master_core::event::{Call, FrameworkEvent, OperationInfo, RegistryChange, St
 use model::{ContainerId, Instant};
 
 use crate::checkers::launched_once::LaunchedOnce;
-use crate::checkers::{counted, settled, within_total};
+use crate::checkers::{settled, within_total};
 use crate::leader::Leader;
 use crate::node::Node;
 use crate::queue::Queue;
@@ -310,8 +310,6 @@ impl World {
         let found: Vec<String> = exceeded
             .filter_map(|(number, node)| within_total::exceeded(number, node))
             .collect();
-        let counted = self.leader.core.iter().flat_map(counted::exceeded);
-        let found: Vec<String> = found.into_iter().chain(counted).collect();
         found.into_iter().for_each(|line| self.violation(line));
     }
 
