@@ -12,5 +12,8 @@ mod operations;
 mod random;
 mod requests;
 mod tasks;
+mod transcript;
+mod validation;
 mod watchers;
+mod words;
 mod world;

@@ -10,7 +10,7 @@ use master_core::event::{ClusterEntry, OperatorCall, Text};
 use master_core::maintenance::{Machine, Plan, Schedule, Unavailability, Window};
 use model::AgentId;
 
-use crate::world::Words;
+use crate::words::Words;
 
 /// The call that a line stands for, if it stands for one.
 pub(crate) fn call(line: &str) -> Option<OperatorCall> {

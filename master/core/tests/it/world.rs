@@ -15,21 +15,21 @@ use expect_test::Expect;
 use master_core::authorization::Acls;
 use master_core::constraints::PatternLimits;
 use master_core::event::{
-    AgentAttributes, AgentMessage, AgentUpdate, AttributeConstraint, Call, Capabilities, Change,
-    Effect, Event, ExecutorKind, ExecutorSpec, FrameworkEvent, FrameworkInfo, Launch, LaunchGroup,
-    LaunchTask, LinkId, MasterMessage, OfferConstraints, Operation, OperationQuery,
-    OperationStatus, OperationUpdate, OperatorCall, Predicate, Registration, Registry,
-    RegistryChange, RequestId, RunningTask, Selector, Status, StoreId, StreamId, Subscription,
-    Text, WallTime,
+    AgentAttributes, AgentMessage, AgentUpdate, Call, Effect, Event, FrameworkInfo, Launch, LinkId,
+    MasterMessage, Operation, OperationQuery, OperationStatus, OperationUpdate, OperatorCall,
+    Registration, Registry, RequestId, StoreId, StreamId, Subscription, Text, WallTime,
 };
-use master_core::tasks::TaskStatus;
 use master_core::{Config, Master, RemovalRate};
-use model::resources::{ParseError, Resource, Scalar, parse};
+use model::resources::{Scalar, parse};
 use model::{
-    AgentId, Blob, ExecutorId, FrameworkId, Instant, MasterId, OperationUuid, Resources, Source,
-    StatusUuid, TaskId, TaskState,
+    AgentId, Blob, ExecutorId, FrameworkId, Instant, MasterId, OperationUuid, Source, StatusUuid,
+    TaskId,
 };
 
+use crate::transcript::print;
+use crate::words::{
+    Words, constraints, framework_info, launch_group, launch_task, running_task, task_state,
+};
 use crate::{notation, requests};
 
 /// Runs a script and compares the transcript.
@@ -97,182 +97,6 @@ fn config() -> Config {
         unreachable_tasks_per_framework_max: 1000,
         acls: Arc::default(),
     }
-}
-
-/// The words of a line: those without `=` in order, and the values of the others.
-pub(crate) struct Words<'a> {
-    pub(crate) plain: VecDeque<&'a str>,
-    pub(crate) named: BTreeMap<&'a str, &'a str>,
-}
-
-impl<'a> Words<'a> {
-    pub(crate) fn new(line: &'a str) -> Self {
-        let mut words = Self {
-            plain: VecDeque::new(),
-            named: BTreeMap::new(),
-        };
-        for word in line.split_whitespace() {
-            match word.split_once('=') {
-                Some((name, value)) => drop(words.named.insert(name, value)),
-                None => words.plain.push_back(word),
-            }
-        }
-        words
-    }
-
-    pub(crate) fn next(&mut self) -> &'a str {
-        self.plain.pop_front().unwrap_or_default()
-    }
-
-    fn id(&mut self) -> FrameworkId {
-        FrameworkId::new(self.next()).expect("framework id")
-    }
-
-    fn number(&mut self) -> u64 {
-        let word = self.next();
-        word[1..].parse().expect("sN or lN")
-    }
-
-    pub(crate) fn list(&self, name: &str) -> Vec<Text> {
-        self.named
-            .get(name)
-            .map(|list| list.split(',').map(Text::from).collect())
-            .unwrap_or_default()
-    }
-
-    pub(crate) fn text(&self, name: &str) -> Option<Text> {
-        self.named.get(name).map(|value| Text::from(*value))
-    }
-
-    fn seconds(&self, name: &str) -> Option<f64> {
-        self.named.get(name).map(|v| v.parse().expect("seconds"))
-    }
-}
-
-/// `hosts=`: the names of the agents of which offers are wanted in `roles=`, each a pattern.
-fn constraints(words: &Words<'_>) -> OfferConstraints {
-    let group = |host: &Text| {
-        vec![AttributeConstraint {
-            selector: Some(Selector::Hostname),
-            predicate: Some(Predicate::TextMatches(host.clone())),
-        }]
-    };
-    let groups: Vec<_> = words.list("hosts").iter().map(group).collect();
-    let roles = words.list("roles");
-    OfferConstraints {
-        roles: match groups.is_empty() {
-            true => BTreeMap::new(),
-            false => roles.into_iter().map(|r| (r, groups.clone())).collect(),
-        },
-        message: None,
-    }
-}
-
-/// A FrameworkInfo: `roles=` makes it MULTI_ROLE, `caps=` gives further capabilities by number.
-fn framework_info(words: &Words<'_>) -> FrameworkInfo {
-    let roles = words.list("roles");
-    let multi_role = (!roles.is_empty()).then_some(6);
-    let others = words.list("caps");
-    let others = others.iter().map(|number| number.parse().expect("number"));
-    FrameworkInfo {
-        id: words
-            .text("id")
-            .map(|id| FrameworkId::new(&id).expect("id")),
-        id_fault: None,
-        name: Text::from("framework"),
-        user: words.text("user").unwrap_or_else(|| Text::from("root")),
-        principal: words.text("principal"),
-        role: words.text("role"),
-        roles,
-        capabilities: Capabilities::from_numbers(multi_role.into_iter().chain(others)),
-        checkpoint: words.named.contains_key("checkpoint"),
-        failover_timeout_secs: words.seconds("failover").unwrap_or(0.0),
-        min_allocatable: BTreeMap::new(),
-        info: Blob::new(b"framework"),
-    }
-}
-
-/// `id:resources`, or `id@executor:resources` with an executor of 0.1 cpus.
-fn launch_task(text: &str, framework: &FrameworkId, agent: &str) -> LaunchTask {
-    let (id, resources) = text.split_once(':').expect("id:resources");
-    let (id, executor) = match id.split_once('@') {
-        Some((id, executor)) => (id, Some(executor)),
-        None => (id, None),
-    };
-    LaunchTask {
-        task_id: Text::from(id),
-        name: Text::from(id),
-        agent_id: Text::from(agent),
-        resources: match parse(resources) {
-            // Volumes are written as in operations.
-            _ if resources.contains('@') => {
-                Ok(notation::resources(resources).iter().cloned().collect())
-            }
-            Ok(resources) => Ok(resources.iter().cloned().collect()),
-            Err(ParseError::Invalid(invalid)) => Err(invalid),
-            Err(fault) => panic!("{fault}"),
-        },
-        limits: BTreeMap::new(),
-        user: None,
-        has_command: executor.is_none(),
-        executor: executor.map(|executor| {
-            let cpus = Resource::scalar("cpus", Scalar(100));
-            executor_spec(executor, framework, ExecutorKind::Custom, vec![cpus])
-        }),
-        kill_grace_ns: None,
-        max_completion_ns: None,
-        share_cgroups: None,
-        check_fault: None,
-        content_fault: None,
-        group_fault: None,
-        info: Blob::new(id.as_bytes()),
-    }
-}
-
-fn executor_spec(
-    id: &str,
-    framework: &FrameworkId,
-    kind: ExecutorKind,
-    resources: Vec<Resource>,
-) -> ExecutorSpec {
-    ExecutorSpec {
-        executor_id: Text::from(id),
-        framework_id: Some(Text::from(framework.as_str())),
-        kind,
-        has_command: kind == ExecutorKind::Custom,
-        resources: Ok(resources),
-        shutdown_grace_ns: None,
-        share_cgroups: None,
-        is_docker: false,
-        type_fault: None,
-        content_fault: None,
-        info: Blob::new(id.as_bytes()),
-        identity: Blob::new(id.as_bytes()),
-    }
-}
-
-/// Tasks in an executor `executor=`, which has what `with=` says.
-fn launch_group(words: &Words<'_>, framework: &FrameworkId, agent: &str) -> LaunchGroup {
-    let with = words
-        .text("with")
-        .unwrap_or_else(|| Text::from("cpus:0.1;mem:32;disk:16"));
-    let with = parse(&with).expect("resources").iter().cloned().collect();
-    let id = words.text("executor").unwrap_or_else(|| Text::from("pod"));
-    let executor = executor_spec(&id, framework, ExecutorKind::Default, with);
-    let tasks = words.plain.iter().map(|text| LaunchTask {
-        executor: Some(executor.clone()),
-        ..launch_task(text, framework, agent)
-    });
-    LaunchGroup {
-        id: None,
-        tasks: tasks.collect(),
-        executor,
-    }
-}
-
-fn task_state(name: &str) -> TaskState {
-    let named = |state: &&TaskState| state.name().strip_prefix("TASK_") == Some(name);
-    *TaskState::ALL.iter().find(named).expect("state")
 }
 
 impl World {
@@ -624,6 +448,12 @@ impl World {
         (id, call)
     }
 
+    /// Makes a call and lets what follows from it happen.
+    pub(crate) fn make_call(&mut self, framework_id: FrameworkId, call: Call) {
+        self.step(Event::Call { framework_id, call });
+        self.settle();
+    }
+
     /// Lets time pass, with a tick at each deadline.
     pub(crate) fn wait(&mut self, duration: Duration) {
         let end = self.now + duration;
@@ -701,25 +531,6 @@ impl World {
     }
 }
 
-fn running_task(text: &str) -> RunningTask {
-    let mut parts = text.split('/');
-    let mut next = || parts.next().unwrap_or_default();
-    let framework_id = FrameworkId::new(next()).expect("id");
-    let id = next();
-    RunningTask {
-        framework_id,
-        task_id: TaskId::new(id).expect("id"),
-        name: Text::from(id),
-        executor_id: ExecutorId::new(id).expect("id"),
-        is_command: true,
-        state: task_state(next()),
-        resources: parse(next()).expect("resources"),
-        status: None,
-        share_cgroups: true,
-        info: Blob::new(id.as_bytes()),
-    }
-}
-
 /// On each agent, offered + allocated <= total, unless more is in use than it has.
 pub(crate) fn check_invariant(master: &Master) {
     let view = master.view();
@@ -734,162 +545,4 @@ pub(crate) fn check_invariant(master: &Master) {
             agent.total
         );
     }
-}
-
-fn quiet(resources: &Resources) -> String {
-    resources.unallocate().to_string().replace("; ", ";")
-}
-
-fn print(effect: &Effect) -> Option<String> {
-    Some(match effect {
-        Effect::Send { stream, event } => format!("s{} {}", stream.0, print_event(event)),
-        Effect::CloseStream { stream } => format!("s{} closed", stream.0),
-        Effect::Answer { request, answer } => format!("r{} {answer:?}", request.0),
-        Effect::ToAgent { link, message, .. } => {
-            format!("l{} {}", link.0, print_message(message)?)
-        }
-        Effect::CloseLink { link } => format!("l{} closed", link.0),
-        Effect::Store { change, .. } => match change {
-            RegistryChange::Admit { agent_id, .. } => format!("store admit {agent_id}"),
-            RegistryChange::MarkUnreachable { agent_id, .. } => {
-                format!("store unreachable {agent_id}")
-            }
-            RegistryChange::MarkGone { agent_id, .. } => format!("store gone {agent_id}"),
-            RegistryChange::Remove { agent_id } => format!("store remove {agent_id}"),
-            RegistryChange::Cluster(entries) => format!("store cluster {entries:?}"),
-        },
-        Effect::Publish(change) => print_change(change),
-        Effect::Note(_) => return None,
-    })
-}
-
-fn print_change(change: &Change) -> String {
-    let told = |status: &TaskStatus| match status {
-        TaskStatus::Relayed(status) => String::from_utf8_lossy(status.as_bytes()).into_owned(),
-        TaskStatus::Made(status) => print_status(status),
-    };
-    match change {
-        Change::TaskAdded { framework_id, task } => {
-            format!("w TASK_ADDED {framework_id} {} {}", task.id, task.state)
-        }
-        Change::TaskUpdated {
-            framework_id,
-            status,
-            state,
-        } => format!("w TASK_UPDATED {framework_id} {state}: {}", told(status)),
-        Change::AgentAdded { agent_id } => format!("w AGENT_ADDED {agent_id}"),
-        Change::AgentRemoved { agent_id } => format!("w AGENT_REMOVED {agent_id}"),
-        Change::FrameworkAdded { framework_id } => format!("w FRAMEWORK_ADDED {framework_id}"),
-        Change::FrameworkUpdated { framework_id } => format!("w FRAMEWORK_UPDATED {framework_id}"),
-        Change::FrameworkRemoved { framework_id, .. } => {
-            format!("w FRAMEWORK_REMOVED {framework_id}")
-        }
-    }
-}
-
-fn print_event(event: &FrameworkEvent) -> String {
-    match event {
-        FrameworkEvent::Subscribed { framework_id, .. } => format!("SUBSCRIBED {framework_id}"),
-        FrameworkEvent::Heartbeat => "HEARTBEAT".into(),
-        FrameworkEvent::Offers { offers, .. } => offers.iter().fold("OFFERS".into(), |text, o| {
-            format!(
-                "{text} {} {} {} {}",
-                o.id,
-                o.agent_id,
-                o.role,
-                quiet(&o.resources)
-            )
-        }),
-        FrameworkEvent::Rescind { offer_id } => format!("RESCIND {offer_id}"),
-        FrameworkEvent::InverseOffers { offers } => {
-            offers.iter().fold("INVERSE_OFFERS".into(), |text, o| {
-                let until = o.unavailability.start_ns;
-                format!("{text} {} {} from {until}", o.id, o.agent_id)
-            })
-        }
-        FrameworkEvent::RescindInverseOffer { inverse_offer_id } => {
-            format!("RESCIND_INVERSE_OFFER {inverse_offer_id}")
-        }
-        FrameworkEvent::Relayed { status } => {
-            format!("UPDATE {}", String::from_utf8_lossy(status.as_bytes()))
-        }
-        FrameworkEvent::Made(status) => print_status(status),
-        FrameworkEvent::Message {
-            executor_id, data, ..
-        } => {
-            let data = String::from_utf8_lossy(data.as_bytes());
-            format!("MESSAGE {executor_id}: {data}")
-        }
-        FrameworkEvent::OperationStatus(status) => notation::print_status(status),
-        FrameworkEvent::Failure { agent_id, executor } => {
-            format!("FAILURE {agent_id} {executor:?}")
-        }
-        FrameworkEvent::Error { message } => format!("ERROR {message}"),
-    }
-}
-
-fn print_status(status: &Status) -> String {
-    let agent = status.agent_id.as_deref().unwrap_or("-");
-    format!(
-        "UPDATE {} on {agent} {} {}: {}",
-        status.task_id, status.state, status.reason, status.message
-    )
-}
-
-fn print_message(message: &MasterMessage) -> Option<String> {
-    Some(match message {
-        MasterMessage::Registered { agent_id, .. } => format!("registered {agent_id}"),
-        MasterMessage::Refused { reason, .. } => format!("refused: {reason}"),
-        MasterMessage::Ping { .. } => return None,
-        MasterMessage::RunTask {
-            task,
-            allocation_role,
-            ..
-        } => format!(
-            "run {} for {allocation_role}",
-            String::from_utf8_lossy(task.as_bytes())
-        ),
-        MasterMessage::RunTaskGroup {
-            executor,
-            tasks,
-            allocation_role,
-            ..
-        } => tasks.iter().fold(
-            format!(
-                "run in {} for {allocation_role}:",
-                String::from_utf8_lossy(executor.as_bytes())
-            ),
-            |text, task| format!("{text} {}", String::from_utf8_lossy(task.as_bytes())),
-        ),
-        MasterMessage::FrameworkMessage {
-            executor_id, data, ..
-        } => {
-            let data = String::from_utf8_lossy(data.as_bytes());
-            format!("message for {executor_id}: {data}")
-        }
-        MasterMessage::FrameworkUpdated { framework_id, .. } => format!("updated {framework_id}"),
-        MasterMessage::KillTask { task_id, .. } => format!("kill {task_id}"),
-        MasterMessage::ApplyOperation { info, .. } => {
-            format!("apply {}", notation::print_change(&info.change))
-        }
-        MasterMessage::AcknowledgeOperation { status_uuid, .. } => {
-            format!("acknowledge operation {}", status_uuid.0[0])
-        }
-        MasterMessage::ReconcileOperations { operations } => {
-            format!("reconcile {} operations", operations.len())
-        }
-        MasterMessage::AcknowledgeUpdate { task_id, uuid, .. } => {
-            format!("acknowledge {task_id} {}", uuid.0[0])
-        }
-        MasterMessage::ShutdownFramework { framework_id } => format!("shut down {framework_id}"),
-        MasterMessage::ShutdownExecutor { executor_id, .. } => {
-            format!("shut down executor {executor_id}")
-        }
-        MasterMessage::DrainAgent { config } => format!("drain {config:?}"),
-        MasterMessage::ReconcileTasks { tasks } => format!("reconcile {tasks:?}"),
-        MasterMessage::Shutdown { reason } => format!("shut down: {reason}"),
-        MasterMessage::FrameworkSubscribed { framework_id } => {
-            format!("subscribed {framework_id}")
-        }
-    })
 }
