@@ -217,21 +217,18 @@ impl Master {
     }
 
     pub(crate) fn pong(&mut self, agent_id: &AgentId, sequence: u64) {
-        if let Some(agent) = self.agents.get_mut(agent_id)
-            && agent.ping.sequence == sequence
-        {
-            agent.ping.answered = true;
-            agent.ping.missed = 0;
-            self.spare(agent_id);
+        let agent = self.agents.get_mut(agent_id);
+        let Some(agent) = agent.filter(|agent| agent.ping.sequence == sequence) else {
+            return;
+        };
+        agent.ping.answered = true;
+        agent.ping.missed = 0;
+        let was_named = agent.acquaintance == Acquaintance::Named;
+        agent.acquaintance = Acquaintance::Known;
+        if was_named {
+            self.activate_agent(agent_id);
         }
-        if let Some(agent) = self.agents.get_mut(agent_id)
-            && agent.ping.sequence == sequence
-        {
-            if agent.acquaintance == Acquaintance::Named {
-                agent.acquaintance = Acquaintance::Known;
-                self.activate_agent(agent_id);
-            }
-        }
+        self.spare(agent_id);
     }
 
     pub(crate) fn ping_timeout(&mut self, agent_id: &AgentId, at: Instant) {
