@@ -50,6 +50,19 @@ impl Master {
             self.gone_agents.insert(agent_id, since);
         }
         self.apply_cluster(registry.cluster);
+        self.pause_for_quota();
+    }
+
+    /// What roles have is known only when the agents are back: guarantees would be met again with
+    /// what others had.
+    fn pause_for_quota(&mut self) {
+        if !self.quotas.by_role().is_empty() {
+            let until = self.now + self.config.allocator_recovery_timeout;
+            let part = self.config.allocator_agent_recovery_factor.thousandths();
+            let part = usize::try_from(part).unwrap_or(0);
+            let agents = self.recovered_agents.len().saturating_mul(part) / 1000;
+            self.allocator.pause(until, agents);
+        }
     }
 
     /// Waits for an agent of the registry.

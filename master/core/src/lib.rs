@@ -34,6 +34,7 @@ mod gone;
 mod launch;
 mod learning;
 pub mod maintenance;
+mod numbers;
 mod offers;
 pub mod operations;
 mod operator;
@@ -52,6 +53,7 @@ mod timers;
 mod validation;
 mod view;
 mod watchers;
+pub mod weights;
 
 use agents::{Agent, RecoveredAgent};
 use agents_by_age::AgentsByAge;
@@ -64,10 +66,12 @@ use event::{AgentMessage, Call, LinkId, Note, Offer, Text};
 use frameworks::Framework;
 use maintenance::{InverseOffers, Maintenance, ResponseKind};
 use operations::Operations;
+use quota::Quotas;
 use random::Random;
 use registry::Registrar;
 use removal_limit::RemovalLimit;
 use timers::{Timer, Timers};
+use weights::Weights;
 
 pub use event::{Effect, Event, StreamId, WallTime};
 pub use removal_limit::RemovalRate;
@@ -166,6 +170,8 @@ pub struct Master {
     operations: Operations,
     random: Random,
     allocator: Hierarchical,
+    quotas: Quotas,
+    weights: Weights,
     registrar: Registrar,
     removal_limit: RemovalLimit,
     timers: Timers,
@@ -208,6 +214,8 @@ impl Master {
             offers: BTreeMap::new(),
             inverse_offers: InverseOffers::default(),
             operations: Operations::default(),
+            quotas: Quotas::default(),
+            weights: Weights::default(),
             registrar: Registrar::default(),
             removal_limit,
             timers: Timers::default(),

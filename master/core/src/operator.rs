@@ -9,7 +9,7 @@ use model::FrameworkId;
 
 use crate::Master;
 use crate::event::{Answer, ClusterEntry, Effect, OperatorCall, RegistryChange, RequestId, Text};
-use crate::registry::PendingCluster;
+use crate::registry::{PendingCluster, Rescind};
 
 impl Master {
     pub(crate) fn request(
@@ -46,6 +46,18 @@ impl Master {
             OperatorCall::DeactivateAgent { agent_id } => self.deactivate_agent(request, agent_id),
             OperatorCall::ReactivateAgent { agent_id } => self.reactivate_agent(request, agent_id),
             OperatorCall::MarkAgentGone { agent_id } => self.mark_agent_gone(request, agent_id),
+            OperatorCall::UpdateQuota { configs, force } => {
+                self.update_quota(request, configs, *force);
+            }
+            OperatorCall::SetQuota {
+                role,
+                guarantee,
+                force,
+            } => self.set_quota(request, role.as_ref(), guarantee, *force),
+            OperatorCall::RemoveQuota { role, path } => {
+                self.remove_quota(request, role, path.as_ref());
+            }
+            OperatorCall::UpdateWeights { weights } => self.update_weights(request, weights),
         }
     }
 
@@ -67,15 +79,33 @@ impl Master {
     /// Has settings written, all or none; they are in force, and the request answered with
     /// [`Answer::Ok`], when that is durable.
     pub(crate) fn store_cluster(&mut self, entries: Vec<ClusterEntry>, request: Option<RequestId>) {
+        self.store_cluster_then(entries, request, Rescind::Nothing);
+    }
+
+    /// The same, and then takes offers back that stand against them.
+    pub(crate) fn store_cluster_then(
+        &mut self,
+        entries: Vec<ClusterEntry>,
+        request: Option<RequestId>,
+        rescind: Rescind,
+    ) {
         let change = RegistryChange::Cluster(entries.clone());
-        let store = self
-            .registrar
-            .start_cluster(PendingCluster { entries, request });
+        let store = self.registrar.start_cluster(PendingCluster {
+            entries,
+            request,
+            rescind,
+        });
         self.out.push(Effect::Store { store, change });
     }
 
     pub(crate) fn cluster_stored(&mut self, pending: PendingCluster) {
         self.apply_cluster(pending.entries);
+        match pending.rescind {
+            Rescind::Nothing => {}
+            Rescind::ForQuotas(roles) => self.rescind_for_quotas(&roles),
+            Rescind::ForGuarantees(role) => self.rescind_for_guarantees(&role),
+            Rescind::ForWeights(roles) => self.rescind_for_weights(&roles),
+        }
         if let Some(request) = pending.request {
             self.answer(request, Answer::Ok);
         }
@@ -89,6 +119,8 @@ impl Master {
                 ClusterEntry::Deactivated(agent_id) => self.put_deactivated(agent_id),
                 ClusterEntry::Draining(agent_id, info) => self.put_draining(agent_id, info),
                 ClusterEntry::Reactivated(agent_id) => self.put_reactivated(&agent_id),
+                ClusterEntry::Quota { role, quota } => self.apply_quota(&role, quota),
+                ClusterEntry::Weight { role, weight } => self.apply_weight(&role, weight),
             }
         }
     }

@@ -4,11 +4,12 @@
 //! waits, and only the newest one of an agent does.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use model::AgentId;
+use model::resources::Role;
 
 use crate::event::{ClusterEntry, LinkId, Registration, RequestId, StoreId, WallTime};
-use alloc::vec::Vec;
 
 /// A registration that was checked and may be carried out.
 #[derive(Debug)]
@@ -62,6 +63,20 @@ pub(crate) enum Pending {
 pub(crate) struct PendingCluster {
     pub(crate) entries: Vec<ClusterEntry>,
     pub(crate) request: Option<RequestId>,
+    pub(crate) rescind: Rescind,
+}
+
+/// Which offers are taken back when settings are in force.
+#[derive(Debug)]
+pub(crate) enum Rescind {
+    /// None.
+    Nothing,
+    /// Those against the quota of these roles.
+    ForQuotas(Vec<Role>),
+    /// Enough to meet the guarantees of a role.
+    ForGuarantees(Role),
+    /// All of them, where one of these roles is that of anyone.
+    ForWeights(Vec<Role>),
 }
 
 /// Writes on their way.
@@ -111,6 +126,11 @@ impl Registrar {
     /// Operators' settings are durable.
     pub(crate) fn stored_cluster(&mut self, store: StoreId) -> Option<PendingCluster> {
         self.cluster.remove(&store)
+    }
+
+    /// Operators' settings on their way, the oldest first.
+    pub(crate) fn cluster_entries(&self) -> impl Iterator<Item = &ClusterEntry> {
+        self.cluster.values().flat_map(|pending| &pending.entries)
     }
 
     const fn number(&mut self) -> StoreId {

@@ -14,6 +14,8 @@ use crate::event::{Offer, WallTime};
 use crate::frameworks::{Framework, FrameworkState};
 use crate::maintenance::{InverseOffer, Machine, Plan, Response};
 use crate::operations::Operation;
+use crate::quota::Quota;
+use crate::weights::Weights;
 use crate::{Config, Master};
 
 /// A reader of a master's state.
@@ -140,6 +142,24 @@ impl<'a> View<'a> {
     pub fn suppressed_roles(self, id: &FrameworkId) -> BTreeSet<Role> {
         let demand = self.0.allocator.demand(id);
         demand.map(|d| d.suppressed.clone()).unwrap_or_default()
+    }
+
+    /// The quotas that were set, by role, those included that were cleared since.
+    #[must_use]
+    pub const fn quotas(self) -> &'a Arc<BTreeMap<Role, Quota>> {
+        self.0.quotas.by_role()
+    }
+
+    /// The weights that were set, by role.
+    #[must_use]
+    pub const fn weights(self) -> &'a Weights {
+        &self.0.weights
+    }
+
+    /// How many filters stand against offers, for each role that has any.
+    #[must_use]
+    pub const fn filter_counts(self) -> &'a BTreeMap<Role, usize> {
+        self.0.allocator.filter_counts()
     }
 
     /// Roles that have subscribers, offers or tasks, each with its subscribers.

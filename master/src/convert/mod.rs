@@ -10,6 +10,7 @@ pub(crate) mod events;
 pub(crate) mod link;
 pub(crate) mod maintenance;
 pub(crate) mod operations;
+pub(crate) mod quota;
 mod tasks;
 
 use api::Described;

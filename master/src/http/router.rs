@@ -135,6 +135,8 @@ fn of_master(name: &str) -> Option<Endpoint> {
             Endpoint::Either(D::MaintenanceSchedule, Some(update))
         }
         "maintenance/status" => Endpoint::Either(D::MaintenanceStatus, None),
+        "quota" => Endpoint::Either(D::Quota, Some(legacy::Action::Quota)),
+        "weights" => Endpoint::Either(D::Weights, Some(legacy::Action::Weights)),
         "state" => Endpoint::Document(D::State),
         "state-summary" => Endpoint::Document(D::StateSummary),
         "slaves" => Endpoint::Document(D::Slaves),

@@ -7,6 +7,8 @@
 //! draining/<agent id>     a DrainInfo
 //! maintenance             the Schedule with its length before it, then a StartMaintenance with
 //!                         the machines that are down
+//! quota/<role>            a QuotaConfig
+//! weights/<role>          a double, the first byte the highest
 //! ```
 //! A value begins with the version of its layout.
 
@@ -16,11 +18,12 @@ use api::v1::master::call::StartMaintenance;
 use master_core::WallTime;
 use master_core::event::{ClusterEntry, Registry, RegistryChange};
 use master_core::maintenance::Plan;
+use model::resources::Role;
 use model::{AgentId, Blob};
 use prost::Message;
 
 use super::Change;
-use crate::convert::maintenance;
+use crate::convert::{maintenance, quota};
 
 const AGENTS: &str = "agents/";
 const VERSION: u8 = 1;
@@ -42,6 +45,8 @@ pub enum EntryError {
 const DEACTIVATED: &str = "deactivated/";
 const DRAINING: &str = "draining/";
 const MAINTENANCE: &str = "maintenance";
+const QUOTA: &str = "quota/";
+const WEIGHTS: &str = "weights/";
 
 /// The change as the store takes it: what comes of one is durable together.
 pub(crate) fn encode(change: RegistryChange) -> Vec<Change> {
@@ -80,6 +85,21 @@ fn encode_cluster(entry: ClusterEntry) -> Vec<Change> {
             vec![put(DRAINING, &agent_id, &[&info])]
         }
         ClusterEntry::Reactivated(agent_id) => reactivate(&agent_id).to_vec(),
+        ClusterEntry::Quota { role, quota } => {
+            let key = format!("{QUOTA}{role}");
+            vec![match quota.filter(|quota| !quota.is_default()) {
+                Some(quota) => {
+                    let config = quota::config(&role, &quota).encode_to_vec();
+                    let value = [&[VERSION], config.as_slice()].concat();
+                    Change::Put { key, value }
+                }
+                None => Change::Delete { key },
+            }]
+        }
+        ClusterEntry::Weight { role, weight } => vec![Change::Put {
+            key: format!("{WEIGHTS}{role}"),
+            value: [[VERSION].as_slice(), &weight.to_be_bytes()].concat(),
+        }],
     }
 }
 
@@ -121,6 +141,7 @@ pub(crate) fn decode(entries: Vec<(String, Vec<u8>)>) -> Result<Registry, EntryE
         };
         let (folder, id) = key.split_at(key.find('/').map_or(key.len(), |slash| slash + 1));
         let agent_id = || AgentId::new(id).map_err(|_| EntryError::Key(key.clone()));
+        let role = || Role::new(id).map_err(|_| EntryError::Key(key.clone()));
         let is_read = match folder {
             AGENTS => agent(&mut registry, agent_id()?, value),
             DEACTIVATED => {
@@ -134,6 +155,23 @@ pub(crate) fn decode(entries: Vec<(String, Vec<u8>)>) -> Result<Registry, EntryE
                 let info = info.as_ref().and_then(maintenance::drain_info);
                 let agent_id = agent_id()?;
                 let entry = info.map(|info| ClusterEntry::Draining(agent_id, info));
+                entry.map(|entry| registry.cluster.push(entry)).is_some()
+            }
+            QUOTA => {
+                let config = api::decode(value).ok();
+                let quota = config.and_then(|config| quota::read(&config));
+                let role = role()?;
+                let entry = quota.map(|quota| ClusterEntry::Quota {
+                    role,
+                    quota: Some(quota),
+                });
+                entry.map(|entry| registry.cluster.push(entry)).is_some()
+            }
+            WEIGHTS => {
+                let weight = value.try_into().ok().map(f64::from_be_bytes);
+                let weight = weight.filter(|weight| *weight > 0.0 && weight.is_finite());
+                let role = role()?;
+                let entry = weight.map(|weight| ClusterEntry::Weight { role, weight });
                 entry.map(|entry| registry.cluster.push(entry)).is_some()
             }
             MAINTENANCE => {
@@ -196,6 +234,7 @@ mod tests {
     use master_core::maintenance::{Machine, Unavailability, Window};
 
     use super::*;
+    use master_core::quota::Quota;
 
     fn entry(change: RegistryChange) -> (String, Vec<u8>) {
         match encode(change).remove(0) {
@@ -272,6 +311,38 @@ mod tests {
     }
 
     #[test]
+    fn quota_and_weights_come_back_as_they_went_and_what_is_removed_leaves_nothing() {
+        let role = Role::new("eng/dev").unwrap();
+        let amounts = model::resources::parse("cpus:1.5;mem:64").unwrap();
+        let quota = Quota {
+            guarantees: amounts.quantities(),
+            limits: [("cpus".into(), model::resources::Scalar(0))]
+                .into_iter()
+                .collect(),
+        };
+        let set = |quota| ClusterEntry::Quota {
+            role: role.clone(),
+            quota,
+        };
+        let weight = ClusterEntry::Weight {
+            role: role.clone(),
+            weight: 2.5,
+        };
+        let kept = vec![set(Some(quota)), weight];
+        let changes = encode(RegistryChange::Cluster(kept.clone()));
+        let entries = changes.into_iter().map(|change| match change {
+            Change::Put { key, value } => (key, value),
+            Change::Delete { key } => panic!("{key} is deleted"),
+        });
+        assert_eq!(decode(entries.collect()).unwrap().cluster, kept);
+        for gone in [None, Some(Quota::default())] {
+            let changes = encode(RegistryChange::Cluster(vec![set(gone)]));
+            let key = "quota/eng/dev".into();
+            assert_eq!(changes, [Change::Delete { key }]);
+        }
+    }
+
+    #[test]
     fn with_an_agent_goes_what_operators_set_about_it() {
         let agent_id = AgentId::new("m-S1").unwrap();
         let changes = encode(RegistryChange::Remove { agent_id });
@@ -296,6 +367,10 @@ mod tests {
             ("deactivated/m-S1", &[VERSION, 1]),
             ("maintenance", &[VERSION, 9]),
             ("quota/web", &[VERSION]),
+            ("quota/-web", &[VERSION, 10, 3, b'w', b'e', b'b']),
+            ("weights/web", &[VERSION, 0, 0, 0, 0, 0, 0, 0, 0]),
+            ("weights/web", &[VERSION, 1]),
+            ("unknown/web", &[VERSION]),
         ] {
             let outcome = decode(vec![(key.into(), value.into())]);
             assert!(outcome.is_err(), "{key} {value:?}");

@@ -11,6 +11,7 @@ mod metrics;
 mod part;
 mod registry;
 mod resources;
+mod roles;
 mod system;
 mod view;
 
@@ -44,6 +45,10 @@ pub(crate) enum Document {
     Tasks,
     /// Roles.
     Roles,
+    /// Quotas.
+    Quota,
+    /// Weights.
+    Weights,
     /// What outlives this master.
     Registry,
     /// The maintenance that is planned.
@@ -134,7 +139,9 @@ fn part<'a>(
             resources::message(&snapshot.maintenance_schedule()).into()
         }
         Document::MaintenanceStatus => resources::message(&snapshot.maintenance_status()).into(),
-        Document::Roles => frameworks::roles(view).into(),
+        Document::Roles => roles::document(view),
+        Document::Quota => resources::message(&snapshot.quotas()).into(),
+        Document::Weights => Part::list(snapshot.weights(), |info| resources::message(&info)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Resources as the unversioned endpoints show them: an object of amounts by name.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::v1;
 use model::Resources;
@@ -44,13 +45,14 @@ pub(super) fn object(resources: &Resources) -> Json {
     Json::Object(object)
 }
 
-/// Amounts by name, of scalars that are there.
-pub(super) fn quantities(resources: &Resources) -> Json {
-    let mut object = Map::new();
-    for (name, amount) in &resources.quantities() {
-        object.insert(name.to_string(), json!(amount.to_f64()));
-    }
-    Json::Object(object)
+/// Amounts by name.
+pub(super) fn amounts<'a>(amounts: impl IntoIterator<Item = (&'a Arc<str>, &'a Scalar)>) -> Json {
+    let amounts = amounts.into_iter();
+    Json::Object(
+        amounts
+            .map(|(name, amount)| (name.to_string(), json!(amount.to_f64())))
+            .collect(),
+    )
 }
 
 /// For each role, what is reserved for it.

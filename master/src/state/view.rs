@@ -11,7 +11,9 @@ use master_core::event::{AgentFacts, Capabilities, Offer, Text};
 use master_core::frameworks::{self, FrameworkState};
 use master_core::maintenance::InverseOffer;
 use master_core::operations::Operation;
+use master_core::quota::Quota;
 use master_core::tasks;
+use master_core::weights::Weights;
 use master_core::{Master, WallTime};
 use model::resources::Role;
 use model::{AgentId, Blob, FrameworkId, Resources};
@@ -35,6 +37,12 @@ pub(super) struct View {
     pub(super) maintenance: Maintenance,
     /// Operations on resources whose end is not acknowledged.
     pub(super) operations: Vec<Operation>,
+    /// The quotas that were set, by role.
+    pub(super) quotas: Arc<BTreeMap<Role, Quota>>,
+    /// The weights that were set, by role.
+    pub(super) weights: Weights,
+    /// How many filters stand against offers, for each role that has any.
+    pub(super) filters: BTreeMap<Role, usize>,
     /// What the core counted.
     pub(super) counters: Counters,
 }
@@ -149,6 +157,9 @@ impl View {
                 responses: view.inverse_offer_responses(),
             },
             operations: view.operations().cloned().collect(),
+            quotas: Arc::clone(view.quotas()),
+            weights: Arc::clone(view.weights()),
+            filters: view.filter_counts().clone(),
             counters: view.counters().clone(),
         }
     }

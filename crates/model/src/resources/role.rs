@@ -4,6 +4,7 @@
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
+use core::borrow::Borrow;
 use core::fmt;
 
 /// Why a text is not a role.
@@ -95,6 +96,13 @@ impl Role {
             .0
             .strip_prefix(&*self.0)
             .is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+/// Roles are ordered and equal as their texts are: a map by role is searched by text.
+impl Borrow<str> for Role {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -151,6 +151,12 @@ impl Hierarchical {
         self.accounts.capacity()
     }
 
+    /// Whether a framework is subscribed to a role or holds something in it.
+    #[must_use]
+    pub fn is_known(&self, role: &Role) -> bool {
+        self.shares.is_known(role)
+    }
+
     /// How many filters stand against offers for each role that has any.
     #[must_use]
     pub const fn filter_counts(&self) -> &BTreeMap<Role, usize> {

@@ -321,6 +321,12 @@ impl Shares {
         node.map(|node| node.rank)
     }
 
+    /// Whether a framework is subscribed to a role or holds something in it.
+    pub(super) fn is_known(&self, role: &Role) -> bool {
+        let node = self.nodes.get(role.as_str());
+        node.is_some_and(|node| node.leaf.is_some())
+    }
+
     fn leaf_mut(&mut self, role: &Role) -> Option<&mut Leaf> {
         self.nodes.get_mut(role.as_str())?.leaf.as_mut()
     }

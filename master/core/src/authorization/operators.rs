@@ -29,6 +29,21 @@ impl Master {
             OperatorCall::DeactivateAgent { .. } => may(Action::DeactivateAgent),
             OperatorCall::ReactivateAgent { .. } => may(Action::ReactivateAgent),
             OperatorCall::MarkAgentGone { .. } => may(Action::MarkAgentGone),
+            OperatorCall::UpdateQuota { configs, .. } => configs
+                .iter()
+                .all(|config| acls.allow(principal, Action::UpdateQuota, Some(&config.role))),
+            OperatorCall::SetQuota { role, .. } => {
+                acls.allow(principal, Action::UpdateQuota, role.as_deref())
+            }
+            OperatorCall::RemoveQuota { role, .. } => {
+                acls.allow(principal, Action::UpdateQuota, Some(role))
+            }
+            OperatorCall::UpdateWeights { weights } if weights.is_empty() => {
+                may(Action::UpdateWeight)
+            }
+            OperatorCall::UpdateWeights { weights } => weights
+                .iter()
+                .all(|(role, _)| acls.allow(principal, Action::UpdateWeight, Some(role.trim()))),
         }
     }
 

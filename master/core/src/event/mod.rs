@@ -35,7 +35,7 @@ pub use operation::{
     OperationInfo, OperationQuery, OperationStatus, OperationUpdate, ReportedOperation,
     ResourceOperation,
 };
-pub use operator::{Answer, ClusterEntry, OperatorCall, RequestId};
+pub use operator::{Answer, ClusterEntry, OperatorCall, QuotaConfig, RequestId};
 pub use watch::Change;
 
 /// A text that is cheap to clone.

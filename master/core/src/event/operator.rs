@@ -6,12 +6,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use model::AgentId;
-
-use model::resources::Change;
+use model::resources::{Change, InvalidResource, Resource, Role};
 
 use super::Text;
 use crate::draining::{DrainConfig, DrainInfo};
 use crate::maintenance::{Machine, Plan, Schedule};
+use crate::quota::Quota;
 
 /// One request of an operator, numbered by the shell; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +70,45 @@ pub enum OperatorCall {
         /// `agent_id`.
         agent_id: Text,
     },
+    /// UPDATE_QUOTA: all or none.
+    UpdateQuota {
+        /// `quota_configs`.
+        configs: Vec<QuotaConfig>,
+        /// Whether the cluster need not have what is guaranteed, nor limits cover what is in use.
+        force: bool,
+    },
+    /// SET_QUOTA, for a role that has none.
+    SetQuota {
+        /// `role`.
+        role: Option<Text>,
+        /// `guarantee` as given, or the first that is malformed.
+        guarantee: Result<Vec<Resource>, InvalidResource>,
+        /// Whether the cluster need not have what is guaranteed.
+        force: bool,
+    },
+    /// REMOVE_QUOTA.
+    RemoveQuota {
+        /// `role`.
+        role: Text,
+        /// The path that the role was part of, where it was.
+        path: Option<Text>,
+    },
+    /// UPDATE_WEIGHTS: all or none.
+    UpdateWeights {
+        /// Roles and their weights.
+        weights: Vec<(Text, f64)>,
+    },
+}
+
+/// A `QuotaConfig`, amounts by name as they were given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuotaConfig {
+    /// `role`.
+    pub role: Text,
+    /// `guarantees`.
+    pub guarantees: Vec<(Text, f64)>,
+    /// `limits`.
+    pub limits: Vec<(Text, f64)>,
 }
 
 /// What became of a request.
@@ -102,4 +141,18 @@ pub enum ClusterEntry {
     Draining(AgentId, DrainInfo),
     /// An agent is neither deactivated nor draining.
     Reactivated(AgentId),
+    /// The quota of a role.
+    Quota {
+        /// Which.
+        role: Role,
+        /// The quota; none where it was removed.
+        quota: Option<Quota>,
+    },
+    /// The weight of a role.
+    Weight {
+        /// Which.
+        role: Role,
+        /// How much it counts.
+        weight: f64,
+    },
 }

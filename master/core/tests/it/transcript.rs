@@ -6,6 +6,8 @@ use model::Resources;
 
 use crate::notation;
 
+use crate::roles_script;
+
 /// A line; none for what scripts do not look at.
 pub(crate) fn print(effect: &Effect) -> Option<String> {
     Some(match effect {
@@ -23,7 +25,9 @@ pub(crate) fn print(effect: &Effect) -> Option<String> {
             }
             RegistryChange::MarkGone { agent_id, .. } => format!("store gone {agent_id}"),
             RegistryChange::Remove { agent_id } => format!("store remove {agent_id}"),
-            RegistryChange::Cluster(entries) => format!("store cluster {entries:?}"),
+            RegistryChange::Cluster(entries) => {
+                format!("store {}", roles_script::print(entries))
+            }
         },
         Effect::Publish(change) => print_change(change),
         Effect::Note(_) => return None,

@@ -30,7 +30,7 @@ use crate::transcript::print;
 use crate::words::{
     Words, constraints, framework_info, launch_group, launch_task, running_task, task_state,
 };
-use crate::{notation, requests};
+use crate::{notation, requests, roles_script};
 
 /// Runs a script and compares the transcript.
 pub(crate) fn check(script: &str, expected: &Expect) {
@@ -151,7 +151,13 @@ impl World {
                     admitted,
                     unreachable,
                     gone,
-                    cluster: requests::settings(&words),
+                    cluster: {
+                        let quotas = roles_script::quotas(&words);
+                        requests::settings(&words)
+                            .into_iter()
+                            .chain(quotas)
+                            .collect()
+                    },
                 }));
             }
             "offer-timeout" => {
@@ -224,6 +230,15 @@ impl World {
             "wait" => {
                 let seconds: f64 = words.next().parse().expect("seconds");
                 self.wait(Duration::from_secs_f64(seconds));
+            }
+            "ask" => {
+                self.requests += 1;
+                let event = Event::Operate {
+                    request: RequestId(self.requests),
+                    principal: None,
+                    call: roles_script::call(&mut words),
+                };
+                self.step(event);
             }
             call => {
                 let call = Self::call(call, &mut words);

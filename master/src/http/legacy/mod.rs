@@ -5,6 +5,7 @@
 
 mod maintenance;
 mod resources;
+mod roles;
 mod teardown;
 
 use http::{Method, StatusCode};
@@ -34,6 +35,10 @@ pub(crate) enum Action {
     MachineDown,
     /// Bring machines up.
     MachineUp,
+    /// Set or remove the quota of a role.
+    Quota,
+    /// Change weights of roles.
+    Weights,
 }
 
 impl Action {
@@ -48,6 +53,8 @@ impl Action {
             | Self::MachineDown
             | Self::MachineUp => "POST",
             Self::MaintenanceSchedule => "GET, POST",
+            Self::Quota => "GET, POST, DELETE",
+            Self::Weights => "GET, PUT",
         }
     }
 }
@@ -60,7 +67,12 @@ pub(crate) async fn handle(loop_: &Handle, action: Action, request: Request) -> 
 }
 
 async fn answer(loop_: &Handle, action: Action, request: Request) -> Result<Response, Refusal> {
-    if request.method() != Method::POST {
+    let is_meant = match (action, request.method()) {
+        (Action::Weights, method) => method == Method::PUT,
+        (Action::Quota, &Method::DELETE) => true,
+        (_, method) => method == Method::POST,
+    };
+    if !is_meant {
         return Err(Refusal::method(action.methods(), request.method()));
     }
     let (head, body) = request.into_parts();
@@ -75,6 +87,8 @@ async fn answer(loop_: &Handle, action: Action, request: Request) -> Result<Resp
         Action::MaintenanceSchedule => maintenance::schedule(&body)?,
         Action::MachineDown => maintenance::down(&body)?,
         Action::MachineUp => maintenance::up(&body)?,
+        Action::Quota => roles::quota(&head, &body)?,
+        Action::Weights => roles::weights(&body)?,
     };
     let principal = Identity::of(&head.extensions).principal().cloned();
     respond_to(loop_.operate(principal, call).await)

@@ -12,6 +12,7 @@ mod logging;
 mod maintenance;
 mod process;
 pub(crate) mod resources;
+mod roles;
 mod state;
 mod validate;
 pub(crate) mod watch;
@@ -28,6 +29,7 @@ use super::scheduler::{accept, content_type};
 use super::{Request, Response, read};
 use crate::access::Identity;
 use crate::connection::Connection;
+use crate::convert::quota;
 use crate::handle::Handle;
 use crate::http::legacy::respond_to;
 use state::Part;
@@ -166,14 +168,27 @@ async fn dispatch(caller: &Caller<'_>, kind: Type, call: Call) -> Result<Respons
             let gone = call.mark_agent_gone.unwrap_or_default();
             caller.operate(maintenance::mark_gone(gone.agent_id)).await
         }
-        Type::Unknown
-        | Type::GetRoles
-        | Type::GetWeights
-        | Type::UpdateWeights
-        | Type::GetQuota
-        | Type::UpdateQuota
-        | Type::SetQuota
-        | Type::RemoveQuota => Err(Refusal::new(
+        Type::GetRoles => Ok(roles::roles(caller).await),
+        Type::GetQuota => Ok(roles::quota(caller).await),
+        Type::GetWeights => Ok(roles::weights(caller).await),
+        Type::UpdateQuota => {
+            let update = call.update_quota.unwrap_or_default();
+            caller.operate(quota::update(update)).await
+        }
+        Type::SetQuota => {
+            let set = call.set_quota.unwrap_or_default();
+            caller.operate(quota::set(set.quota_request)).await
+        }
+        Type::RemoveQuota => {
+            let role = Text::from(call.remove_quota.unwrap_or_default().role);
+            let call = OperatorCall::RemoveQuota { role, path: None };
+            caller.operate(call).await
+        }
+        Type::UpdateWeights => {
+            let update = call.update_weights.unwrap_or_default();
+            caller.operate(quota::weights(update.weight_infos)).await
+        }
+        Type::Unknown => Err(Refusal::new(
             StatusCode::NOT_IMPLEMENTED,
             "501 Not Implemented.",
         )),
