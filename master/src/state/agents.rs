@@ -2,7 +2,7 @@
 
 use api::v1;
 use api::v1::agent_info::capability::Type as Capability;
-use model::AgentId;
+use model::{AgentId, Blob};
 use serde_json::{Map, Value, json};
 
 use super::part::{Fields, Part};
@@ -11,6 +11,9 @@ use super::view::{Agent, View};
 use crate::convert::events::{seconds, split_address};
 use crate::convert::maintenance::wire_drain_info;
 use crate::convert::message;
+
+/// The port of an agent that names none.
+const DEFAULT_PORT: i32 = 5051;
 
 /// `/slaves`: all agents, or the one asked for.
 pub(super) fn document(view: &View, wanted: Option<String>) -> Part<'_> {
@@ -28,22 +31,40 @@ pub(super) fn document(view: &View, wanted: Option<String>) -> Part<'_> {
         "recovered_slaves",
         Part::list(
             recovered.filter(move |(id, _)| is_recovered(id)),
-            |(_, info)| resources::message(&message::<v1::AgentInfo>(info)),
+            |(_, info)| recovered_agent(info),
         ),
     );
     fields.into()
+}
+
+/// An agent of the registry that has not come back.
+pub(super) fn recovered_agent(info: &Blob) -> Value {
+    Value::Object(of_info(&message(info)))
+}
+
+/// What an agent says of itself.
+fn of_info(info: &v1::AgentInfo) -> Map<String, Value> {
+    let mut object = Map::new();
+    let mut put = |name: &str, value: Value| object.insert(name.into(), value);
+    put("id", json!(info.id.as_ref().map_or("", |id| &id.value)));
+    put("hostname", json!(info.hostname));
+    put("port", json!(info.port.unwrap_or(DEFAULT_PORT)));
+    put("attributes", resources::attributes(&info.attributes));
+    if let Some(domain) = &info.domain {
+        put("domain", resources::message(domain));
+    }
+    object
 }
 
 /// An agent as the state shows it.
 pub(super) fn short(agent: &Agent) -> Map<String, Value> {
     let info: v1::AgentInfo = message(&agent.facts.info);
     let (_, port) = split_address(&agent.facts.address);
-    let mut object = Map::new();
+    let mut object = of_info(&info);
     let mut put = |name: &str, value: Value| object.insert(name.into(), value);
     put("id", json!(agent.id.as_str()));
     put("hostname", json!(&*agent.facts.hostname));
     put("port", json!(port));
-    put("attributes", resources::attributes(&info.attributes));
     put("pid", json!(format!("slave(1)@{}", agent.facts.address)));
     put("registered_time", json!(seconds(agent.registered)));
     if let Some(time) = agent.reregistered {

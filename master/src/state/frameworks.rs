@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use api::v1;
+use api::v1::executor_info::Type as ExecutorType;
 use api::v1::framework_info::capability::Type as WireCapability;
-use master_core::event::Capability;
+use master_core::event::{Capability, Offer};
 use master_core::tasks::TaskStatus;
 use model::{Resources, TaskState};
 use serde_json::{Map, Value, json};
@@ -83,10 +84,7 @@ pub(super) fn full(framework: &Framework) -> Part<'_> {
     );
     fields.put(
         "offers",
-        Part::list(&framework.offers, |offer| {
-            let offer = events::wire_offer(offer, framework.capabilities);
-            resources::message(&offer)
-        }),
+        Part::list(&framework.offers, |offer| self::offer(offer)),
     );
     fields.put(
         "executors",
@@ -228,11 +226,10 @@ pub(super) fn task(task: &Task) -> Value {
     put("resources", resources::object(&task.resources));
     put("role", json!(role(&task.resources)));
     put("statuses", list(&task.statuses, status));
-    if let Some(user) = info
-        .command
-        .as_ref()
-        .and_then(|command| command.user.as_ref())
-    {
+    let own = info.command.as_ref();
+    let executor = info.executor.as_ref().and_then(|e| e.command.as_ref());
+    let user = |command: Option<&v1::CommandInfo>| command.and_then(|c| c.user.clone());
+    if let Some(user) = user(own).or_else(|| user(executor)) {
         put("user", json!(user));
     }
     if let Some(labels) = &info.labels {
@@ -266,11 +263,9 @@ fn status((state, status): &(TaskState, TaskStatus)) -> Value {
         object.insert("labels".into(), labels_value(labels));
     }
     if let TaskStatus::Relayed(_) = status
-        && let Some(mut container) = wire.container_status
+        && let Some(container) = &wire.container_status
     {
-        // The state tells no process ids.
-        container.executor_pid = None;
-        object.insert("container_status".into(), resources::message(&container));
+        object.insert("container_status".into(), container_status(container));
     }
     if let Some(healthy) = wire.healthy {
         object.insert("healthy".into(), json!(healthy));
@@ -285,31 +280,95 @@ fn wire_status(status: &TaskStatus) -> v1::TaskStatus {
     }
 }
 
+/// An outstanding offer.
+fn offer(offer: &Offer) -> Value {
+    json!({
+        "id": offer.id.as_str(),
+        "framework_id": offer.framework_id.as_str(),
+        "allocation_info": { "role": offer.role.as_str() },
+        "slave_id": offer.agent_id.as_str(),
+        "resources": resources::object(&offer.resources),
+    })
+}
+
+/// An executor other than that of a command task.
 fn executor(agent_id: &str, info: &v1::ExecutorInfo) -> Value {
     let mut object = Map::new();
     let mut put = |name: &str, value: Value| object.insert(name.into(), value);
     put("executor_id", json!(info.executor_id.value));
     put("name", json!(info.name.as_deref().unwrap_or("")));
-    if let Some(framework_id) = &info.framework_id {
-        put("framework_id", json!(framework_id.value));
-    }
-    if let Some(command) = &info.command {
-        put("command", resources::message(command));
-    }
+    let framework_id = info.framework_id.as_ref().map_or("", |id| &id.value);
+    put("framework_id", json!(framework_id));
+    // One that has no command is shown with an empty one.
+    put(
+        "command",
+        command(&info.command.clone().unwrap_or_default()),
+    );
     let held: Resources = api::convert::resources(&info.resources)
         .unwrap_or_default()
         .into_iter()
         .collect();
     put("resources", resources::object(&held));
-    put("role", json!(role(&held)));
-    if let Some(source) = &info.source {
-        put("source", json!(source));
+    if !info.resources.is_empty() {
+        put("role", json!(role(&held)));
     }
     if let Some(labels) = &info.labels {
         put("labels", labels_value(labels));
     }
+    if let Some(kind) = info
+        .r#type
+        .and_then(|kind| ExecutorType::try_from(kind).ok())
+    {
+        put("type", json!(kind.as_str_name()));
+    }
     put("slave_id", json!(agent_id));
     Value::Object(object)
+}
+
+fn command(command: &v1::CommandInfo) -> Value {
+    let mut object = Map::new();
+    let mut put = |name: &str, value: Value| object.insert(name.into(), value);
+    if let Some(shell) = command.shell {
+        put("shell", json!(shell));
+    }
+    if let Some(value) = &command.value {
+        put("value", json!(value));
+    }
+    put("argv", json!(command.arguments));
+    if let Some(environment) = &command.environment {
+        put("environment", resources::message(environment));
+    }
+    let uris = list(
+        &command.uris,
+        |uri| json!({ "value": uri.value, "executable": uri.executable.unwrap_or(false) }),
+    );
+    put("uris", uris);
+    Value::Object(object)
+}
+
+/// A container's status, as far as the state shows it: no process ids.
+fn container_status(status: &v1::ContainerStatus) -> Value {
+    let mut object = Map::new();
+    let mut put = |name: &str, value: Value| object.insert(name.into(), value);
+    if let Some(id) = &status.container_id {
+        put("container_id", resources::message(id));
+    }
+    if !status.network_infos.is_empty() {
+        put("network_infos", list(&status.network_infos, network_info));
+    }
+    if let Some(cgroup) = &status.cgroup_info {
+        put("cgroup_info", resources::message(cgroup));
+    }
+    Value::Object(object)
+}
+
+/// The labels are a list of their own here, unlike in the message.
+fn network_info(info: &v1::NetworkInfo) -> Value {
+    let mut value = resources::message(info);
+    if let Some(labels) = &info.labels {
+        value["labels"] = labels_value(labels);
+    }
+    value
 }
 
 fn labels_value(labels: &v1::Labels) -> Value {

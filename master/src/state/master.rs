@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 
 use super::part::{Fields, Part};
 use super::view::{Agent, Framework, Task, View};
-use super::{agents, frameworks, resources};
+use super::{agents, frameworks};
 use crate::convert::events::seconds;
-use crate::convert::message;
 use crate::facts::{BUILD, CAPABILITIES, Facts, VERSION};
 use crate::metrics::as_f64;
 
@@ -77,13 +76,14 @@ pub(super) fn state<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
             "hostname": facts.hostname,
         }),
     );
+    if let Some(log) = facts.flags.get("external_log_file") {
+        put("external_log_file", json!(log));
+    }
     put("flags", json!(facts.flags));
     fields.put("slaves", Part::list(&view.agents, agents::short));
     fields.put(
         "recovered_slaves",
-        Part::list(&view.recovered, |(_, info)| {
-            resources::message(&message::<v1::AgentInfo>(info))
-        }),
+        Part::list(&view.recovered, |(_, info)| agents::recovered_agent(info)),
     );
     fields.put("frameworks", Part::list(&view.frameworks, frameworks::full));
     fields.put(

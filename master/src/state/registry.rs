@@ -39,7 +39,9 @@ pub(super) fn document<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
 
 /// An agent that is admitted.
 fn slave(info: &Blob, deactivated: bool, drain: Option<Drain>) -> Value {
-    let info = resources::message(&message::<v1::AgentInfo>(info));
+    let mut info = resources::message(&message::<v1::AgentInfo>(info));
+    // Of before v1, when an agent could say that it does not checkpoint; none here does.
+    info["checkpoint"] = json!(true);
     let mut slave = json!({ "deactivated": deactivated, "info": info });
     if let Some(drain) = drain {
         slave["drain_info"] = resources::message(&wire_drain_info(drain.info));

@@ -28,7 +28,19 @@ pub(super) fn bytes(case: &Case, ids: &Ids, address: SocketAddr) -> Vec<u8> {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");
-    [head.into_bytes(), body].concat()
+    [before(case).into_bytes(), head.into_bytes(), body].concat()
+}
+
+/// What a note says was written on the connection just before: a request whose answer came first,
+/// and is the recorded one.
+fn before(case: &Case) -> String {
+    let note = case.notes.as_deref().unwrap_or_default();
+    let said = note.split_once(" was written just before on the same connection");
+    let Some((line, host)) = said.and_then(|(said, _)| said.split_once(" (Host: ")) else {
+        return String::new();
+    };
+    let host = host.trim_end_matches(')');
+    format!("{line} HTTP/1.1\r\nHost: {host}\r\n\r\n")
 }
 
 /// The body with the ids of this run; `None` where there are none in it.
