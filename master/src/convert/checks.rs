@@ -246,3 +246,181 @@ fn secret(name: &str, secret: &v1::Secret) -> Option<String> {
         "Environment variable '{name}' specifies an invalid secret: {fault}"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(fields: &str) -> v1::TaskInfo {
+        let json = format!(
+            r#"{{"name":"t","task_id":{{"value":"t"}},"agent_id":{{"value":"a"}},{fields}}}"#
+        );
+        api::json::from_json(json.as_bytes()).expect(fields)
+    }
+
+    fn executor(fields: &str) -> v1::ExecutorInfo {
+        let json = format!(r#"{{"executor_id":{{"value":"e"}},{fields}}}"#);
+        api::json::from_json(json.as_bytes()).expect(fields)
+    }
+
+    #[test]
+    fn a_check_is_refused_in_the_words_of_mesos() {
+        for (fields, fault) in [
+            (r#""check":{}"#, "check: CheckInfo must specify 'type'"),
+            (
+                r#""check":{"type":"COMMAND","command":{"command":{}}}"#,
+                "check: Command check must contain 'shell command'",
+            ),
+            (
+                r#""check":{"type":"COMMAND","command":{"command":{"shell":false}}}"#,
+                "check: Command check must contain 'executable path'",
+            ),
+            (
+                r#""check":{"type":"COMMAND","command":{"command":{"value":"x","environment":{"variables":[{"name":"A"}]}}}}"#,
+                "check: Check's `CommandInfo` is invalid: Environment variable 'A' of type \
+                 'VALUE' must have a value set",
+            ),
+            (
+                r#""check":{"type":"HTTP","http":{"port":1,"path":"x"}}"#,
+                "check: The path 'x' of HTTP check must start with '/'",
+            ),
+            (
+                r#""check":{"type":"TCP","tcp":{"port":1},"delay_seconds":-1}"#,
+                "check: Expecting 'delay_seconds' to be non-negative",
+            ),
+            (
+                r#""health_check":{"type":"COMMAND","command":{}}"#,
+                "health check: Command health check must contain 'shell command'",
+            ),
+            (
+                r#""health_check":{"type":"HTTP","http":{"port":1,"path":"x"}}"#,
+                "health check: The path 'x' of HTTP health check must start with '/'",
+            ),
+            (
+                r#""health_check":{"type":"HTTP","http":{"port":1,"scheme":"ftp"}}"#,
+                "health check: Unsupported HTTP health check scheme: 'ftp'",
+            ),
+            (
+                r#""health_check":{"type":"TCP","tcp":{"port":1},"grace_period_seconds":-1}"#,
+                "health check: Expecting 'grace_period_seconds' to be non-negative",
+            ),
+        ] {
+            let fault = format!("Task uses invalid {fault}");
+            assert_eq!(check_fault(&task(fields)), Some(fault), "{fields}");
+        }
+    }
+
+    #[test]
+    fn commands_and_containers_are_refused_in_the_words_of_mesos() {
+        let secret = |secret: &str| {
+            format!(
+                r#""command":{{"environment":{{"variables":[{{"name":"A","type":"SECRET","secret":{secret}}}]}}}}"#
+            )
+        };
+        let volume = |volume: &str| {
+            format!(
+                r#""container":{{"type":"MESOS","volumes":[{{"mode":"RW","container_path":"x",{volume}}}]}}"#
+            )
+        };
+        let invalid = "Environment variable 'A' specifies an invalid secret: ";
+        for (fields, fault) in [
+            (
+                secret(r#"{"type":"REFERENCE"}"#),
+                format!(
+                    "`CommandInfo` is invalid: {invalid}Secret of type REFERENCE must have the \
+                     'reference' field set"
+                ),
+            ),
+            (
+                secret(r#"{"type":"VALUE"}"#),
+                format!(
+                    "`CommandInfo` is invalid: {invalid}Secret of type VALUE must have the \
+                     'value' field set"
+                ),
+            ),
+            (
+                secret(r#"{"type":"VALUE","value":{"data":"AA=="}}"#),
+                "`CommandInfo` is invalid: Environment variable 'A' specifies a secret containing \
+                 null bytes, which is not allowed in the environment"
+                    .into(),
+            ),
+            (
+                volume(r#""host_path":"/x","source":{}"#),
+                "`ContainerInfo` is invalid: Invalid volume: Only one of them should be set: \
+                 'host_path', 'image' and 'source'"
+                    .into(),
+            ),
+            (
+                volume(r#""source":{"type":"SANDBOX_PATH"}"#),
+                "`ContainerInfo` is invalid: Invalid volume: 'source.sandbox_path' is not set for \
+                 SANDBOX_PATH volume"
+                    .into(),
+            ),
+            (
+                volume(r#""source":{"type":"UNKNOWN"}"#),
+                "`ContainerInfo` is invalid: Invalid volume: 'source.type' is unknown".into(),
+            ),
+            (
+                r#""container":{"type":"DOCKER"}"#.into(),
+                "`ContainerInfo` is invalid: DockerInfo 'docker' is not set for DOCKER typed \
+                 ContainerInfo"
+                    .into(),
+            ),
+            (
+                r#""container":{"type":"DOCKER","docker":{"image":"i","parameters":[{"key":"name","value":"n"}]}}"#.into(),
+                "`ContainerInfo` is invalid: Parameter in DockerInfo must not be 'name'".into(),
+            ),
+        ] {
+            let of_task = Some(format!("Task's {fault}"));
+            assert_eq!(content_fault(&task(&fields)), of_task, "{fields}");
+            let of_executor = Some(format!("Executor's {fault}"));
+            assert_eq!(executor_content_fault(&executor(&fields)), of_executor);
+        }
+    }
+
+    #[test]
+    fn groups_and_types_of_executors_bear_no_contradiction() {
+        for (fields, fault) in [
+            (
+                r#""container":{"type":"MESOS","network_infos":[{}]},"health_check":{"type":"TCP"}"#,
+                Some(
+                    "HTTP and TCP health checks are not supported for nested containers not \
+                     joining parent's network",
+                ),
+            ),
+            (
+                r#""container":{"type":"MESOS","network_infos":[{}]},"health_check":{"type":"COMMAND"}"#,
+                None,
+            ),
+            (
+                r#""container":{"type":"DOCKER"}"#,
+                Some("Docker ContainerInfo is not supported on the task"),
+            ),
+        ] {
+            let found = group_fault(&task(fields));
+            assert_eq!(found.as_deref(), fault, "{fields}");
+        }
+        for (fields, fault) in [
+            (
+                r#""type":"DEFAULT","command":{}"#,
+                Some("'ExecutorInfo.command' must not be set for 'DEFAULT' executor"),
+            ),
+            (
+                r#""type":"DEFAULT","container":{"type":"DOCKER"}"#,
+                Some("'ExecutorInfo.container.type' must be 'MESOS' for 'DEFAULT' executor"),
+            ),
+            (
+                r#""type":"DEFAULT","container":{"type":"MESOS","mesos":{"image":{"type":"DOCKER"}}}"#,
+                Some("'ExecutorInfo.container.mesos.image' must not be set for 'DEFAULT' executor"),
+            ),
+            (
+                r#""type":"CUSTOM""#,
+                Some("'ExecutorInfo.command' must be set for 'CUSTOM' executor"),
+            ),
+            (r#""name":"e""#, None),
+        ] {
+            let found = executor_type_fault(&executor(fields));
+            assert_eq!(found.as_deref(), fault, "{fields}");
+        }
+    }
+}

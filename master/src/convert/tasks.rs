@@ -125,3 +125,57 @@ pub(super) fn identity(info: &v1::ExecutorInfo) -> Blob {
 pub(super) fn share_cgroups(container: Option<&v1::ContainerInfo>) -> Option<bool> {
     container?.linux_info.as_ref()?.share_cgroups
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launch(fields: &str) -> LaunchTask {
+        let json = format!(
+            r#"{{"name":"t","task_id":{{"value":"t"}},"agent_id":{{"value":"a"}},{fields}}}"#
+        );
+        let info = api::json::from_json(json.as_bytes()).expect(fields);
+        let framework_id = v1::FrameworkId { value: "f".into() };
+        launched(&framework_id, info)
+    }
+
+    #[test]
+    fn what_frameworks_need_not_say_is_filled_in() {
+        let task = launch(
+            r#""executor":{"executor_id":{"value":"e"}},"health_check":{"command":{"value":"x"}}"#,
+        );
+        let executor = task.executor.expect("executor");
+        assert_eq!(executor.framework_id.as_deref(), Some("f"));
+        assert_eq!(executor.kind, ExecutorKind::Unset);
+        assert_eq!(task.check_fault, None);
+        let neither = launch(r#""health_check":{}"#);
+        let fault = "Task uses invalid health check: HealthCheck must specify 'type'";
+        assert_eq!(neither.check_fault.as_deref(), Some(fault));
+    }
+
+    #[test]
+    fn an_executor_is_the_same_whichever_role_its_resources_are_allocated_to() {
+        let with = |allocation: &str, value: &str| {
+            let executor = launch(&format!(
+                r#""executor":{{"executor_id":{{"value":"e"}},"resources":[{{"name":"cpus","type":"SCALAR","scalar":{{"value":{value}}}{allocation}}}]}}"#
+            ));
+            executor.executor.expect("executor").identity
+        };
+        let allocated = r#","allocation_info":{"role":"web"}"#;
+        assert_eq!(with("", "1"), with(allocated, "1"));
+        assert_ne!(with("", "1"), with("", "2"));
+    }
+
+    #[test]
+    fn a_task_of_a_group_is_told_with_its_executor() {
+        let json = r#"{"executor":{"executor_id":{"value":"e"}},"task_group":{"tasks":[
+            {"name":"t","task_id":{"value":"t"},"agent_id":{"value":"a"},"limits":{"cpus":{"value":2}}}]}}"#;
+        let wire = api::json::from_json(json.as_bytes()).expect("group");
+        let group = group(None, wire);
+        let task = &group.tasks[0];
+        let executor = task.executor.as_ref().expect("executor");
+        assert_eq!(executor.identity, group.executor.identity);
+        assert_eq!(executor.framework_id, None);
+        assert_eq!(task.limits.get("cpus"), Some(&2.0));
+    }
+}
