@@ -1,0 +1,11 @@
+//! The main loop against a master of this test's own: over a real link, port and disk.
+//!
+//! A test that runs a task needs root and a static busybox, and says so where it has neither.
+
+mod master;
+mod program;
+mod tasks;
+mod volumes;
+
+/// How long anything may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
