@@ -219,7 +219,8 @@ impl Handle {
             let newer = snapshots.wait_for(|snapshot| snapshot.step >= steps);
             drop(tokio::time::timeout(SNAPSHOT_WAIT_MAX, newer).await);
         }
-        Arc::clone(&snapshots.borrow())
+        let snapshot = Arc::clone(&snapshots.borrow());
+        finished(snapshot).await
     }
 
     /// A snapshot that shows all that happened up to a step; `None` after the loop's end.
@@ -227,7 +228,8 @@ impl Handle {
         let mut snapshots = self.shared.snapshots.clone();
         self.shared.wanted.notify_one();
         let newer = snapshots.wait_for(|snapshot| snapshot.step >= step);
-        newer.await.ok().map(|snapshot| Arc::clone(&snapshot))
+        let newer = newer.await.ok().map(|snapshot| Arc::clone(&snapshot))?;
+        Some(finished(newer).await)
     }
 
     /// What does not change while this master runs.
@@ -274,4 +276,14 @@ impl Handle {
     pub(crate) fn epoch(&self) -> u64 {
         self.shared.facts.epoch
     }
+}
+
+/// The snapshot with all that readers need, made on a thread that may block.
+async fn finished(snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
+    if !snapshot.is_finished() {
+        let shared = Arc::clone(&snapshot);
+        // One that panicked there is found so again, and told, by whoever reads it.
+        drop(tokio::task::spawn_blocking(move || shared.finish()).await);
+    }
+    snapshot
 }

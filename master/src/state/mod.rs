@@ -16,7 +16,8 @@ mod system;
 mod view;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use master_core::Master;
 use serde_json::{Map, Value, json};
@@ -26,7 +27,7 @@ use crate::http::pieces::{self, Made};
 use crate::http::query::{self, Query};
 use crate::metrics::as_f64;
 use part::Part;
-use view::View;
+use view::{Begun, View};
 
 pub(crate) use master::version_info;
 
@@ -69,16 +70,30 @@ pub(crate) enum Document {
 pub(crate) struct Snapshot {
     /// The step's number.
     pub(crate) step: u64,
-    view: View,
+    view: LazyLock<View, Box<dyn FnOnce() -> View + Send>>,
+    is_finished: AtomicBool,
 }
 
 impl Snapshot {
     /// A copy of what the core holds, its large parts shared.
     pub(crate) fn new(step: u64, core: &Master) -> Self {
+        let begun = Begun::of(core);
         Self {
             step,
-            view: View::of(core),
+            view: LazyLock::new(Box::new(move || begun.finish())),
+            is_finished: AtomicBool::new(false),
         }
+    }
+
+    /// Makes what a reader needs and the loop left out; this takes its time for a large cluster.
+    pub(crate) fn finish(&self) {
+        LazyLock::force(&self.view);
+        self.is_finished.store(true, Ordering::Release);
+    }
+
+    /// Whether readers find everything made.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.is_finished.load(Ordering::Acquire)
     }
 }
 

@@ -128,12 +128,104 @@ impl Deref for Task {
     }
 }
 
-impl View {
-    /// A copy of what the core holds.
+/// A copy of what the core holds, whose sums are still to be made: the loop makes the copy, and the
+/// first reader the sums.
+pub(super) struct Begun {
+    view: View,
+    offers: Vec<Arc<Offer>>,
+    inverse_offers: Vec<Arc<InverseOffer>>,
+    /// What executors hold: of which framework, by its place, and where.
+    executors: Vec<(usize, AgentId, Resources)>,
+}
+
+impl Begun {
+    /// Copies what the core holds.
     pub(super) fn of(core: &Master) -> Self {
         let view = core.view();
+        let executors = view
+            .frameworks()
+            .enumerate()
+            .flat_map(|(place, framework)| {
+                let executors = framework.executors.iter();
+                executors.map(move |((agent_id, _), executor)| {
+                    (place, agent_id.clone(), executor.resources.clone())
+                })
+            });
         Self {
-            agents: view.agents().map(|agent| Agent::of(view, agent)).collect(),
+            executors: executors.collect(),
+            offers: view.offers().map(Arc::clone).collect(),
+            inverse_offers: view.inverse_offers().map(Arc::clone).collect(),
+            view: View::begin(core),
+        }
+    }
+
+    /// Makes the sums, and gives offers to their frameworks.
+    pub(super) fn finish(self) -> View {
+        let Self {
+            mut view,
+            offers,
+            inverse_offers,
+            executors,
+        } = self;
+        let mut on_agents: BTreeMap<AgentId, Sums> = BTreeMap::new();
+        for framework in &mut view.frameworks {
+            for task in framework.tasks.iter().filter(|t| !t.state.is_terminal()) {
+                framework.used.add_all(&task.resources);
+                let sums = on_agents.entry(task.agent_id.clone()).or_default();
+                sums.used.add_all(&task.resources);
+            }
+        }
+        for (place, agent_id, held) in executors {
+            if let Some(framework) = view.frameworks.get_mut(place) {
+                framework.used.add_all(&held);
+            }
+            on_agents.entry(agent_id).or_default().used.add_all(&held);
+        }
+        for offer in offers {
+            let sums = on_agents.entry(offer.agent_id.clone()).or_default();
+            sums.offered.add_all(&offer.resources);
+            if let Some(framework) = view.framework_mut(&offer.framework_id) {
+                framework.offered.add_all(&offer.resources);
+                framework.offers.push(offer);
+            }
+        }
+        for offer in inverse_offers {
+            if let Some(framework) = view.framework_mut(&offer.framework_id) {
+                framework.inverse_offers.push(offer);
+            }
+        }
+        for agent in &mut view.agents {
+            if let Some(sums) = on_agents.remove(&agent.id) {
+                agent.used = sums.used;
+                agent.offered = sums.offered;
+            }
+        }
+        view
+    }
+}
+
+/// What is taken of an agent.
+#[derive(Default)]
+struct Sums {
+    used: Resources,
+    offered: Resources,
+}
+
+impl View {
+    /// A live framework; they stand in the order of their ids.
+    fn framework_mut(&mut self, id: &FrameworkId) -> Option<&mut Framework> {
+        let place = self.frameworks.binary_search_by(|f| f.id.cmp(id)).ok()?;
+        self.frameworks.get_mut(place)
+    }
+
+    /// A copy without sums and offers.
+    fn begin(core: &Master) -> Self {
+        let view = core.view();
+        Self {
+            agents: view
+                .agents()
+                .map(|agent| Agent::begin(view, agent))
+                .collect(),
             recovered: view
                 .recovered_agents()
                 .map(|(id, recovered)| (id.clone(), recovered.info.clone()))
@@ -146,11 +238,11 @@ impl View {
             unreachable: view.agent_counts().unreachable,
             frameworks: view
                 .frameworks()
-                .map(|framework| Framework::of(view, framework))
+                .map(|framework| Framework::begin(view, framework))
                 .collect(),
             completed: view
                 .completed_frameworks()
-                .map(|framework| Framework::of(view, framework))
+                .map(|framework| Framework::begin(view, framework))
                 .collect(),
             maintenance: Maintenance {
                 plan: view.maintenance().clone(),
@@ -171,7 +263,16 @@ impl View {
 }
 
 impl Agent {
+    /// An agent with its sums.
     pub(super) fn of(view: master_core::View<'_>, agent: &agents::Agent) -> Self {
+        Self {
+            used: view.used_on(agent),
+            offered: view.offered_on(agent),
+            ..Self::begin(view, agent)
+        }
+    }
+
+    fn begin(view: master_core::View<'_>, agent: &agents::Agent) -> Self {
         Self {
             id: agent.id.clone(),
             facts: Arc::clone(&agent.facts),
@@ -182,14 +283,14 @@ impl Agent {
             deactivated: view.is_deactivated(&agent.id),
             drain: view.drain(&agent.id),
             total: agent.total.clone(),
-            used: view.used_on(agent),
-            offered: view.offered_on(agent),
+            used: Resources::new(),
+            offered: Resources::new(),
         }
     }
 }
 
 impl Framework {
-    fn of(view: master_core::View<'_>, framework: &frameworks::Framework) -> Self {
+    fn begin(view: master_core::View<'_>, framework: &frameworks::Framework) -> Self {
         let task = |task: &Arc<tasks::Task>| Task::new(&framework.id, task);
         let newest_first = |tasks: &VecDeque<_>| tasks.iter().rev().map(task).collect();
         Self {
@@ -205,21 +306,13 @@ impl Framework {
             registered: framework.registered_time,
             reregistered: framework.reregistered_time,
             unregistered: framework.unregistered_time,
-            used: view.used_by(framework),
-            offered: view.offered_to(framework),
+            used: Resources::new(),
+            offered: Resources::new(),
             tasks: framework.tasks.values().map(task).collect(),
             unreachable_tasks: newest_first(&framework.unreachable_tasks),
             completed_tasks: newest_first(&framework.completed_tasks),
-            offers: view
-                .offers()
-                .filter(|offer| offer.framework_id == framework.id)
-                .map(Arc::clone)
-                .collect(),
-            inverse_offers: view
-                .inverse_offers()
-                .filter(|offer| offer.framework_id == framework.id)
-                .map(Arc::clone)
-                .collect(),
+            offers: Vec::new(),
+            inverse_offers: Vec::new(),
             executors: framework
                 .executors
                 .iter()
