@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod attack;
 mod check;
 mod codegen;
 mod image;
@@ -23,6 +24,8 @@ mod sim;
     disable_help_subcommand = true
 )]
 enum Tool {
+    /// Hostile requests against a master that has work to do.
+    Attack(attack::Args),
     /// Format, lints, dependencies, import arrows, tidiness; ends with the number passed and failed.
     Check(check::Args),
     /// Writes crates/api/src/generated from the .proto files.
@@ -41,6 +44,7 @@ enum Tool {
 
 fn main() -> ExitCode {
     let done = match Tool::parse() {
+        Tool::Attack(args) => attack::run(&args),
         Tool::Check(args) => check::run(&args),
         Tool::Codegen(args) => codegen::run(&args),
         Tool::Image(args) => image::run(&args),

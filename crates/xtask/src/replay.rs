@@ -16,6 +16,13 @@ mod request;
 mod scenario;
 mod streams;
 
+/// A scheduler's side of the HTTP API, for other tools.
+pub(crate) mod client {
+    pub(crate) use super::http::exchange;
+    pub(crate) use super::request::unrecorded;
+    pub(crate) use super::streams::{Acknowledged, Stream, Unrecorded};
+}
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -16,29 +16,29 @@ const RECORD_BYTES_MAX: usize = 16 << 20;
 
 /// An answer; the body of a stream is read by [`EventStream`].
 #[derive(Debug, Default)]
-pub(super) struct Reply {
-    pub(super) status_line: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status_line: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         case::header(&self.headers, name)
     }
 }
 
 /// What came on an event stream.
 #[derive(Debug, Default)]
-pub(super) struct Log {
-    pub(super) events: Vec<Value>,
+pub(crate) struct Log {
+    pub(crate) events: Vec<Value>,
     /// Whether the master ended it in good order.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
 }
 
 /// An open event stream; it is cut when dropped.
 #[derive(Debug)]
-pub(super) struct EventStream {
+pub(crate) struct EventStream {
     log: Arc<Mutex<Log>>,
     reader: JoinHandle<()>,
 }
@@ -51,7 +51,7 @@ impl EventStream {
     }
 
     /// Hands over what came since the last call, and whether the stream has ended.
-    pub(super) fn take(&self) -> (Vec<Value>, bool) {
+    pub(crate) fn take(&self) -> (Vec<Value>, bool) {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         (std::mem::take(&mut log.events), log.ended)
     }
@@ -64,7 +64,7 @@ impl Drop for EventStream {
 }
 
 /// Sends bytes on a connection of its own; gives back the answer, and the stream if it is one.
-pub(super) async fn exchange(
+pub(crate) async fn exchange(
     address: SocketAddr,
     bytes: &[u8],
 ) -> std::io::Result<(Reply, Option<EventStream>)> {

@@ -12,7 +12,7 @@ const BASE64_LENGTH: usize = 24;
 
 /// The ids that have been seen.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ids {
+pub(crate) struct Ids {
     actual: BTreeMap<String, String>,
     taken: BTreeSet<String>,
 }

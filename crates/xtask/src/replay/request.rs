@@ -10,7 +10,7 @@ use super::ids::{self, Ids, Piece};
 use super::streams::Unrecorded;
 
 /// The recorded request with the ids of this run.
-pub(super) fn bytes(case: &Case, ids: &Ids, address: SocketAddr) -> Vec<u8> {
+pub(crate) fn bytes(case: &Case, ids: &Ids, address: SocketAddr) -> Vec<u8> {
     let request = &case.request;
     let recorded = request.body();
     let body = body(case, ids).unwrap_or_else(|| recorded.clone());
@@ -75,7 +75,7 @@ fn message(case: &Case) -> Option<&'static Message> {
 }
 
 /// The call as JSON, where it is one.
-pub(super) fn call(case: &Case) -> Option<Value> {
+pub(crate) fn call(case: &Case) -> Option<Value> {
     let body = case.request.body();
     if !is_protobuf(case) {
         return serde_json::from_slice(&body).ok();
@@ -85,7 +85,7 @@ pub(super) fn call(case: &Case) -> Option<Value> {
 }
 
 /// Every id that the request names.
-pub(super) fn ids(case: &Case) -> Vec<String> {
+pub(crate) fn ids(case: &Case) -> Vec<String> {
     let body = call(case).map_or_else(
         || String::from_utf8_lossy(&case.request.body()).into_owned(),
         |call| call.to_string(),
@@ -94,7 +94,7 @@ pub(super) fn ids(case: &Case) -> Vec<String> {
 }
 
 /// The ids in a text.
-pub(super) fn ids_in(text: &str) -> Vec<String> {
+pub(crate) fn ids_in(text: &str) -> Vec<String> {
     let ids = ids::pieces(text)
         .into_iter()
         .filter_map(|piece| match piece {
@@ -105,7 +105,7 @@ pub(super) fn ids_in(text: &str) -> Vec<String> {
 }
 
 /// A call that was not recorded.
-pub(super) fn unrecorded(unrecorded: &Unrecorded) -> Vec<u8> {
+pub(crate) fn unrecorded(unrecorded: &Unrecorded) -> Vec<u8> {
     let body = unrecorded.call.to_string();
     // A subscription has none.
     let id = match unrecorded.stream_id.as_str() {

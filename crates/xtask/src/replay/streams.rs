@@ -12,34 +12,34 @@ use super::http::EventStream;
 use super::ids::Ids;
 
 /// An event stream.
-pub(super) struct Stream {
+pub(crate) struct Stream {
     /// What the recording calls it, once that is known.
-    pub(super) label: Option<String>,
-    pub(super) id: String,
+    pub(crate) label: Option<String>,
+    pub(crate) id: String,
     events: EventStream,
     framework_id: Value,
     /// What was not asked for yet, without offers.
-    pub(super) queue: VecDeque<Value>,
-    pub(super) offers: Vec<Value>,
+    pub(crate) queue: VecDeque<Value>,
+    pub(crate) offers: Vec<Value>,
     /// Inverse offers, each as `{"inverse_offer": …}`.
     inverse_offers: Vec<Value>,
     /// The ids of all offers that came and were not used, asked for or not.
     held: Vec<Value>,
     /// The agent of every offer that ever came, by the offer's id.
     agents: BTreeMap<String, String>,
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
     /// Whether a HEARTBEAT came.
     is_alive: bool,
 }
 
 /// A call that the recording's framework made without a recording of it.
-pub(super) struct Unrecorded {
-    pub(super) stream_id: String,
-    pub(super) call: Value,
+pub(crate) struct Unrecorded {
+    pub(crate) stream_id: String,
+    pub(crate) call: Value,
 }
 
 impl Stream {
-    pub(super) const fn new(label: Option<String>, id: String, events: EventStream) -> Self {
+    pub(crate) const fn new(label: Option<String>, id: String, events: EventStream) -> Self {
         Self {
             label,
             id,
@@ -56,7 +56,7 @@ impl Stream {
     }
 
     /// Takes in what came; gives back the acknowledgements that are due.
-    pub(super) fn pump(&mut self, acknowledged: &Acknowledged) -> Vec<Unrecorded> {
+    pub(crate) fn pump(&mut self, acknowledged: &Acknowledged) -> Vec<Unrecorded> {
         let (events, ended) = self.events.take();
         self.ended |= ended;
         let mut due = Vec::new();
@@ -106,18 +106,18 @@ impl Stream {
     }
 
     /// The framework's id, once SUBSCRIBED told it.
-    pub(super) fn framework_id(&self) -> Option<String> {
+    pub(crate) fn framework_id(&self) -> Option<String> {
         self.framework_id["value"].as_str().map(str::to_owned)
     }
 
     /// Takes all offers that came.
-    pub(super) fn take_offers(&mut self) -> Vec<Value> {
+    pub(crate) fn take_offers(&mut self) -> Vec<Value> {
         self.held.clear();
         std::mem::take(&mut self.offers)
     }
 
     /// Gives every offer back that was not used, for good; `None` where there is none.
-    pub(super) fn decline(&mut self) -> Option<Unrecorded> {
+    pub(crate) fn decline(&mut self) -> Option<Unrecorded> {
         let held = std::mem::take(&mut self.held);
         self.offers.clear();
         (!held.is_empty()).then(|| Unrecorded {
@@ -131,13 +131,13 @@ impl Stream {
     }
 
     /// These ids are named in a call of the framework's own.
-    pub(super) fn used(&mut self, ids: &[String]) {
+    pub(crate) fn used(&mut self, ids: &[String]) {
         self.held
             .retain(|id| !ids.iter().any(|used| id["value"] == used.as_str()));
     }
 
     /// Takes the offer that a recorded one stands for; the first difference where there is none.
-    pub(super) fn take_offer(&mut self, recorded: &Value, ids: &mut Ids) -> Result<(), String> {
+    pub(crate) fn take_offer(&mut self, recorded: &Value, ids: &mut Ids) -> Result<(), String> {
         let pool = match recorded.get("inverse_offer") {
             Some(_) => &mut self.inverse_offers,
             None => &mut self.offers,
@@ -158,7 +158,7 @@ impl Stream {
     }
 
     /// Takes the event that a recorded one stands for; `None` where nothing like it came.
-    pub(super) fn take_event(
+    pub(crate) fn take_event(
         &mut self,
         recorded: &Value,
         ids: &mut Ids,
@@ -187,7 +187,7 @@ impl Stream {
     /// The newest offer that no recorded one stands for. An agent is held out in one offer at a
     /// time, so it is of none of the agents whose offers stand beside it in the call; else it is of
     /// the agent named, if one is.
-    pub(super) fn spare_offer(&mut self, agent_id: Option<&str>, beside: &[&str]) -> Option<Value> {
+    pub(crate) fn spare_offer(&mut self, agent_id: Option<&str>, beside: &[&str]) -> Option<Value> {
         let taken: Vec<&str> = beside
             .iter()
             .filter_map(|offer| self.agents.get(*offer).map(String::as_str))
@@ -203,7 +203,7 @@ impl Stream {
 }
 
 /// The items of an INVERSE_OFFERS, marked as such.
-pub(super) fn inverse_offers(event: &mut Value) -> Vec<Value> {
+pub(crate) fn inverse_offers(event: &mut Value) -> Vec<Value> {
     match event["inverse_offers"]["inverse_offers"].take() {
         Value::Array(items) => items
             .into_iter()
@@ -235,7 +235,7 @@ fn subject(event: &Value) -> (Option<&str>, Option<&str>) {
 
 /// Which updates the recording's framework acknowledged without a recording of the call.
 #[derive(Debug, Default)]
-pub(super) struct Acknowledged {
+pub(crate) struct Acknowledged {
     /// By task: the states of which the recording says something, and whether it is this.
     states: BTreeMap<String, BTreeMap<String, bool>>,
     /// Tasks whose updates are acknowledged by recorded calls, or never.
@@ -244,7 +244,7 @@ pub(super) struct Acknowledged {
 
 impl Acknowledged {
     /// Learns from all events and all acknowledgements of a scenario.
-    pub(super) fn of(events: &[Value], calls: &[Value]) -> Self {
+    pub(crate) fn of(events: &[Value], calls: &[Value]) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let calls: BTreeSet<String> = calls
             .iter()
