@@ -31,22 +31,22 @@ pub(super) fn document(view: &View, wanted: Option<String>) -> Part<'_> {
         "recovered_slaves",
         Part::list(
             recovered.filter(move |(id, _)| is_recovered(id)),
-            |(_, info)| recovered_agent(info),
+            |(id, info)| recovered_agent(id, info),
         ),
     );
     fields.into()
 }
 
 /// An agent of the registry that has not come back.
-pub(super) fn recovered_agent(info: &Blob) -> Value {
-    Value::Object(of_info(&message(info)))
+pub(super) fn recovered_agent(id: &AgentId, info: &Blob) -> Value {
+    Value::Object(of_info(id, &message(info)))
 }
 
-/// What an agent says of itself.
-fn of_info(info: &v1::AgentInfo) -> Map<String, Value> {
+/// What an agent says of itself, under the id that it was given.
+fn of_info(id: &AgentId, info: &v1::AgentInfo) -> Map<String, Value> {
     let mut object = Map::new();
     let mut put = |name: &str, value: Value| object.insert(name.into(), value);
-    put("id", json!(info.id.as_ref().map_or("", |id| &id.value)));
+    put("id", json!(id.as_str()));
     put("hostname", json!(info.hostname));
     put("port", json!(info.port.unwrap_or(DEFAULT_PORT)));
     put("attributes", resources::attributes(&info.attributes));
@@ -60,9 +60,8 @@ fn of_info(info: &v1::AgentInfo) -> Map<String, Value> {
 pub(super) fn short(agent: &Agent) -> Map<String, Value> {
     let info: v1::AgentInfo = message(&agent.facts.info);
     let (_, port) = split_address(&agent.facts.address);
-    let mut object = of_info(&info);
+    let mut object = of_info(&agent.id, &info);
     let mut put = |name: &str, value: Value| object.insert(name.into(), value);
-    put("id", json!(agent.id.as_str()));
     put("hostname", json!(&*agent.facts.hostname));
     put("port", json!(port));
     put("pid", json!(format!("slave(1)@{}", agent.facts.address)));

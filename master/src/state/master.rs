@@ -83,7 +83,9 @@ pub(super) fn state<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
     fields.put("slaves", Part::list(&view.agents, agents::short));
     fields.put(
         "recovered_slaves",
-        Part::list(&view.recovered, |(_, info)| agents::recovered_agent(info)),
+        Part::list(&view.recovered, |(id, info)| {
+            agents::recovered_agent(id, info)
+        }),
     );
     fields.put("frameworks", Part::list(&view.frameworks, frameworks::full));
     fields.put(

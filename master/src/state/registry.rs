@@ -3,7 +3,7 @@
 use api::v1;
 use master_core::draining::Drain;
 use master_core::maintenance::Plan;
-use model::Blob;
+use model::{AgentId, Blob};
 use serde_json::{Value, json};
 
 use super::list;
@@ -19,10 +19,16 @@ use crate::facts::{CAPABILITIES, Facts};
 /// The document.
 pub(super) fn document<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
     let admitted = view.agents.iter();
-    let admitted = admitted.map(|agent| slave(&agent.facts.info, agent.deactivated, agent.drain));
+    let admitted =
+        admitted.map(|agent| slave(&agent.id, &agent.facts.info, agent.deactivated, agent.drain));
     let recovered = view.recovered.iter().map(|(id, info)| {
         let deactivated = view.recovered_deactivated.get(id);
-        slave(info, deactivated.is_some(), deactivated.copied().flatten())
+        slave(
+            id,
+            info,
+            deactivated.is_some(),
+            deactivated.copied().flatten(),
+        )
     });
     let mut fields = Fields::default();
     fields.put("master", json!({ "info": master(facts) }));
@@ -38,8 +44,9 @@ pub(super) fn document<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
 }
 
 /// An agent that is admitted.
-fn slave(info: &Blob, deactivated: bool, drain: Option<Drain>) -> Value {
+fn slave(id: &AgentId, info: &Blob, deactivated: bool, drain: Option<Drain>) -> Value {
     let mut info = resources::message(&message::<v1::AgentInfo>(info));
+    info["id"] = json!({ "value": id.as_str() });
     // Of before v1, when an agent could say that it does not checkpoint; none here does.
     info["checkpoint"] = json!(true);
     let mut slave = json!({ "deactivated": deactivated, "info": info });
