@@ -6,6 +6,7 @@ mod connections;
 mod grpc;
 mod http;
 mod operator;
+mod process;
 mod program;
 mod state;
 mod support;
