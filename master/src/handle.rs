@@ -12,7 +12,7 @@ use http::StatusCode;
 use master_core::event::{AgentMessage, Answer, LinkId, OperatorCall, Subscription, Text};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::access::Access;
+use crate::access::{Access, Identity};
 use crate::connection::Connection;
 use crate::convert::calls::Submitted;
 use crate::facts::Facts;
@@ -221,6 +221,11 @@ impl Handle {
         }
         let snapshot = Arc::clone(&snapshots.borrow());
         finished(snapshot).await
+    }
+
+    /// The same, as far as this caller may see it.
+    pub(crate) async fn snapshot_for(&self, identity: &Identity) -> Arc<Snapshot> {
+        self.snapshot().await.seen_by(identity)
     }
 
     /// A snapshot that shows all that happened up to a step; `None` after the loop's end.

@@ -16,15 +16,16 @@ use api::v1::master::event::{
 };
 use bytes::Bytes;
 use master_core::Master;
-use master_core::event::Change;
+use master_core::event::{Change, Text};
 use master_core::tasks::TaskStatus;
 use prost::Message as _;
 use tokio::sync::mpsc;
 
+use crate::access::Identity;
 use crate::connection::Connection;
 use crate::convert::message;
 use crate::http::negotiate::Media;
-use crate::state::messages;
+use crate::state::{messages, sight};
 
 /// How many changes may wait for one reader: one step may bring one for each task of an agent.
 pub(crate) const CHANGES_MAX: usize = 65_536;
@@ -36,6 +37,8 @@ pub(crate) struct News {
     /// The step that brought it.
     pub(crate) step: u64,
     told: Told,
+    /// As whom the framework runs that it is about.
+    user: Option<Text>,
     weight: usize,
     json: OnceLock<Bytes>,
     protobuf: OnceLock<Bytes>,
@@ -52,13 +55,14 @@ enum Told {
 impl News {
     /// The news of a change; `None` where it was overtaken in the very step that brought it.
     fn of(step: u64, change: Change, core: &Master) -> Option<Self> {
+        let user = user_of(&change, core);
         let typed = |kind: Type| Message {
             r#type: Some(kind.into()),
             ..Message::default()
         };
         let message = match change {
             Change::TaskAdded { .. } | Change::TaskUpdated { .. } => {
-                return Some(Self::new(step, Told::Task(change)));
+                return Some(Self::new(step, Told::Task(change), user));
             }
             Change::AgentAdded { agent_id } => Message {
                 agent_added: Some(AgentAdded {
@@ -94,10 +98,10 @@ impl News {
                 ..typed(Type::FrameworkRemoved)
             },
         };
-        Some(Self::new(step, Told::Message(message)))
+        Some(Self::new(step, Told::Message(message), user))
     }
 
-    fn new(step: u64, told: Told) -> Self {
+    fn new(step: u64, told: Told, user: Option<Text>) -> Self {
         const SMALL: usize = 256;
         let content = match &told {
             Told::Task(Change::TaskAdded { task, .. }) => task.info.as_bytes().len(),
@@ -111,14 +115,30 @@ impl News {
         Self {
             step,
             told,
+            user,
             weight: SMALL + content,
             json: OnceLock::new(),
             protobuf: OnceLock::new(),
         }
     }
 
+    /// The change as a record of the stream of somebody who may not see everything; `None` where it
+    /// is hidden.
+    pub(crate) fn record_for(&self, identity: &Identity, media: Media) -> Option<Bytes> {
+        if !sight::is_limited(identity) {
+            return Some(self.record(media));
+        }
+        let user = self.user.as_deref();
+        let message = match &self.told {
+            Told::Message(message) => message.clone(),
+            Told::Task(change) if sight::shows_task(identity, change, user) => of_task(change),
+            Told::Task(_) => return None,
+        };
+        sight::of_event(identity, message).map(|message| record(&message, media))
+    }
+
     /// The change as a record of the stream.
-    pub(crate) fn record(&self, media: Media) -> Bytes {
+    fn record(&self, media: Media) -> Bytes {
         let made = match media {
             Media::Json => &self.json,
             Media::Protobuf => &self.protobuf,
@@ -129,6 +149,27 @@ impl News {
         })
         .clone()
     }
+}
+
+/// As whom the framework runs that a change is about.
+fn user_of(change: &Change, core: &Master) -> Option<Text> {
+    let id = match change {
+        Change::TaskAdded { framework_id, .. } | Change::TaskUpdated { framework_id, .. } => {
+            framework_id
+        }
+        Change::AgentAdded { .. }
+        | Change::AgentRemoved { .. }
+        | Change::FrameworkAdded { .. }
+        | Change::FrameworkUpdated { .. }
+        | Change::FrameworkRemoved { .. } => return None,
+    };
+    let view = core.view();
+    let over = || {
+        view.completed_frameworks()
+            .find(|framework| framework.id == *id)
+    };
+    let framework = view.framework(id).or_else(over)?;
+    Some(framework.info.user.clone())
 }
 
 /// An event as a record of the stream.
@@ -153,6 +194,7 @@ fn of_task(change: &Change) -> Message {
             framework_id,
             status,
             state,
+            task: _,
         } => Message {
             r#type: Some(Type::TaskUpdated.into()),
             task_updated: Some(TaskUpdated {
@@ -323,6 +365,7 @@ mod tests {
                 agent_removed: Some(agent_removed),
                 ..Message::default()
             }),
+            None,
         ))
     }
 

@@ -299,7 +299,7 @@ impl Master {
             let status =
                 MadeStatus::of(&task, TaskState::Killed, Reason::FrameworkRemoved, message);
             let status = TaskStatus::Made(self.made_status(status));
-            self.publish_status(id, status.clone(), TaskState::Killed);
+            self.publish_status(id, task.info.clone(), status.clone(), TaskState::Killed);
             let killed = Arc::make_mut(&mut task);
             killed.state = TaskState::Killed;
             killed.add_status(TaskState::Killed, status);

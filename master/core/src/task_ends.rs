@@ -141,7 +141,7 @@ impl Master {
         });
         if task.is_news(state, Some(reason)) {
             let status = TaskStatus::Made(status.clone());
-            self.publish_status(framework_id, status, state);
+            self.publish_status(framework_id, task.info.clone(), status, state);
         }
         let lost = Arc::make_mut(task);
         lost.state = state;

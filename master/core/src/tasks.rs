@@ -94,13 +94,14 @@ impl Master {
             return;
         };
         let task = framework.tasks.get_mut(&update.task_id);
-        let mut is_news = false;
+        let mut news = None;
         // An update about a task that is known elsewhere, or not at all, is forwarded too, so that
         // the framework can acknowledge it and the agent can forget it.
         let name = match task.filter(|task| task.agent_id == *agent_id) {
             None => "invalid_status_updates",
             Some(task) => {
-                is_news = task.is_news(update.state, update.reason);
+                let is_news = task.is_news(update.state, update.reason);
+                news = is_news.then(|| task.info.clone());
                 let task = Arc::make_mut(task);
                 task.status_update_state = Some(update.state);
                 task.status_update_uuid = update.uuid;
@@ -120,9 +121,9 @@ impl Master {
                 update.reason,
             );
         }
-        if is_news {
+        if let Some(task) = news {
             let status = TaskStatus::Relayed(update.status.clone());
-            self.publish_status(&update.framework_id, status, update.latest_state);
+            self.publish_status(&update.framework_id, task, status, update.latest_state);
         }
     }
 

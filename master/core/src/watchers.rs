@@ -1,6 +1,6 @@
 //! What watching operators are told, beside the events of frameworks.
 
-use model::{FrameworkId, Reason, TaskState};
+use model::{Blob, FrameworkId, Reason, TaskState};
 
 use crate::Master;
 use crate::event::{Change, Effect};
@@ -16,11 +16,13 @@ impl Master {
     pub(crate) fn publish_status(
         &mut self,
         framework_id: &FrameworkId,
+        task: Blob,
         status: TaskStatus,
         state: TaskState,
     ) {
         self.publish(Change::TaskUpdated {
             framework_id: framework_id.clone(),
+            task,
             status,
             state,
         });

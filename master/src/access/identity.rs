@@ -36,6 +36,11 @@ impl Identity {
         self.principal.as_ref()
     }
 
+    /// Whether any of these actions can be forbidden to somebody.
+    pub(crate) fn is_restricted(&self, actions: &[Action]) -> bool {
+        self.acls.restrict(actions)
+    }
+
     /// Whether it may do this with this object; `None` stands for any.
     pub(crate) fn may(&self, action: Action, object: Option<&str>) -> bool {
         self.acls.allow(self.principal.as_deref(), action, object)

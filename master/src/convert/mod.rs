@@ -11,7 +11,7 @@ pub(crate) mod link;
 pub(crate) mod maintenance;
 pub(crate) mod operations;
 pub(crate) mod quota;
-mod tasks;
+pub(crate) mod tasks;
 
 use api::Described;
 use model::Blob;

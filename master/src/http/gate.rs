@@ -27,6 +27,15 @@ pub(crate) fn pass(
     if withheld(place).is_some_and(|path| !identity.may(Action::GetEndpoint, Some(path))) {
         return Err(Box::new(Refusal::forbidden().into()));
     }
+    let may = |action| identity.may(action, None);
+    let is_hidden = match place {
+        "/flags" => !may(Action::ViewFlags),
+        "/files/browse" | "/files/read" | "/files/download" => !may(Action::AccessMesosLog),
+        _ => false,
+    };
+    if is_hidden {
+        return Err(Box::new(Refusal::forbidden().into()));
+    }
     if !loop_.leads() && access::answerer(place) == Answerer::Leader {
         return Err(Box::new(to_leader(loop_, request.uri())));
     }

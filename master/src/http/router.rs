@@ -15,6 +15,7 @@ use super::respond::Refusal;
 use super::{
     Request, Response, gate, legacy, operator, pack, process, redirect, respond, scheduler,
 };
+use crate::access::Identity;
 use crate::connection::Connection;
 use crate::handle::Handle;
 use crate::state;
@@ -64,7 +65,8 @@ async fn dispatch(loop_: &Handle, connection: Connection, mut request: Request) 
 
 async fn read(loop_: &Handle, document: state::Document, request: &Request) -> Response {
     let query = Query(request.uri().query().unwrap_or_default());
-    match state::document(loop_, document, &query).await {
+    let identity = Identity::of(request.extensions());
+    match state::document(loop_, document, &query, &identity).await {
         Ok(made) => made_json(made, &query),
         Err(fault) => Refusal::bad_request(fault).into(),
     }

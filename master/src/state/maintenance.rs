@@ -9,6 +9,7 @@ use api::v1::allocator::InverseOfferStatus;
 use api::v1::allocator::inverse_offer_status::Status;
 use api::v1::maintenance::cluster_status::DrainingMachine;
 use api::v1::maintenance::{ClusterStatus, Schedule};
+use master_core::authorization::Action;
 use master_core::maintenance::{Machine, Plan, Response, ResponseKind};
 use model::FrameworkId;
 
@@ -16,6 +17,7 @@ use super::Snapshot;
 use crate::convert::maintenance::{wire_machine, wire_schedule};
 
 /// What is planned, and what frameworks answered to that.
+#[derive(Clone)]
 pub(super) struct Maintenance {
     pub(super) plan: Arc<Plan>,
     pub(super) responses: BTreeMap<Machine, Vec<(FrameworkId, Response)>>,
@@ -24,11 +26,17 @@ pub(super) struct Maintenance {
 impl Snapshot {
     /// What is planned.
     pub(crate) fn maintenance_schedule(&self) -> Schedule {
+        if !self.view.sight.may(Action::GetMaintenanceSchedule, None) {
+            return Schedule::default();
+        }
         wire_schedule(&self.view.maintenance.plan.schedule)
     }
 
     /// Which machines are about to go down, and which are.
     pub(crate) fn maintenance_status(&self) -> ClusterStatus {
+        if !self.view.sight.may(Action::GetMaintenanceStatus, None) {
+            return ClusterStatus::default();
+        }
         let Maintenance { plan, responses } = &self.view.maintenance;
         let scheduled = plan.schedule.windows.iter().flat_map(|w| &w.machines);
         let draining = scheduled.filter(|machine| !plan.down.contains(machine));

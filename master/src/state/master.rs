@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::v1;
+use master_core::authorization::Action;
 use model::AgentId;
 use serde_json::{Value, json};
 
@@ -76,10 +77,12 @@ pub(super) fn state<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
             "hostname": facts.hostname,
         }),
     );
-    if let Some(log) = facts.flags.get("external_log_file") {
-        put("external_log_file", json!(log));
+    if view.sight.may(Action::ViewFlags, None) {
+        if let Some(log) = facts.flags.get("external_log_file") {
+            put("external_log_file", json!(log));
+        }
+        put("flags", json!(facts.flags));
     }
-    put("flags", json!(facts.flags));
     fields.put("slaves", Part::list(&view.agents, agents::short));
     fields.put(
         "recovered_slaves",

@@ -12,6 +12,7 @@ mod part;
 mod registry;
 mod resources;
 mod roles;
+pub(crate) mod sight;
 mod system;
 mod view;
 
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use master_core::Master;
 use serde_json::{Map, Value, json};
 
+use crate::access::Identity;
 use crate::handle::Handle;
 use crate::http::pieces::{self, Made};
 use crate::http::query::{self, Query};
@@ -78,9 +80,13 @@ impl Snapshot {
     /// A copy of what the core holds, its large parts shared.
     pub(crate) fn new(step: u64, core: &Master) -> Self {
         let begun = Begun::of(core);
+        Self::made_by(step, move || begun.finish())
+    }
+
+    fn made_by(step: u64, make: impl FnOnce() -> View + Send + 'static) -> Self {
         Self {
             step,
-            view: LazyLock::new(Box::new(move || begun.finish())),
+            view: LazyLock::new(Box::new(make)),
             is_finished: AtomicBool::new(false),
         }
     }
@@ -105,18 +111,20 @@ pub(crate) async fn document(
     handle: &Handle,
     document: Document,
     query: &Query<'_>,
+    identity: &Identity,
 ) -> Result<Made, String> {
     if document == Document::Metrics {
         check_timeout(query)?;
     }
     let (handle, query) = (handle.clone(), query.0.to_owned());
+    let identity = identity.clone();
     let made = pieces::make(|mut out| async move {
         let query = Query(&query);
         let function = query.get("jsonp");
         if let Some(function) = &function {
             out.push(&format!("{function}(")).await?;
         }
-        let snapshot = handle.snapshot().await;
+        let snapshot = handle.snapshot_for(&identity).await;
         let part = part(document, &handle, &snapshot, &query);
         part.write(&mut out).await?;
         if function.is_some() {

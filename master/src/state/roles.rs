@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api::v1;
 use api::v1::quota::QuotaStatus;
+use master_core::authorization::Action;
 use model::Resources;
 use model::resources::{Quantities, Resource, Role, Scalar};
 use serde_json::{Value, json};
@@ -73,6 +74,7 @@ pub(super) fn known(view: &View) -> BTreeMap<String, Holdings<'_>> {
             role.reserved.add_all(part);
         });
     }
+    known.retain(|role, _| view.sight.may(Action::ViewRole, Some(role)));
     known
 }
 
@@ -160,7 +162,9 @@ impl Snapshot {
 
     /// The quotas that were set, in both forms.
     pub(crate) fn quotas(&self) -> QuotaStatus {
-        let quotas = || self.view.quotas.iter();
+        let sight = &self.view.sight;
+        let shown = |role: &Role| sight.may(Action::GetQuota, Some(role.as_str()));
+        let quotas = || self.view.quotas.iter().filter(move |(role, _)| shown(role));
         QuotaStatus {
             infos: quotas()
                 .map(|(role, of_role)| quota::info(role, of_role))
@@ -173,7 +177,13 @@ impl Snapshot {
 
     /// The weights that were set.
     pub(crate) fn weights(&self) -> impl Iterator<Item = v1::WeightInfo> {
-        let weights = self.view.weights.iter();
+        let sight = &self.view.sight;
+        let shown = |role: &Role| sight.may(Action::ViewRole, Some(role.as_str()));
+        let weights = self
+            .view
+            .weights
+            .iter()
+            .filter(move |(role, _)| shown(role));
         weights.map(|(role, weight)| v1::WeightInfo {
             weight: *weight,
             role: Some(role.to_string()),

@@ -19,8 +19,10 @@ use model::resources::Role;
 use model::{AgentId, Blob, FrameworkId, Resources};
 
 use super::maintenance::Maintenance;
+use super::sight::Sight;
 
 /// The whole state.
+#[derive(Clone)]
 pub(super) struct View {
     /// Agents that are registered.
     pub(super) agents: Vec<Agent>,
@@ -45,9 +47,12 @@ pub(super) struct View {
     pub(super) filters: BTreeMap<Role, usize>,
     /// What the core counted.
     pub(super) counters: Counters,
+    /// What of this its reader may see.
+    pub(super) sight: Sight,
 }
 
 /// An agent.
+#[derive(Clone)]
 pub(super) struct Agent {
     pub(super) id: AgentId,
     pub(super) facts: Arc<AgentFacts>,
@@ -66,6 +71,7 @@ pub(super) struct Agent {
 }
 
 /// A framework.
+#[derive(Clone)]
 pub(super) struct Framework {
     pub(super) id: FrameworkId,
     pub(super) name: Text,
@@ -106,6 +112,7 @@ impl Framework {
 }
 
 /// A task, shared with the core.
+#[derive(Clone)]
 pub(super) struct Task {
     pub(super) framework_id: FrameworkId,
     task: Arc<tasks::Task>,
@@ -253,6 +260,7 @@ impl View {
             weights: Arc::clone(view.weights()),
             filters: view.filter_counts().clone(),
             counters: view.counters().clone(),
+            sight: Sight::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Who may come in, and what they may do.
 
+use crate::support::agent::{self, Agent};
 use crate::support::http::{self, Answer};
 use crate::support::scheduler::{self, Scheduler, framework_info};
 use crate::support::{config, soon};
@@ -174,6 +175,125 @@ async fn rules_keep_frameworks_from_roles_and_readers_from_endpoints() {
         http::ask(address, metrics, &[ALICE], b"").await.status,
         "200 OK"
     );
+    master.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_rules_hide_is_in_no_listing_and_on_no_stream() {
+    let any = json!({"type": "ANY"});
+    let none = json!({"type": "NONE"});
+    let bob = json!({"values": ["bob"]});
+    let acls = json!({
+        "view_frameworks": [
+            {"principals": bob, "users": {"values": ["web"]}},
+            {"principals": bob, "users": none},
+        ],
+        "view_tasks": [{"principals": bob, "users": none}],
+        "view_roles": [{"principals": bob, "roles": {"values": ["*"]}}, {"principals": bob, "roles": none}],
+        "view_flags": [{"principals": bob, "flags": none}],
+        "access_mesos_logs": [{"principals": bob, "logs": none}],
+        "get_maintenance_schedules": [{"principals": any, "machines": any}],
+    });
+    let master = master(AccessFlags {
+        acls: Some(acls.to_string()),
+        authenticate_http_readonly: true,
+        authenticate_http_readwrite: true,
+        credentials: access().credentials,
+        ..AccessFlags::default()
+    })
+    .await;
+    let address = master.address();
+    let info = |name: &str, user: &str, role: &str| {
+        let mut info = framework_info(name);
+        info["user"] = json!(user);
+        info["role"] = json!(role);
+        info
+    };
+    let mut agent = Agent::register(address, agent::register("node1")).await;
+    let mut shown = Scheduler::subscribe(address, info("shown", "web", "*")).await;
+    let offers = shown.expect("OFFERS").await;
+    let offer = &offers["offers"]["offers"][0];
+    let task = scheduler::task("t1", offer, 1.0, 32.0);
+    shown.accepted(scheduler::accept(offer, &[task])).await;
+    agent.run_task().await;
+
+    // Both watch from here on.
+    let mut streams = Vec::new();
+    for who in [ALICE, BOB] {
+        let mut events = http::Client::connect(address).await;
+        let body = br#"{"type": "SUBSCRIBE"}"#;
+        events.send("POST /api/v1", &[JSON, who], body).await;
+        assert_eq!(events.head().await.0, "200 OK");
+        let snapshot = scheduler::event(&mut events).await;
+        let state = &snapshot["subscribed"]["get_state"];
+        let tasks = state["get_tasks"]["tasks"].as_array().unwrap().len();
+        assert_eq!(tasks, usize::from(who == ALICE));
+        assert_eq!(scheduler::event(&mut events).await["type"], "HEARTBEAT");
+        streams.push(events);
+    }
+    let _hidden = Scheduler::subscribe(address, info("hidden", "root", "secret")).await;
+    let _seen = Scheduler::subscribe(address, info("seen", "web", "*")).await;
+    for (events, names) in streams.iter_mut().zip([&["hidden", "seen"][..], &["seen"]]) {
+        for name in names {
+            let event = scheduler::event(events).await;
+            let info = &event["framework_added"]["framework"]["framework_info"];
+            assert_eq!(info["name"], *name, "{event}");
+        }
+    }
+
+    let all = |path| async move { http::ask(address, path, &[ALICE], b"").await.json() };
+    let some = |path| async move { http::ask(address, path, &[BOB], b"").await.json() };
+    let names = |document: &Value, list: &str, key: &str| -> Vec<String> {
+        let list = document[list].as_array().unwrap().iter();
+        let mut names: Vec<_> = list
+            .map(|one| one[key].as_str().unwrap().to_owned())
+            .collect();
+        names.sort_unstable();
+        names
+    };
+    for path in ["GET /state", "GET /frameworks", "GET /state-summary"] {
+        assert_eq!(
+            names(&all(path).await, "frameworks", "name"),
+            ["hidden", "seen", "shown"]
+        );
+        assert_eq!(
+            names(&some(path).await, "frameworks", "name"),
+            ["seen", "shown"],
+            "{path}"
+        );
+    }
+    assert_eq!(names(&all("GET /tasks").await, "tasks", "id"), ["t1"]);
+    assert!(names(&some("GET /tasks").await, "tasks", "id").is_empty());
+    assert_eq!(
+        names(&all("GET /roles").await, "roles", "name"),
+        ["*", "secret"]
+    );
+    assert_eq!(names(&some("GET /roles").await, "roles", "name"), ["*"]);
+    assert!(all("GET /state").await.get("flags").is_some());
+    assert!(some("GET /state").await.get("flags").is_none());
+
+    let call = br#"{"type": "GET_FRAMEWORKS"}"#;
+    let frameworks = http::ask(address, "POST /api/v1", &[JSON, BOB], call)
+        .await
+        .json();
+    assert_eq!(
+        frameworks["get_frameworks"]["frameworks"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    for (line, body) in [
+        ("GET /flags", &b""[..]),
+        ("GET /files/read?path=/master/log", b""),
+        ("POST /api/v1", br#"{"type": "GET_FLAGS"}"#),
+    ] {
+        let answer = http::ask(address, line, &[JSON, BOB], body).await;
+        assert_eq!(
+            (&*answer.status, &*answer.text()),
+            ("403 Forbidden", "403 Forbidden.")
+        );
+    }
     master.shutdown().await.unwrap();
 }
 

@@ -21,6 +21,8 @@ pub enum Change {
     TaskUpdated {
         /// Whose.
         framework_id: FrameworkId,
+        /// The task's TaskInfo.
+        task: Blob,
         /// What was told.
         status: TaskStatus,
         /// The newest state that is known.

@@ -47,6 +47,7 @@ fn print_change(change: &Change) -> String {
             framework_id,
             status,
             state,
+            task: _,
         } => format!("w TASK_UPDATED {framework_id} {state}: {}", told(status)),
         Change::AgentAdded { agent_id } => format!("w AGENT_ADDED {agent_id}"),
         Change::AgentRemoved { agent_id } => format!("w AGENT_REMOVED {agent_id}"),

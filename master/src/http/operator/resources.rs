@@ -106,7 +106,7 @@ pub(super) fn shrink(call: ShrinkVolume) -> OperatorCall {
 
 /// GET_OPERATIONS.
 pub(super) async fn operations(caller: &Caller<'_>) -> Response {
-    let snapshot = caller.handle.snapshot().await;
+    let snapshot = caller.handle.snapshot_for(&caller.identity).await;
     let message = v1::master::Response {
         get_operations: Some(GetOperations {
             operations: snapshot.operations().collect(),

@@ -34,7 +34,7 @@ pub(super) enum Part {
 
 /// Answers with a part of the state.
 pub(super) async fn read(caller: &Caller<'_>, part: Part) -> Result<Response, Refusal> {
-    let snapshot = caller.handle.snapshot().await;
+    let snapshot = caller.handle.snapshot_for(&caller.identity).await;
     let media = caller.media;
     let written = tokio::task::spawn_blocking(move || write(&snapshot, media, part)).await;
     match written {

@@ -15,6 +15,7 @@ use http::StatusCode;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::{Caller, document, state};
+use crate::access::Identity;
 use crate::http::body::Body;
 use crate::http::negotiate::Media;
 use crate::http::respond::Refusal;
@@ -38,12 +39,13 @@ pub(super) async fn subscribe(caller: &Caller<'_>) -> Result<Response, Refusal> 
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why)
     })?;
     let since = snapshot.step;
+    let snapshot = snapshot.seen_by(&caller.identity);
     let written = tokio::task::spawn_blocking(move || subscribed(&snapshot, media)).await;
     let subscribed = written.map_err(|error| {
         tracing::error!(%error, "write the state");
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "")
     })?;
-    let stream = WatchStream::new(queue, since, media, subscribed);
+    let stream = WatchStream::new(queue, since, media, subscribed, caller.identity.clone());
     let mut response = Response::new(Body::Watch(Box::new(stream)));
     respond::set_type(&mut response, media);
     Ok(response)
@@ -70,12 +72,20 @@ pub(crate) struct WatchStream {
     /// The step of the snapshot that was sent.
     since: u64,
     media: Media,
+    /// Who watches, and so what is told.
+    identity: Identity,
     heartbeat: Bytes,
     heartbeats: Interval,
 }
 
 impl WatchStream {
-    fn new(queue: WatchQueue, since: u64, media: Media, subscribed: Bytes) -> Self {
+    fn new(
+        queue: WatchQueue,
+        since: u64,
+        media: Media,
+        subscribed: Bytes,
+        identity: Identity,
+    ) -> Self {
         let heartbeat = record(
             &Event {
                 r#type: Some(Type::Heartbeat.into()),
@@ -91,6 +101,7 @@ impl WatchStream {
             queue,
             since,
             media,
+            identity,
             heartbeat,
             heartbeats,
         }
@@ -107,7 +118,11 @@ impl WatchStream {
         loop {
             match std::task::ready!(self.queue.poll_next(cx)) {
                 Some(news) if news.step <= self.since => {}
-                Some(news) => return Poll::Ready(Some(news.record(self.media))),
+                Some(news) => {
+                    if let Some(record) = news.record_for(&self.identity, self.media) {
+                        return Poll::Ready(Some(record));
+                    }
+                }
                 None => return Poll::Ready(None),
             }
         }
