@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use model::resources::{Quantities, Resource};
+use model::resources::Resource;
 use model::{Resources, TaskState};
 
+use super::allocator;
 use super::system::System;
 use super::view::{Framework, View};
 use crate::facts::Facts;
@@ -15,7 +16,7 @@ use crate::flags::Leader;
 use crate::main_loop::wall_clock;
 use crate::metrics::{CALLS, Counters, FrameworkCounters, as_f64, name_of};
 
-type Numbers = BTreeMap<String, f64>;
+pub(super) type Numbers = BTreeMap<String, f64>;
 
 /// Every number by its name.
 pub(super) fn numbers(view: &View, counters: &Counters, facts: &Facts) -> Numbers {
@@ -28,7 +29,7 @@ pub(super) fn numbers(view: &View, counters: &Counters, facts: &Facts) -> Number
     agents(view, &mut out);
     frameworks(view, counters, &mut out);
     resources(view, &mut out);
-    allocator(view, counters, &mut out);
+    allocator::add(view, counters, &mut out);
     counters
         .state_store
         .list("registrar/state_store_ms", &mut out);
@@ -351,72 +352,6 @@ fn resources(view: &View, out: &mut Numbers) {
     }
 }
 
-fn allocator(view: &View, counters: &Counters, out: &mut Numbers) {
-    let total = sum(view.agents.iter().map(|agent| &agent.total)).quantities();
-    let used = sum(view.agents.iter().map(|agent| &agent.used));
-    let held = used
-        .plus(&sum(view.agents.iter().map(|agent| &agent.offered)))
-        .quantities();
-    for name in ["cpus", "disk", "mem"] {
-        let prefix = format!("allocator/mesos/resources/{name}");
-        put(out, &format!("{prefix}/total"), total.get(name).to_f64());
-        put(
-            out,
-            &format!("{prefix}/offered_or_allocated"),
-            held.get(name).to_f64(),
-        );
-    }
-    put(
-        out,
-        "allocator/mesos/allocation_runs",
-        as_f64(view.counters.allocation_runs()),
-    );
-    counters
-        .allocation_run
-        .list("allocator/mesos/allocation_run_ms", out);
-    counters
-        .allocation_latency
-        .list("allocator/mesos/allocation_run_latency_ms", out);
-    for role in view.frameworks.iter().flat_map(|f| &f.roles) {
-        let name = format!("allocator/mesos/offer_filters/roles/{role}/active");
-        out.entry(name).or_default();
-    }
-    consumed("", &used.quantities(), out);
-    let mut by_role: BTreeMap<String, Resources> = BTreeMap::new();
-    for framework in &view.frameworks {
-        for (role, part) in framework.used.allocations() {
-            by_role.entry(role.to_string()).or_default().add_all(&part);
-        }
-        let held = framework.used.plus(&framework.offered).allocations();
-        for role in &framework.roles {
-            let share = dominant_share(held.get(role), &total);
-            let name = format!("allocator/mesos/roles/{role}/shares/dominant");
-            *out.entry(name).or_default() += share;
-        }
-    }
-    for (role, part) in by_role {
-        consumed(&role, &part.quantities(), out);
-    }
-}
-
-fn consumed(role: &str, quantities: &Quantities, out: &mut Numbers) {
-    for (name, amount) in quantities {
-        let key = format!("allocator/mesos/quota/roles/{role}/resources/{name}/consumed");
-        put(out, &key, amount.to_f64());
-    }
-}
-
-/// The largest of the shares of each resource.
-fn dominant_share(held: Option<&Resources>, total: &Quantities) -> f64 {
-    let held = held.map(Resources::quantities).unwrap_or_default();
-    held.iter()
-        .map(|(name, amount)| match total.get(name).to_f64() {
-            all if all > 0.0 => amount.to_f64() / all,
-            _ => 0.0,
-        })
-        .fold(0.0, f64::max)
-}
-
 fn system(system: System, out: &mut Numbers) {
     for (name, value) in [
         ("cpus_total", as_f64(system.cpus as u64)),
@@ -430,14 +365,14 @@ fn system(system: System, out: &mut Numbers) {
     }
 }
 
-fn sum<'a>(all: impl Iterator<Item = &'a Resources>) -> Resources {
+pub(super) fn sum<'a>(all: impl Iterator<Item = &'a Resources>) -> Resources {
     all.fold(Resources::new(), |mut sum, one| {
         sum.add_all(one);
         sum
     })
 }
 
-fn put(out: &mut Numbers, name: &str, value: f64) {
+pub(super) fn put(out: &mut Numbers, name: &str, value: f64) {
     out.insert(name.to_owned(), value);
 }
 

@@ -3,6 +3,7 @@
 //! Keys, their order and the forms of numbers are those of Mesos' unversioned endpoints.
 
 mod agents;
+mod allocator;
 mod frameworks;
 mod maintenance;
 mod master;

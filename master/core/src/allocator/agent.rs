@@ -21,6 +21,8 @@ pub(super) struct Agent {
     /// Total less allocations; without allocation roles, as the total.
     available: Resources,
     allocations: BTreeMap<(FrameworkId, Role), Resources>,
+    /// The sum of the allocations, shared resources aside.
+    held: Resources,
 }
 
 impl Agent {
@@ -32,6 +34,7 @@ impl Agent {
             available: total.clone(),
             total,
             allocations: BTreeMap::new(),
+            held: Resources::new(),
         }
     }
 
@@ -73,12 +76,8 @@ impl Agent {
         let before = held.quantities();
         held.add_all(more);
         let added = held.quantities().minus(&before);
-        let exclusive = more.filter(|resource| !resource.shared);
-        if self.available.contains(&exclusive) {
-            self.available.subtract_all(&exclusive);
-        } else {
-            self.update_available();
-        }
+        self.held.add_all(&exclusive(more));
+        self.update_available();
         added
     }
 
@@ -101,20 +100,21 @@ impl Agent {
         if held.is_empty() {
             self.allocations.remove(&key);
         }
+        self.held.subtract_all(&exclusive(&released));
         self.update_available();
         (released, shrank)
     }
 
     /// Total less allocations; nothing where these do not fit into the total, until they do again.
     fn update_available(&mut self) {
-        let mut held = Resources::new();
-        for allocation in self.allocations.values() {
-            held.add_all(&allocation.filter(|resource| !resource.shared));
-        }
-        self.available = if self.total.contains(&held) {
-            self.total.minus(&held)
+        self.available = if self.total.contains(&self.held) {
+            self.total.minus(&self.held)
         } else {
             Resources::new()
         };
     }
+}
+
+fn exclusive(resources: &Resources) -> Resources {
+    resources.filter(|resource| !resource.shared)
 }

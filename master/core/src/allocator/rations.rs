@@ -9,7 +9,8 @@ use super::accounts::{Accounts, is_chargeable};
 use super::shrink;
 use crate::random::Random;
 
-fn is_rationed(resource: &Resource) -> bool {
+/// Whether quota has a say in who gets a resource.
+pub(super) fn is_rationed(resource: &Resource) -> bool {
     is_chargeable(resource) && matches!(resource.value, Value::Scalar(_))
 }
 

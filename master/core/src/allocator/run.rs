@@ -8,7 +8,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use model::resources::{Quantities, Resource, Role, Value};
+use model::resources::{Quantities, Resource, Role};
 use model::{AgentId, FrameworkId, Instant, Resources};
 
 use super::agent::Agent;
@@ -80,8 +80,8 @@ impl Given {
     }
 }
 
-/// What of the available resources a framework can use in a role: reserved ones first, then what is
-/// not scalar, as Mesos lists them.
+/// What of the available resources a framework can use in a role; what quota has a say in comes last,
+/// as Mesos lists them.
 fn usable(available: &Resources, role: &Role, demand: &Demand) -> Resources {
     let capabilities = demand.capabilities;
     let usable = available.filter(|r| {
@@ -91,12 +91,7 @@ fn usable(available: &Resources, role: &Role, demand: &Demand) -> Resources {
             && (!r.is_refined() || capabilities.has(Capability::ReservationRefinement))
     });
     let mut sorted: Vec<_> = usable.iter().cloned().collect();
-    sorted.sort_by_key(|r| {
-        (
-            r.reservations.is_empty(),
-            matches!(r.value, Value::Scalar(_)),
-        )
-    });
+    sorted.sort_by_key(rations::is_rationed);
     sorted.into_iter().collect()
 }
 

@@ -4,9 +4,7 @@ use master_core::event::{Change, Effect, FrameworkEvent, MasterMessage, Registry
 use master_core::tasks::TaskStatus;
 use model::Resources;
 
-use crate::notation;
-
-use crate::roles_script;
+use crate::{notation, roles_script};
 
 /// A line; none for what scripts do not look at.
 pub(crate) fn print(effect: &Effect) -> Option<String> {
