@@ -40,6 +40,8 @@ pub struct Hierarchical {
     pub(super) policy: Policy,
     pub(super) random: Random,
     pub(super) frameworks: BTreeMap<FrameworkId, Framework>,
+    /// Those that have minimums of their own.
+    pub(super) own_minimum: BTreeSet<FrameworkId>,
     pub(super) agents: BTreeMap<AgentId, Agent>,
     pub(super) filters: Filters,
     pub(super) shares: Shares,
@@ -70,6 +72,7 @@ impl Hierarchical {
         Self {
             random: Random::new(seed),
             frameworks: BTreeMap::new(),
+            own_minimum: BTreeSet::new(),
             agents: BTreeMap::new(),
             filters: Filters::default(),
             shares: Shares::new(policy.fair_sharing_excluded.clone()),
@@ -166,6 +169,11 @@ impl Hierarchical {
 
 impl Allocator for Hierarchical {
     fn set_framework(&mut self, now: Instant, id: &FrameworkId, demand: Demand) {
+        if demand.min_allocatable.is_empty() {
+            self.own_minimum.remove(id);
+        } else {
+            self.own_minimum.insert(id.clone());
+        }
         let active = match self.frameworks.get_mut(id) {
             Some(framework) => {
                 let before = core::mem::replace(&mut framework.demand, demand);
@@ -195,6 +203,7 @@ impl Allocator for Hierarchical {
 
     fn remove_framework(&mut self, id: &FrameworkId) {
         self.deactivate_framework(id);
+        self.own_minimum.remove(id);
         if let Some(framework) = self.frameworks.remove(id) {
             for role in &framework.demand.roles {
                 self.shares.unsubscribe(role, id);

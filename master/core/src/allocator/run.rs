@@ -6,6 +6,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use model::resources::{Quantities, Resource, Role};
@@ -105,14 +106,24 @@ impl Policy {
 
     /// Whether an offer is worth while.
     fn is_allocatable(&self, offer: &Resources, role: &Role, demand: &Demand) -> bool {
-        let alternatives = demand.min_allocatable.get(role);
-        let alternatives = alternatives.unwrap_or(&self.min_allocatable);
-        if offer.is_empty() {
-            return false;
+        match demand.min_allocatable.get(role) {
+            Some(own) => is_enough(offer, own),
+            None => self.is_minimum(offer),
         }
-        let quantities = offer.quantities();
-        alternatives.is_empty() || alternatives.iter().any(|min| quantities.contains(min))
     }
+
+    /// The same, for a role without minimum of its own.
+    fn is_minimum(&self, offer: &Resources) -> bool {
+        is_enough(offer, &self.min_allocatable)
+    }
+}
+
+fn is_enough(offer: &Resources, alternatives: &[Quantities]) -> bool {
+    if offer.is_empty() || alternatives.is_empty() {
+        return !offer.is_empty();
+    }
+    let quantities = offer.quantities();
+    alternatives.iter().any(|min| quantities.contains(min))
 }
 
 impl Hierarchical {
@@ -200,29 +211,52 @@ impl Hierarchical {
         let Some(agent) = self.agents.get_mut(agent_id) else {
             return;
         };
+        let mut left = given.left(agent_id, agent);
+        // Nobody is asked about what is nobody's worth while: there may be very many to ask.
+        if self.own_minimum.is_empty() && !self.policy.is_minimum(&left) {
+            return;
+        }
         let mut held = Held::new();
-        for (role, id) in self.shares.turns().flat_map(Turn::pairs) {
-            if agent.available().is_empty() {
+        let tops = tops(&left);
+        let turns = tops.iter().flat_map(|top| self.shares.turns_beneath(top));
+        for (role, id) in turns.flat_map(Turn::pairs) {
+            if left.is_empty() {
                 break;
             }
             let Some(Framework { demand, .. }) = self.frameworks.get(id) else {
                 continue;
             };
-            if !self.policy.suits(agent, role, demand) {
+            // Who refused all that is left refuses any part of it.
+            if !self.policy.suits(agent, role, demand)
+                || self.filters.refuse(now, id, role, agent_id, &left)
+            {
                 continue;
             }
-            let left = usable(&given.left(agent_id, agent), role, demand);
-            let offer = rations::fair(&self.accounts, &mut self.random, left, role.top());
+            let usable = usable(&left, role, demand);
+            let offer = rations::fair(&self.accounts, &mut self.random, usable, role.top());
             if self.policy.is_allocatable(&offer, role, demand)
                 && !self.filters.refuse(now, id, role, agent_id, &offer)
             {
                 let added = self.accounts.give(agent, id, role, &offer);
                 given.add(agent_id, role, id, &offer);
                 held.push((role.clone(), id.clone(), added));
+                left = given.left(agent_id, agent);
             }
         }
         for (role, id, added) in held {
             self.shares.allocated(&role, &id, &added);
         }
     }
+}
+
+/// The trees of roles that can have any of these resources: all of them, or where everything is
+/// reserved, those for which it is.
+fn tops(left: &Resources) -> Vec<Arc<str>> {
+    if left.iter().any(|resource| resource.reservations.is_empty()) {
+        return vec![Arc::from("")];
+    }
+    let roles: BTreeSet<&Role> = left.iter().filter_map(Resource::reservation_role).collect();
+    let is_top = |role: &&&Role| !roles.iter().any(|other| other.is_ancestor_of(role));
+    let tops = roles.iter().filter(is_top);
+    tops.map(|role| Arc::from(role.as_str())).collect()
 }

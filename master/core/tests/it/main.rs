@@ -6,6 +6,7 @@ mod draining;
 mod frameworks;
 mod gone;
 mod maintenance;
+mod many_roles;
 mod notation;
 mod offers;
 mod operations;
