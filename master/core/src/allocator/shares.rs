@@ -300,12 +300,8 @@ impl Shares {
         }
     }
 
-    /// The roles in which someone wants something, whose turn it is first.
-    pub(super) fn turns(&self) -> Turns<'_> {
-        self.turns_beneath("")
-    }
-
-    /// The same of one role and those beneath it.
+    /// The roles in which someone wants something, whose turn it is first: of one tree, or of all with
+    /// the empty path.
     pub(super) fn turns_beneath(&self, path: &str) -> Turns<'_> {
         let node = self.nodes.get(path);
         let levels = node.map_or_else(Vec::new, |node| vec![(node, node.order.iter())]);
@@ -522,7 +518,7 @@ mod tests {
     }
 
     fn order(shares: &Shares) -> String {
-        let pairs = shares.turns().flat_map(Turn::pairs);
+        let pairs = shares.turns_beneath("").flat_map(Turn::pairs);
         let pairs = pairs.map(|(role, id)| alloc::format!("{role}:{id}"));
         pairs.collect::<Vec<_>>().join(" ")
     }

@@ -19,7 +19,7 @@ struct Act {
 }
 
 fn act() -> impl Strategy<Value = Act> {
-    (0..20u8, any::<u8>(), any::<u8>(), any::<u8>()).prop_map(|(kind, who, what, how)| Act {
+    (0..22u8, any::<u8>(), any::<u8>(), any::<u8>()).prop_map(|(kind, who, what, how)| Act {
         kind,
         who,
         what,
@@ -112,6 +112,14 @@ fn line(world: &World, act: &Act) -> Option<String> {
             2 => format!("reconcile {framework}"),
             _ => format!("update-framework {framework} roles=c failover=5"),
         },
+        19 => format!(
+            "ask update-quota {} guarantee=cpus:{};mem:{} limit=cpus:{} force=",
+            ["a", "c"][usize::from(who % 2)],
+            how % 3,
+            how,
+            how % 3 + what % 3
+        ),
+        20 => format!("ask weights a:{} a/b:{} c:1", how % 3 + 1, what % 3 + 1),
         18 => ["slow registry", "stored", "fast registry"][usize::from(how % 3)].into(),
         _ => format!("wait {}", ["0.1", "1", "20", "100"][usize::from(how % 4)]),
     })
@@ -134,6 +142,11 @@ proptest! {
             world.line(&format!("teardown {id}"));
         }
         prop_assert_eq!(world.master.view().frameworks().count(), 0);
+        world.line("fast registry");
+        // Nothing is in use: a limit of nothing stands against nothing.
+        world.line("ask update-quota a c limit=cpus:0;mem:0;ports:0");
+        prop_assert!(world.transcript.ends_with(" Ok\n"));
+        world.line("ask update-quota a c");
         world.line("subscribe");
         let view = world.master.view();
         for agent in view.agents() {
