@@ -342,3 +342,31 @@ fn a_framework_is_offered_only_the_agents_that_it_wants() {
         "#]],
     );
 }
+
+#[test]
+fn less_than_any_minimum_is_not_offered() {
+    check(
+        "registry
+         subscribe roles=a
+         register cpus:0.009;mem:31;ports:[1-9]
+         register cpus:0.01;mem:1
+         register mem:32",
+        &expect![[r#"
+            > registry
+            > subscribe roles=a
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > register cpus:0.009;mem:31;ports:[1-9]
+              store admit m-S0
+              l1 registered m-S0
+            > register cpus:0.01;mem:1
+              store admit m-S1
+              l2 registered m-S1
+              s1 OFFERS m-O0 m-S1 a cpus:0.01;mem:1
+            > register mem:32
+              store admit m-S2
+              l3 registered m-S2
+              s1 OFFERS m-O1 m-S2 a mem:32
+        "#]],
+    );
+}
