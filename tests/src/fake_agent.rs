@@ -1,7 +1,7 @@
 //! A stand-in for an agent: a real link, and behind it tasks that are only said to run.
 //!
-//! A task's command tells how it goes: `exit N` and `true` end at once, everything else runs until
-//! it is killed. Operations are said to be applied. Of each task one update, and of each operation
+//! A task's command tells how it goes: `exit N` and `true` end at once, a short `sleep N` at its end
+//! after so many seconds, everything else runs until it is killed. Operations are said to be applied. Of each task one update, and of each operation
 //! its status, waits for the acknowledgement and is sent again after 10 s, then 20 s, and so on, as
 //! an agent of Mesos does.
 

@@ -52,7 +52,8 @@ impl Node {
             let waiting = self.tasks.values().filter(|task| !task.updates.is_empty());
             let tasks = waiting.map(|task| task.resend_at);
             let operations = self.operations.values().map(|applied| applied.resend_at);
-            let deadline = tasks.chain(operations).min();
+            let ends = self.tasks.values().filter_map(|task| task.ends_at);
+            let deadline = tasks.chain(operations).chain(ends).min();
             let due = deadline.unwrap_or_else(|| Instant::now() + RESEND_AFTER);
             tokio::select! {
                 frame = incoming.message() => match frame {
@@ -64,6 +65,7 @@ impl Node {
                     Ok(None) | Err(_) => return,
                 },
                 () = tokio::time::sleep_until(due) => {
+                    self.wake().await;
                     self.send_again().await;
                     self.send_due_operations().await;
                 }

@@ -14,6 +14,9 @@ use tokio::time::Instant;
 use super::RESEND_AFTER;
 use super::node::Node;
 
+/// Commands that sleep shorter are waited for; the others run until they are killed.
+const NAP_SECS_MAX: u64 = 10;
+
 /// A task, and the updates that its framework has not acknowledged.
 pub(super) struct Task {
     pub(super) framework_id: v1::FrameworkId,
@@ -25,6 +28,8 @@ pub(super) struct Task {
     pub(super) updates: VecDeque<v1::TaskStatus>,
     pub(super) resend_at: Instant,
     resend_after: Duration,
+    /// When its command ends by itself.
+    pub(super) ends_at: Option<Instant>,
 }
 
 /// A framework and a task of it.
@@ -105,6 +110,7 @@ impl Node {
             updates: VecDeque::new(),
             resend_at: Instant::now(),
             resend_after: RESEND_AFTER,
+            ends_at: None,
         };
         self.tasks.insert(key.clone(), task);
         if self.drain.is_some() {
@@ -121,6 +127,9 @@ impl Node {
         let command = info.command.and_then(|command| command.value);
         let command = command.unwrap_or_default();
         let Some(code) = exit_code(&command) else {
+            if let (Some(task), Some(after)) = (self.tasks.get_mut(&key), nap(&command)) {
+                task.ends_at = Some(Instant::now() + after);
+            }
             return;
         };
         let ended = match code {
@@ -245,6 +254,25 @@ impl Node {
         }
     }
 
+    /// Ends the tasks whose commands slept long enough.
+    pub(super) async fn wake(&mut self) {
+        let now = Instant::now();
+        let awake = |task: &Task| task.ends_at.is_some_and(|at| at <= now);
+        let awake = self.tasks.iter_mut().filter(|(_, task)| awake(task));
+        let keys: Vec<_> = awake
+            .map(|(key, task)| {
+                task.ends_at = None;
+                (key.clone(), task.latest.is_terminal())
+            })
+            .collect();
+        for (key, is_over) in keys {
+            if !is_over {
+                let message = "Command exited with status 0".to_owned();
+                self.update(&key, TaskState::Finished, Some(message)).await;
+            }
+        }
+    }
+
     pub(super) async fn send_again(&mut self) {
         let now = Instant::now();
         let due = self.tasks.iter().filter(|(_, task)| task.resend_at <= now);
@@ -280,4 +308,11 @@ fn exit_code(command: &str) -> Option<i32> {
         "true" => Some(0),
         text => text.strip_prefix("exit ")?.parse().ok(),
     }
+}
+
+/// For how long a command sleeps before it ends; `None` where that is not soon.
+fn nap(command: &str) -> Option<Duration> {
+    let last = command.rsplit(';').next()?.trim();
+    let seconds: u64 = last.strip_prefix("sleep ")?.parse().ok()?;
+    (seconds < NAP_SECS_MAX).then(|| Duration::from_secs(seconds))
 }

@@ -82,6 +82,13 @@ impl Case {
         path.strip_prefix("/master").unwrap_or(path)
     }
 
+    /// The offer of this id, where it came just before this step.
+    pub(super) fn offer_before(&self, id: &str) -> Option<Value> {
+        let events = self.events_before.iter().map(Event::value);
+        let offers = events.filter_map(|event| event["offers"]["offers"].as_array().cloned());
+        offers.flatten().find(|offer| offer["id"]["value"] == id)
+    }
+
     /// Everything that the recording shows of the streams in this step.
     pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
         let stream = self.response.iter().filter_map(|r| r.stream.as_ref());

@@ -31,6 +31,8 @@ const EVENTS_TIME_MAX: Duration = Duration::from_millis(7500);
 const OTHER_OFFERS_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long an offer may take of which the recording shows nothing but that it is used.
 const SPARE_OFFER_TIME_MAX: Duration = Duration::from_secs(2);
+/// How long an offer may take after offers were given back for it: until the next batch.
+const GIVEN_BACK_TIME_MAX: Duration = Duration::from_millis(2500);
 /// What follows a step follows it so soon.
 const SETTLED: Duration = Duration::from_millis(120);
 /// What follows an unchecked step is waited for so long.
@@ -404,18 +406,36 @@ impl Scenario {
             .request
             .header("Mesos-Stream-Id")
             .map(|id| self.ids.rewrite(id));
-        let deadline = Instant::now() + SPARE_OFFER_TIME_MAX;
+        let begin = Instant::now();
+        let mut gave_back = false;
         for offer in named.iter().filter(|id| id.contains("-O")) {
-            while self.ids.actual(offer).is_none() && Instant::now() < deadline {
+            let shown = case.offer_before(offer);
+            while self.ids.actual(offer).is_none()
+                && begin.elapsed() < SPARE_OFFER_TIME_MAX + GIVEN_BACK_TIME_MAX
+            {
                 let stream = self.streams.iter_mut().find(|s| Some(&s.id) == id.as_ref());
                 let Some(stream) = stream else { return };
-                match stream.spare_offer(agent.as_deref(), &known) {
-                    Some(spare) => {
-                        let actual = spare["id"]["value"].as_str().unwrap_or_default();
-                        self.ids.bind(offer, actual);
+                let found = match &shown {
+                    Some(shown) => stream.take_offer(shown, &mut self.ids).is_ok(),
+                    None => {
+                        let spare = stream.spare_offer(agent.as_deref(), &known);
+                        spare.is_some_and(|spare| {
+                            let actual = spare["id"]["value"].as_str().unwrap_or_default();
+                            self.ids.bind(offer, actual)
+                        })
                     }
-                    None => self.settle(POLL).await,
+                };
+                if found {
+                    continue;
                 }
+                // What is offered anew, or in other pieces, had been given back.
+                if !gave_back && begin.elapsed() > SPARE_OFFER_TIME_MAX {
+                    gave_back = true;
+                    let everything = shown.is_some();
+                    let call = stream.give_back(everything);
+                    self.call(call.into_iter().collect()).await;
+                }
+                self.settle(POLL).await;
             }
         }
     }

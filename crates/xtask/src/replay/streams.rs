@@ -27,6 +27,8 @@ pub(crate) struct Stream {
     held: Vec<Value>,
     /// The agent of every offer that ever came, by the offer's id.
     agents: BTreeMap<String, String>,
+    /// The agent whose offer was used last.
+    last_agent: Option<String>,
     pub(crate) ended: bool,
     /// Whether a HEARTBEAT came.
     is_alive: bool,
@@ -50,6 +52,7 @@ impl Stream {
             inverse_offers: Vec::new(),
             held: Vec::new(),
             agents: BTreeMap::new(),
+            last_agent: None,
             ended: false,
             is_alive: false,
         }
@@ -130,8 +133,32 @@ impl Stream {
         })
     }
 
+    /// Gives offers back that were not used, to be offered again at once: all of them, or those of
+    /// the agent whose offer was used last; `None` where there is none.
+    pub(super) fn give_back(&mut self, everything: bool) -> Option<Unrecorded> {
+        let of = |id: &Value| self.agents.get(id["value"].as_str().unwrap_or_default());
+        let (given, held) = std::mem::take(&mut self.held)
+            .into_iter()
+            .partition::<Vec<Value>, _>(|id| {
+                everything || self.last_agent.is_none() || of(id) == self.last_agent.as_ref()
+            });
+        self.held = held;
+        self.offers.retain(|offer| !given.contains(&offer["id"]));
+        (!given.is_empty()).then(|| Unrecorded {
+            stream_id: self.id.clone(),
+            call: json!({
+                "type": "DECLINE",
+                "framework_id": self.framework_id,
+                "decline": {"offer_ids": given, "filters": {"refuse_seconds": 0.0}},
+            }),
+        })
+    }
+
     /// These ids are named in a call of the framework's own.
     pub(crate) fn used(&mut self, ids: &[String]) {
+        if let Some(agent) = ids.iter().rev().find_map(|id| self.agents.get(id)) {
+            self.last_agent = Some(agent.clone());
+        }
         self.held
             .retain(|id| !ids.iter().any(|used| id["value"] == used.as_str()));
     }
