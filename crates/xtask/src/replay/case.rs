@@ -9,6 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::request;
+
 /// One recorded exchange.
 #[derive(Debug, Deserialize)]
 pub(super) struct Case {
@@ -208,8 +210,8 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// Puts cases into scenarios, each in its order. Scenarios whose steps lie between one another's
-/// ran on one cluster, so they are one here.
+/// Puts cases into scenarios, each in its order. Scenarios whose steps lie between one another's, or
+/// that saw the ids of one master, ran on one cluster, so they are one here.
 pub(super) fn scenarios(cases: Vec<Case>) -> Vec<Vec<Case>> {
     let mut of_host: BTreeMap<(String, String), Vec<Case>> = BTreeMap::new();
     for case in cases {
@@ -226,14 +228,24 @@ pub(super) fn scenarios(cases: Vec<Case>) -> Vec<Vec<Case>> {
         }
         let mut open = BTreeSet::new();
         let mut scenario = Vec::new();
+        let mut of_one_master: Vec<(BTreeSet<String>, Vec<Case>)> = Vec::new();
         for (place, case) in cases.into_iter().enumerate() {
             open.insert(case.scenario.clone());
             scenario.push(case);
             open.retain(|name| last.get(name).is_some_and(|&end| end > place));
             if open.is_empty() {
-                scenarios.push(std::mem::take(&mut scenario));
+                let cases = std::mem::take(&mut scenario);
+                let masters = cases.iter().flat_map(request::masters).collect();
+                match of_one_master.last_mut() {
+                    Some((known, before)) if !known.is_disjoint(&masters) => {
+                        known.extend(masters);
+                        before.extend(cases);
+                    }
+                    _ => of_one_master.push((masters, cases)),
+                }
             }
         }
+        scenarios.extend(of_one_master.into_iter().map(|(_, cases)| cases));
     }
     scenarios
 }

@@ -80,7 +80,7 @@ impl Ids {
 }
 
 /// The UUID before a counter.
-fn prefix(id: &str) -> Option<&str> {
+pub(super) fn prefix(id: &str) -> Option<&str> {
     (id.len() > UUID_LENGTH).then(|| &id[..UUID_LENGTH])
 }
 

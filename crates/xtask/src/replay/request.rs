@@ -93,6 +93,16 @@ pub(crate) fn ids(case: &Case) -> Vec<String> {
     ids_in(&format!("{} {body}", case.request.line))
 }
 
+/// The ids of the masters that gave out what a case names.
+pub(super) fn masters(case: &Case) -> Vec<String> {
+    let shown = case.events().map(|event| event.value().to_string());
+    let shown = shown.flat_map(|event| ids_in(&event));
+    let named = ids(case).into_iter().chain(shown);
+    named
+        .filter_map(|id| ids::prefix(&id).map(str::to_owned))
+        .collect()
+}
+
 /// The ids in a text.
 pub(crate) fn ids_in(text: &str) -> Vec<String> {
     let ids = ids::pieces(text)

@@ -127,6 +127,11 @@ impl Scenario {
         patience: Duration,
     ) -> Result<(Reply, Option<http::EventStream>), String> {
         self.adopt(case).await;
+        // What came before the call is no answer to it.
+        self.pump().await;
+        for stream in &mut self.streams {
+            stream.queue.clear();
+        }
         let bytes = request::bytes(case, &self.ids, self.cluster.address);
         let named = request::ids(case);
         let named: Vec<String> = named.iter().map(|id| self.ids.rewrite(id)).collect();
@@ -418,6 +423,10 @@ impl Scenario {
                 let found = match &shown {
                     Some(shown) => stream.take_offer(shown, &mut self.ids).is_ok(),
                     None => {
+                        // Where nothing says of which agent, the recordings stay with one.
+                        let same = begin.elapsed() < SPARE_OFFER_TIME_MAX / 2;
+                        let last = stream.last_agent.clone().filter(|_| same);
+                        let agent = agent.clone().or(last);
                         let spare = stream.spare_offer(agent.as_deref(), &known);
                         spare.is_some_and(|spare| {
                             let actual = spare["id"]["value"].as_str().unwrap_or_default();

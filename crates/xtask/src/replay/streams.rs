@@ -28,7 +28,7 @@ pub(crate) struct Stream {
     /// The agent of every offer that ever came, by the offer's id.
     agents: BTreeMap<String, String>,
     /// The agent whose offer was used last.
-    last_agent: Option<String>,
+    pub(super) last_agent: Option<String>,
     pub(crate) ended: bool,
     /// Whether a HEARTBEAT came.
     is_alive: bool,
