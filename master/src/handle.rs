@@ -225,7 +225,7 @@ impl Handle {
 
     /// The same, as far as this caller may see it.
     pub(crate) async fn snapshot_for(&self, identity: &Identity) -> Arc<Snapshot> {
-        self.snapshot().await.seen_by(identity)
+        finished(self.snapshot().await.seen_by(identity)).await
     }
 
     /// A snapshot that shows all that happened up to a step; `None` after the loop's end.

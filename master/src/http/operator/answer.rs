@@ -2,10 +2,13 @@
 
 use api::v1::master::Response as Message;
 use api::v1::master::response::Type;
+use bytes::Bytes;
 use prost::Message as _;
 
 use super::Caller;
+use crate::http::body::Body;
 use crate::http::negotiate::Media;
+use crate::http::pieces::Made;
 use crate::http::{Response, respond};
 
 /// An answer of this type; the caller of this function sets the field of the type's name.
@@ -25,6 +28,18 @@ pub(super) fn message(caller: &Caller<'_>, message: &Message) -> Response {
             Media::Protobuf => message.encode_to_vec(),
         },
     )
+}
+
+/// 200 with JSON, as far as it is made.
+pub(super) fn made(made: Made) -> Response {
+    match made {
+        Made::Whole(text) => respond::ok(Media::Json, text),
+        Made::Pieces(pieces) => {
+            let mut response = respond::ok(Media::Json, Bytes::new());
+            *response.body_mut() = Body::Pieces(Box::new(pieces));
+            response
+        }
+    }
 }
 
 /// 200 with a message that was written before.

@@ -1,18 +1,17 @@
 //! Calls that read the cluster: GET_STATE and its parts.
 //!
-//! They are written from a snapshot, on a thread that may block: neither the loop nor other
-//! connections wait for a large answer.
-
-use std::sync::Arc;
+//! They are written from a snapshot, JSON as it is read and protobuf on a thread that may block:
+//! neither the loop nor other connections wait for a large answer.
 
 use api::v1;
 use api::v1::master::response::{Type, get_agents};
 use http::StatusCode;
 
-use super::document::{self, Fields};
+use super::document::Fields;
 use super::{Caller, answer};
 use crate::http::Response;
 use crate::http::negotiate::Media;
+use crate::http::pieces;
 use crate::http::respond::Refusal;
 use crate::state::Snapshot;
 use crate::state::messages::Owners;
@@ -35,75 +34,83 @@ pub(super) enum Part {
 /// Answers with a part of the state.
 pub(super) async fn read(caller: &Caller<'_>, part: Part) -> Result<Response, Refusal> {
     let snapshot = caller.handle.snapshot_for(&caller.identity).await;
-    let media = caller.media;
-    let written = tokio::task::spawn_blocking(move || write(&snapshot, media, part)).await;
-    match written {
-        Ok(bytes) => Ok(answer::bytes(caller, bytes)),
-        Err(error) => {
-            tracing::error!(%error, "write the state");
-            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ""))
+    match caller.media {
+        Media::Json => {
+            let made = pieces::make(|mut out| async move {
+                for piece in response(&snapshot, Media::Json, part).into_json() {
+                    out.push(&piece).await?;
+                }
+                Ok(out)
+            });
+            Ok(answer::made(made.await))
+        }
+        media @ Media::Protobuf => {
+            let write = move || response(&snapshot, media, part).into_bytes(media);
+            let written = tokio::task::spawn_blocking(write).await;
+            written
+                .map(|bytes| answer::bytes(caller, bytes))
+                .map_err(|error| {
+                    tracing::error!(%error, "write the state");
+                    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "")
+                })
         }
     }
 }
 
-fn write(snapshot: &Arc<Snapshot>, media: Media, part: Part) -> Vec<u8> {
-    let (kind, number) = match part {
-        Part::State => (Type::GetState, 9),
-        Part::Agents => (Type::GetAgents, 10),
-        Part::Frameworks => (Type::GetFrameworks, 11),
-        Part::Executors => (Type::GetExecutors, 12),
-        Part::Tasks => (Type::GetTasks, 13),
-    };
-    document::write(media, |response| {
-        response.value((1, "type"), kind.into(), kind.as_str_name());
-        match part {
-            Part::State => response.message((number, "get_state"), |f| state(snapshot, f)),
-            Part::Agents => response.message((number, "get_agents"), |f| agents(snapshot, f)),
-            Part::Frameworks => {
-                response.message((number, "get_frameworks"), |f| frameworks(snapshot, f));
-            }
-            Part::Executors => {
-                response.message((number, "get_executors"), |f| executors(snapshot, f));
-            }
-            Part::Tasks => response.message((number, "get_tasks"), |f| tasks(snapshot, f)),
+fn response(snapshot: &Snapshot, media: Media, part: Part) -> Fields<'_> {
+    let (kind, number, name, fields) = match part {
+        Part::State => (Type::GetState, 9, "get_state", state(snapshot, media)),
+        Part::Agents => (Type::GetAgents, 10, "get_agents", agents(snapshot)),
+        Part::Frameworks => {
+            let fields = frameworks(snapshot);
+            (Type::GetFrameworks, 11, "get_frameworks", fields)
         }
-    })
+        Part::Executors => (Type::GetExecutors, 12, "get_executors", executors(snapshot)),
+        Part::Tasks => (Type::GetTasks, 13, "get_tasks", tasks(snapshot, media)),
+    };
+    Fields::new()
+        .value(1, "type", (kind.into(), kind.as_str_name()))
+        .message(number, name, fields)
 }
 
 /// The fields of `GetState`.
-pub(super) fn state(snapshot: &Snapshot, fields: &mut Fields<'_>) {
-    fields.message((1, "get_tasks"), |fields| tasks(snapshot, fields));
-    fields.message((2, "get_executors"), |fields| executors(snapshot, fields));
-    fields.message((3, "get_frameworks"), |fields| frameworks(snapshot, fields));
-    fields.message((4, "get_agents"), |fields| agents(snapshot, fields));
+pub(super) fn state(snapshot: &Snapshot, media: Media) -> Fields<'_> {
+    Fields::new()
+        .message(1, "get_tasks", tasks(snapshot, media))
+        .message(2, "get_executors", executors(snapshot))
+        .message(3, "get_frameworks", frameworks(snapshot))
+        .message(4, "get_agents", agents(snapshot))
 }
 
 /// Tasks of frameworks that are over are shown in JSON alone, as Mesos has it.
-fn tasks(snapshot: &Snapshot, fields: &mut Fields<'_>) {
-    let owners = match fields.media() {
+fn tasks(snapshot: &Snapshot, media: Media) -> Fields<'_> {
+    let owners = match media {
         Media::Json => Owners::Every,
         Media::Protobuf => Owners::Live,
     };
-    fields.list((2, "tasks"), snapshot.tasks(owners));
     let unreachable = snapshot.unreachable_tasks(owners);
-    fields.list((5, "unreachable_tasks"), unreachable);
-    let completed = snapshot.completed_tasks(owners);
-    fields.list((3, "completed_tasks"), completed);
+    Fields::new()
+        .list(2, "tasks", snapshot.tasks(owners))
+        .list(5, "unreachable_tasks", unreachable)
+        .list(3, "completed_tasks", snapshot.completed_tasks(owners))
 }
 
-fn executors(snapshot: &Snapshot, fields: &mut Fields<'_>) {
-    fields.list((1, "executors"), snapshot.executors());
+fn executors(snapshot: &Snapshot) -> Fields<'_> {
+    Fields::new().list(1, "executors", snapshot.executors())
 }
 
-fn frameworks(snapshot: &Snapshot, fields: &mut Fields<'_>) {
-    fields.list((1, "frameworks"), snapshot.frameworks());
-    fields.list((2, "completed_frameworks"), snapshot.completed_frameworks());
+fn frameworks(snapshot: &Snapshot) -> Fields<'_> {
+    let completed = snapshot.completed_frameworks();
+    Fields::new()
+        .list(1, "frameworks", snapshot.frameworks())
+        .list(2, "completed_frameworks", completed)
 }
 
-fn agents(snapshot: &Snapshot, fields: &mut Fields<'_>) {
-    fields.list_as((1, "agents"), snapshot.agents(), agent_json);
+fn agents(snapshot: &Snapshot) -> Fields<'_> {
     let recovered = snapshot.recovered_agents();
-    fields.list_as((2, "recovered_agents"), recovered, info_json);
+    Fields::new()
+        .list_as(1, "agents", snapshot.agents(), agent_json)
+        .list_as(2, "recovered_agents", recovered, info_json)
 }
 
 /// Mesos writes these lists with the names of v1 from messages of before v1, in which an agent can

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use http::StatusCode;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::{Caller, document, state};
+use super::document::Fields;
+use super::{Caller, state};
 use crate::access::Identity;
 use crate::http::body::Body;
 use crate::http::negotiate::Media;
@@ -53,15 +54,14 @@ pub(super) async fn subscribe(caller: &Caller<'_>) -> Result<Response, Refusal> 
 
 fn subscribed(snapshot: &Arc<Snapshot>, media: Media) -> Bytes {
     let kind = Type::Subscribed;
-    let event = document::write(media, |event| {
-        event.value((1, "type"), kind.into(), kind.as_str_name());
-        event.message((2, "subscribed"), |subscribed| {
-            subscribed.message((1, "get_state"), |fields| state::state(snapshot, fields));
-            let interval = HEARTBEAT_INTERVAL.as_secs_f64();
-            subscribed.double((2, "heartbeat_interval_seconds"), interval);
-        });
-    });
-    api::recordio::encode(&event).into()
+    let interval = HEARTBEAT_INTERVAL.as_secs_f64();
+    let subscribed = Fields::new()
+        .message(1, "get_state", state::state(snapshot, media))
+        .double(2, "heartbeat_interval_seconds", interval);
+    let event = Fields::new()
+        .value(1, "type", (kind.into(), kind.as_str_name()))
+        .message(2, "subscribed", subscribed);
+    api::recordio::encode(&event.into_bytes(media)).into()
 }
 
 /// The body of the answer to SUBSCRIBE.
