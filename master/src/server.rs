@@ -44,7 +44,7 @@ const CONNECTIONS_MAX: usize = 65_536;
 const DESCRIPTORS_KEPT: usize = 64;
 /// What requests and answers under way may hold together; those that began first go at the bound.
 /// Several bodies of the largest size find room.
-const HELD_BYTES_MAX: usize = 256 << 20;
+const HELD_BYTES_MAX: usize = 128 << 20;
 /// How long a request may take, from its first byte to the last one of its answer.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(300);
 /// How often slow requests are looked for.
