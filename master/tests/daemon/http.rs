@@ -435,3 +435,25 @@ async fn requests_may_be_pipelined_and_heads_are_bounded() {
     assert_eq!(answer.status, "431 Request Header Fields Too Large");
     master.shutdown().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_framework_that_subscribes_again_keeps_its_user_and_takes_what_may_change() {
+    let master = master().await;
+    let address = master.address();
+    let first = Scheduler::subscribe(address, framework_info("old")).await;
+    let mut info = framework_info("new");
+    info["id"] = json!({"value": first.framework_id});
+    info["user"] = json!("nobody");
+    info["checkpoint"] = json!(true);
+    let again = Scheduler::subscribe(address, info).await;
+    assert_eq!(again.framework_id, first.framework_id);
+    let state = http::ask(address, "GET /state", &[], b"").await.json();
+    let framework = &state["frameworks"][0];
+    let shown = (
+        &framework["name"],
+        &framework["user"],
+        &framework["checkpoint"],
+    );
+    assert_eq!(shown, (&json!("new"), &json!("root"), &json!(false)));
+    master.shutdown().await.unwrap();
+}

@@ -344,29 +344,53 @@ fn a_framework_is_offered_only_the_agents_that_it_wants() {
 }
 
 #[test]
-fn less_than_any_minimum_is_not_offered() {
+fn an_offer_holds_what_makes_it_worth_while() {
     check(
         "registry
-         subscribe roles=a
-         register cpus:0.009;mem:31;ports:[1-9]
-         register cpus:0.01;mem:1
-         register mem:32",
+         subscribe roles=web
+         register cpus:0.009;mem:31 address=a
+         register cpus:0.01 address=b
+         register mem:32 address=c
+         subscribe roles=web min=cpus:1;mem:64|disk:10
+         subscribe roles=web min=cpus:-1
+         suppress m-0000
+         register cpus:1;mem:32 address=d
+         register cpus:1;mem:64 address=e
+         register disk:10 address=f",
         &expect![[r#"
             > registry
-            > subscribe roles=a
+            > subscribe roles=web
               s1 SUBSCRIBED m-0000
               s1 HEARTBEAT
-            > register cpus:0.009;mem:31;ports:[1-9]
+            > register cpus:0.009;mem:31 address=a
               store admit m-S0
               l1 registered m-S0
-            > register cpus:0.01;mem:1
+            > register cpus:0.01 address=b
               store admit m-S1
               l2 registered m-S1
-              s1 OFFERS m-O0 m-S1 a cpus:0.01;mem:1
-            > register mem:32
+              s1 OFFERS m-O0 m-S1 web cpus:0.01
+            > register mem:32 address=c
               store admit m-S2
               l3 registered m-S2
-              s1 OFFERS m-O1 m-S2 a mem:32
+              s1 OFFERS m-O1 m-S2 web mem:32
+            > subscribe roles=web min=cpus:1;mem:64|disk:10
+              s2 SUBSCRIBED m-0001
+              s2 HEARTBEAT
+            > subscribe roles=web min=cpus:-1
+              s3 ERROR Invalid resource quantity for 'cpus': Negative values not supported
+              s3 closed
+            > suppress m-0000
+            > register cpus:1;mem:32 address=d
+              store admit m-S3
+              l4 registered m-S3
+            > register cpus:1;mem:64 address=e
+              store admit m-S4
+              l5 registered m-S4
+              s2 OFFERS m-O2 m-S4 web cpus:1;mem:64
+            > register disk:10 address=f
+              store admit m-S5
+              l6 registered m-S5
+              s2 OFFERS m-O3 m-S5 web disk:10
         "#]],
     );
 }

@@ -80,6 +80,23 @@ pub(crate) fn constraints(words: &Words<'_>) -> OfferConstraints {
     }
 }
 
+/// `min=`: what offers for `roles=` must hold, as in `cpus:2;mem:64`, alternatives by `|`.
+fn min_allocatable(words: &Words<'_>) -> BTreeMap<Text, Vec<BTreeMap<Text, f64>>> {
+    let Some(text) = words.text("min") else {
+        return BTreeMap::new();
+    };
+    let amount = |part: &str| {
+        let (name, amount) = part.split_once(':').expect("name:amount");
+        (Text::from(name), amount.parse().expect("number"))
+    };
+    let alternatives = text.split('|').filter(|one| !one.is_empty());
+    let alternatives: Vec<_> = alternatives
+        .map(|one| one.split(';').map(amount).collect())
+        .collect();
+    let roles = words.list("roles").into_iter();
+    roles.map(|role| (role, alternatives.clone())).collect()
+}
+
 /// A FrameworkInfo: `roles=` makes it MULTI_ROLE, `caps=` gives further capabilities by number.
 pub(crate) fn framework_info(words: &Words<'_>) -> FrameworkInfo {
     let roles = words.list("roles");
@@ -99,7 +116,7 @@ pub(crate) fn framework_info(words: &Words<'_>) -> FrameworkInfo {
         capabilities: Capabilities::from_numbers(multi_role.into_iter().chain(others)),
         checkpoint: words.named.contains_key("checkpoint"),
         failover_timeout_secs: words.seconds("failover").unwrap_or(0.0),
-        min_allocatable: BTreeMap::new(),
+        min_allocatable: min_allocatable(words),
         info: Blob::new(b"framework"),
     }
 }
