@@ -15,6 +15,8 @@ mod convert;
 mod facts;
 mod files;
 pub mod flags;
+#[doc(hidden)]
+pub mod fuzz;
 mod grpc;
 mod handle;
 mod http;

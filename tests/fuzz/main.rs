@@ -1,0 +1,141 @@
+//! Fuzz targets: parsers of outside bytes, each a plain function on bytes.
+//!
+//! Here they get seeds, seeds with bytes changed, cut and spliced, and bytes at random, on a stable
+//! toolchain and for a bounded time: `TEPUI_LONG=1` is a hundred times longer. No target may panic,
+//! and what is taken must come out of its own writing again.
+
+mod seeds;
+mod targets;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use seeds::SEEDS;
+
+/// How often each target runs.
+fn cases() -> u32 {
+    if std::env::var_os("TEPUI_LONG").is_some() {
+        200_000
+    } else {
+        2_000
+    }
+}
+
+/// One change of a seed.
+#[derive(Debug, Clone)]
+enum Change {
+    Set(prop::sample::Index, u8),
+    Cut(prop::sample::Index),
+    Remove(prop::sample::Index),
+    Insert(prop::sample::Index, Vec<u8>),
+    Double(prop::sample::Index, prop::sample::Index),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let index = any::<prop::sample::Index>;
+    prop_oneof![
+        4 => (index(), any::<u8>()).prop_map(|(at, byte)| Change::Set(at, byte)),
+        1 => index().prop_map(Change::Cut),
+        2 => index().prop_map(Change::Remove),
+        2 => (index(), vec(any::<u8>(), 1..20)).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
+        1 => (index(), index()).prop_map(|(from, to)| Change::Double(from, to)),
+    ]
+}
+
+fn apply(bytes: &mut Vec<u8>, change: &Change) {
+    if bytes.is_empty() {
+        return;
+    }
+    match change {
+        Change::Set(at, byte) => {
+            let at = at.index(bytes.len());
+            bytes[at] = *byte;
+        }
+        Change::Cut(at) => {
+            let at = at.index(bytes.len());
+            bytes.truncate(at);
+        }
+        Change::Remove(at) => {
+            let at = at.index(bytes.len());
+            bytes.remove(at);
+        }
+        Change::Insert(at, more) => {
+            let at = at.index(bytes.len());
+            bytes.splice(at..at, more.iter().copied());
+        }
+        Change::Double(from, to) => {
+            let (from, to) = (from.index(bytes.len()), to.index(bytes.len()));
+            let part = bytes[from.min(to)..from.max(to)].to_vec();
+            bytes.extend(part);
+        }
+    }
+}
+
+/// Bytes like those of a seed, or like nothing.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let changed =
+        (any::<prop::sample::Index>(), vec(change(), 0..6)).prop_map(|(seed, changes)| {
+            let seeds = seeds::all();
+            let mut bytes = seeds[seed.index(seeds.len())].clone();
+            for change in &changes {
+                apply(&mut bytes, change);
+            }
+            bytes
+        });
+    prop_oneof![6 => changed, 1 => vec(any::<u8>(), 0..300)]
+}
+
+#[track_caller]
+fn fuzz(target: impl Fn(&[u8])) {
+    let config = Config {
+        failure_persistence: None,
+        ..Config::with_cases(cases())
+    };
+    let mut runner = TestRunner::new(config);
+    let outcome = runner.run(&bytes(), |bytes| {
+        target(&bytes);
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn a_json_body_is_a_call_or_an_error() {
+    fuzz(targets::json_body);
+}
+
+#[test]
+fn a_protobuf_body_is_a_call_or_an_error() {
+    fuzz(targets::protobuf_body);
+}
+
+#[test]
+fn records_are_the_same_however_they_are_cut() {
+    fuzz(targets::recordio);
+}
+
+#[test]
+fn resources_read_again_what_they_print() {
+    fuzz(targets::resources_text);
+}
+
+#[test]
+fn offer_constraints_are_taken_or_refused() {
+    fuzz(targets::offer_constraints);
+}
+
+#[test]
+fn the_seeds_are_what_they_say() {
+    for (name, text) in SEEDS {
+        assert!(
+            master::fuzz::scheduler_call(master::fuzz::Form::Json, text.as_bytes())
+                || master::fuzz::operator_call(master::fuzz::Form::Json, text.as_bytes())
+                || model::resources::parse(text).is_ok()
+                || text.starts_with(|c: char| c.is_ascii_digit()),
+            "{name}"
+        );
+    }
+}
