@@ -574,6 +574,7 @@ fn log(note: &Note) {
             let reason = reason.map_or("", model::Reason::name);
             tracing::info!(%task_id, %framework_id, %agent_id, %from, %to, reason, "task changed state");
         }
+        Note::Role { role, change } => tracing::info!(%role, change, "role has a new setting"),
         Note::Dropped { what, why } => tracing::warn!(what, why, "dropped"),
     }
 }

@@ -3,12 +3,16 @@
 //! What must outlive this master is in force when the registry has it, and is answered then. Another
 //! request may come meanwhile: who checks one against settings must know of those on their way.
 
+use alloc::format;
 use alloc::vec::Vec;
 
 use model::FrameworkId;
 
 use crate::Master;
-use crate::event::{Answer, ClusterEntry, Effect, OperatorCall, RegistryChange, RequestId, Text};
+use crate::event::{
+    Answer, ClusterEntry, Effect, Note, OperatorCall, RegistryChange, RequestId, Text,
+};
+use crate::quota::Quota;
 use crate::registry::{PendingCluster, Rescind};
 
 impl Master {
@@ -99,6 +103,8 @@ impl Master {
     }
 
     pub(crate) fn cluster_stored(&mut self, pending: PendingCluster) {
+        let notes = pending.entries.iter().filter_map(note_of_role);
+        self.out.extend(notes.map(Effect::Note));
         self.apply_cluster(pending.entries);
         match pending.rescind {
             Rescind::Nothing => {}
@@ -124,4 +130,20 @@ impl Master {
             }
         }
     }
+}
+
+fn note_of_role(entry: &ClusterEntry) -> Option<Note> {
+    let (role, change) = match entry {
+        ClusterEntry::Quota { role, quota } => {
+            let Quota { guarantees, limits } = quota.clone().unwrap_or_default();
+            (role, format!("quota {guarantees} within {limits}"))
+        }
+        ClusterEntry::Weight { role, weight } => (role, format!("weight {weight}")),
+        ClusterEntry::Maintenance(_)
+        | ClusterEntry::Deactivated(_)
+        | ClusterEntry::Draining(..)
+        | ClusterEntry::Reactivated(_) => return None,
+    };
+    let role = role.clone();
+    Some(Note::Role { role, change })
 }

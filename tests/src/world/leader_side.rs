@@ -143,6 +143,7 @@ impl World {
             } => {
                 format!("{task_id} {from} -> {to} {reason:?}")
             }
+            Note::Role { role, change } => format!("{role} has {change}"),
             Note::Dropped { what, why } => format!("drops {what}: {why}"),
         };
         self.note(&format!("master {line}"));

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 
+use model::resources::Role;
 use model::{AgentId, Blob, FrameworkId, Reason, TaskId, TaskState};
 
 use super::{
@@ -127,6 +128,13 @@ pub enum Note {
         to: TaskState,
         /// Why.
         reason: Option<Reason>,
+    },
+    /// A role has a new quota or weight.
+    Role {
+        /// Which.
+        role: Role,
+        /// What was set, as in `quota cpus:1 within cpus:2`.
+        change: String,
     },
     /// A call or a frame had no effect.
     Dropped {
