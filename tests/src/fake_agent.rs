@@ -1,9 +1,9 @@
 //! A stand-in for an agent: a real link, and behind it tasks that are only said to run.
 //!
-//! A task's command tells how it goes: `exit N` and `true` end at once, a short `sleep N` at its end
-//! after so many seconds, everything else runs until it is killed. Operations are said to be applied. Of each task one update, and of each operation
-//! its status, waits for the acknowledgement and is sent again after 10 s, then 20 s, and so on, as
-//! an agent of Mesos does.
+//! A task's command tells how it goes: `exit N` and `true` end at once, a short `sleep N` at its
+//! end after so many seconds, everything else runs until it is killed. Operations change what it
+//! has. Of each task one update, and of each operation its status, waits for the acknowledgement
+//! and is sent again after 10 s, then 20 s, and so on, as an agent of Mesos does.
 
 mod node;
 mod operations;
@@ -12,15 +12,11 @@ mod tasks;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use api::link::v1::agent_frame::Body as AgentBody;
-use api::link::v1::link_client::LinkClient;
-use api::link::v1::master_frame::Body as MasterBody;
-use api::link::v1::{AgentFrame, Register};
+use api::link::v1::Register;
 use api::v1;
 use node::Node;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::ReceiverStream;
 
 /// Frames that may wait on their way to the master; the agent waits when there are more.
 const FRAMES_MAX: usize = 256;
@@ -38,55 +34,155 @@ pub enum FakeAgentError {
         /// The cause.
         source: tonic::transport::Error,
     },
+    /// What it is to have is no list of resources.
+    #[error("read the resources {text:?}: {detail}")]
+    Resources {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The link ended before the master admitted the agent.
     #[error("the master does not admit the agent: {0}")]
     Refused(String),
+}
+
+/// What a stand-in says of itself; the rest is as with an agent of Mesos 1.11.0.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Where its HTTP API would be.
+    pub port: u16,
+    /// Its name.
+    pub hostname: String,
+    /// What it is configured with, as in `--resources`.
+    pub resources: String,
+    /// As in `--attributes`; text only.
+    pub attributes: Vec<(String, String)>,
+    /// The numbers of its capabilities.
+    pub capabilities: Vec<i32>,
+}
+
+impl Description {
+    /// `cpus:4;mem:4096;disk:10240;ports:[31000-32000]`, and all that an agent of 1.11.0 can do.
+    #[must_use]
+    pub fn of_port(port: u16) -> Self {
+        Self {
+            port,
+            hostname: "localhost".into(),
+            resources: "cpus:4;mem:4096;disk:10240;ports:[31000-32000]".into(),
+            attributes: Vec::new(),
+            // From MULTI_ROLE to TASK_RESOURCE_LIMITS.
+            capabilities: (1..=8).collect(),
+        }
+    }
 }
 
 /// A running stand-in; it is gone without a word when it is dropped.
 #[derive(Debug)]
 pub struct FakeAgent {
     agent_id: String,
-    task: JoinHandle<()>,
+    life: Life,
+}
+
+/// Whether it has a link.
+#[derive(Debug)]
+enum Life {
+    Linked {
+        task: JoinHandle<Box<Node>>,
+        orders: mpsc::Sender<Order>,
+    },
+    Alone(Box<Node>),
+    /// Only while it changes from one to the other.
+    Between,
+}
+
+/// What a stand-in does about its link.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    /// Ends it.
+    Cut,
+    /// Says that it will not come back, and ends it.
+    Unregister,
 }
 
 impl FakeAgent {
-    /// Registers an agent with `cpus:4;mem:4096;disk:10240;ports:[31000-32000]` and serves it.
+    /// Registers an agent of Mesos' usual sort and serves it.
     ///
     /// # Errors
     /// The master is not there, or does not admit it.
     pub async fn start(address: SocketAddr, port: u16) -> Result<Self, FakeAgentError> {
-        let connect = |source| FakeAgentError::Connect { address, source };
-        let (frames, outgoing) = mpsc::channel(FRAMES_MAX);
-        let register = AgentFrame {
-            epoch: 0,
-            incarnation: 1,
-            body: Some(AgentBody::Register(register(port))),
+        Self::start_with(address, &Description::of_port(port)).await
+    }
+
+    /// Registers an agent that says this of itself, and serves it.
+    ///
+    /// # Errors
+    /// The master is not there, or does not admit it.
+    pub async fn start_with(
+        address: SocketAddr,
+        description: &Description,
+    ) -> Result<Self, FakeAgentError> {
+        let resources = model::resources::parse(&description.resources);
+        let resources = resources.map_err(|error| FakeAgentError::Resources {
+            text: description.resources.clone(),
+            detail: error.to_string(),
+        })?;
+        let node = Node::new(register(description, &resources), resources);
+        let mut agent = Self {
+            agent_id: String::new(),
+            life: Life::Alone(Box::new(node)),
         };
-        let refused = |reason: &dyn std::fmt::Display| FakeAgentError::Refused(reason.to_string());
-        frames.send(register).await.map_err(|e| refused(&e))?;
-        let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
-            .map_err(connect)?
-            .connect()
-            .await
-            .map_err(connect)?;
-        let mut incoming = LinkClient::new(channel)
-            .connect(ReceiverStream::new(outgoing))
-            .await
-            .map_err(|e| refused(&e))?
-            .into_inner();
-        let first = incoming.message().await.map_err(|e| refused(&e))?;
-        let (epoch, agent_id) = match first.map(|frame| (frame.epoch, frame.body)) {
-            Some((epoch, Some(MasterBody::Registered(registered)))) => {
-                (epoch, registered.agent_id.unwrap_or_default())
+        agent.come_back(address).await?;
+        Ok(agent)
+    }
+
+    /// The link ends without a word; tasks and reservations stay.
+    pub async fn cut(&mut self) {
+        self.order(Order::Cut).await;
+    }
+
+    /// The agent says that it will not come back, and its link ends.
+    pub async fn unregister(&mut self) {
+        self.order(Order::Unregister).await;
+    }
+
+    async fn order(&mut self, order: Order) {
+        match std::mem::replace(&mut self.life, Life::Between) {
+            Life::Linked { task, orders } => {
+                // Where the master ended the link before, nobody takes the order.
+                let _ = orders.send(order).await;
+                if let Ok(node) = task.await {
+                    self.life = Life::Alone(node);
+                }
             }
-            other => return Err(refused(&format!("{other:?}"))),
+            other => self.life = other,
+        }
+    }
+
+    /// Registers again with all that it has; under its id, where it has one.
+    ///
+    /// # Errors
+    /// The master is not there, or does not admit it.
+    pub async fn come_back(&mut self, address: SocketAddr) -> Result<(), FakeAgentError> {
+        self.cut().await;
+        let Life::Alone(mut node) = std::mem::replace(&mut self.life, Life::Between) else {
+            return Err(FakeAgentError::Refused("the stand-in has ended".into()));
         };
-        let node = Node::new(frames, epoch, agent_id.clone(), port);
-        Ok(Self {
-            agent_id: agent_id.value,
-            task: tokio::spawn(node.serve(incoming)),
-        })
+        let incoming = match node.connect(address).await {
+            Ok(incoming) => incoming,
+            Err(error) => {
+                self.life = Life::Alone(node);
+                return Err(error);
+            }
+        };
+        self.agent_id.clone_from(&node.agent_id.value);
+        let (orders, taken) = mpsc::channel(1);
+        let task = tokio::spawn(async move {
+            node.serve(incoming, taken).await;
+            node
+        });
+        self.life = Life::Linked { task, orders };
+        Ok(())
     }
 
     /// The id that the master gave it.
@@ -98,47 +194,35 @@ impl FakeAgent {
 
 impl Drop for FakeAgent {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Life::Linked { task, .. } = &self.life {
+            task.abort();
+        }
     }
 }
 
 /// What the agent says of itself.
-fn register(port: u16) -> Register {
-    let scalar = |name: &str, value: f64| v1::Resource {
-        name: name.into(),
-        r#type: v1::value::Type::Scalar.into(),
-        scalar: Some(v1::value::Scalar { value }),
+fn register(description: &Description, resources: &model::Resources) -> Register {
+    let attribute = |(name, value): &(String, String)| v1::Attribute {
+        name: name.clone(),
+        r#type: v1::value::Type::Text.into(),
+        text: Some(v1::value::Text {
+            value: value.clone(),
+        }),
         ..Default::default()
     };
-    let range = v1::value::Range {
-        begin: 31000,
-        end: 32000,
-    };
-    let ports = v1::Resource {
-        name: "ports".into(),
-        r#type: v1::value::Type::Ranges.into(),
-        ranges: Some(v1::value::Ranges { range: vec![range] }),
-        ..Default::default()
-    };
-    let resources = vec![
-        scalar("cpus", 4.0),
-        scalar("mem", 4096.0),
-        scalar("disk", 10240.0),
-        ports,
-    ];
-    let capability = |number| v1::agent_info::Capability {
-        r#type: Some(number),
+    let capability = |number: &i32| v1::agent_info::Capability {
+        r#type: Some(*number),
     };
     Register {
         agent_info: Some(v1::AgentInfo {
-            hostname: "localhost".into(),
-            port: Some(port.into()),
-            resources,
+            hostname: description.hostname.clone(),
+            port: Some(description.port.into()),
+            resources: api::convert::to_refined(resources),
+            attributes: description.attributes.iter().map(attribute).collect(),
             ..Default::default()
         }),
         version: "1.11.0".into(),
-        // From MULTI_ROLE to TASK_RESOURCE_LIMITS: what an agent of 1.11.0 says it can do.
-        capabilities: (1..=8).map(capability).collect(),
+        capabilities: description.capabilities.iter().map(capability).collect(),
         resource_version: vec![7; 16],
         advertise_ip: "127.0.0.1".into(),
         ..Default::default()

@@ -1,22 +1,34 @@
 //! The stand-in's side of the link: frames in, frames out.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use api::link::v1::agent_frame::Body as AgentBody;
+use api::link::v1::link_client::LinkClient;
 use api::link::v1::master_frame::Body as MasterBody;
-use api::link::v1::{AgentFrame, MasterFrame, Pong};
+use api::link::v1::{AgentFrame, MasterFrame, Pong, Register, Unregister};
 use api::v1;
+use model::Resources;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
 
-use super::RESEND_AFTER;
 use super::operations::Applied;
 use super::tasks::{Task, TaskKey};
+use super::{FRAMES_MAX, FakeAgentError, Order, RESEND_AFTER};
 
 /// The agent's side of the link.
+#[derive(Debug)]
 pub(super) struct Node {
-    frames: mpsc::Sender<AgentFrame>,
+    /// What it says of itself.
+    said: Register,
+    /// What it has, as operations left it.
+    pub(super) total: Resources,
+    /// None while there is no link.
+    frames: Option<mpsc::Sender<AgentFrame>>,
     epoch: u64,
+    /// Empty before the first registration.
     pub(super) agent_id: v1::AgentId,
     pub(super) port: u16,
     /// Counts what needs an id of its own; the port tells agents of one master apart.
@@ -29,17 +41,15 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(
-        frames: mpsc::Sender<AgentFrame>,
-        epoch: u64,
-        agent_id: v1::AgentId,
-        port: u16,
-    ) -> Self {
+    pub(super) fn new(said: Register, total: Resources) -> Self {
+        let port = said.agent_info.as_ref().and_then(|info| info.port);
         Self {
-            frames,
-            epoch,
-            agent_id,
-            port,
+            port: port.and_then(|port| port.try_into().ok()).unwrap_or(0),
+            said,
+            total,
+            frames: None,
+            epoch: 0,
+            agent_id: v1::AgentId::default(),
             numbers: 0,
             tasks: BTreeMap::new(),
             operations: BTreeMap::new(),
@@ -47,7 +57,69 @@ impl Node {
         }
     }
 
-    pub(super) async fn serve(mut self, mut incoming: tonic::Streaming<MasterFrame>) {
+    /// Opens a link and registers with all that is here.
+    pub(super) async fn connect(
+        &mut self,
+        address: SocketAddr,
+    ) -> Result<Streaming<MasterFrame>, FakeAgentError> {
+        let connect = |source| FakeAgentError::Connect { address, source };
+        let refused = |reason: &dyn std::fmt::Display| FakeAgentError::Refused(reason.to_string());
+        let (frames, outgoing) = mpsc::channel(FRAMES_MAX);
+        self.epoch = 0;
+        self.frames = Some(frames);
+        self.send(AgentBody::Register(self.registration())).await;
+        let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
+            .map_err(connect)?
+            .connect()
+            .await
+            .map_err(connect)?;
+        let mut incoming = LinkClient::new(channel)
+            .connect(ReceiverStream::new(outgoing))
+            .await
+            .map_err(|e| refused(&e))?
+            .into_inner();
+        let first = incoming.message().await.map_err(|e| refused(&e))?;
+        match first.map(|frame| (frame.epoch, frame.body)) {
+            Some((epoch, Some(MasterBody::Registered(registered)))) => {
+                self.epoch = epoch;
+                self.agent_id = registered.agent_id.unwrap_or_default();
+                Ok(incoming)
+            }
+            other => Err(refused(&format!("{other:?}"))),
+        }
+    }
+
+    fn registration(&self) -> Register {
+        let is_known = !self.agent_id.value.is_empty();
+        let agent_id = is_known.then(|| self.agent_id.clone());
+        let mut register = Register {
+            agent_id: agent_id.clone(),
+            frameworks: self.frameworks(),
+            executors: self.executors(),
+            tasks: self.tasks.values().map(Task::listed).collect(),
+            operations: self
+                .operations
+                .values()
+                .filter_map(Applied::listed)
+                .collect(),
+            drain_config: self.drain.clone(),
+            total_resources: api::convert::to_refined(&self.total),
+            ..self.said.clone()
+        };
+        if let Some(info) = &mut register.agent_info {
+            info.id = agent_id;
+        }
+        register
+    }
+
+    /// Serves the link until the master or an order ends it.
+    pub(super) async fn serve(
+        &mut self,
+        mut incoming: Streaming<MasterFrame>,
+        mut orders: mpsc::Receiver<Order>,
+    ) {
+        // What was sent over an earlier link may be lost.
+        self.send_everything_again().await;
         loop {
             let waiting = self.tasks.values().filter(|task| !task.updates.is_empty());
             let tasks = waiting.map(|task| task.resend_at);
@@ -62,8 +134,16 @@ impl Node {
                         let Some(body) = frame.body else { continue };
                         self.take(body).await;
                     }
-                    Ok(None) | Err(_) => return,
+                    Ok(None) | Err(_) => break,
                 },
+                order = orders.recv() => {
+                    if matches!(order, Some(Order::Unregister)) {
+                        self.send(AgentBody::Unregister(Unregister {})).await;
+                        // The link ends when the master has read that.
+                        while let Ok(Some(_)) = incoming.message().await {}
+                    }
+                    break;
+                }
                 () = tokio::time::sleep_until(due) => {
                     self.wake().await;
                     self.send_again().await;
@@ -72,6 +152,19 @@ impl Node {
             }
             self.finish_draining();
         }
+        self.frames = None;
+    }
+
+    async fn send_everything_again(&mut self) {
+        let now = Instant::now();
+        for task in self.tasks.values_mut() {
+            task.resend_at = now;
+        }
+        for applied in self.operations.values_mut() {
+            applied.resend_at = now;
+        }
+        self.send_again().await;
+        self.send_due_operations().await;
     }
 
     async fn take(&mut self, body: MasterBody) {
@@ -155,7 +248,9 @@ impl Node {
             incarnation: 1,
             body: Some(body),
         };
-        // A link that is gone is noticed by `serve`.
-        drop(self.frames.send(frame).await);
+        if let Some(frames) = &self.frames {
+            // A link that is gone is noticed by `serve`.
+            drop(frames.send(frame).await);
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! Tasks that are only said to run, and their updates.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use api::link::v1::agent_frame::Body as AgentBody;
 use api::link::v1::{
-    ExecutorExited, ExecutorMessage, FrameworkMessage, RunTask, RunTaskGroup, StatusUpdate,
+    ExecutorExited, ExecutorMessage, FrameworkMessage, RunTask, RunTaskGroup, RunningExecutor,
+    RunningTask, StatusUpdate,
 };
 use api::v1;
 use model::{Reason, TaskState};
@@ -18,7 +19,10 @@ use super::node::Node;
 const NAP_SECS_MAX: u64 = 10;
 
 /// A task, and the updates that its framework has not acknowledged.
+#[derive(Debug)]
 pub(super) struct Task {
+    framework: v1::FrameworkInfo,
+    info: v1::TaskInfo,
     pub(super) framework_id: v1::FrameworkId,
     pub(super) executor_id: v1::ExecutorId,
     /// Whether its framework tells the partition states apart.
@@ -35,7 +39,48 @@ pub(super) struct Task {
 /// A framework and a task of it.
 pub(super) type TaskKey = (String, String);
 
+impl Task {
+    /// As a registration tells of it.
+    pub(super) fn listed(&self) -> RunningTask {
+        RunningTask {
+            framework_id: Some(self.framework_id.clone()),
+            task_info: Some(self.info.clone()),
+            executor_id: Some(self.executor_id.clone()),
+            state: self.latest.number(),
+            status: self.updates.back().cloned(),
+        }
+    }
+}
+
 impl Node {
+    /// The frameworks with tasks here.
+    pub(super) fn frameworks(&self) -> Vec<v1::FrameworkInfo> {
+        let all = self.tasks.values();
+        let all: BTreeMap<_, _> = all
+            .map(|task| (&task.framework_id.value, &task.framework))
+            .collect();
+        all.into_values().cloned().collect()
+    }
+
+    /// The frameworks' own executors that are alive.
+    pub(super) fn executors(&self) -> Vec<RunningExecutor> {
+        let alive = self.tasks.values().filter(|t| !t.latest.is_terminal());
+        let all: BTreeMap<_, _> = alive
+            .filter_map(|task| {
+                let executor = RunningExecutor {
+                    framework_id: Some(task.framework_id.clone()),
+                    executor_info: Some(task.info.executor.clone()?),
+                    container_id: task.status.container_status.clone()?.container_id,
+                };
+                Some((
+                    (&task.framework_id.value, &task.executor_id.value),
+                    executor,
+                ))
+            })
+            .collect();
+        all.into_values().collect()
+    }
+
     pub(super) async fn run(&mut self, run: RunTask) {
         let framework = run.framework_info.unwrap_or_default();
         let container = self.container();
@@ -102,6 +147,8 @@ impl Node {
             ..Default::default()
         };
         let task = Task {
+            framework: framework.clone(),
+            info: info.clone(),
             framework_id,
             executor_id,
             knows_partitions,
