@@ -78,10 +78,18 @@ impl Timer {
 
     /// Adds the timer under Mesos' names; nothing before the first sample.
     pub(crate) fn list(&self, name: &str, out: &mut BTreeMap<String, f64>) {
-        let Some(newest) = self.samples.back() else {
-            return;
-        };
+        if !self.samples.is_empty() {
+            self.list_always(name, out);
+        }
+    }
+
+    /// Adds the timer under Mesos' names, with zeros before the first sample.
+    pub(crate) fn list_always(&self, name: &str, out: &mut BTreeMap<String, f64>) {
+        let newest = self.samples.back().unwrap_or(&0.0);
         let mut sorted: Vec<f64> = self.samples.iter().copied().collect();
+        if sorted.is_empty() {
+            sorted.push(0.0);
+        }
         sorted.sort_unstable_by(f64::total_cmp);
         out.insert(name.to_owned(), *newest);
         out.insert(format!("{name}/count"), as_f64(self.count));

@@ -41,11 +41,15 @@ pub(super) fn numbers(view: &View, counters: &Counters, facts: &Facts) -> Number
         0.0
     };
     put(&mut out, "master/elected", elected);
-    put(
-        &mut out,
-        "registrar/registry_size_bytes",
-        as_f64(counters.registry_size),
-    );
+    // Who does not lead has no registry.
+    if facts.leader == Leader::Own {
+        put(&mut out, "registrar/state_fetch_ms", 0.0);
+        put(
+            &mut out,
+            "registrar/registry_size_bytes",
+            as_f64(counters.registry_size),
+        );
+    }
     system(System::read(), &mut out);
     out
 }
@@ -110,7 +114,6 @@ const ALWAYS: &[&str] = &[
     "master/valid_status_update_acknowledgements",
     "master/valid_status_updates",
     "registrar/queued_operations",
-    "registrar/state_fetch_ms",
 ];
 
 /// States in which a task is over.
