@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Deref;
 use std::sync::Arc;
 
+use api::convert::to_refined;
+use api::v1;
 use master_core::agents::{self, AgentState};
 use master_core::counters::Counters;
 use master_core::draining::Drain;
@@ -20,6 +22,7 @@ use model::{AgentId, Blob, FrameworkId, Resources};
 
 use super::maintenance::Maintenance;
 use super::sight::Sight;
+use crate::convert::{blob, message};
 
 /// The whole state.
 #[derive(Clone)]
@@ -141,8 +144,8 @@ pub(super) struct Begun {
     view: View,
     offers: Vec<Arc<Offer>>,
     inverse_offers: Vec<Arc<InverseOffer>>,
-    /// What executors hold: of which framework, by its place, and where.
-    executors: Vec<(usize, AgentId, Resources)>,
+    /// What executors hold: the framework's place, the executor's in it, and what.
+    executors: Vec<(usize, usize, Resources)>,
 }
 
 impl Begun {
@@ -153,10 +156,8 @@ impl Begun {
             .frameworks()
             .enumerate()
             .flat_map(|(place, framework)| {
-                let executors = framework.executors.iter();
-                executors.map(move |((agent_id, _), executor)| {
-                    (place, agent_id.clone(), executor.resources.clone())
-                })
+                let executors = framework.executors.values().enumerate();
+                executors.map(move |(index, executor)| (place, index, executor.resources.clone()))
             });
         Self {
             executors: executors.collect(),
@@ -182,11 +183,15 @@ impl Begun {
                 sums.used.add_all(&task.resources);
             }
         }
-        for (place, agent_id, held) in executors {
-            if let Some(framework) = view.frameworks.get_mut(place) {
+        for (place, index, held) in executors {
+            if let Some(framework) = view.frameworks.get_mut(place)
+                && let Some((agent_id, info)) = framework.executors.get_mut(index)
+            {
                 framework.used.add_all(&held);
+                let sums = on_agents.entry(agent_id.clone()).or_default();
+                sums.used.add_all(&held);
+                *info = whole_executor(info, &framework.id, &held);
             }
-            on_agents.entry(agent_id).or_default().used.add_all(&held);
         }
         for offer in offers {
             let sums = on_agents.entry(offer.agent_id.clone()).or_default();
@@ -209,6 +214,16 @@ impl Begun {
         }
         view
     }
+}
+
+/// An ExecutorInfo with what its framework may leave to the master: whose it is, and for which role
+/// it holds what it does.
+fn whole_executor(info: &Blob, framework_id: &FrameworkId, held: &Resources) -> Blob {
+    let mut info: v1::ExecutorInfo = message(info);
+    info.framework_id
+        .get_or_insert_with(|| v1::FrameworkId::from(framework_id));
+    info.resources = to_refined(held);
+    blob(&info)
 }
 
 /// What is taken of an agent.

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 
+use master::Server;
+use master::flags::Config;
 use serde_json::{Value, json};
 
 use crate::support::agent::{self, Agent};
 use crate::support::http::{self, Client};
 use crate::support::scheduler::{self, Scheduler};
-use crate::support::{master, soon};
+use crate::support::{config, master, soon, until};
 
 const PATH: &str = "POST /api/v1";
 const JSON: [(&str, &str); 2] = [
@@ -189,4 +191,95 @@ async fn a_watching_operator_is_told_of_every_change_once() {
     master.shutdown().await.unwrap();
     let last = soon("the last chunk", first.chunk()).await;
     assert_eq!(last.as_deref(), Some(&b""[..]));
+}
+
+#[tokio::test]
+async fn an_executor_is_shown_with_its_framework_and_the_role_it_holds_for() {
+    let master = master().await;
+    let address = master.address();
+    let _agent = Agent::register(address, agent::register("node1")).await;
+    let mut framework = Scheduler::subscribe(address, scheduler::framework_info("one")).await;
+    let offers = framework.expect("OFFERS").await;
+    let offered = &offers["offers"]["offers"][0];
+    let mut task = scheduler::task("t1", offered, 0.5, 64.0);
+    task.as_object_mut().unwrap().remove("command");
+    task["executor"] = json!({
+        "executor_id": {"value": "e1"},
+        "command": {"value": "run"},
+        "resources": [{"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.25}}],
+    });
+    framework
+        .accepted(scheduler::accept(offered, &[task]))
+        .await;
+    let executors = call(address, &json!({"type": "GET_EXECUTORS"})).await;
+    let executor = &executors["get_executors"]["executors"][0];
+    let info = &executor["executor_info"];
+    assert_eq!(executor["agent_id"], offered["agent_id"], "{executor}");
+    assert_eq!(info["executor_id"]["value"], "e1");
+    assert_eq!(info["framework_id"]["value"], framework.framework_id);
+    assert_eq!(
+        info["resources"],
+        json!([{"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.25},
+            "allocation_info": {"role": "*"}}])
+    );
+    let agents = call(address, &json!({"type": "GET_AGENTS"})).await;
+    let agent = &agents["get_agents"]["agents"][0];
+    assert_eq!(agent["agent_info"]["checkpoint"], true);
+    let held = agent["allocated_resources"].as_array().unwrap();
+    let cpus = held.iter().find(|resource| resource["name"] == "cpus");
+    assert_eq!(cpus.unwrap()["scalar"]["value"], 0.75);
+    master.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_log_is_listed_and_read_where_the_master_knows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    std::fs::write(&log, "hello").unwrap();
+    let config = Config {
+        external_log_file: Some(log),
+        ..config()
+    };
+    let master = Server::start(&config).await.unwrap();
+    let address = master.address();
+    let list = |path: &str| json!({"type": "LIST_FILES", "list_files": {"path": path}});
+    assert_eq!(
+        call(address, &list("/master/log")).await,
+        json!({"type": "LIST_FILES", "list_files": {}})
+    );
+    let missing = list("/nope").to_string();
+    let answer = http::ask(address, PATH, &JSON, missing.as_bytes()).await;
+    assert_eq!(
+        (answer.status.as_str(), answer.text()),
+        ("404 Not Found", String::new())
+    );
+    let read = json!({"type": "READ_FILE",
+        "read_file": {"path": "/master/log", "offset": 1, "length": 3}});
+    assert_eq!(
+        call(address, &read).await,
+        json!({"type": "READ_FILE", "read_file": {"size": 5, "data": "ZWxs"}})
+    );
+    master.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_level_of_the_log_that_is_set_is_told_until_its_time_is_over() {
+    let master = master().await;
+    let address = master.address();
+    let get = json!({"type": "GET_LOGGING_LEVEL"});
+    let level = async || call(address, &get).await["get_logging_level"]["level"].clone();
+    assert_eq!(level().await, 0);
+    let set = json!({"type": "SET_LOGGING_LEVEL",
+        "set_logging_level": {"level": 2, "duration": {"nanoseconds": 2_000_000_000_i64}}});
+    let answer = http::ask(address, PATH, &JSON, set.to_string().as_bytes()).await;
+    assert_eq!(
+        (answer.status.as_str(), answer.text()),
+        ("200 OK", String::new())
+    );
+    assert_eq!(level().await, 2);
+    until("the level to come down", async || {
+        (level().await == 0).then_some(())
+    })
+    .await;
+    master.shutdown().await.unwrap();
 }
