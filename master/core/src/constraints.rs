@@ -19,6 +19,9 @@ use crate::event::{
 
 pub use pattern::PatternLimits;
 
+/// How many patterns the constraints of one framework may hold: each costs some kilobytes.
+const PATTERNS_MAX: usize = 1000;
+
 /// The constraints of a framework, checked.
 #[derive(Debug, Default)]
 pub struct Constraints(BTreeMap<Text, Vec<Vec<Constraint>>>);
@@ -60,6 +63,10 @@ impl Constraints {
     /// # Errors
     /// What is no constraint, in words for the framework.
     pub fn new(wire: &OfferConstraints, limits: PatternLimits) -> Result<Self, String> {
+        let constraints = wire.roles.values().flatten().flatten();
+        if constraints.filter(|c| c.is_pattern()).count() > PATTERNS_MAX {
+            return Err(format!("There are more than {PATTERNS_MAX} regexes"));
+        }
         let mut roles = BTreeMap::new();
         for (role, groups) in &wire.roles {
             if groups.is_empty() {
@@ -251,6 +258,22 @@ mod tests {
             let constraints = Constraints::new(&wire, PatternLimits::default());
             let excludes = constraints.map(|c| c.exclude(&Role::star(), &agent));
             assert_eq!(excludes, Ok(excluded));
+        }
+    }
+
+    #[test]
+    fn a_framework_has_so_many_patterns_and_no_more() {
+        for (count, is_taken) in [(PATTERNS_MAX, true), (PATTERNS_MAX + 1, false)] {
+            let constraint = AttributeConstraint {
+                selector: Some(Selector::Zone),
+                predicate: Some(Predicate::TextMatches("a".into())),
+            };
+            let wire = OfferConstraints {
+                roles: BTreeMap::from([("web".into(), vec![vec![constraint; count]])]),
+                message: None,
+            };
+            let constraints = Constraints::new(&wire, PatternLimits::default());
+            assert_eq!(constraints.is_ok(), is_taken, "{count}");
         }
     }
 

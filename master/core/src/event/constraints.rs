@@ -25,6 +25,17 @@ pub struct AttributeConstraint {
     pub predicate: Option<Predicate>,
 }
 
+impl AttributeConstraint {
+    /// Whether a pattern is to be matched for it.
+    #[must_use]
+    pub const fn is_pattern(&self) -> bool {
+        matches!(
+            self.predicate,
+            Some(Predicate::TextMatches(_) | Predicate::TextNotMatches(_))
+        )
+    }
+}
+
 /// Which attribute of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
