@@ -1,5 +1,6 @@
 //! The master never counts more than there is: on each agent what is offered and what tasks hold
-//! fits into the total.
+//! fits into the total. An agent that came back without what was on its way to it may have less than
+//! its tasks hold, until it answers for them; then nothing of it is offered.
 
 use master_core::Master;
 
@@ -11,7 +12,7 @@ pub fn exceeded(master: &Master) -> Vec<String> {
         let used = view.used_on(agent).unallocate();
         let offered = view.offered_on(agent).unallocate();
         let total = &agent.total;
-        if !total.contains(&used.plus(&offered)) {
+        if !offered.is_empty() && !total.contains(&used.plus(&offered)) {
             let id = &agent.id;
             out.push(format!(
                 "{id}: {used} used and {offered} offered of {total}"

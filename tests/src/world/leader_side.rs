@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_core::event::{Standing, Verdict};
+use agent_core::event::{Drain, Fate, Standing, Verdict};
 use agent_core::{FromMaster, ToMaster};
 use master_core::event::{
     AgentMessage, AgentUpdate, LinkId, MasterMessage, Note, OperationUpdate, Registration,
@@ -121,8 +121,8 @@ impl World {
                     },
                 );
             }
-            // No operator asks anything here.
-            Effect::Answer { .. } | Effect::Publish(_) => {}
+            Effect::Answer { answer, .. } => self.note(&format!("master answers {answer:?}")),
+            Effect::Publish(_) => {}
             Effect::Note(note) => self.note_of_leader(&note),
         }
     }
@@ -397,8 +397,16 @@ fn for_agent(message: MasterMessage) -> Option<FromMaster> {
         },
         MasterMessage::ReconcileTasks { tasks } => FromMaster::ReconcileTasks { tasks },
         MasterMessage::Shutdown { reason } => FromMaster::Shutdown { reason },
-        // No operator drains anything here.
-        MasterMessage::DrainAgent { .. } => return None,
+        MasterMessage::DrainAgent { config } => {
+            let max_grace = config.max_grace_ns.and_then(|ns| u64::try_from(ns).ok());
+            FromMaster::DrainAgent(Drain {
+                max_grace: max_grace.map(Duration::from_nanos),
+                fate: match config.mark_gone {
+                    true => Fate::Gone,
+                    false => Fate::Stays,
+                },
+            })
+        }
         MasterMessage::AcknowledgeOperation { uuid, status_uuid } => {
             FromMaster::AcknowledgeOperation {
                 operation: uuid,

@@ -7,6 +7,7 @@ mod faults;
 mod leader_side;
 mod node_side;
 mod operations;
+mod operator;
 mod scheduler_side;
 
 use std::collections::BTreeMap;
@@ -87,6 +88,7 @@ pub struct Report {
 #[derive(Debug)]
 pub(crate) enum Happening {
     Fault,
+    OperatorActs,
     LeaderStart,
     LeaderWake {
         life: u64,
@@ -197,6 +199,9 @@ pub struct World {
     scenario: Scenario,
     queue: Queue<Happening>,
     random: Random,
+    /// What the operator does is a matter of its own.
+    operator: Random,
+    requests: u64,
     leader: Leader,
     nodes: Vec<Node>,
     schedulers: Vec<Scheduler>,
@@ -250,9 +255,12 @@ impl World {
             queue.after(Duration::from_millis(200), first);
         }
         queue.after(Duration::from_secs(3), Happening::Fault);
+        queue.after(Duration::from_secs(5), Happening::OperatorActs);
         Self {
             queue,
             random: Random::new([scenario.seed, 1]),
+            operator: Random::new([scenario.seed, 2]),
+            requests: 0,
             leader: Leader::new(),
             nodes: (0..scenario.nodes).map(|_| Node::new()).collect(),
             schedulers: (0..scenario.schedulers)
@@ -316,6 +324,7 @@ impl World {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Fault => self.fault(),
+            Happening::OperatorActs => self.operator_acts(),
             Happening::LeaderStart => self.leader_start(),
             Happening::LeaderWake { life } => self.leader_wake(life),
             Happening::Stored {
