@@ -5,6 +5,7 @@ mod cluster;
 mod connections;
 mod grpc;
 mod http;
+mod operations;
 mod operator;
 mod process;
 mod program;

@@ -5,9 +5,12 @@ use std::net::SocketAddr;
 use api::link::v1::agent_frame::Body as AgentBody;
 use api::link::v1::link_client::LinkClient;
 use api::link::v1::master_frame::Body as MasterBody;
-use api::link::v1::{AgentFrame, MasterFrame, Pong, Register, RunTask, StatusUpdate};
+use api::link::v1::{
+    AgentFrame, ApplyOperation, MasterFrame, OperationStatusUpdate, Pong, Register, RunTask,
+    StatusUpdate,
+};
 use api::v1;
-use model::TaskState;
+use model::{OperationState, TaskState};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -155,6 +158,40 @@ impl Agent {
             MasterBody::RunTask(run) => run,
             other => panic!("not RunTask: {other:?}"),
         }
+    }
+
+    /// The next frame, which must be ApplyOperation.
+    pub(crate) async fn operation(&mut self) -> ApplyOperation {
+        match self.frame().await {
+            MasterBody::ApplyOperation(apply) => apply,
+            other => panic!("not ApplyOperation: {other:?}"),
+        }
+    }
+
+    /// Sends the end of an operation, with what the agent has where it was not applied; gives back
+    /// the status.
+    pub(crate) async fn ended(
+        &self,
+        apply: &ApplyOperation,
+        state: OperationState,
+        total: &[v1::Resource],
+    ) -> v1::OperationStatus {
+        let status = v1::OperationStatus {
+            operation_id: apply.info.as_ref().and_then(|info| info.id.clone()),
+            state: state.number(),
+            uuid: Some(v1::Uuid {
+                value: apply.operation_uuid.clone(),
+            }),
+            ..Default::default()
+        };
+        self.send(AgentBody::OperationUpdate(OperationStatusUpdate {
+            framework_id: apply.framework_id.clone(),
+            operation_uuid: apply.operation_uuid.clone(),
+            status: Some(status.clone()),
+            total_resources: total.to_vec(),
+        }))
+        .await;
+        status
     }
 
     pub(crate) async fn send(&self, body: AgentBody) {
