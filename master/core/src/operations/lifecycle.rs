@@ -2,6 +2,7 @@
 //!
 //! Where a framework gave it an id, and is known, the framework acknowledges; else the master does.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -143,6 +144,7 @@ impl Master {
             }
             Acknowledger::Nobody => {}
         }
+        self.may_have_drained(&agent_id);
     }
 
     fn acknowledger(&self, operation: &Operation) -> Acknowledger {
@@ -201,6 +203,9 @@ impl Master {
                 total = after;
             }
         }
+        if self.agents.get(agent_id).is_some_and(|a| a.total == total) {
+            return;
+        }
         self.rescind_offers_of(agent_id);
         self.allocator.set_agent(self.now, agent_id, total.clone());
         if let Some(agent) = self.agents.get_mut(agent_id) {
@@ -246,6 +251,7 @@ impl Master {
             self.remove_operation(&uuid);
         }
         self.acknowledge_to_agent(&agent_id, uuid, Some(status_uuid));
+        self.may_have_drained(&agent_id);
     }
 
     fn remove_operation(&mut self, uuid: &OperationUuid) {
@@ -306,12 +312,12 @@ impl Master {
                 sequence: 0,
             });
         }
-        let is_told =
-            |uuid: &OperationUuid| registration.operations.iter().any(|o| o.uuid == *uuid);
+        let told: BTreeSet<OperationUuid> =
+            registration.operations.iter().map(|o| o.uuid).collect();
         let missing: Vec<_> = self
             .operations
             .of_agent(agent_id)
-            .filter(|operation| !is_told(&operation.uuid))
+            .filter(|operation| !told.contains(&operation.uuid))
             .map(|operation| {
                 let Operation {
                     uuid, framework_id, ..

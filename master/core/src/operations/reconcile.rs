@@ -68,6 +68,12 @@ impl Master {
                 "Reconciliation: Operation is unknown",
             );
         }
+        if self.gone_agents.get(&agent).is_some() {
+            return (
+                OperationState::GoneByOperator,
+                "Reconciliation: Agent marked gone by operator",
+            );
+        }
         if self.unreachable_agents.get(&agent).is_some() {
             return (
                 OperationState::Unreachable,

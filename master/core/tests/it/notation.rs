@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
-use master_core::event::{Operation, OperationStatus, ResourceOperation, Text};
+use master_core::event::{
+    Operation, OperationInfo, OperationStatus, ReportedOperation, ResourceOperation, Text,
+};
 use model::resources::{
     Change, DiskInfo, Persistence, Reservation, ReservationKind, Resource, Role, Scalar, Value,
     Volume, VolumeMode, parse,
 };
-use model::{OperationState, Resources};
+use model::{FrameworkId, OperationState, OperationUuid, Resources, StatusUuid};
 
 pub(crate) fn operation(word: &str) -> Operation {
     let (id, change) = change(word);
@@ -103,6 +105,26 @@ fn resource(text: &str) -> Resource {
         });
     }
     resource
+}
+
+/// `framework/STATE/change`, with the uuids 7 and 8.
+pub(crate) fn reported_operation(word: &str) -> ReportedOperation {
+    let mut parts = word.splitn(3, '/');
+    let mut next = || parts.next().expect("framework/STATE/change");
+    let framework_id = FrameworkId::new(next()).expect("id");
+    let state = operation_state(next());
+    let (id, change) = change(next());
+    let status = OperationStatus {
+        uuid: Some(StatusUuid([8; 16])),
+        ..OperationStatus::new(id.clone(), state)
+    };
+    ReportedOperation {
+        uuid: OperationUuid([7; 16]),
+        framework_id: Some(framework_id),
+        info: Arc::new(OperationInfo { id, change }),
+        latest: status.clone(),
+        statuses: vec![status],
+    }
 }
 
 pub(crate) fn operation_state(name: &str) -> OperationState {

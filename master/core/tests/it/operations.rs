@@ -299,3 +299,47 @@ fn operations_on_an_agent_that_is_lost_are_told_to_be() {
         "#]],
     );
 }
+
+#[test]
+fn an_agent_that_comes_back_tells_of_operations_and_is_asked_after_the_others() {
+    check(
+        "registry
+         subscribe roles=web caps=7 checkpoint= failover=60
+         register cpus:4;mem:1024;disk:100
+         operate m-0000 offers=m-O0 reserve:disk(web):10#o1 refuse=0
+         close l1
+         register cpus:4;mem:1024;disk:100 id=m-S0 operations=m-0000/FINISHED/reserve:disk(web):5#o2
+         operation l2 0 DROPPED total=cpus:4;mem:1024;disk:100
+         reconcile-operations m-0000
+         ack-operation m-0000 o2 8
+         reconcile-operations m-0000 o1 o2 agent=m-S0",
+        &expect![[r#"
+            > registry
+            > subscribe roles=web caps=7 checkpoint= failover=60
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > register cpus:4;mem:1024;disk:100
+              store admit m-S0
+              l1 registered m-S0
+              s1 OFFERS m-O0 m-S0 web cpus:4;mem:1024;disk:100
+            > operate m-0000 offers=m-O0 reserve:disk(web):10#o1 refuse=0
+              l1 apply RESERVE disk(reservations: [(DYNAMIC,web)]):10
+              s1 OFFERS m-O1 m-S0 web disk(reservations: [(DYNAMIC,web)]):10;cpus:4;mem:1024;disk:90
+            > close l1
+              s1 RESCIND m-O1
+            > register cpus:4;mem:1024;disk:100 id=m-S0 operations=m-0000/FINISHED/reserve:disk(web):5#o2
+              l2 registered m-S0
+              l2 reconcile 1 operations
+              s1 OFFERS m-O2 m-S0 web cpus:4;mem:1024;disk:100
+            > operation l2 0 DROPPED total=cpus:4;mem:1024;disk:100
+              s1 OPERATION_DROPPED o1 on m-S0
+            > reconcile-operations m-0000
+              s1 OPERATION_FINISHED o2 on -
+            > ack-operation m-0000 o2 8
+              l2 acknowledge operation 8
+            > reconcile-operations m-0000 o1 o2 agent=m-S0
+              s1 OPERATION_UNKNOWN o1 on m-S0: Reconciliation: Operation is unknown
+              s1 OPERATION_UNKNOWN o2 on m-S0: Reconciliation: Operation is unknown
+        "#]],
+    );
+}

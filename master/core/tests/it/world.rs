@@ -290,7 +290,11 @@ impl World {
                 .filter(|t| !t.is_empty())
                 .map(running_task)
                 .collect(),
-            operations: Vec::new(),
+            operations: words
+                .list("operations")
+                .iter()
+                .map(|word| notation::reported_operation(word))
+                .collect(),
         };
         self.step(Event::Register {
             link,
