@@ -300,7 +300,7 @@ fn operation_of(operation: &Operation) -> &'static str {
             ChangeKind::CreateDisk => "create_disk",
             ChangeKind::DestroyDisk => "destroy_disk",
         },
-        Operation::Unknown { .. } => "unknown",
+        Operation::Unknown => "unknown",
     }
 }
 
