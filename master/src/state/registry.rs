@@ -3,7 +3,7 @@
 use api::v1;
 use master_core::draining::Drain;
 use master_core::maintenance::Plan;
-use model::{AgentId, Blob};
+use model::{AgentId, Blob, Resources};
 use serde_json::{Value, json};
 
 use super::list;
@@ -45,7 +45,11 @@ pub(super) fn document<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
 
 /// An agent that is admitted.
 fn slave(id: &AgentId, info: &Blob, deactivated: bool, drain: Option<Drain>) -> Value {
-    let mut info = resources::message(&message::<v1::AgentInfo>(info));
+    let message: v1::AgentInfo = message(info);
+    let held = api::convert::resources(&message.resources).unwrap_or_default();
+    let held: Resources = held.into_iter().collect();
+    let mut info = resources::message(&message);
+    info["resources"] = resources::full(&held);
     info["id"] = json!({ "value": id.as_str() });
     // Of before v1, when an agent could say that it does not checkpoint; none here does.
     info["checkpoint"] = json!(true);
