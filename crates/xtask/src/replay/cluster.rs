@@ -6,9 +6,9 @@ use master::flags::{self, Command, Config};
 use serde_json::json;
 use std::net::SocketAddr;
 use tempfile::TempDir;
-use tests::fake_agent::FakeAgent;
+use tests::fake_agent::{Description, FakeAgent};
 
-use super::plan::Layout;
+use super::plan::{Layout, Step};
 
 /// The port the agents name; nothing listens there.
 const AGENT_PORT: u16 = 5051;
@@ -40,9 +40,17 @@ impl Cluster {
         let master = Server::start(&config).await.context("start a master")?;
         let address = master.address();
         let mut agents = Vec::new();
-        for port in (AGENT_PORT..).take(layout.agents) {
+        for (port, agent) in (AGENT_PORT..).zip(&layout.agents) {
+            let mut description = Description::of_port(port);
+            description.attributes.extend(agent.attributes.clone());
+            if let Some(resources) = &agent.resources {
+                description.resources.clone_from(resources);
+            }
+            if let Some(hostname) = &agent.hostname {
+                description.hostname.clone_from(hostname);
+            }
             agents.push(
-                FakeAgent::start(address, port)
+                FakeAgent::start_with(address, &description)
                     .await
                     .context("start an agent")?,
             );
@@ -53,6 +61,29 @@ impl Cluster {
             agents,
             _files: Some(files),
         })
+    }
+
+    /// What happens to the agents; numbers of agents that are not there are passed over.
+    pub(super) async fn steer(&mut self, step: &Step) -> Result<()> {
+        for number in &step.cut {
+            if let Some(agent) = self.agents.get_mut(number.wrapping_sub(1)) {
+                agent.cut().await;
+            }
+        }
+        for number in &step.unregister {
+            if let Some(agent) = self.agents.get_mut(number.wrapping_sub(1)) {
+                agent.unregister().await;
+            }
+        }
+        for number in &step.back {
+            if let Some(agent) = self.agents.get_mut(number.wrapping_sub(1)) {
+                agent
+                    .come_back(self.address)
+                    .await
+                    .context("bring an agent back")?;
+            }
+        }
+        Ok(())
     }
 
     /// The agents are gone from one moment to the next.

@@ -1,19 +1,22 @@
 //! Plan: the cluster that recordings expect.
 //!
 //! As it stands in INDEX.md of the recordings, a cluster is a master with its registry in memory and
-//! an allocation each second, and two agents. What differs is taken from `cluster.json` in the
-//! folder, or, without such a file, from the notes of the recordings: the flags a note says the
-//! master ran with, that it does not lead, and that the agents were killed just before a step; and
-//! from the answers, how many agents there are.
+//! an allocation each second, and two agents. The notes of the recordings tell what differs: the
+//! flags the master ran with, that it does not lead, that the agents were killed just before a step;
+//! and the answers, how many agents there are. What `cluster.json` in the folder says goes before.
 //!
 //! ```json
 //! {"flags": {"offer_timeout": "30secs"},
-//!  "scenarios": {"partition": {"agents": 2, "flags": {"agent_ping_timeout": "1secs"}}},
+//!  "scenarios": {"partition": {"flags": {"agent_ping_timeout": "1secs"}, "agents": [
+//!      {"resources": "cpus:2;mem:1024", "attributes": {"rack": "a"}, "hostname": "n1"}, {}]}},
 //!  "credentials": {"alice": "secret1"},
-//!  "steps": {"scheduler-json/partition/agents-killed": {"kill_agents": true}}}
+//!  "steps": {"scheduler-json/partition/agents-killed": {"kill_agents": true},
+//!            "scheduler-json/partition/back": {"cut": [1], "back": [2], "unregister": [3]}}}
 //! ```
 //!
-//! `scenarios` goes by the name of a scenario or of a group, `steps` by that of a case.
+//! `scenarios` goes by the name of a scenario or of a group, `steps` by that of a case; agents are
+//! counted from 1. `agents` may be a number. Keys that this tool does not know are passed over, and
+//! named.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,7 +31,6 @@ pub(super) type Flags = BTreeMap<String, String>;
 
 /// What is known of the clusters beyond the recordings.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Plan {
     /// For every scenario.
     #[serde(default)]
@@ -42,25 +44,63 @@ pub(super) struct Plan {
     /// By the case's name.
     #[serde(default)]
     steps: BTreeMap<String, Step>,
-    /// Whether there is no `cluster.json`, so that the notes are looked at.
-    #[serde(skip)]
-    by_notes: bool,
 }
 
+/// The keys of `cluster.json`.
+const KEYS: [&str; 4] = ["flags", "credentials", "scenarios", "steps"];
+
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Scenario {
     #[serde(default)]
     flags: Flags,
-    agents: Option<usize>,
+    agents: Option<Agents>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Agents {
+    Number(usize),
+    List(Vec<Agent>),
+}
+
+/// An agent, where it differs from that of INDEX.md.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct Agent {
+    /// As in `--resources`.
+    pub(super) resources: Option<String>,
+    /// Texts by name.
+    #[serde(default)]
+    pub(super) attributes: BTreeMap<String, String>,
+    pub(super) hostname: Option<String>,
 }
 
 /// What happens to the agents just before a step.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub(super) struct Step {
+    /// All of them are gone from one moment to the next.
     #[serde(default)]
     pub(super) kill_agents: bool,
+    /// The links of these end; their tasks go on.
+    #[serde(default)]
+    pub(super) cut: Vec<usize>,
+    /// These register again, with all that they have.
+    #[serde(default)]
+    pub(super) back: Vec<usize>,
+    /// These say that they will not come back.
+    #[serde(default)]
+    pub(super) unregister: Vec<usize>,
+}
+
+impl Step {
+    /// Whether agents come or go, other than by their death.
+    pub(super) fn moves_agents(&self) -> bool {
+        !(self.cut.is_empty() && self.back.is_empty() && self.unregister.is_empty())
+    }
+
+    /// Whether anything happens.
+    fn steers(&self) -> bool {
+        *self != Self::default()
+    }
 }
 
 /// The cluster of one scenario.
@@ -69,7 +109,7 @@ pub(super) struct Layout {
     pub(super) flags: Flags,
     /// Principals and their secrets; none where nobody authenticates.
     pub(super) credentials: BTreeMap<String, String>,
-    pub(super) agents: usize,
+    pub(super) agents: Vec<Agent>,
 }
 
 impl Plan {
@@ -77,13 +117,21 @@ impl Plan {
     pub(super) fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("cluster.json");
         if !path.exists() {
-            return Ok(Self {
-                by_notes: true,
-                ..Self::default()
-            });
+            return Ok(Self::default());
         }
         let text = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-        serde_json::from_slice(&text).with_context(|| format!("parse {}", path.display()))
+        let parse = || format!("parse {}", path.display());
+        let value: serde_json::Value = serde_json::from_slice(&text).with_context(parse)?;
+        for key in value
+            .as_object()
+            .into_iter()
+            .flat_map(|object| object.keys())
+        {
+            if !KEYS.contains(&key.as_str()) {
+                eprintln!("{}: nothing is known of {key:?}", path.display());
+            }
+        }
+        serde_json::from_value(value).with_context(parse)
     }
 
     /// The cluster that these cases of one scenario expect.
@@ -97,39 +145,44 @@ impl Plan {
             .cloned()
             .unwrap_or_default();
         let mut layout = Layout {
-            flags: self.flags.clone(),
-            credentials: self.credentials.clone(),
-            agents: scenario.agents.unwrap_or(2),
+            flags: Flags::new(),
+            credentials: BTreeMap::new(),
+            agents: vec![Agent::default(); 2],
         };
-        if self.by_notes {
-            for note in cases.iter().filter_map(|case| case.notes.as_deref()) {
-                layout.flags.extend(flags_in(note));
-                layout.credentials.extend(credentials_in(note));
-                if let Some(leader) = leader_in(note) {
-                    layout.flags.insert("leader".into(), leader);
-                    layout.agents = 0;
-                }
-            }
-            if let Some(agents) = cases.iter().filter_map(agents_shown).max() {
-                layout.agents = agents;
+        for note in cases.iter().filter_map(|case| case.notes.as_deref()) {
+            layout.flags.extend(flags_in(note));
+            layout.credentials.extend(credentials_in(note));
+            if let Some(leader) = leader_in(note) {
+                layout.flags.insert("leader".into(), leader);
+                layout.agents.clear();
             }
         }
+        if let Some(agents) = cases.iter().filter_map(agents_shown).max() {
+            layout.agents.resize(agents, Agent::default());
+        }
+        match scenario.agents {
+            Some(Agents::Number(agents)) => layout.agents.resize(agents, Agent::default()),
+            Some(Agents::List(agents)) => layout.agents = agents,
+            None => {}
+        }
+        layout.flags.extend(self.flags.clone());
+        layout.credentials.extend(self.credentials.clone());
         layout.flags.extend(scenario.flags);
         layout
     }
 
     /// What happens before a case.
     pub(super) fn step(&self, case: &Case) -> Step {
-        let killed = |note: &str| self.by_notes && says_agents_were_killed(note);
-        let noted = Step {
-            kill_agents: case.notes.as_deref().is_some_and(killed),
+        let noted = || Step {
+            kill_agents: case.notes.as_deref().is_some_and(says_agents_were_killed),
+            ..Step::default()
         };
-        self.steps.get(&case.name).copied().unwrap_or(noted)
+        self.steps.get(&case.name).cloned().unwrap_or_else(noted)
     }
 
     /// Whether the case can only be replayed where this tool holds the agents.
     pub(super) fn needs_agents(&self, cases: &[Case], case: &Case) -> bool {
-        let steered = |case: &Case| self.step(case).kill_agents;
+        let steered = |case: &Case| self.step(case).steers();
         let by_executor = |case: &Case| {
             let status = "/update/status/source";
             let mut events = case.events().map(super::case::Event::value);

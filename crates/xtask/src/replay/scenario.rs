@@ -79,10 +79,15 @@ pub(super) async fn run(
     for (place, case) in cases.iter().enumerate() {
         scenario.enter(&actors, place).await;
         let skipped = elsewhere.is_some() && plan.needs_agents(cases, case);
+        let step = plan.step(case);
+        if step.moves_agents() {
+            scenario.cluster.steer(&step).await?;
+            scenario.settle(SETTLED).await;
+        }
         let outcome = match (skipped, &case.response) {
             (true, _) => Outcome::Skipped,
             (false, None) => {
-                if plan.step(case).kill_agents {
+                if step.kill_agents {
                     scenario.cluster.kill_agents();
                 }
                 scenario.send_unchecked(case).await;
@@ -94,7 +99,7 @@ pub(super) async fn run(
                     .iter()
                     .find(|case| case.response.is_some());
                 let late = next.map_or(&[][..], |case| &case.events_before);
-                let difference = scenario.check(case, answer, late, plan.step(case)).await;
+                let difference = scenario.check(case, answer, late, &step).await;
                 scenario.forget(&cases[place..]).await;
                 difference.map_or_else(Outcome::Failed, |()| Outcome::Passed)
             }
@@ -165,7 +170,7 @@ impl Scenario {
         case: &Case,
         answer: &Answer,
         late: &[Event],
-        step: Step,
+        step: &Step,
     ) -> Result<(), String> {
         self.drop_closed(case);
         let sent = self.send(case, ANSWER_TIME_MAX).await;
