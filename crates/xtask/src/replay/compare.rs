@@ -215,6 +215,8 @@ fn object(
     ids: &mut Ids,
     path: &str,
 ) -> Option<String> {
+    let name = was.get("name").and_then(Value::as_str);
+    let has_path_name = name.is_some_and(|name| name.contains('/'));
     for (key, was) in was {
         let path = format!("{path}.{key}");
         // The names of a framework's figures hold its id.
@@ -223,8 +225,8 @@ fn object(
         };
         let same_kind = std::mem::discriminant(was) == std::mem::discriminant(is);
         let leaf = !was.is_object() && !was.is_array();
-        // A figure's name has slashes; flags are this program's own.
-        let is_figure = was.is_number() && key.contains('/');
+        // A figure's name has slashes, be it the key or beside it; flags are this program's own.
+        let is_figure = was.is_number() && (key.contains('/') || key == "value" && has_path_name);
         let abstracted = leaf && (is_figure || ABSTRACT.contains(&key.as_str())) || key == "flags";
         if same_kind && abstracted {
             continue;
@@ -284,6 +286,20 @@ mod tests {
         );
         check(&json!({"a": 1}), &json!({}), Some("e.a: 1 is missing"));
         check(&json!({}), &json!({"b": 1}), Some("e.b: 1 was not there"));
+    }
+
+    #[test]
+    fn figures_are_looked_at_for_their_kind() {
+        check(
+            &json!({"a/b": 1, "metrics": [{"name": "c/d", "value": 2}]}),
+            &json!({"a/b": 3, "metrics": [{"name": "c/d", "value": 4}]}),
+            None,
+        );
+        check(
+            &json!({"name": "cpus", "value": 2}),
+            &json!({"name": "cpus", "value": 4}),
+            Some("e.value: 2 became 4"),
+        );
     }
 
     #[test]
