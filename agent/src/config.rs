@@ -32,6 +32,8 @@ pub struct Config {
     pub advertise_ip: Option<IpAddr>,
     /// The port that others reach this agent at, where it is not the one it listens on.
     pub advertise_port: Option<u16>,
+    /// The file of the credential for the link; none is shown where it is not given.
+    pub credential: Option<PathBuf>,
     /// Resources in Mesos' notation; measured from the machine where it is not given.
     pub resources: Option<String>,
     /// Attributes in Mesos' notation.

@@ -5,6 +5,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod containers;
+mod credential;
 pub mod description;
 pub mod http;
 pub mod init;

@@ -5,6 +5,7 @@
 //! out waits in a bounded queue, too; when that is full the master does not read, and the stream is
 //! given up, so that everything in it is sent again on the next one.
 
+use std::path::Path;
 use std::time::Duration;
 
 use agent_core::LinkId;
@@ -15,7 +16,8 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 
-use crate::config::HostPort;
+use crate::config::Config;
+use crate::credential;
 use crate::node::Input;
 
 /// How long a connection may take.
@@ -54,11 +56,12 @@ pub struct NotSent;
 impl Link {
     /// Begins to open a stream; what happens is told in `inputs`.
     #[must_use]
-    pub fn open(id: LinkId, master: &HostPort, inputs: mpsc::Sender<Input>) -> Self {
+    pub fn open(id: LinkId, config: &Config, inputs: mpsc::Sender<Input>) -> Self {
         let (frames, outgoing) = mpsc::channel(WAITING_MAX);
-        let master = master.to_string();
+        let master = config.master.to_string();
+        let credential = config.credential.clone();
         let task = tokio::spawn(async move {
-            let why = match run(id, &master, &inputs, outgoing).await {
+            let why = match run(id, &master, credential.as_deref(), &inputs, outgoing).await {
                 Ok(()) => "the master ended the stream".to_string(),
                 Err(error) => error,
             };
@@ -93,9 +96,12 @@ impl Drop for Link {
 async fn run(
     id: LinkId,
     master: &str,
+    credential: Option<&Path>,
     inputs: &mpsc::Sender<Input>,
     outgoing: mpsc::Receiver<wire::AgentFrame>,
 ) -> Result<(), String> {
+    let shown = credential.map(credential::read).transpose();
+    let shown = shown.map_err(|error| format!("--credential: {}", chain(&error)))?;
     let endpoint = Endpoint::from_shared(format!("http://{master}"))
         .map_err(|error| chain(&error))?
         .connect_timeout(CONNECT_MAX)
@@ -113,7 +119,11 @@ async fn run(
     {
         return Ok(());
     }
-    let answer = client.connect(ReceiverStream::new(outgoing)).await;
+    let mut request = tonic::Request::new(ReceiverStream::new(outgoing));
+    if let Some(shown) = shown {
+        request.metadata_mut().insert("authorization", shown);
+    }
+    let answer = client.connect(request).await;
     let mut incoming = answer
         .map_err(|status| {
             format!(

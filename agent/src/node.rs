@@ -399,7 +399,7 @@ impl Main {
             Effect::Store(_) | Effect::End { .. } => {}
             Effect::OpenLink { link } => {
                 let inputs = self.inputs_in.clone();
-                self.link = Some(Link::open(link, &self.config.master, inputs));
+                self.link = Some(Link::open(link, &self.config, inputs));
             }
             Effect::CloseLink { link } => {
                 if let Some(current) = self.link.take_if(|current| current.id == link) {

@@ -39,6 +39,7 @@ pub(super) struct Draft {
     hostname: Option<String>,
     advertise_ip: Option<IpAddr>,
     advertise_port: Option<u16>,
+    credential: Option<PathBuf>,
     resources: Option<String>,
     attributes: Option<String>,
     switch_user: Option<bool>,
@@ -62,6 +63,7 @@ impl Draft {
             advertise_ip: self.advertise_ip,
             advertise_port: self.advertise_port,
             resources: self.resources,
+            credential: self.credential,
             attributes: self.attributes,
             switch_user: self.switch_user.unwrap_or(true),
             default_rootfs: self.default_rootfs,
@@ -195,6 +197,15 @@ pub(super) static SETTINGS: &[Setting] = &[
             });
             Ok(())
         },
+    },
+    Setting {
+        name: "credential",
+        value: "FILE",
+        allowed: ABSOLUTE,
+        help: "JSON with the principal and secret to show the master (default: none is shown)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.credential, absolute(text)),
     },
     Setting {
         name: "default_rootfs",

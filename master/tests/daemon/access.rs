@@ -1,5 +1,11 @@
 //! Who may come in, and what they may do.
 
+use api::link::v1::link_client::LinkClient;
+use api::link::v1::{AgentFrame, agent_frame};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Code, Request};
+
 use crate::support::agent::{self, Agent};
 use crate::support::http::{self, Answer};
 use crate::support::scheduler::{self, Scheduler, framework_info};
@@ -293,6 +299,53 @@ async fn what_the_rules_hide_is_in_no_listing_and_on_no_stream() {
             (&*answer.status, &*answer.text()),
             ("403 Forbidden", "403 Forbidden.")
         );
+    }
+    master.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_shows_credentials_where_they_are_asked_for_and_may_be_kept_out() {
+    let acls = json!({
+        "register_agents": [{"principals": {"values": ["bob"]}, "agents": {"type": "NONE"}}],
+    });
+    let master = master(AccessFlags {
+        authenticate_agents: true,
+        credentials: access().credentials,
+        acls: Some(acls.to_string()),
+        ..AccessFlags::default()
+    })
+    .await;
+    for (shown, expected) in [
+        (None, Err(Code::Unauthenticated)),
+        (Some("Basic YWxpY2U6bm9wZQ=="), Err(Code::Unauthenticated)),
+        (Some(ALICE.1), Ok("Registered")),
+        (Some(BOB.1), Ok("Refused")),
+    ] {
+        let channel = Channel::from_shared(format!("http://{}", master.address())).unwrap();
+        let (frames, outgoing) = tokio::sync::mpsc::channel(1);
+        let frame = AgentFrame {
+            incarnation: 1,
+            body: Some(agent_frame::Body::Register(agent::register("node1"))),
+            ..AgentFrame::default()
+        };
+        frames.send(frame).await.unwrap();
+        let mut request = Request::new(ReceiverStream::new(outgoing));
+        if let Some(shown) = shown {
+            let shown = shown.parse().unwrap();
+            request.metadata_mut().insert("authorization", shown);
+        }
+        let mut client = LinkClient::new(channel.connect().await.unwrap());
+        let found = match client.connect(request).await {
+            Err(status) => Err(status.code()),
+            Ok(answer) => {
+                let frame = soon("a frame", answer.into_inner().message()).await;
+                Ok(format!("{:?}", frame.unwrap().unwrap().body.unwrap()))
+            }
+        };
+        match (&found, expected) {
+            (Ok(frame), Ok(kind)) => assert!(frame.starts_with(kind), "{frame}"),
+            (found, expected) => assert_eq!(found.as_ref().err(), expected.as_ref().err()),
+        }
     }
     master.shutdown().await.unwrap();
 }
