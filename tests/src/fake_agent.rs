@@ -228,3 +228,28 @@ fn register(description: &Description, resources: &model::Resources) -> Register
         ..Default::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use master::Server;
+    use master::flags::{Config, RegistryKind};
+
+    #[tokio::test]
+    async fn a_stand_in_that_was_cut_off_comes_back_under_its_id() {
+        let config = Config {
+            ip: std::net::Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            registry: RegistryKind::InMemory,
+            ..Config::default()
+        };
+        let master = Server::start(&config).await.unwrap();
+        let mut agent = FakeAgent::start(master.address(), 5051).await.unwrap();
+        let id = agent.agent_id().to_owned();
+        agent.cut().await;
+        agent.come_back(master.address()).await.unwrap();
+        assert_eq!(agent.agent_id(), id);
+        agent.unregister().await;
+        master.shutdown().await.unwrap();
+    }
+}

@@ -3,7 +3,8 @@
 use api::link::v1::agent_frame::Body as FromAgent;
 use api::link::v1::master_frame::Body as FromMaster;
 use api::link::v1::{
-    AgentFrame, FrameworkSubscribed, MasterFrame, Ping, Pong, Registered, RunTask, StatusUpdate,
+    AcknowledgeOperation, AgentFrame, ApplyOperation, DrainAgent, FrameworkSubscribed, MasterFrame,
+    OperationStatusUpdate, Ping, Pong, Registered, RunTask, StatusUpdate,
 };
 use api::v1;
 use prost::Message;
@@ -100,5 +101,69 @@ fn frames_of_the_link_keep_their_bytes() {
             })),
         },
         "080110011a0f0a060a046d2d53301880dce4b29702",
+    );
+}
+
+#[test]
+fn frames_of_operations_and_drains_keep_their_bytes() {
+    let uuid = |byte: u8| vec![byte; 2];
+    check(
+        MasterFrame {
+            epoch: 1,
+            incarnation: 1,
+            body: Some(FromMaster::ApplyOperation(ApplyOperation {
+                framework_id: Some(id("f")),
+                info: Some(v1::offer::Operation {
+                    r#type: Some(v1::offer::operation::Type::Reserve.into()),
+                    ..v1::offer::Operation::default()
+                }),
+                operation_uuid: uuid(1),
+                resource_version: uuid(2),
+            })),
+        },
+        "0801100172110a030a0166120208021a02010122020202",
+    );
+    check(
+        MasterFrame {
+            epoch: 1,
+            incarnation: 1,
+            body: Some(FromMaster::AcknowledgeOperation(AcknowledgeOperation {
+                operation_uuid: uuid(1),
+                status_uuid: uuid(3),
+            })),
+        },
+        "080110017a080a02010112020303",
+    );
+    check(
+        MasterFrame {
+            epoch: 1,
+            incarnation: 1,
+            body: Some(FromMaster::DrainAgent(DrainAgent {
+                config: Some(v1::DrainConfig {
+                    max_grace_period: Some(v1::DurationInfo { nanoseconds: 5 }),
+                    mark_gone: Some(true),
+                }),
+            })),
+        },
+        "08011001a201080a060a0208051001",
+    );
+    check(
+        AgentFrame {
+            epoch: 1,
+            incarnation: 1,
+            body: Some(FromAgent::OperationUpdate(OperationStatusUpdate {
+                framework_id: None,
+                operation_uuid: uuid(1),
+                status: Some(v1::OperationStatus {
+                    state: v1::OperationState::OperationDropped.into(),
+                    ..v1::OperationStatus::default()
+                }),
+                total_resources: vec![v1::Resource {
+                    name: "cpus".to_string(),
+                    ..v1::Resource::default()
+                }],
+            })),
+        },
+        "080110014212120201011a02100522080a04637075731000",
     );
 }

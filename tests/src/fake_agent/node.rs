@@ -102,7 +102,7 @@ impl Node {
                 .values()
                 .filter_map(Applied::listed)
                 .collect(),
-            drain_config: self.drain.clone(),
+            drain_config: self.drain,
             total_resources: api::convert::to_refined(&self.total),
             ..self.said.clone()
         };
