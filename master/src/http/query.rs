@@ -14,6 +14,28 @@ impl Query<'_> {
         })
     }
 
+    /// Whether every `%` begins an escape.
+    ///
+    /// # Errors
+    /// The first that does not, in Mesos' words.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let texts = self
+            .0
+            .split(['&', ';'])
+            .flat_map(|pair| pair.splitn(2, '='));
+        for text in texts {
+            for (place, _) in text.match_indices('%') {
+                let mut digits = text.bytes().skip(place + 1);
+                let mut is_digit = || digits.next().is_some_and(|b| b.is_ascii_hexdigit());
+                if !(is_digit() && is_digit()) {
+                    let escape: String = text[place..].chars().take(3).collect();
+                    return Err(format!("Malformed % escape in '{text}': '{escape}'"));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The value of a name that must be there and must not be empty.
     ///
     /// # Errors
@@ -93,6 +115,9 @@ mod tests {
         assert_eq!(query.get("h").as_deref(), Some("%zz%4"));
         assert_eq!(query.get("i").as_deref(), Some("2"));
         assert_eq!(query.get("x"), None);
+        assert_eq!(Query("a=%20&b%41").check(), Ok(()));
+        let malformed = "Malformed % escape in 'b%4': '%4'".to_owned();
+        assert_eq!(Query("a=%20&x=b%4&y").check(), Err(malformed));
         assert_eq!(
             query.expect("g"),
             Err("Expecting 'g=value' in query.\n".to_owned())

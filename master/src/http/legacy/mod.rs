@@ -11,6 +11,7 @@ mod teardown;
 use http::{Method, StatusCode};
 use master_core::event::Answer;
 
+use super::query::Query;
 use super::respond::{self, Refusal};
 use super::{Request, Response, read};
 use crate::access::Identity;
@@ -57,6 +58,22 @@ impl Action {
             Self::Weights => "GET, PUT",
         }
     }
+
+    /// Whether the body is a form; others have JSON.
+    const fn takes_form(self) -> bool {
+        match self {
+            Self::Reserve
+            | Self::Unreserve
+            | Self::CreateVolumes
+            | Self::DestroyVolumes
+            | Self::Teardown => true,
+            Self::MaintenanceSchedule
+            | Self::MachineDown
+            | Self::MachineUp
+            | Self::Quota
+            | Self::Weights => false,
+        }
+    }
 }
 
 /// Answers a request to one of them.
@@ -78,6 +95,11 @@ async fn answer(loop_: &Handle, action: Action, request: Request) -> Result<Resp
     let (head, body) = request.into_parts();
     let body = read::body(&head.headers, body).await?;
     let form = String::from_utf8_lossy(&body).into_owned();
+    if action.takes_form() {
+        Query(&form).check().map_err(|fault| {
+            Refusal::bad_request(format!("Unable to decode query string: {fault}"))
+        })?;
+    }
     let call = match action {
         Action::Reserve => resources::reserve(&form)?,
         Action::Unreserve => resources::unreserve(&form)?,
