@@ -137,7 +137,7 @@ impl Master {
         else {
             return Err("Agent removed".into());
         };
-        let used = self.view().used_on(agent);
+        let used = self.used_against(agent, &info.change);
         let ground = Ground {
             framework: Some(framework),
             principal: framework.info.principal.as_deref(),

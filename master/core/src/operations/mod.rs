@@ -16,8 +16,11 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use model::resources::{Change, ChangeKind};
 use model::{AgentId, FrameworkId, OperationUuid, Resources};
 
+use crate::Master;
+use crate::agents::Agent;
 use crate::event::{OperationInfo, OperationStatus, Text};
 
 /// How many operations of one agent may wait for their end or its acknowledgement. Mesos has no
@@ -133,6 +136,22 @@ impl Operations {
             }
         }
         Some(operation)
+    }
+}
+
+impl Master {
+    /// What is in use on an agent, where a change must not touch that.
+    fn used_against(&self, agent: &Agent, change: &Change) -> Resources {
+        match change.kind() {
+            ChangeKind::Destroy => self.view().used_on(agent),
+            ChangeKind::Reserve
+            | ChangeKind::Unreserve
+            | ChangeKind::Create
+            | ChangeKind::GrowVolume
+            | ChangeKind::ShrinkVolume
+            | ChangeKind::CreateDisk
+            | ChangeKind::DestroyDisk => Resources::new(),
+        }
     }
 }
 

@@ -94,7 +94,7 @@ impl Master {
         let Some(agent) = self.agents.get(agent_id) else {
             return Err("No agent found with specified ID".into());
         };
-        let used = self.view().used_on(agent);
+        let used = self.used_against(agent, change);
         let ground = Ground {
             framework: None,
             principal: principal.map(|principal| &**principal),

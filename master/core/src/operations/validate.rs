@@ -15,6 +15,7 @@ use crate::frameworks::Framework;
 use crate::resource_rules::{
     check, check_single_provider, check_single_role, check_unique_persistence, check_volumes,
 };
+use crate::validation::RESOURCES_MAX;
 
 /// Who asks for an operation, and where.
 #[derive(Debug, Clone, Copy)]
@@ -25,12 +26,18 @@ pub(super) struct Ground<'a> {
     pub(super) principal: Option<&'a str>,
     /// The agent.
     pub(super) agent: &'a Agent,
-    /// What tasks and executors hold there.
+    /// What tasks and executors hold there; looked at for DESTROY alone.
     pub(super) used: &'a Resources,
 }
 
 /// Checks an operation, but for whether the resources are there.
 pub(super) fn validate(change: &Change, ground: Ground<'_>) -> Result<(), String> {
+    let count = change.resources().count();
+    if count > RESOURCES_MAX {
+        return Err(invalid(&format!(
+            "{count} resources are listed, more than {RESOURCES_MAX}"
+        )));
+    }
     match change {
         Change::Reserve { source, resources } => reserve(source, resources, ground),
         Change::Unreserve { resources } => unreserve(resources),

@@ -20,9 +20,9 @@ use crate::frameworks::Framework;
 pub(crate) use group::check_group;
 pub(crate) use task::check_task;
 
-/// How many resources a task or an executor may list: what is done with them here takes the square
-/// of their number.
-const RESOURCES_MAX: usize = 256;
+/// How many resources a task, an executor or an operation may list: what is done with them takes the
+/// square of their number.
+pub(crate) const RESOURCES_MAX: usize = 256;
 
 /// What a task is launched on.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use crate::world::check;
+use crate::world::{World, check};
 
 #[test]
 fn operations_of_an_accept_build_on_each_other() {
@@ -342,4 +342,27 @@ fn an_agent_that_comes_back_tells_of_operations_and_is_asked_after_the_others() 
               s1 OPERATION_UNKNOWN o2 on m-S0: Reconciliation: Operation is unknown
         "#]],
     );
+}
+
+#[test]
+fn an_operation_lists_its_resources_up_to_a_bound() {
+    let list = |count| vec!["disk(web):1"; count].join(";");
+    let taken = |count| {
+        let mut world = World::new();
+        for line in [
+            "registry",
+            "subscribe roles=web caps=7",
+            "register disk:1000;cpus:1;mem:64",
+        ] {
+            world.line(line);
+        }
+        world.line(&format!(
+            "operate m-0000 offers=m-O0 reserve:{}#o1",
+            list(count)
+        ));
+        !world
+            .transcript
+            .contains("resources are listed, more than 256")
+    };
+    assert!(taken(256) && !taken(257));
 }
