@@ -116,6 +116,17 @@ fn help_and_version_come_before_any_fault() {
 }
 
 #[test]
+fn secrets_given_on_the_spot_are_in_no_listing() {
+    let inline = r#"--credentials={"credentials":[{"principal":"a","secret":"s3cret"}]}"#;
+    for (given, shown) in [(inline, "{}"), ("--credentials=/c.json", "/c.json")] {
+        let Ok(Command::Run(config)) = run(&["--registry=in_memory", given], &[]) else {
+            panic!("settings are good");
+        };
+        assert_eq!(config.listing()["credentials"], shown);
+    }
+}
+
+#[test]
 fn the_listing_shows_values_as_they_are_written() {
     let Ok(Command::Run(config)) = run(&["--registry=in_memory"], &[]) else {
         panic!("settings are good");

@@ -3,10 +3,11 @@
 use api::scheduler::v1::scheduler_client::SchedulerClient;
 use api::v1::offer::Operation;
 use api::v1::offer::operation::{self, Launch};
-use api::v1::scheduler::call::{self, Accept, Acknowledge, Subscribe};
+use api::v1::scheduler::call::reconcile::Task;
+use api::v1::scheduler::call::{self, Accept, Acknowledge, Reconcile, Subscribe};
 use api::v1::scheduler::event::Type as EventType;
 use api::v1::scheduler::{Call, Event};
-use api::v1::{FrameworkId, FrameworkInfo, TaskInfo};
+use api::v1::{FrameworkId, FrameworkInfo, TaskId, TaskInfo};
 use master::Server;
 use master::flags::{AccessFlags, Config, Leader};
 use model::TaskState;
@@ -185,6 +186,45 @@ async fn a_stream_that_its_client_leaves_disconnects_the_framework() {
         (state["frameworks"][0]["connected"] == false).then_some(())
     })
     .await;
+    master.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_is_cut_and_its_framework_is_disconnected() {
+    let master = master().await;
+    let mut framework = Framework::subscribed(&master).await;
+    // Each task makes one UPDATE, none of which is read.
+    let task = |number| Task {
+        task_id: TaskId {
+            value: format!("{number}-{}", "x".repeat(2000)),
+        },
+        agent_id: None,
+    };
+    let reconcile = Call {
+        r#type: Some(call::Type::Reconcile.into()),
+        framework_id: framework.id.clone(),
+        reconcile: Some(Reconcile {
+            tasks: (0..500).map(task).collect(),
+        }),
+        ..Call::default()
+    };
+    let more = async { while framework.calls.send(reconcile.clone()).await.is_ok() {} };
+    soon("the cut", more).await;
+    let state = http::get(master.address(), "/state").await;
+    assert_eq!(state["frameworks"][0]["connected"], false);
+    let broken = async {
+        loop {
+            match framework.events.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
+                Err(_) => return true,
+            }
+        }
+    };
+    assert!(
+        soon("the end", broken).await,
+        "cut, not ended in good order"
+    );
     master.shutdown().await.unwrap();
 }
 
