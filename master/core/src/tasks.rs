@@ -105,7 +105,7 @@ impl Master {
                 let task = Arc::make_mut(task);
                 task.status_update_state = Some(update.state);
                 task.status_update_uuid = update.uuid;
-                task.add_status(update.state, TaskStatus::Relayed(update.status.clone()));
+                task.add_status(update.state, TaskStatus::Relayed(update.kept.clone()));
                 "valid_status_updates"
             }
         };
@@ -123,7 +123,10 @@ impl Master {
         }
         if let Some(task) = news {
             let status = TaskStatus::Relayed(update.status.clone());
-            self.publish_status(&update.framework_id, task, status, update.latest_state);
+            let framework = self.frameworks.get(&update.framework_id);
+            let known = framework.and_then(|f| f.tasks.get(&update.task_id));
+            let state = known.map_or(update.latest_state, |task| task.state);
+            self.publish_status(&update.framework_id, task, status, state);
         }
     }
 

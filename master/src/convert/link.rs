@@ -402,7 +402,7 @@ fn running_task(task: wire::RunningTask) -> Result<RunningTask, FrameError> {
         is_command: info.executor.is_none(),
         resources: resources(&info.resources, "register.tasks.task_info.resources")?,
         state: state(task.state, "register.tasks.state")?,
-        status: task.status.as_ref().map(blob),
+        status: task.status.as_ref().map(kept),
         share_cgroups: tasks::share_cgroups(info.container.as_ref()).unwrap_or(true),
         info: blob(&info),
         task_id,
@@ -432,7 +432,19 @@ fn agent_update(update: wire::StatusUpdate) -> Result<AgentUpdate, FrameError> {
             .unwrap_or(Source::Agent),
         reason: status.reason.and_then(Reason::from_number),
         status: blob(&status),
+        kept: kept(&status),
     })
+}
+
+/// A status as it is remembered: without what its executor sent for the framework's eyes.
+fn kept(status: &v1::TaskStatus) -> Blob {
+    match status.data {
+        None => blob(status),
+        Some(_) => blob(&v1::TaskStatus {
+            data: None,
+            ..status.clone()
+        }),
+    }
 }
 
 pub(super) fn resources(
@@ -472,4 +484,29 @@ fn executor_id(id: Option<v1::ExecutorId>, field: &'static str) -> Result<Execut
 
 fn task_id(id: &v1::TaskId, field: &'static str) -> Result<TaskId, FrameError> {
     TaskId::new(&id.value).map_err(|source| FrameError::Id { field, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_executor_sends_for_its_framework_is_forwarded_and_not_remembered() {
+        let status = v1::TaskStatus {
+            task_id: v1::TaskId { value: "t1".into() },
+            state: v1::TaskState::TaskRunning.into(),
+            data: Some(vec![0; 1000]),
+            ..v1::TaskStatus::default()
+        };
+        let update = agent_update(wire::StatusUpdate {
+            framework_id: Some(v1::FrameworkId { value: "f".into() }),
+            latest_state: status.state,
+            status: Some(status.clone()),
+            ..wire::StatusUpdate::default()
+        });
+        let update = update.unwrap();
+        assert_eq!(message::<v1::TaskStatus>(&update.status), status);
+        let kept: v1::TaskStatus = message(&update.kept);
+        assert_eq!((kept.data, kept.state), (None, status.state));
+    }
 }

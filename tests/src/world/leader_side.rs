@@ -203,6 +203,7 @@ impl World {
                 source: status.source,
                 reason: status.reason,
                 status: notation::status(status, &self.agent_id_of(node)),
+                kept: notation::status(status, &self.agent_id_of(node)),
             }),
             ToMaster::OperationUpdate {
                 operation,

@@ -141,6 +141,8 @@ pub struct AgentUpdate {
     pub reason: Option<Reason>,
     /// The whole TaskStatus, forwarded unchanged.
     pub status: Blob,
+    /// The same without its `data`, which may be large: what is remembered of it.
+    pub kept: Blob,
 }
 
 /// What does not change about a registered agent until it registers again.

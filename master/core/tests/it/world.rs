@@ -327,6 +327,7 @@ impl World {
                     source: Source::Executor,
                     reason: None,
                     status: Blob::new(format!("{task} {state}").as_bytes()),
+                    kept: Blob::new(format!("{task} {state}").as_bytes()),
                 })
             }
             "says" => AgentMessage::ExecutorMessage {

@@ -76,14 +76,10 @@ pub(crate) fn task(framework_id: &FrameworkId, task: &tasks::Task) -> v1::Task {
     }
 }
 
-/// A status as it was told, but for the data that its executor sent for the framework's eyes.
+/// A status as it was told.
 pub(crate) fn status(status: &TaskStatus) -> v1::TaskStatus {
-    let status = match status {
+    match status {
         TaskStatus::Relayed(status) => message(status),
         TaskStatus::Made(status) => events::made(status),
-    };
-    v1::TaskStatus {
-        data: None,
-        ..status
     }
 }
