@@ -289,6 +289,12 @@ async fn what_the_rules_hide_is_in_no_listing_and_on_no_stream() {
             .len(),
         2
     );
+    let call = br#"{"type": "GET_ROLES"}"#;
+    for (who, count) in [(ALICE, 2), (BOB, 1)] {
+        let answer = http::ask(address, "POST /api/v1", &[JSON, who], call).await;
+        let roles = answer.json();
+        assert_eq!(roles["get_roles"]["roles"].as_array().unwrap().len(), count);
+    }
     for (line, body) in [
         ("GET /flags", &b""[..]),
         ("GET /files/read?path=/master/log", b""),

@@ -15,7 +15,11 @@ use crate::http::Response;
 
 /// GET_MAINTENANCE_SCHEDULE.
 pub(super) async fn schedule(caller: &Caller<'_>) -> Response {
-    let schedule: Schedule = caller.handle.snapshot().await.maintenance_schedule();
+    let schedule: Schedule = caller
+        .handle
+        .snapshot_for(&caller.identity)
+        .await
+        .maintenance_schedule();
     answer::message(
         caller,
         &Message {
@@ -27,7 +31,11 @@ pub(super) async fn schedule(caller: &Caller<'_>) -> Response {
 
 /// GET_MAINTENANCE_STATUS.
 pub(super) async fn status(caller: &Caller<'_>) -> Response {
-    let status: ClusterStatus = caller.handle.snapshot().await.maintenance_status();
+    let status: ClusterStatus = caller
+        .handle
+        .snapshot_for(&caller.identity)
+        .await
+        .maintenance_status();
     answer::message(
         caller,
         &Message {
