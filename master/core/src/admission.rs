@@ -214,6 +214,10 @@ impl Master {
                     )
                 {
                     self.admitted_without_link(admission);
+                    // One that was registered when its machine went down is removed now.
+                    if self.agents.contains_key(&agent_id) {
+                        self.remove_when_stored(&agent_id, RemovalCause::MachineDown);
+                    }
                 } else if self.links.get(&admission.link) == Some(&agent_id) {
                     self.admit(admission);
                 } else {

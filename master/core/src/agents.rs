@@ -309,7 +309,10 @@ impl Master {
         });
         self.note_agent(agent_id, "unreachable");
         self.unreachable_agents.insert(agent_id.clone(), since);
-        while let Some(agent_id) = self.unreachable_agents.outdated(self.wall_time()) {
+        while let Some(agent_id) = self
+            .unreachable_agents
+            .outdated(self.wall_time(), |id| self.registrar.is_busy(id))
+        {
             self.deactivations.forget(&agent_id);
             let change = RegistryChange::Remove { agent_id };
             self.store(change, Follow::Nothing);

@@ -43,9 +43,14 @@ impl AgentsByAge {
         self.since.iter().map(|(agent, since)| (agent, *since))
     }
 
-    /// Takes the oldest agent out, where there are too many or it is too old.
-    pub(crate) fn outdated(&mut self, now: WallTime) -> Option<AgentId> {
-        let (since, agent) = self.by_age.first()?;
+    /// Takes the oldest agent out, where there are too many or it is too old. One about which a write
+    /// is on its way stays until the next time: what that makes of it must not be undone.
+    pub(crate) fn outdated(
+        &mut self,
+        now: WallTime,
+        is_busy: impl Fn(&AgentId) -> bool,
+    ) -> Option<AgentId> {
+        let (since, agent) = self.by_age.iter().find(|(_, agent)| !is_busy(agent))?;
         let age = Duration::from_nanos(now.0.saturating_sub(since.0));
         if self.since.len() <= COUNT_MAX && age <= AGE_MAX {
             return None;

@@ -57,6 +57,14 @@ pub struct Drain {
     pub started: Option<WallTime>,
 }
 
+/// Whether an agent takes work; what is later takes less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Activity {
+    Active,
+    Deactivated,
+    Draining,
+}
+
 /// All agents that are deactivated.
 #[derive(Debug, Default)]
 pub(crate) struct Deactivations {
@@ -116,7 +124,7 @@ impl Master {
         let id = AgentId::new(text).ok();
         if let Some(agent) = id.as_ref().and_then(|id| self.agents.get(id)) {
             let machine = Machine::of(&agent.facts);
-            let plan = self.maintenance.plan();
+            let plan = self.maintenance.coming();
             let mut scheduled = plan.schedule.windows.iter().flat_map(|w| &w.machines);
             if scheduled.any(|other| *other == machine) {
                 return refuse(format!(
@@ -145,17 +153,38 @@ impl Master {
 
     pub(crate) fn reactivate_agent(&mut self, request: RequestId, agent: &Text) {
         let id = AgentId::new(agent).ok();
-        let Some(id) = id.filter(|id| self.deactivations.is_deactivated(id)) else {
-            let fault = "Agent is not deactivated".into();
-            self.answer(request, Answer::BadRequest(fault));
-            return;
+        let coming = |id: AgentId| Some((self.coming_activity(&id), id));
+        let fault = match id.and_then(coming) {
+            None | Some((Activity::Active, _)) => "Agent is not deactivated",
+            Some((Activity::Draining, _)) => "Agent is still in the DRAINING state",
+            Some((Activity::Deactivated, id)) => {
+                self.store_cluster(vec![ClusterEntry::Reactivated(id)], Some(request));
+                return;
+            }
         };
-        if self.deactivations.is_draining(&id) {
-            let fault = "Agent is still in the DRAINING state".into();
-            self.answer(request, Answer::BadRequest(fault));
-            return;
-        }
-        self.store_cluster(vec![ClusterEntry::Reactivated(id)], Some(request));
+        self.answer(request, Answer::BadRequest(fault.into()));
+    }
+
+    /// What an agent will be when all writes on their way are durable: what the next request is
+    /// checked against, so that two that meet do not undo each other.
+    fn coming_activity(&self, agent_id: &AgentId) -> Activity {
+        let activity = if self.deactivations.is_draining(agent_id) {
+            Activity::Draining
+        } else if self.deactivations.is_deactivated(agent_id) {
+            Activity::Deactivated
+        } else {
+            Activity::Active
+        };
+        let coming = self.registrar.cluster_entries();
+        coming.fold(activity, |activity, entry| match entry {
+            ClusterEntry::Draining(id, info) if id == agent_id => match info.state {
+                DrainState::Draining => Activity::Draining,
+                DrainState::Drained => Activity::Deactivated,
+            },
+            ClusterEntry::Deactivated(id) if id == agent_id => activity.max(Activity::Deactivated),
+            ClusterEntry::Reactivated(id) if id == agent_id => Activity::Active,
+            _ => activity,
+        })
     }
 
     /// Whether an agent is registered, expected back or unreachable.
@@ -227,7 +256,10 @@ impl Master {
     pub(crate) fn put_reactivated(&mut self, agent_id: &AgentId) {
         self.deactivations.forget(agent_id);
         self.note_agent(agent_id, "reactivated");
-        self.activate_agent(agent_id);
+        // Where it is to be deactivated next nothing may begin on it meanwhile.
+        if self.coming_activity(agent_id) == Activity::Active {
+            self.activate_agent(agent_id);
+        }
     }
 
     /// Tells an agent that it drains, if it does.

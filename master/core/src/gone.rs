@@ -94,7 +94,10 @@ impl Master {
         self.deactivations.forget(agent_id);
         self.note_agent(agent_id, "gone");
         self.gone_agents.insert(agent_id.clone(), since);
-        while let Some(agent_id) = self.gone_agents.outdated(self.wall_time()) {
+        while let Some(agent_id) = self
+            .gone_agents
+            .outdated(self.wall_time(), |id| self.registrar.is_busy(id))
+        {
             let change = RegistryChange::Remove { agent_id };
             self.store(change, Follow::Nothing);
         }

@@ -373,7 +373,7 @@ impl Master {
             Timer::Recovered(id) => self.recovered_timeout(&id, at),
             Timer::Offer(id) => self.offer_timeout(&id),
             Timer::InverseOffer(id) => self.inverse_offer_timeout(&id),
-            Timer::AskBack(id) => self.ask_back(&id),
+            Timer::AskBack(id, _) => self.ask_back(&id),
         }
     }
 

@@ -27,7 +27,7 @@ pub(crate) enum Timer {
     /// An inverse offer was not answered.
     InverseOffer(OfferId),
     /// A framework did not want to be asked about an agent, for a time that is over.
-    AskBack(AgentId),
+    AskBack(AgentId, FrameworkId),
 }
 
 /// All timers, the next first.

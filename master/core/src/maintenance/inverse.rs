@@ -154,7 +154,10 @@ impl Master {
     pub(crate) fn ask_again(&mut self, framework_id: &FrameworkId) {
         let mut agents = Vec::new();
         for (agent_id, asked) in &mut self.inverse_offers.agents {
-            asked.refused.remove(framework_id);
+            if let Some(until) = asked.refused.remove(framework_id) {
+                let timer = Timer::AskBack(agent_id.clone(), framework_id.clone());
+                self.timers.cancel(until, timer);
+            }
             agents.push(agent_id.clone());
         }
         for agent_id in agents {
@@ -249,9 +252,12 @@ impl Master {
             if let Some(asked) = self.inverse_offers.agents.get_mut(&offer.agent_id) {
                 let response = Response { kind, timestamp };
                 asked.responses.insert(framework_id.clone(), response);
-                asked.refused.insert(framework_id.clone(), until);
-                self.timers
-                    .set(until, Timer::AskBack(offer.agent_id.clone()));
+                let before = asked.refused.insert(framework_id.clone(), until);
+                let timer = Timer::AskBack(offer.agent_id.clone(), framework_id.clone());
+                if let Some(before) = before {
+                    self.timers.cancel(before, timer.clone());
+                }
+                self.timers.set(until, timer);
             }
         }
     }
@@ -282,8 +288,11 @@ impl Master {
 
     /// Takes back what was asked of a framework that has no stream to be told on.
     pub(crate) fn recover_inverse_offers_of(&mut self, framework_id: &FrameworkId) {
-        for asked in self.inverse_offers.agents.values_mut() {
-            asked.refused.remove(framework_id);
+        for (agent_id, asked) in &mut self.inverse_offers.agents {
+            if let Some(until) = asked.refused.remove(framework_id) {
+                let timer = Timer::AskBack(agent_id.clone(), framework_id.clone());
+                self.timers.cancel(until, timer);
+            }
             if let Some(offer_id) = asked.outstanding.remove(framework_id) {
                 self.inverse_offers.offers.remove(&offer_id);
             }

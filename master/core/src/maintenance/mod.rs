@@ -62,7 +62,8 @@ impl Maintenance {
         &self.plan
     }
 
-    fn coming(&self) -> &Plan {
+    /// The plan that the next request is checked against.
+    pub(crate) fn coming(&self) -> &Plan {
         self.coming.as_ref().unwrap_or(&self.plan)
     }
 

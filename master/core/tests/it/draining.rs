@@ -274,3 +274,63 @@ fn what_operators_set_about_agents_outlives_a_master() {
         "#]],
     );
 }
+
+#[test]
+fn requests_that_meet_are_checked_against_what_is_on_its_way() {
+    check(
+        "registry
+         subscribe roles=a
+         register cpus:4;mem:1024
+         accept m-0000 offers=m-O0 t1:cpus:4;mem:1024
+         deactivate m-S0
+         slow
+         drain m-S0
+         reactivate m-S0
+         stored
+         update l1 m-0000 t1 KILLED uuid=1
+         ack m-0000 t1 1
+         stored
+         reactivate m-S0
+         drain m-S0
+         stored
+         stored",
+        &expect![[r#"
+            > registry
+            > subscribe roles=a
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > register cpus:4;mem:1024
+              store admit m-S0
+              l1 registered m-S0
+              s1 OFFERS m-O0 m-S0 a cpus:4;mem:1024
+            > accept m-0000 offers=m-O0 t1:cpus:4;mem:1024
+              l1 run t1 for a
+            > deactivate m-S0
+              store cluster [Deactivated(m-S0)]
+              r1 Ok
+            > slow
+            > drain m-S0
+              store cluster [Deactivated(m-S0), Draining(m-S0, DrainInfo { state: Draining, config: DrainConfig { max_grace_ns: None, mark_gone: false } })]
+            > reactivate m-S0
+              r3 BadRequest("Agent is still in the DRAINING state")
+            > stored
+              l1 drain DrainConfig { max_grace_ns: None, mark_gone: false }
+              r2 Ok
+            > update l1 m-0000 t1 KILLED uuid=1
+              s1 UPDATE t1 TASK_KILLED
+            > ack m-0000 t1 1
+              l1 acknowledge t1 1
+              store cluster [Draining(m-S0, DrainInfo { state: Drained, config: DrainConfig { max_grace_ns: None, mark_gone: false } })]
+            > stored
+            > reactivate m-S0
+              store cluster [Reactivated(m-S0)]
+            > drain m-S0
+              store cluster [Deactivated(m-S0), Draining(m-S0, DrainInfo { state: Drained, config: DrainConfig { max_grace_ns: None, mark_gone: false } })]
+            > stored
+              r4 Ok
+            > stored
+              l1 drain DrainConfig { max_grace_ns: None, mark_gone: false }
+              r5 Ok
+        "#]],
+    );
+}

@@ -133,3 +133,47 @@ fn an_agent_expected_back_can_be_gone_and_who_asks_meanwhile_is_refused() {
         "#]],
     );
 }
+
+#[test]
+fn an_agent_that_is_being_admitted_is_not_forgotten_for_its_age() {
+    check(
+        "registry
+         register cpus:1;mem:64
+         silent l1
+         wait 100
+         wait 1296000
+         register cpus:4;mem:1024
+         silent l2
+         slow
+         wait 100
+         register cpus:1;mem:64 id=m-S0 incarnation=2
+         stored
+         stored
+         stored",
+        &expect![[r#"
+            > registry
+            > register cpus:1;mem:64
+              store admit m-S0
+              l1 registered m-S0
+            > silent l1
+            > wait 100
+              store unreachable m-S0
+              l1 closed
+            > wait 1296000
+            > register cpus:4;mem:1024
+              store admit m-S1
+              l2 registered m-S1
+            > silent l2
+            > slow
+            > wait 100
+              store unreachable m-S1
+            > register cpus:1;mem:64 id=m-S0 incarnation=2
+              store admit m-S0
+            > stored
+              l2 closed
+            > stored
+              l3 registered m-S0
+            > stored
+        "#]],
+    );
+}
