@@ -4,9 +4,10 @@
 //! log is one for the process, as is the level that is in force; a level set comes down by itself.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::task::AbortHandle;
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -42,6 +43,8 @@ struct State {
     level: AtomicU32,
     /// Counts the settings, so that the end of an earlier one leaves a later one alone.
     settings: AtomicU64,
+    /// Waits for the end of the newest one: there is no more than one such task.
+    end: Mutex<Option<AbortHandle>>,
 }
 
 impl Logging {
@@ -58,12 +61,16 @@ impl Logging {
             return;
         }
         let this = self.clone();
-        tokio::spawn(async move {
+        let end = tokio::spawn(async move {
             tokio::time::sleep(time).await;
             if this.0.settings.load(Ordering::Relaxed) == setting {
                 this.apply(0);
             }
         });
+        let mut waiting = self.0.end.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = waiting.replace(end.abort_handle()) {
+            before.abort();
+        }
     }
 
     fn apply(&self, level: u32) {

@@ -115,8 +115,22 @@ impl Master {
             .iter()
             .map(check::config)
             .collect::<Result<_, _>>()?;
-        for (role, Quota { limits, .. }) in quotas.iter().filter(|_| !force) {
-            let consumed = self.consumed(role);
+        let limited = quotas
+            .iter()
+            .filter(|(_, quota)| !force && !quota.limits.is_empty());
+        let offered = limited.clone().next().map(|_| self.offered_by_role());
+        for (role, Quota { limits, .. }) in limited {
+            // What the tree of a role has, offers aside: reservations, used or not, and what else is
+            // in use.
+            let mut consumed = self.allocator.charged(role.as_str());
+            for offer in offered
+                .iter()
+                .filter_map(|o| o.get(role.as_str()))
+                .flatten()
+            {
+                let counts = |r: &Resource| r.reservations.is_empty() && !r.revocable;
+                consumed.subtract_all(&offer.resources.filter(counts).amounts());
+            }
             if !limits.contains(&consumed) {
                 return Err(format!(
                     "Invalid QuotaConfig: Role '{role}' is already consuming '{consumed}'; this is \
@@ -222,15 +236,14 @@ impl Master {
         total
     }
 
-    /// What the tree of a role has, offers aside: reservations, used or not, and what else is in use.
-    fn consumed(&self, role: &Role) -> Quantities {
-        let mut consumed = self.allocator.charged(role.as_str());
-        let offers = self.offers.values();
-        for offer in offers.filter(|offer| offer.role.top() == role.as_str()) {
-            let offered = |r: &Resource| r.reservations.is_empty() && !r.revocable;
-            consumed.subtract_all(&offer.resources.filter(offered).amounts());
+    /// The offers of each role at the top of its tree. One pass for all roles: a request may name a
+    /// hundred thousand of them.
+    fn offered_by_role(&self) -> BTreeMap<&str, Vec<&Arc<Offer>>> {
+        let mut by_role: BTreeMap<&str, Vec<&Arc<Offer>>> = BTreeMap::new();
+        for offer in self.offers.values() {
+            by_role.entry(offer.role.top()).or_default().push(offer);
         }
-        consumed
+        by_role
     }
 
     /// Puts a quota in force that is durable.
@@ -244,13 +257,14 @@ impl Master {
     /// taken from others and what it has would meet its guarantees. As in Mesos, what nobody has
     /// counts for nothing here.
     pub(crate) fn rescind_for_quotas(&mut self, roles: &[Role]) {
-        for role in roles {
+        let mut offered = self.offered_by_role();
+        let own: Vec<(&Role, Vec<Arc<Offer>>)> = roles
+            .iter()
+            .map(|role| (role, offered.remove(role.as_str()).unwrap_or_default()))
+            .map(|(role, own)| (role, own.into_iter().cloned().collect()))
+            .collect();
+        for (role, own) in own {
             let Quota { guarantees, limits } = self.quotas.get(role);
-            let (own, others): (Vec<_>, Vec<_>) = self
-                .offers
-                .values()
-                .cloned()
-                .partition(|offer| offer.role.top() == role.as_str());
             for offer in own {
                 if limits.contains(&self.allocator.charged(role.as_str())) {
                     break;
@@ -258,7 +272,12 @@ impl Master {
                 self.rescind(&offer.id);
             }
             let mut had = self.allocator.charged(role.as_str());
-            for offer in others {
+            if had.contains(&guarantees) {
+                continue;
+            }
+            let offers = self.offers.values();
+            let others = offers.filter(|offer| offer.role.top() != role.as_str());
+            for offer in others.cloned().collect::<Vec<_>>() {
                 if had.contains(&guarantees) {
                     break;
                 }
