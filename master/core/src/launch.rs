@@ -29,22 +29,32 @@ pub(crate) struct Refusal {
 }
 
 impl Master {
+    /// Whether a LAUNCH is well formed; where it is not each of its tasks is told so.
+    pub(crate) fn admits_launch(&mut self, id: &FrameworkId, launch: &Launch) -> bool {
+        let id_is_set = "The `id` field cannot be set on LAUNCH operations";
+        let fault = match validation::check_resources(None, &launch.tasks) {
+            Ok(()) if launch.id.is_none() => return true,
+            Ok(()) => id_is_set.into(),
+            Err(fault) => fault,
+        };
+        self.refuse_tasks(id, &launch.tasks, &invalid(Reason::TaskInvalid, fault));
+        false
+    }
+
+    /// Whether a LAUNCH_GROUP is well formed; where it is not each of its tasks is told so.
+    pub(crate) fn admits_group(&mut self, id: &FrameworkId, group: &LaunchGroup) -> bool {
+        let id_is_set = "The `id` field cannot be set on LAUNCH_GROUP operations";
+        let fault = match validation::check_resources(Some(&group.executor), &group.tasks) {
+            Ok(()) if group.id.is_none() => return true,
+            Ok(()) => id_is_set.into(),
+            Err(fault) => fault,
+        };
+        self.refuse_tasks(id, &group.tasks, &invalid(Reason::TaskGroupInvalid, fault));
+        false
+    }
+
     /// LAUNCH: starts each task, or says why not.
     pub(crate) fn launch(&mut self, id: &FrameworkId, accepted: &mut Accepted, launch: &Launch) {
-        let refusal = |message| Refusal {
-            state: TaskState::Error,
-            reason: Reason::TaskInvalid,
-            message,
-        };
-        let fault = match validation::check_resources(None, &launch.tasks) {
-            Ok(()) if launch.id.is_none() => None,
-            Ok(()) => Some("The `id` field cannot be set on LAUNCH operations".into()),
-            Err(fault) => Some(fault),
-        };
-        if let Some(fault) = fault {
-            self.refuse_tasks(id, &launch.tasks, &refusal(fault));
-            return;
-        }
         for task in &launch.tasks {
             if let Err(message) = self.check_authorized(id, task) {
                 let refusal = Refusal {
@@ -71,7 +81,8 @@ impl Master {
                     });
                 }
                 Some(Err(fault)) => {
-                    self.refuse_tasks(id, core::slice::from_ref(task), &refusal(fault));
+                    let refusal = invalid(Reason::TaskInvalid, fault);
+                    self.refuse_tasks(id, core::slice::from_ref(task), &refusal);
                 }
                 None => {}
             }
@@ -94,16 +105,7 @@ impl Master {
             self.refuse_tasks(id, &group.tasks, &refusal);
             return;
         }
-        let checked = match validation::check_resources(Some(&group.executor), &group.tasks) {
-            Ok(()) if group.id.is_none() => {
-                self.on_ground(id, accepted, |g| validation::check_group(group, g))
-            }
-            Ok(()) => Some(Err(
-                "The `id` field cannot be set on LAUNCH_GROUP operations".into(),
-            )),
-            Err(fault) => Some(Err(fault)),
-        };
-        match checked {
+        match self.on_ground(id, accepted, |g| validation::check_group(group, g)) {
             Some(Ok(launchable)) => {
                 let tasks = launchable.tasks.into_iter().zip(&group.tasks);
                 let start = Start {
@@ -121,12 +123,8 @@ impl Master {
                     resource_version: frame.resource_version,
                 });
             }
-            Some(Err(message)) => {
-                let refusal = Refusal {
-                    state: TaskState::Error,
-                    reason: Reason::TaskGroupInvalid,
-                    message,
-                };
+            Some(Err(fault)) => {
+                let refusal = invalid(Reason::TaskGroupInvalid, fault);
                 self.refuse_tasks(id, &group.tasks, &refusal);
             }
             None => {}
@@ -230,6 +228,15 @@ impl Master {
             });
             self.send(id, FrameworkEvent::Made(status));
         }
+    }
+}
+
+/// That tasks are not ones that could be launched.
+const fn invalid(reason: Reason, message: String) -> Refusal {
+    Refusal {
+        state: TaskState::Error,
+        reason,
+        message,
     }
 }
 

@@ -13,8 +13,8 @@ use model::resources::{Quantities, Role, Scalar};
 
 use crate::event::{Capability, FrameworkInfo, Subscription, Text};
 
-/// The greatest failover timeout: what Mesos' nanoseconds in 64 bits can hold.
-const FAILOVER_TIMEOUT_SECS_MAX: f64 = 9_223_372_036.0;
+/// The greatest failover timeout, and the least: what Mesos' nanoseconds in 64 bits can hold.
+const FAILOVER_TIMEOUT_SECS_MAX: f64 = 9_223_372_036.854_776;
 
 /// Checks what can be checked of a FrameworkInfo by itself.
 pub(crate) fn check(info: &FrameworkInfo) -> Result<(), String> {
@@ -158,7 +158,7 @@ pub(crate) fn roles(info: &FrameworkInfo) -> BTreeSet<Role> {
 /// The failover timeout, zero where it is negative; `None` where it is no time that can be waited.
 pub(crate) fn failover_timeout(info: &FrameworkInfo) -> Option<Duration> {
     let secs = info.failover_timeout_secs;
-    (secs <= FAILOVER_TIMEOUT_SECS_MAX)
+    (secs.abs() <= FAILOVER_TIMEOUT_SECS_MAX)
         .then(|| Duration::try_from_secs_f64(secs.max(0.0)).ok())
         .flatten()
 }

@@ -133,15 +133,12 @@ impl Caller<'_> {
     }
 }
 
-/// A framework that names no principal has the one it authenticated as.
+/// A framework that subscribes and names no principal has the one it authenticated as. One that
+/// updates itself must name it, as in Mesos: it would give it up otherwise.
 fn name_principal(call: &mut Call, principal: &str) {
-    let subscribe = call.subscribe.as_mut().map(|s| &mut s.framework_info);
-    let update = call
-        .update_framework
-        .as_mut()
-        .map(|u| &mut u.framework_info);
-    for info in subscribe.into_iter().chain(update) {
-        info.principal.get_or_insert_with(|| principal.to_owned());
+    if let Some(subscribe) = &mut call.subscribe {
+        let own = &mut subscribe.framework_info.principal;
+        own.get_or_insert_with(|| principal.to_owned());
     }
 }
 

@@ -130,6 +130,21 @@ async fn a_framework_is_its_principals_own() {
         let answer = http::ask(address, post, &headers, call.as_bytes()).await;
         assert_eq!((&*answer.status, &*answer.text()), (status, text));
     }
+
+    // An update without the principal would give it up.
+    let mut info = framework_info("x");
+    info["id"] = id.clone();
+    let call = json!({"type": "UPDATE_FRAMEWORK", "framework_id": id,
+        "update_framework": {"framework_info": info}});
+    let headers = [JSON, ALICE, ("Mesos-Stream-Id", &*stream_id)];
+    let answer = http::ask(address, post, &headers, call.to_string().as_bytes()).await;
+    assert_eq!(
+        (&*answer.status, &*answer.text()),
+        (
+            "400 Bad Request",
+            "FrameworkInfo update is not valid: Changing framework's principal is not allowed."
+        )
+    );
     master.shutdown().await.unwrap();
 }
 

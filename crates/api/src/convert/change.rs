@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use model::resources::{Change, DiskTarget, InvalidResource, Resource, Scalar};
+use model::resources::{Change, DiskTarget, InvalidResource, Resource, ResourceFault, Scalar};
 
-use super::resource::{from_resource, resources, to_resource};
+use super::resource::{from_resource, to_resource};
 use crate::v1;
 use crate::v1::offer::Operation;
 use crate::v1::offer::operation::{self, Type};
@@ -22,6 +22,9 @@ pub enum ChangeError {
     /// One of its resources is none.
     #[error(transparent)]
     Invalid(#[from] InvalidResource),
+    /// The only resource of its kind in it is none: there is no need to say which.
+    #[error(transparent)]
+    Fault(ResourceFault),
 }
 
 /// Reads an operation; each of its resources is valid.
@@ -29,11 +32,12 @@ pub enum ChangeError {
 /// # Errors
 /// It is no change of resources.
 pub fn change(wire: &Operation) -> Result<Change, ChangeError> {
-    let boxed = |wire: &v1::Resource| valid(wire).map(Box::new);
+    let boxed = |wire: &v1::Resource| match valid(wire) {
+        Ok(resource) => Ok(Box::new(resource)),
+        Err(invalid) => Err(ChangeError::Fault(invalid.fault)),
+    };
     let list = |wire: &[v1::Resource]| -> Result<Vec<Resource>, InvalidResource> {
-        let list = resources(wire)?;
-        model::Resources::validate(&list)?;
-        Ok(list)
+        wire.iter().map(valid).collect()
     };
     Ok(match wire.r#type() {
         Type::Reserve => {
@@ -251,6 +255,18 @@ mod tests {
             (
                 r#"{"type":"CREATE","create":{"volumes":[{"name":"disk","type":"SCALAR","scalar":{"value":-1}}]}}"#,
                 "Resource 'disk:-1' is invalid: Invalid scalar resource: value <= 0",
+            ),
+            (
+                r#"{"type":"CREATE","create":{"volumes":[{"name":"cpus","type":"SCALAR","scalar":{"value":1},"shared":{}},{"name":"cpus","type":"SCALAR"}]}}"#,
+                "Resource 'cpus<SHARED>:1' is invalid: Resource cpus cannot be shared",
+            ),
+            (
+                r#"{"type":"GROW_VOLUME","grow_volume":{"volume":{"name":"cpus","type":"SCALAR"},"addition":{"name":"disk","type":"SCALAR","scalar":{"value":1}}}}"#,
+                "Invalid scalar resource",
+            ),
+            (
+                r#"{"type":"SHRINK_VOLUME","shrink_volume":{"volume":{"name":"cpus","type":"SCALAR","scalar":{"value":1},"shared":{}},"subtract":{"value":1}}}"#,
+                "Resource cpus cannot be shared",
             ),
         ] {
             assert_eq!(read(json).unwrap_err().to_string(), fault);

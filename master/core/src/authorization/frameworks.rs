@@ -62,7 +62,8 @@ impl Master {
         match forbidden.next() {
             None => Ok(()),
             Some((task_id, forbidden)) => {
-                Err(format!("Task '{task_id}' is not authorized to {forbidden}"))
+                // Mesos writes no space there.
+                Err(format!("Task '{task_id}' is not authorized to{forbidden}"))
             }
         }
     }

@@ -60,8 +60,16 @@ impl Master {
                         }
                     };
                 }
-                Operation::Launch(launch) => admitted.push(Admitted::Launch(launch)),
-                Operation::LaunchGroup(group) => admitted.push(Admitted::LaunchGroup(group)),
+                Operation::Launch(launch) => {
+                    if self.admits_launch(id, launch) {
+                        admitted.push(Admitted::Launch(launch));
+                    }
+                }
+                Operation::LaunchGroup(group) => {
+                    if self.admits_group(id, group) {
+                        admitted.push(Admitted::LaunchGroup(group));
+                    }
+                }
                 Operation::Unknown => {
                     self.drop_message("operation", "its type is unknown".into());
                 }

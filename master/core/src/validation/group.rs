@@ -160,10 +160,14 @@ fn check_same_cgroups(
     ground: Ground<'_>,
 ) -> Result<(), String> {
     let framework = ground.framework;
+    let key = (ground.agent.id.clone(), executor_id.clone());
+    // Tasks of an executor that has ended bind the next one of its id to nothing.
+    let runs = framework.executors.contains_key(&key);
     let unreachable = framework.unreachable_tasks.iter();
     let known = framework.tasks.values().chain(unreachable);
     let known = known
-        .filter(|t| t.agent_id == ground.agent.id && t.executor_id.as_ref() == Some(executor_id));
+        .filter(|t| t.agent_id == ground.agent.id && t.executor_id.as_ref() == Some(executor_id))
+        .filter(|_| runs);
     let new = group.tasks.iter().map(|task| task.share_cgroups);
     let mut all = new
         .map(|shares| shares.unwrap_or(true))

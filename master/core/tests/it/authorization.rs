@@ -101,7 +101,7 @@ fn a_task_runs_only_as_a_user_that_its_framework_may_have() {
             > wait 2
               s2 OFFERS m-O2 m-S0 * cpus:3;mem:992
             > group m-0001 offers=m-O2 t3:cpus:1;mem:32
-              s2 UPDATE t3 on m-S0 TASK_ERROR REASON_TASK_GROUP_UNAUTHORIZED: Task 't3' is not authorized to launch task t3 of framework m-0001 under user 'nobody'
+              s2 UPDATE t3 on m-S0 TASK_ERROR REASON_TASK_GROUP_UNAUTHORIZED: Task 't3' is not authorized tolaunch task t3 of framework m-0001 under user 'nobody'
         "#]],
     );
 }

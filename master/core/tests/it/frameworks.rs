@@ -36,7 +36,8 @@ fn an_invalid_subscription_gets_one_error_and_the_end_of_its_stream() {
          subscribe caps=6 role=web
          subscribe roles=web suppressed=zz
          subscribe role=..
-         subscribe failover=1e300",
+         subscribe failover=1e300
+         subscribe failover=-1e300",
         &expect![[r#"
             > registry
             > subscribe roles=a,a
@@ -72,6 +73,9 @@ fn an_invalid_subscription_gets_one_error_and_the_end_of_its_stream() {
             > subscribe failover=1e300
               s11 ERROR The framework failover_timeout (1e+300) is invalid
               s11 closed
+            > subscribe failover=-1e300
+              s12 ERROR The framework failover_timeout (-1e+300) is invalid
+              s12 closed
         "#]],
     );
 }

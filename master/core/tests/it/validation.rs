@@ -353,3 +353,35 @@ fn a_group_is_checked() {
         assert_eq!(with_group(change), *words);
     }
 }
+
+#[test]
+fn what_is_not_well_formed_is_told_before_anything_is_launched() {
+    let framework_id = FrameworkId::new("m-0000").expect("id");
+    let mut world = World::new();
+    for line in [
+        "registry",
+        "subscribe roles=web",
+        "register cpus:4;mem:1024",
+    ] {
+        world.line(line);
+    }
+    world.transcript.clear();
+    let launch = |id: Option<Text>, task: &str, agent: &str| {
+        let tasks = vec![launch_task(task, &framework_id, agent)];
+        Operation::Launch(Launch { id, tasks })
+    };
+    world.make_call(
+        framework_id.clone(),
+        Call::Accept {
+            offer_ids: vec![Text::from("m-O0")],
+            operations: vec![
+                launch(None, "a:cpus:1;mem:32", "m-S9"),
+                launch(Some("x".into()), "b:cpus:1;mem:32", "m-S0"),
+            ],
+            refuse_seconds: Some(60.0),
+        },
+    );
+    let told: Vec<&str> = world.transcript.lines().map(str::trim).take(2).collect();
+    assert!(told[0].ends_with("The `id` field cannot be set on LAUNCH operations"));
+    assert!(told[1].ends_with("Task uses invalid agent m-S9 while agent m-S0 is expected"));
+}
