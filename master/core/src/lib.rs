@@ -43,6 +43,7 @@ mod random;
 mod reconcile;
 mod registry;
 mod removal_limit;
+mod resource_json;
 mod resource_rules;
 mod statuses;
 mod subscribing;

@@ -109,7 +109,7 @@ impl PartialEq for Machine {
 impl Eq for Machine {}
 
 /// Writes a JSON string.
-fn quote(json: &mut String, text: &str) {
+pub(crate) fn quote(json: &mut String, text: &str) {
     json.push('"');
     for c in text.chars() {
         let _ = match c {

@@ -21,6 +21,7 @@ pub(crate) use calls::DOWN;
 pub(crate) use inverse::InverseOffers;
 pub use inverse::{InverseOffer, Response, ResponseKind};
 pub use machine::Machine;
+pub(crate) use machine::quote;
 pub use schedule::{Schedule, Unavailability, Window};
 
 /// How many machines are remembered after they came up again.

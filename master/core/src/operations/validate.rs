@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use model::Resources;
@@ -12,6 +12,7 @@ use super::checkpointed;
 use crate::agents::{Agent, AgentCapability};
 use crate::event::Capability;
 use crate::frameworks::Framework;
+use crate::resource_json;
 use crate::resource_rules::{
     check, check_single_provider, check_single_role, check_unique_persistence, check_volumes,
 };
@@ -105,10 +106,10 @@ fn check_same_reservations(resources: &[Resource]) -> Result<(), String> {
         .iter()
         .any(|resource| resource.reservations != first.reservations)
     {
-        let texts: Vec<String> = resources.iter().map(ToString::to_string).collect();
+        let all = resources.iter().cloned().collect();
         return Err(format!(
-            "Mixed reservations are not supported: {}",
-            texts.join("; ")
+            "Mixed reservations are not supported{}",
+            resource_json::list(&all)
         ));
     }
     Ok(())

@@ -12,7 +12,7 @@ use super::executor::{check_executor, check_share_cgroups};
 use super::task::check_alone;
 use super::{Ground, LaunchableGroup, overlap};
 use crate::event::{ExecutorKind, ExecutorSpec, LaunchGroup, LaunchTask};
-use crate::resource_rules;
+use crate::{resource_json, resource_rules};
 
 /// The least an executor of a group must have: Mesos' `MIN_CPUS`.
 const CPUS_MIN: Scalar = Scalar(10);
@@ -146,8 +146,9 @@ fn check_together(tasks: &[(TaskId, Resources)], executor: &Resources) -> Result
         let tasks: Vec<String> = parts.map(|resources| format!("{resources}")).collect();
         return Err(format!(
             "There are overlapping resources in the task group's task resources [ {} ] and/or \
-             executor resources {executor}",
-            tasks.join(", ")
+             executor resources {}",
+            tasks.join(", "),
+            resource_json::list(executor)
         ));
     }
     Ok(())

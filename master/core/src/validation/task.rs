@@ -10,7 +10,7 @@ use super::executor::{self, check_executor};
 use super::{Ground, Launchable, allocated, overlap};
 use crate::agents::AgentCapability;
 use crate::event::{ExecutorKind, LaunchTask};
-use crate::resource_rules;
+use crate::{resource_json, resource_rules};
 
 /// Checks a task of LAUNCH and its executor; the error is for TASK_ERROR.
 pub(crate) fn check_task(task: &LaunchTask, ground: Ground<'_>) -> Result<Launchable, String> {
@@ -173,8 +173,9 @@ fn check_together(task: &Resources, executor: Option<&Resources>) -> Result<(), 
     };
     if overlap([task, executor]) {
         return Err(format!(
-            "There are overlapping resources in the task resources {task} and executor resources \
-             {executor}"
+            "There are overlapping resources in the task resources {} and executor resources {}",
+            resource_json::list(task),
+            resource_json::list(executor)
         ));
     }
     let total = task.plus(executor);

@@ -385,3 +385,30 @@ fn what_is_not_well_formed_is_told_before_anything_is_launched() {
     assert!(told[0].ends_with("The `id` field cannot be set on LAUNCH operations"));
     assert!(told[1].ends_with("Task uses invalid agent m-S9 while agent m-S0 is expected"));
 }
+
+#[test]
+fn a_task_and_its_executor_do_not_share_a_port() {
+    let change = |task: &mut LaunchTask, id: &FrameworkId| {
+        let own = resources("ports:[3-4]");
+        task.has_command = false;
+        task.resources = Ok(resources("cpus:1;ports:[1-3]"));
+        task.executor = Some(executor_spec("e", id, ExecutorKind::Custom, own));
+    };
+    let allocated = r#"{"allocation_info":{"role":"web"},"name":"#;
+    let ports = |begin: u32, end: u32| {
+        format!(
+            r#"{allocated}"ports","ranges":{{"range":[{{"begin":{begin},"end":{end}}}]}},"type":"RANGES"}}"#
+        )
+    };
+    let (tasks, executors) = (ports(1, 3), ports(3, 4));
+    let words = with_task(change, "");
+    let cpus = format!(r#"{allocated}"cpus","scalar":{{"value":1.0}},"type":"SCALAR"}}"#);
+    let either = [[&*cpus, &*tasks], [&*tasks, &*cpus]].map(|given| {
+        format!(
+            "There are overlapping resources in the task resources [{}] and executor resources \
+             [{executors}]",
+            given.join(",")
+        )
+    });
+    assert!(either.contains(&words), "{words}");
+}
