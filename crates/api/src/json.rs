@@ -8,6 +8,7 @@
 
 mod list;
 mod number;
+mod quoted;
 mod read;
 mod write;
 
@@ -191,8 +192,23 @@ mod tests {
             ),
             (
                 r#"{"accept":{"filters":{"refuse_seconds":"soon"}}}"#,
-                "Failed to parse 'soon' as a JSON number for field 'refuse_seconds'",
+                "Failed to parse 'soon' as a JSON number for field 'refuse_seconds': syntax error at line 1 near: soon",
                 "accept.filters.refuse_seconds",
+            ),
+            (
+                r#"{"accept":{"filters":{"refuse_seconds":"1s"}}}"#,
+                "Failed to parse '1s' as a JSON number for field 'refuse_seconds': Parsed JSON included non-whitespace trailing characters: s",
+                "accept.filters.refuse_seconds",
+            ),
+            (
+                r#"{"update_framework":{"framework_info":{"checkpoint":"1"}}}"#,
+                "Failed to parse '1' as a JSON boolean for field 'checkpoint': Unexpected JSON type parsed",
+                "update_framework.framework_info.checkpoint",
+            ),
+            (
+                r#"{"acknowledge":{"uuid":"!!!"}}"#,
+                "Failed to base64 decode bytes field 'uuid': Invalid character '!'",
+                "acknowledge.uuid",
             ),
             (
                 r#"{"subscribe":{"framework_info":{"name":"x"}}}"#,

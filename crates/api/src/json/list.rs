@@ -31,27 +31,29 @@ pub enum JsonListError {
 /// # Errors
 /// The text is no list, or an element of it is no such message.
 pub fn from_json_list<T: Described>(json: &[u8]) -> Result<Vec<T>, JsonListError> {
-    let text = read::text(json).map_err(as_list)?;
+    let text = read::text(json)?;
     let value: serde_json::Value = match serde_json::from_str(text) {
         Ok(value) => value,
-        Err(error) => return Err(as_list(read::fault(text, &error))),
+        Err(error) => return Err(read::fault(text, &error).into()),
     };
     let serde_json::Value::Array(items) = value else {
         return Err(JsonListError::Type);
     };
     items
         .iter()
-        .map(|item| from_json(item.to_string().as_bytes()).map_err(as_list))
+        .map(|item| Ok(from_json(item.to_string().as_bytes())?))
         .collect()
 }
 
-fn as_list(error: JsonError) -> JsonListError {
-    match error {
-        JsonError::Syntax { line, near } => JsonListError::Syntax { line, near },
-        JsonError::Trailing(rest) => JsonListError::Trailing(rest),
-        JsonError::Value { problem, .. } => JsonListError::Item(problem),
-        JsonError::Missing { fields, .. } => {
-            JsonListError::Item(format!("Missing required fields: {}", fields.join(", ")))
+impl From<JsonError> for JsonListError {
+    fn from(error: JsonError) -> Self {
+        match error {
+            JsonError::Syntax { line, near } => Self::Syntax { line, near },
+            JsonError::Trailing(rest) => Self::Trailing(rest),
+            JsonError::Value { problem, .. } => Self::Item(problem),
+            JsonError::Missing { fields, .. } => {
+                Self::Item(format!("Missing required fields: {}", fields.join(", ")))
+            }
         }
     }
 }

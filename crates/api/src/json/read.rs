@@ -2,24 +2,17 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+    Deserialize as _, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess,
+    Visitor,
 };
 
 use super::JsonError;
 use super::number::{Number, Unfit};
+use super::quoted;
 use crate::decode::Path;
 use crate::descriptor::{Enum, Field, Kind, Label, Message};
 use crate::wire::{self, Raw};
-
-/// Padding may be there or not.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Transcodes a JSON object to the bytes of a message, required fields unchecked.
 pub(super) fn message(message: &'static Message, json: &[u8]) -> Result<Vec<u8>, JsonError> {
@@ -58,10 +51,10 @@ pub(super) fn text(json: &[u8]) -> Result<&str, JsonError> {
 
 /// What is wrong with a text that was read as one JSON value.
 pub(super) fn fault(text: &str, error: &serde_json::Error) -> JsonError {
-    let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
-    match values.next() {
-        Some(Ok(IgnoredAny)) => trailing(text, error),
-        Some(Err(_)) | None => syntax(text, error),
+    let mut parser = serde_json::Deserializer::from_str(text);
+    match IgnoredAny::deserialize(&mut parser) {
+        Ok(IgnoredAny) => trailing(text, error),
+        Err(_) => syntax(text, error),
     }
 }
 
@@ -264,11 +257,11 @@ impl<'de> Visitor<'de> for Value<'_> {
         };
         match field.kind {
             Kind::String => self.put(Raw::Bytes(text.as_bytes())),
-            Kind::Bytes => match BASE64.decode(text) {
+            Kind::Bytes => match quoted::bytes(text) {
                 Ok(bytes) => self.put(Raw::Bytes(&bytes)),
-                Err(error) => self.fail(|field| {
+                Err(character) => self.fail(|field| {
                     format!(
-                        "Failed to base64 decode bytes field '{}': {error}",
+                        "Failed to base64 decode bytes field '{}': Invalid character '{character}'",
                         field.name
                     )
                 }),
@@ -285,8 +278,9 @@ impl<'de> Visitor<'de> for Value<'_> {
                 "false" => self.put(Raw::Varint(0)),
                 _ => self.fail(|field| {
                     format!(
-                        "Failed to parse '{text}' as a JSON boolean for field '{}'",
-                        field.name
+                        "Failed to parse '{text}' as a JSON boolean for field '{}': {}",
+                        field.name,
+                        quoted::misfit(text)
                     )
                 }),
             },
@@ -295,8 +289,9 @@ impl<'de> Visitor<'de> for Value<'_> {
                 Some(number) => self.number(number),
                 None => self.fail(|field| {
                     format!(
-                        "Failed to parse '{text}' as a JSON number for field '{}'",
-                        field.name
+                        "Failed to parse '{text}' as a JSON number for field '{}': {}",
+                        field.name,
+                        quoted::misfit(text)
                     )
                 }),
             },
