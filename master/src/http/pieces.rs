@@ -42,7 +42,7 @@ pub(crate) struct Gone;
 #[derive(Debug)]
 pub(crate) struct Pieces {
     /// What was made before anyone read.
-    begun: VecDeque<Bytes>,
+    begun: VecDeque<Piece>,
     more: mpsc::Receiver<Piece>,
     /// How long all of them are together, where that is known.
     size: Option<u64>,
@@ -87,22 +87,27 @@ where
     W: Future<Output = Result<Writer, Gone>> + Send + 'static,
 {
     let (sender, mut more) = mpsc::channel(WAITING_MAX);
-    let writing = write(Writer {
+    let breaking = sender.clone();
+    let writing = tokio::spawn(write(Writer {
         text: String::new(),
         pieces: sender,
-    });
+    }));
     tokio::spawn(async move {
-        if let Ok(mut writer) = writing.await {
-            // A reader that is gone has no use for the last piece.
-            let _ = writer.flush().await;
-        }
+        // A reader that is gone has no use for the last piece.
+        let _ = match writing.await {
+            Ok(Ok(mut writer)) => writer.flush().await,
+            Ok(Err(Gone)) => Err(Gone),
+            // It panicked: what was written is no document.
+            Err(_) => breaking.send(Err(Broken)).await.map_err(|_| Gone),
+        };
     });
-    let mut begun = VecDeque::new();
+    let mut begun: VecDeque<Piece> = VecDeque::new();
     let mut length = 0;
-    while let Some(Ok(piece)) = more.recv().await {
-        length += piece.len();
+    while let Some(piece) = more.recv().await {
+        length += piece.as_ref().map_or(0, Bytes::len);
+        let broken = piece.is_err();
         begun.push_back(piece);
-        if length > WHOLE_BYTES_MAX {
+        if broken || length > WHOLE_BYTES_MAX {
             return Made::Pieces(Pieces {
                 begun,
                 more,
@@ -111,7 +116,7 @@ where
             });
         }
     }
-    let parts: Vec<Bytes> = begun.into();
+    let parts: Vec<Bytes> = begun.into_iter().flatten().collect();
     Made::Whole(parts.concat().into())
 }
 
@@ -157,7 +162,7 @@ impl Pieces {
     pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
         loop {
             let piece = match self.begun.pop_front() {
-                Some(piece) => Some(Ok(piece)),
+                Some(piece) => Some(piece),
                 None => ready!(self.more.poll_recv(cx)),
             };
             let piece = match (piece, &mut self.packer) {
@@ -248,6 +253,23 @@ mod tests {
                     .unwrap();
             }
             assert_eq!(all.len(), 10_000 << 10);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_document_whose_writer_fails_breaks_off_and_does_not_end() {
+        for length in [10, WHOLE_BYTES_MAX + 2 * PIECE_BYTES] {
+            let made = make(|mut out| async move {
+                out.push(&"x".repeat(length)).await?;
+                match length {
+                    0 => Ok(out),
+                    _ => panic!("the writer fails"),
+                }
+            });
+            let Made::Pieces(pieces) = made.await else {
+                panic!("a part is no whole");
+            };
+            assert_eq!(rest(pieces).await, Err(Broken), "{length}");
         }
     }
 
