@@ -35,6 +35,8 @@ const SPARE_OFFER_TIME_MAX: Duration = Duration::from_secs(2);
 const GIVEN_BACK_TIME_MAX: Duration = Duration::from_millis(2500);
 /// What follows a step follows it so soon.
 const SETTLED: Duration = Duration::from_millis(120);
+/// So soon a master has seen that a connection was closed, on a busy machine too.
+const SETTLED_CLOSED: Duration = Duration::from_millis(500);
 /// What follows an unchecked step is waited for so long.
 const SETTLED_UNCHECKED: Duration = Duration::from_millis(400);
 const POLL: Duration = Duration::from_millis(5);
@@ -172,7 +174,7 @@ impl Scenario {
         late: &[Event],
         step: &Step,
     ) -> Result<(), String> {
-        self.drop_closed(case);
+        self.drop_closed(case).await;
         let sent = self.send(case, ANSWER_TIME_MAX).await;
         if step.kill_agents {
             // A master hears of a killed process a moment later than of the next request: in the
@@ -324,7 +326,7 @@ impl Scenario {
     }
 
     /// Drops the streams that the recording's client had dropped before this step.
-    fn drop_closed(&mut self, case: &Case) {
+    async fn drop_closed(&mut self, case: &Case) {
         if case.streams_closed.values().any(|how| how == "+EOF") {
             let id = case
                 .request
@@ -332,6 +334,8 @@ impl Scenario {
                 .map(|id| self.ids.rewrite(id));
             self.streams
                 .retain(|stream| Some(&stream.id) != id.as_ref());
+            // The master is to see the end of the connection before it sees the request.
+            self.settle(SETTLED_CLOSED).await;
         }
     }
 
@@ -368,7 +372,7 @@ impl Scenario {
         });
         if self.streams.len() < before {
             // The master is to see the end of the connection before it sees the next request.
-            self.settle(SETTLED).await;
+            self.settle(SETTLED_CLOSED).await;
         }
     }
 
