@@ -5,7 +5,6 @@
 use api::json::JsonError;
 use api::v1::MachineId;
 use api::v1::maintenance::Schedule;
-use api::v1::master::call::StartMaintenance;
 use master_core::event::OperatorCall;
 use master_core::maintenance::Machine;
 
@@ -33,22 +32,9 @@ pub(super) fn up(body: &[u8]) -> Result<OperatorCall, Refusal> {
 }
 
 fn machines(body: &[u8]) -> Result<Vec<Machine>, Refusal> {
-    // Any message will do to find out whether this is JSON at all.
-    match api::json::from_json::<StartMaintenance>(body) {
-        Err(fault @ (JsonError::Syntax { .. } | JsonError::Trailing(_))) => {
-            return Err(refusal(fault));
-        }
-        Ok(_) | Err(JsonError::Value { .. } | JsonError::Missing { .. }) => {}
-    }
-    let Ok(serde_json::Value::Array(machines)) = serde_json::from_slice(body) else {
-        return Err(Refusal::bad_request("Unexpected JSON type parsed"));
-    };
-    let machines = machines.into_iter().map(|machine| {
-        let text = machine.to_string();
-        let id: MachineId = api::json::from_json(text.as_bytes()).map_err(refusal)?;
-        Ok(convert::machine(id))
-    });
-    machines.collect()
+    let ids: Vec<MachineId> =
+        api::json::from_json_list(body).map_err(|fault| Refusal::bad_request(fault.to_string()))?;
+    Ok(ids.into_iter().map(convert::machine).collect())
 }
 
 fn refusal(fault: JsonError) -> Refusal {
@@ -56,6 +42,9 @@ fn refusal(fault: JsonError) -> Refusal {
         JsonError::Syntax { line, near } => format!("syntax error at line {line} near: {near}"),
         JsonError::Trailing(rest) => {
             format!("Parsed JSON included non-whitespace trailing characters: {rest}")
+        }
+        JsonError::Value { path, .. } if path.is_empty() => {
+            "Unexpected JSON type parsed".to_owned()
         }
         JsonError::Value { problem, .. } => problem,
         JsonError::Missing { fields, .. } => {
@@ -80,15 +69,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_machines_is_refused() {
-        for body in [
-            "",
-            "[",
-            r#"{"hostname":"m1"}"#,
-            "[1]",
-            r#"[{"hostname":[]}]"#,
+    fn what_is_no_list_of_machines_and_no_schedule_is_refused_in_the_words_of_mesos() {
+        for (outcome, fault) in [
+            (up(b""), "syntax error at line 1 near: "),
+            (up(b"["), "syntax error at line 1 near: "),
+            (down(br#"{"hostname":"m1"}"#), "Unexpected JSON type parsed"),
+            (down(b"[1]"), "Expecting a JSON object"),
+            (
+                up(br#"[{"hostname":[]}]"#),
+                "Not expecting a JSON array for field 'hostname'",
+            ),
+            (schedule(b"[]"), "Unexpected JSON type parsed"),
+            (
+                schedule(br#"{"windows":[1]}"#),
+                "Not expecting a JSON number for field 'windows'",
+            ),
+            (
+                schedule(br#"{"windows":[{}]}"#),
+                "Missing required fields: windows[0].unavailability",
+            ),
         ] {
-            assert!(up(body.as_bytes()).is_err(), "{body}");
+            assert_eq!(outcome.unwrap_err(), Refusal::bad_request(fault));
         }
     }
 }
