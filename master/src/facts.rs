@@ -93,6 +93,15 @@ impl Facts {
         }
     }
 
+    /// Whether the leader that it is told of is this master, by its own name or address.
+    pub(crate) fn follows_itself(&self) -> bool {
+        let Leader::Elsewhere { hostname, port } = &self.leader else {
+            return false;
+        };
+        let ip = self.address.ip().to_string();
+        *port == self.address.port() && (*hostname == self.hostname || *hostname == ip)
+    }
+
     /// The leading master's name and port; `None` where none is known.
     pub(crate) fn leading(&self) -> Option<(&str, u16)> {
         match &self.leader {

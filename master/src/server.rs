@@ -95,6 +95,12 @@ pub enum StartError {
     /// A thread cannot be started.
     #[error("start the registry's thread")]
     Thread(#[source] std::io::Error),
+    /// It would follow itself, and send its clients in a circle.
+    #[error("--leader={leader} is this very master; give self, or the address of another")]
+    FollowsItself {
+        /// Whom it was to follow.
+        leader: Leader,
+    },
     /// The id made for this master is none.
     #[error("make an id")]
     Id(#[from] IdError),
@@ -131,6 +137,10 @@ impl Server {
             started,
             access,
         );
+        if facts.follows_itself() {
+            let leader = facts.leader;
+            return Err(StartError::FollowsItself { leader });
+        }
         if facts.leader == Leader::Own {
             tracing::info!(
                 address = %bound,

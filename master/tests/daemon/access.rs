@@ -438,3 +438,21 @@ async fn a_master_that_does_not_lead_sends_clients_to_the_one_that_does() {
         master.shutdown().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_master_that_would_follow_itself_does_not_start() {
+    let config = Config {
+        advertise_ip: Some([10, 0, 0, 1].into()),
+        advertise_port: Some(5050),
+        leader: Leader::Elsewhere {
+            hostname: "10.0.0.1".into(),
+            port: 5050,
+        },
+        ..config()
+    };
+    let refused = Server::start(&config).await.err().unwrap();
+    assert_eq!(
+        refused.to_string(),
+        "--leader=10.0.0.1:5050 is this very master; give self, or the address of another"
+    );
+}
