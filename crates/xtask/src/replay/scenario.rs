@@ -80,7 +80,9 @@ pub(super) async fn run(
     let mut outcomes = Vec::new();
     for (place, case) in cases.iter().enumerate() {
         scenario.enter(&actors, place).await;
-        let skipped = elsewhere.is_some() && plan.needs_agents(cases, case);
+        // The agents of this tool have no HTTP of their own.
+        let of_agent = case.path().starts_with("/slave(");
+        let skipped = of_agent || elsewhere.is_some() && plan.needs_agents(cases, case);
         let step = plan.step(case);
         if step.moves_agents() {
             scenario.cluster.steer(&step).await?;
