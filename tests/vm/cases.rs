@@ -325,12 +325,14 @@ fn kernel_tests(lab: &mut Lab) -> Result<()> {
     boot.args([
         "boot", "--accel", "auto", "--memory", "512", "--init", &program,
     ]);
-    let console = finish(&mut boot, Duration::from_secs(200))?;
-    let console = String::from_utf8_lossy(&console.stdout).into_owned();
+    let booted = finish(&mut boot, Duration::from_secs(200))?;
+    let console = String::from_utf8_lossy(&booted.stdout).into_owned();
+    let said = String::from_utf8_lossy(&booted.stderr);
     let result = console
         .lines()
         .find(|line| line.starts_with("test result:"));
-    ensure!(result.is_some_and(|line| line.contains("ok.")), "{console}");
+    let passed = result.is_some_and(|line| line.contains("ok."));
+    ensure!(passed, "{console}{said}");
     ensure!(!console.contains("left out"), "{console}");
     println!("  {}", result.unwrap_or_default());
     Ok(())
