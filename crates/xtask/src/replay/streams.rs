@@ -119,6 +119,22 @@ impl Stream {
         std::mem::take(&mut self.offers)
     }
 
+    /// Gives back the offers that no recorded one stands for, to have them again at once; `None`
+    /// where there is none.
+    pub(super) fn return_spares(&mut self) -> Option<Unrecorded> {
+        let offers = std::mem::take(&mut self.offers);
+        let ids: Vec<Value> = offers.iter().map(|offer| offer["id"].clone()).collect();
+        self.held.retain(|id| !ids.contains(id));
+        (!ids.is_empty()).then(|| Unrecorded {
+            stream_id: self.id.clone(),
+            call: json!({
+                "type": "DECLINE",
+                "framework_id": self.framework_id,
+                "decline": {"offer_ids": ids, "filters": {"refuse_seconds": 0.0}},
+            }),
+        })
+    }
+
     /// Gives every offer back that was not used, for good; `None` where there is none.
     pub(crate) fn decline(&mut self) -> Option<Unrecorded> {
         let held = std::mem::take(&mut self.held);
