@@ -76,13 +76,19 @@ pub(super) async fn run(
         one_by_one: labels_repeat(cases),
         cast: Vec::new(),
     };
+    let lacks_agents = match elsewhere {
+        Some(address) => agents_of(address).await < plan.layout(cases).agents.len(),
+        None => false,
+    };
     let actors = cast::of(cases);
     let mut outcomes = Vec::new();
     for (place, case) in cases.iter().enumerate() {
         scenario.enter(&actors, place).await;
         // The agents of this tool have no HTTP of their own.
         let of_agent = case.path().starts_with("/slave(");
-        let skipped = of_agent || elsewhere.is_some() && plan.needs_agents(cases, case);
+        let skipped = of_agent
+            || elsewhere.is_some() && plan.needs_agents(cases, case)
+            || lacks_agents && shows_agents(case);
         let step = plan.step(case);
         if step.moves_agents() {
             scenario.cluster.steer(&step).await?;
@@ -540,6 +546,34 @@ impl Scenario {
 /// to give an agent back is as much a matter of timing as its offers are.
 fn waits(event: &Value) -> bool {
     event["type"] == "INVERSE_OFFERS"
+}
+
+/// How many agents a master has; none where it does not say.
+async fn agents_of(address: std::net::SocketAddr) -> usize {
+    let request = b"GET /slaves HTTP/1.1\r\nHost: master\r\n\r\n";
+    let Ok(Ok((reply, _))) = timeout(ANSWER_TIME_MAX, http::exchange(address, request)).await
+    else {
+        return 0;
+    };
+    let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    body["slaves"].as_array().map_or(0, Vec::len)
+}
+
+/// Whether agents, or offers of theirs, are in a case.
+fn shows_agents(case: &Case) -> bool {
+    let of_agent = |text: &str| {
+        let ids = request::ids_in(text);
+        ids.iter().any(|id| id.contains("-S") || id.contains("-O"))
+    };
+    let answered = case.response.as_ref().map(Answer::document);
+    request::ids(case)
+        .iter()
+        .any(|id| id.contains("-S") || id.contains("-O"))
+        || case
+            .events()
+            .map(Event::value)
+            .chain(answered)
+            .any(|value| of_agent(&value.to_string()))
 }
 
 /// Whether two subscriptions have a stream of the same label.
