@@ -7,7 +7,8 @@ use api::v1::{master, scheduler};
 use master_core::constraints::{Constraints, PatternLimits};
 
 use crate::convert::calls;
-use crate::http::validate;
+use crate::http::negotiate::Media;
+use crate::http::{call, validate};
 
 /// A body in one of the two forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +20,11 @@ pub enum Form {
 }
 
 fn decoded<T: Described>(form: Form, body: &[u8]) -> Option<T> {
-    match form {
-        Form::Json => api::json::from_json(body).ok(),
-        Form::Protobuf => api::decode(body).ok(),
-    }
+    let media = match form {
+        Form::Json => Media::Json,
+        Form::Protobuf => Media::Protobuf,
+    };
+    call::decode(media, body).ok()
 }
 
 /// The body of a scheduler call; whether it is one that the core would see.

@@ -14,19 +14,12 @@ import sys
 import threading
 import time
 
+from states import TERMINAL
+
 CPUS = 0.1
 MEM = 32
 FAILING = "fails"
 ENDLESS = "sleeps"
-TERMINAL = {
-    "TASK_FINISHED",
-    "TASK_FAILED",
-    "TASK_KILLED",
-    "TASK_LOST",
-    "TASK_ERROR",
-    "TASK_DROPPED",
-    "TASK_GONE",
-}
 
 
 def amount(offer, name):

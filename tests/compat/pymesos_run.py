@@ -13,19 +13,11 @@ import threading
 import time
 
 from pymesos import MesosSchedulerDriver, Scheduler
+from states import TERMINAL
 
 CPUS = 0.1
 MEM = 32
 FAILING = "fails"
-TERMINAL = {
-    "TASK_FINISHED",
-    "TASK_FAILED",
-    "TASK_KILLED",
-    "TASK_LOST",
-    "TASK_ERROR",
-    "TASK_DROPPED",
-    "TASK_GONE",
-}
 
 
 def scalar(resources, name):

@@ -5,13 +5,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use model::resources::Role;
-use model::{AgentId, FrameworkId, OfferId, Resources};
+use model::{AgentId, FrameworkId, Resources};
 
-use crate::agents::{Agent, AgentState, RecoveredAgent};
+use crate::agents::{Agent, RecoveredAgent};
 use crate::counters::Counters;
 use crate::draining::Drain;
 use crate::event::{Offer, WallTime};
-use crate::frameworks::{Framework, FrameworkState};
+use crate::frameworks::Framework;
 use crate::maintenance::{InverseOffer, Machine, Plan, Response};
 use crate::operations::Operation;
 use crate::quota::Quota;
@@ -204,92 +204,10 @@ impl<'a> View<'a> {
     /// What of an agent is out on offers.
     #[must_use]
     pub fn offered_on(self, agent: &Agent) -> Resources {
-        self.sum_of_offers(&agent.offers)
-    }
-
-    /// What tasks and executors of a framework hold.
-    #[must_use]
-    pub fn used_by(self, framework: &Framework) -> Resources {
-        let tasks = framework.tasks.values().filter(|t| !t.state.is_terminal());
-        let executors = framework.executors.values();
-        let mut used = Resources::new();
-        for held in tasks
-            .map(|task| &task.resources)
-            .chain(executors.map(|executor| &executor.resources))
-        {
-            used.add_all(held);
-        }
-        used
-    }
-
-    /// What a framework is being offered.
-    #[must_use]
-    pub fn offered_to(self, framework: &Framework) -> Resources {
-        self.sum_of_offers(&framework.offers)
-    }
-
-    fn sum_of_offers(self, ids: &BTreeSet<OfferId>) -> Resources {
         let mut sum = Resources::new();
-        for offer in ids.iter().filter_map(|id| self.0.offers.get(id)) {
+        for offer in agent.offers.iter().filter_map(|id| self.0.offers.get(id)) {
             sum.add_all(&offer.resources);
         }
         sum
     }
-
-    /// How many frameworks are in each state.
-    #[must_use]
-    pub fn framework_counts(self) -> FrameworkCounts {
-        let mut counts = FrameworkCounts::default();
-        for framework in self.frameworks() {
-            match framework.state {
-                FrameworkState::Connected { .. } => counts.connected += 1,
-                FrameworkState::Disconnected { .. } => counts.disconnected += 1,
-                FrameworkState::Recovered { .. } => counts.recovered += 1,
-                FrameworkState::Completed => {}
-            }
-        }
-        counts
-    }
-
-    /// How many agents are in each state.
-    #[must_use]
-    pub fn agent_counts(self) -> AgentCounts {
-        let mut counts = AgentCounts::default();
-        for agent in self.agents() {
-            match agent.state {
-                AgentState::Connected { .. } => counts.connected += 1,
-                AgentState::Disconnected => counts.disconnected += 1,
-                AgentState::Leaving { .. } => counts.leaving += 1,
-            }
-        }
-        counts.recovered = self.0.recovered_agents.len();
-        counts.unreachable = self.unreachable_agents().count();
-        counts
-    }
-}
-
-/// How many frameworks are in each state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct FrameworkCounts {
-    /// With a stream; these are the active ones.
-    pub connected: usize,
-    /// Away for less than their failover timeout.
-    pub disconnected: usize,
-    /// Known from agents only.
-    pub recovered: usize,
-}
-
-/// How many agents are in each state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AgentCounts {
-    /// With a link; these are the active ones.
-    pub connected: usize,
-    /// Away for less than the ping timeouts.
-    pub disconnected: usize,
-    /// Being given up or removed.
-    pub leaving: usize,
-    /// Of the registry, and not back yet.
-    pub recovered: usize,
-    /// Given up.
-    pub unreachable: usize,
 }

@@ -1,6 +1,7 @@
 //! HTTP as Mesos speaks it: statuses, bodies, paths, event streams.
 
 pub(crate) mod body;
+pub(crate) mod call;
 mod gate;
 pub(crate) mod legacy;
 pub(crate) mod negotiate;

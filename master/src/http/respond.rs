@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use super::Response;
 use super::body::Body;
 use super::negotiate::Media;
+use crate::files::FilesError;
 
 /// The type of texts for people.
 pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
@@ -60,6 +61,20 @@ impl Refusal {
     /// Its status.
     pub(crate) const fn status(&self) -> StatusCode {
         self.status
+    }
+}
+
+/// In the statuses and words of Mesos.
+impl From<FilesError> for Refusal {
+    fn from(error: FilesError) -> Self {
+        match error {
+            FilesError::NotFound => Self::new(StatusCode::NOT_FOUND, ""),
+            FilesError::IsFolder => Self::bad_request("Cannot read a directory.\n"),
+            FilesError::Read { path, source } => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("Failed to open file at '{}': {source}.\n", path.display()),
+            ),
+        }
     }
 }
 

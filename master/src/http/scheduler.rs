@@ -5,11 +5,11 @@
 
 use api::v1::scheduler::Call;
 use api::v1::scheduler::call::Type;
-use http::{Method, StatusCode};
+use http::StatusCode;
 
-use super::negotiate::{self, ContentTypeError, Media};
+use super::negotiate::Media;
 use super::respond::Refusal;
-use super::{Request, Response, read, validate};
+use super::{Request, Response, call, validate};
 use crate::access::Identity;
 use crate::connection::Connection;
 use crate::convert::calls;
@@ -35,13 +35,7 @@ async fn answer(
     connection: Connection,
     request: Request,
 ) -> Result<Response, Refusal> {
-    if request.method() != Method::POST {
-        return Err(Refusal::method("POST", request.method()));
-    }
-    let media = content_type(request.headers())?;
-    let (head, body) = request.into_parts();
-    let body = read::body(&head.headers, body).await?;
-    let call = decode(media, &body).map_err(Refusal::bad_request)?;
+    let (head, call) = call::read(request).await?;
     let stream_id = head.headers.get(STREAM_ID);
     let caller = Caller {
         loop_,
@@ -49,7 +43,7 @@ async fn answer(
         connection,
         stream_id: stream_id.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned()),
     };
-    caller.call(call, || accept(&head.headers)).await
+    caller.call(call, || call::accept(&head.headers)).await
 }
 
 /// Who calls, by whatever way the call came.
@@ -139,33 +133,5 @@ fn name_principal(call: &mut Call, principal: &str) {
     if let Some(subscribe) = &mut call.subscribe {
         let own = &mut subscribe.framework_info.principal;
         own.get_or_insert_with(|| principal.to_owned());
-    }
-}
-
-/// The form of the body, or why it is refused.
-pub(crate) fn content_type(headers: &http::HeaderMap) -> Result<Media, Refusal> {
-    negotiate::content_type(headers).map_err(|error| match error {
-        ContentTypeError::Missing => Refusal::bad_request("Expecting 'Content-Type' to be present"),
-        ContentTypeError::Unsupported => Refusal::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "Expecting 'Content-Type' of application/json or application/x-protobuf",
-        ),
-    })
-}
-
-/// The form of the answer, or why there is none.
-pub(crate) fn accept(headers: &http::HeaderMap) -> Result<Media, Refusal> {
-    negotiate::accept(headers).ok_or_else(|| {
-        Refusal::new(
-            StatusCode::NOT_ACCEPTABLE,
-            "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'",
-        )
-    })
-}
-
-fn decode(media: Media, body: &[u8]) -> Result<Call, String> {
-    match media {
-        Media::Json => api::json::from_json(body).map_err(|error| error.to_string()),
-        Media::Protobuf => api::decode(body).map_err(|error| error.to_string()),
     }
 }

@@ -257,7 +257,7 @@ impl View {
                 .filter(|(id, _)| view.is_deactivated(id))
                 .map(|(id, _)| (id.clone(), view.drain(id)))
                 .collect(),
-            unreachable: view.agent_counts().unreachable,
+            unreachable: view.unreachable_agents().count(),
             frameworks: view
                 .frameworks()
                 .map(|framework| Framework::begin(view, framework))

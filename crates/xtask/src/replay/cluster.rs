@@ -1,17 +1,24 @@
 //! Cluster: a fresh master in this process with two fake agents, or a master that runs elsewhere.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use master::Server;
 use master::flags::{self, Command, Config};
-use serde_json::json;
-use std::net::SocketAddr;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::fake_agent::{Description, FakeAgent};
+use tokio::time::timeout;
 
+use super::http;
 use super::plan::{Layout, Step};
 
 /// The port the agents name; nothing listens there.
 const AGENT_PORT: u16 = 5051;
+
+/// How long the master may take to tell its agents.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What a scenario runs on.
 pub(super) struct Cluster {
@@ -89,6 +96,17 @@ impl Cluster {
     /// The agents are gone from one moment to the next.
     pub(super) fn kill_agents(&mut self) {
         self.agents.clear();
+    }
+
+    /// How many agents the master has, whoever runs them; none where it does not say.
+    pub(super) async fn count_agents(&self) -> usize {
+        let request = b"GET /slaves HTTP/1.1\r\nHost: master\r\n\r\n";
+        let asked = timeout(ANSWER_TIME_MAX, http::exchange(self.address, request)).await;
+        let Ok(Ok((reply, _))) = asked else {
+            return 0;
+        };
+        let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+        body["slaves"].as_array().map_or(0, Vec::len)
     }
 
     /// The ids of the agents.

@@ -79,6 +79,16 @@ impl Ids {
     }
 }
 
+/// Whether it is an agent's.
+pub(super) fn is_agent(id: &str) -> bool {
+    id.contains("-S")
+}
+
+/// Whether it is an offer's.
+pub(super) fn is_offer(id: &str) -> bool {
+    id.contains("-O")
+}
+
 /// The UUID before a counter.
 pub(super) fn prefix(id: &str) -> Option<&str> {
     (id.len() > UUID_LENGTH).then(|| &id[..UUID_LENGTH])

@@ -24,7 +24,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::case::Case;
+use super::case::{Answer, Case, Event};
+use super::{ids, request};
 
 /// Flags of a master by their names, without the hyphens.
 pub(super) type Flags = BTreeMap<String, String>;
@@ -185,7 +186,7 @@ impl Plan {
         let steered = |case: &Case| self.step(case).steers();
         let by_executor = |case: &Case| {
             let status = "/update/status/source";
-            let mut events = case.events().map(super::case::Event::value);
+            let mut events = case.events().map(Event::value);
             events.any(|event| {
                 event
                     .pointer(status)
@@ -194,6 +195,15 @@ impl Plan {
         };
         by_executor(case) || cases.iter().any(steered)
     }
+}
+
+/// Whether agents, or offers of theirs, are in a case.
+pub(super) fn shows_agents(case: &Case) -> bool {
+    let of_agent = |id: &String| ids::is_agent(id) || ids::is_offer(id);
+    let answered = case.response.as_ref().map(Answer::document);
+    let mut shown = case.events().map(Event::value).chain(answered);
+    request::ids(case).iter().any(of_agent)
+        || shown.any(|value| request::ids_in(&value.to_string()).iter().any(of_agent))
 }
 
 /// The flags in a sentence such as "Master with --a --b=c".

@@ -15,8 +15,8 @@ use super::cast::{self, Actor};
 use super::cluster::Cluster;
 use super::compare;
 use super::http::{self, Reply};
-use super::ids::Ids;
-use super::plan::{Plan, Step};
+use super::ids::{self, Ids};
+use super::plan::{self, Plan, Step};
 use super::request;
 use super::streams::{self, Acknowledged, Stream, Unrecorded};
 
@@ -58,10 +58,12 @@ pub(super) async fn run(
     plan: &Plan,
     elsewhere: Option<std::net::SocketAddr>,
 ) -> Result<Vec<(String, Outcome)>> {
+    let layout = plan.layout(cases);
     let cluster = match elsewhere {
         Some(address) => Cluster::elsewhere(address),
-        None => Cluster::start(&plan.layout(cases)).await?,
+        None => Cluster::start(&layout).await?,
     };
+    let lacks_agents = elsewhere.is_some() && cluster.count_agents().await < layout.agents.len();
     let events: Vec<Value> = cases
         .iter()
         .flat_map(Case::events)
@@ -76,11 +78,11 @@ pub(super) async fn run(
         one_by_one: labels_repeat(cases),
         cast: Vec::new(),
     };
-    let lacks_agents = match elsewhere {
-        Some(address) => agents_of(address).await < plan.layout(cases).agents.len(),
-        None => false,
+    // Without agents nobody can act, and what they would have done is skipped.
+    let actors = match lacks_agents {
+        true => Vec::new(),
+        false => cast::of(cases),
     };
-    let actors = cast::of(cases);
     let mut outcomes = Vec::new();
     for (place, case) in cases.iter().enumerate() {
         scenario.enter(&actors, place).await;
@@ -88,7 +90,7 @@ pub(super) async fn run(
         let of_agent = case.path().starts_with("/slave(");
         let skipped = of_agent
             || elsewhere.is_some() && plan.needs_agents(cases, case)
-            || lacks_agents && shows_agents(case);
+            || lacks_agents && plan::shows_agents(case);
         let step = plan.step(case);
         if step.moves_agents() {
             scenario.cluster.steer(&step).await?;
@@ -412,7 +414,7 @@ impl Scenario {
             }
         }
         let named = request::ids(case);
-        for agent in named.iter().filter(|id| id.contains("-S")) {
+        for agent in named.iter().filter(|id| ids::is_agent(id)) {
             let spare = self.cluster.agents().find(|id| !self.ids.is_taken(id));
             if let (None, Some(actual)) = (self.ids.actual(agent), spare) {
                 let actual = actual.to_owned();
@@ -425,17 +427,17 @@ impl Scenario {
             .map(Event::value)
             .filter(|event| event["type"] == "UPDATE")
             .flat_map(|event| request::ids_in(&event.to_string()))
-            .filter(|id| id.contains("-S"))
+            .filter(|id| ids::is_agent(id))
             .collect();
         let agent = named
             .iter()
-            .filter(|id| id.contains("-S"))
+            .filter(|id| ids::is_agent(id))
             .chain(&answered)
             .find_map(|id| self.ids.actual(id));
         let agent = agent.map(str::to_owned);
         let known: Vec<String> = named
             .iter()
-            .filter(|id| id.contains("-O"))
+            .filter(|id| ids::is_offer(id))
             .filter_map(|id| self.ids.actual(id).map(str::to_owned))
             .collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -445,7 +447,7 @@ impl Scenario {
             .map(|id| self.ids.rewrite(id));
         let begin = Instant::now();
         let mut gave_back = false;
-        for offer in named.iter().filter(|id| id.contains("-O")) {
+        for offer in named.iter().filter(|id| ids::is_offer(id)) {
             let shown = case.offer_before(offer);
             while self.ids.actual(offer).is_none()
                 && begin.elapsed() < SPARE_OFFER_TIME_MAX + GIVEN_BACK_TIME_MAX
@@ -546,34 +548,6 @@ impl Scenario {
 /// to give an agent back is as much a matter of timing as its offers are.
 fn waits(event: &Value) -> bool {
     event["type"] == "INVERSE_OFFERS"
-}
-
-/// How many agents a master has; none where it does not say.
-async fn agents_of(address: std::net::SocketAddr) -> usize {
-    let request = b"GET /slaves HTTP/1.1\r\nHost: master\r\n\r\n";
-    let Ok(Ok((reply, _))) = timeout(ANSWER_TIME_MAX, http::exchange(address, request)).await
-    else {
-        return 0;
-    };
-    let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-    body["slaves"].as_array().map_or(0, Vec::len)
-}
-
-/// Whether agents, or offers of theirs, are in a case.
-fn shows_agents(case: &Case) -> bool {
-    let of_agent = |text: &str| {
-        let ids = request::ids_in(text);
-        ids.iter().any(|id| id.contains("-S") || id.contains("-O"))
-    };
-    let answered = case.response.as_ref().map(Answer::document);
-    request::ids(case)
-        .iter()
-        .any(|id| id.contains("-S") || id.contains("-O"))
-        || case
-            .events()
-            .map(Event::value)
-            .chain(answered)
-            .any(|value| of_agent(&value.to_string()))
 }
 
 /// Whether two subscriptions have a stream of the same label.

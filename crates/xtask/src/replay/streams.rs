@@ -125,28 +125,14 @@ impl Stream {
         let offers = std::mem::take(&mut self.offers);
         let ids: Vec<Value> = offers.iter().map(|offer| offer["id"].clone()).collect();
         self.held.retain(|id| !ids.contains(id));
-        (!ids.is_empty()).then(|| Unrecorded {
-            stream_id: self.id.clone(),
-            call: json!({
-                "type": "DECLINE",
-                "framework_id": self.framework_id,
-                "decline": {"offer_ids": ids, "filters": {"refuse_seconds": 0.0}},
-            }),
-        })
+        self.declining(ids, 0.0)
     }
 
     /// Gives every offer back that was not used, for good; `None` where there is none.
     pub(crate) fn decline(&mut self) -> Option<Unrecorded> {
         let held = std::mem::take(&mut self.held);
         self.offers.clear();
-        (!held.is_empty()).then(|| Unrecorded {
-            stream_id: self.id.clone(),
-            call: json!({
-                "type": "DECLINE",
-                "framework_id": self.framework_id,
-                "decline": {"offer_ids": held, "filters": {"refuse_seconds": 1000.0}},
-            }),
-        })
+        self.declining(held, 1000.0)
     }
 
     /// Gives offers back that were not used, to be offered again at once: all of them, or those of
@@ -160,12 +146,20 @@ impl Stream {
             });
         self.held = held;
         self.offers.retain(|offer| !given.contains(&offer["id"]));
-        (!given.is_empty()).then(|| Unrecorded {
+        self.declining(given, 0.0)
+    }
+
+    /// The call that refuses these offers for so long; `None` where there are none.
+    fn declining(&self, offer_ids: Vec<Value>, refuse_seconds: f64) -> Option<Unrecorded> {
+        (!offer_ids.is_empty()).then(|| Unrecorded {
             stream_id: self.id.clone(),
             call: json!({
                 "type": "DECLINE",
                 "framework_id": self.framework_id,
-                "decline": {"offer_ids": given, "filters": {"refuse_seconds": 0.0}},
+                "decline": {
+                    "offer_ids": offer_ids,
+                    "filters": {"refuse_seconds": refuse_seconds},
+                },
             }),
         })
     }

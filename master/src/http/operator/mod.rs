@@ -19,14 +19,13 @@ pub(crate) mod watch;
 
 use api::v1::master::Call;
 use api::v1::master::call::Type;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use master_core::authorization::Action;
 use master_core::event::{OperatorCall, Text};
 
 use super::negotiate::Media;
 use super::respond::Refusal;
-use super::scheduler::{accept, content_type};
-use super::{Request, Response, read};
+use super::{Request, Response, call};
 use crate::access::Identity;
 use crate::connection::Connection;
 use crate::convert::quota;
@@ -42,8 +41,6 @@ pub(super) struct Caller<'a> {
     pub(super) connection: Connection,
     /// Who calls, and what they may do.
     pub(super) identity: Identity,
-    /// Who calls, where authenticated.
-    pub(super) principal: Option<Text>,
     /// The form of the answer.
     pub(super) media: Media,
 }
@@ -61,23 +58,15 @@ async fn answer(
     connection: Connection,
     request: Request,
 ) -> Result<Response, Refusal> {
-    if request.method() != Method::POST {
-        return Err(Refusal::method("POST", request.method()));
-    }
-    let media = content_type(request.headers())?;
-    let (head, body) = request.into_parts();
-    let body = read::body(&head.headers, body).await?;
-    let call = decode(media, &body).map_err(Refusal::bad_request)?;
+    let (head, call) = call::read(request).await?;
     let kind = validate::call(&call).map_err(|fault| {
         Refusal::bad_request(format!("Failed to validate master::Call: {fault}"))
     })?;
-    let identity = Identity::of(&head.extensions);
     let caller = Caller {
         handle,
         connection,
-        principal: identity.principal().cloned(),
-        identity,
-        media: accept(&head.headers)?,
+        identity: Identity::of(&head.extensions),
+        media: call::accept(&head.headers)?,
     };
     tracing::debug!(call = kind.as_str_name(), "operator calls");
     dispatch(&caller, kind, call).await
@@ -206,13 +195,10 @@ impl Caller<'_> {
 
     /// Has the loop carry out what the call asks for.
     async fn operate(&self, call: OperatorCall) -> Result<Response, Refusal> {
-        respond_to(self.handle.operate(self.principal.clone(), call).await)
-    }
-}
-
-fn decode(media: Media, body: &[u8]) -> Result<Call, String> {
-    match media {
-        Media::Json => api::json::from_json(body).map_err(|error| error.to_string()),
-        Media::Protobuf => api::decode(body).map_err(|error| error.to_string()),
+        respond_to(
+            self.handle
+                .operate(self.identity.principal().cloned(), call)
+                .await,
+        )
     }
 }

@@ -1,6 +1,6 @@
 //! `/files/*`: the virtual files, listed, read in parts and downloaded.
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use serde_json::{Value, json};
 
 use super::Refusal;
@@ -11,7 +11,7 @@ use crate::http::{Response, body::Body, respond, router};
 
 /// `/files/browse`: the listing of a folder, of which there is none; a file has nothing in it.
 pub(super) fn browse(files: &Files, query: &Query<'_>) -> Result<Response, Refusal> {
-    files.resolve(&path(query)?).map_err(refusal)?;
+    files.resolve(&path(query)?)?;
     Ok(router::json("[]", query))
 }
 
@@ -24,7 +24,7 @@ pub(super) async fn read(files: &Files, query: &Query<'_>) -> Result<Response, R
         Some(_) => number(query, "length")?,
     };
     let read = files.read(&path, offset.unwrap_or(0), length).await;
-    let (size, data) = read.map_err(refusal)?;
+    let (size, data) = read?;
     let document = json!({
         "data": String::from_utf8_lossy(&data),
         "offset": offset.unwrap_or(size),
@@ -41,7 +41,7 @@ pub(super) async fn download(files: &Files, query: &Query<'_>) -> Result<Respons
         Err(FilesError::IsFolder) => {
             return Err(Refusal::bad_request("Cannot download a directory.\n"));
         }
-        Err(error) => return Err(refusal(error)),
+        Err(error) => return Err(error.into()),
     };
     let mut response = Response::new(Body::Pieces(Box::new(Pieces::of_file(file, size))));
     let headers = response.headers_mut();
@@ -84,16 +84,5 @@ fn number(query: &Query<'_>, name: &str) -> Result<Option<u64>, Refusal> {
         (Err(_), _) => Err(Refusal::bad_request(format!(
             "Negative {name} provided: {number}.\n"
         ))),
-    }
-}
-
-fn refusal(error: FilesError) -> Refusal {
-    match error {
-        FilesError::NotFound => Refusal::new(StatusCode::NOT_FOUND, ""),
-        FilesError::IsFolder => Refusal::bad_request("Cannot read a directory.\n"),
-        FilesError::Read { path, source } => Refusal::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("Failed to open file at '{}': {source}.\n", path.display()),
-        ),
     }
 }
