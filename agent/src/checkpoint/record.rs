@@ -9,8 +9,8 @@ use agent_core::event::{Framework, KillingState, TaskSpec};
 use api::{convert, v1};
 use model::task::PartitionAwareness;
 use model::{
-    AgentId, Blob, ContainerId, ExecutorId, FrameworkId, IdError, OperationUuid, Reason, Resources,
-    Source, StatusUuid, TaskId, TaskState,
+    AgentId, Blob, ContainerId, ContainerIdError, ExecutorId, FrameworkId, IdError, OperationUuid,
+    Reason, Resources, Source, StatusUuid, TaskId, TaskState,
 };
 use prost::Message;
 use std::time::Duration;
@@ -24,6 +24,9 @@ pub enum RecordError {
     /// An id that breaks the rules of ids.
     #[error("malformed id")]
     Id(#[from] IdError),
+    /// A container's id that breaks theirs.
+    #[error("malformed container id")]
+    ContainerId(#[from] ContainerIdError),
     /// A kind of fact, a state or a number of a later version.
     #[error("unknown {0}")]
     Unknown(&'static str),

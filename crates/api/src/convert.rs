@@ -13,7 +13,7 @@ pub use resource::{from_resource, resources, to_both, to_refined, to_resource, t
 use crate::v1;
 
 macro_rules! ids {
-    ($($id:ident { $($rest:tt)* },)*) => {
+    ($($id:ident,)*) => {
         $(
             impl TryFrom<&v1::$id> for model::$id {
                 type Error = model::IdError;
@@ -27,7 +27,6 @@ macro_rules! ids {
                 fn from(id: &model::$id) -> Self {
                     Self {
                         value: id.as_str().to_string(),
-                        $($rest)*
                     }
                 }
             }
@@ -36,12 +35,42 @@ macro_rules! ids {
 }
 
 ids! {
-    FrameworkId {},
-    AgentId {},
-    OfferId {},
-    TaskId {},
-    ExecutorId {},
-    ContainerId { parent: None },
+    FrameworkId,
+    AgentId,
+    OfferId,
+    TaskId,
+    ExecutorId,
+}
+
+impl TryFrom<&v1::ContainerId> for model::ContainerId {
+    type Error = model::ContainerIdError;
+
+    fn try_from(id: &v1::ContainerId) -> Result<Self, Self::Error> {
+        // From the outside inwards, and no deeper than containers go, however deep the message is.
+        let mut names = vec![id.value.as_str()];
+        let mut outer = id.parent.as_deref();
+        while let Some(id) = outer.filter(|_| names.len() <= model::container_id::DEPTH_MAX) {
+            names.push(&id.value);
+            outer = id.parent.as_deref();
+        }
+        let mut names = names.into_iter().rev();
+        let outermost = names.next().unwrap_or_default();
+        // A name of several would be several names.
+        if outermost.contains('.') {
+            return Err(model::ContainerIdError::Character(outermost.to_string()));
+        }
+        let outermost = Self::new(outermost)?;
+        names.try_fold(outermost, |outer, name| outer.child(name))
+    }
+}
+
+impl From<&model::ContainerId> for v1::ContainerId {
+    fn from(id: &model::ContainerId) -> Self {
+        Self {
+            value: id.name().to_string(),
+            parent: id.parent().map(|parent| Box::new(Self::from(&parent))),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -80,5 +109,20 @@ mod tests {
         let task = model::TaskId::try_from(&id("t1")).unwrap();
         assert_eq!(v1::TaskId::from(&task), id("t1"));
         assert!(model::TaskId::try_from(&id("a/b")).is_err());
+    }
+
+    #[test]
+    fn a_nested_container_is_a_message_within_a_message() {
+        let text = model::ContainerId::new("outer.task.check").unwrap();
+        let message = v1::ContainerId::from(&text);
+        assert_eq!(message.value, "check");
+        let outer = message.parent.as_ref().and_then(|id| id.parent.as_ref());
+        assert_eq!(outer.map(|id| id.value.as_str()), Some("outer"));
+        assert_eq!(model::ContainerId::try_from(&message), Ok(text));
+        let dotted = v1::ContainerId {
+            value: "a.b".to_string(),
+            parent: None,
+        };
+        assert!(model::ContainerId::try_from(&dotted).is_err());
     }
 }

@@ -109,11 +109,6 @@ id! {
     /// An executor, named by its framework; for a command task the same text as the task's id.
     ExecutorId
 }
-id! {
-    /// A container of an agent: a random UUID.
-    ContainerId
-}
-
 macro_rules! uuid {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -10,6 +10,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod blob;
+pub mod container_id;
 pub mod duration;
 pub mod id;
 pub mod operation;
@@ -19,9 +20,9 @@ pub mod task;
 pub mod time;
 
 pub use blob::Blob;
+pub use container_id::{ContainerId, ContainerIdError};
 pub use id::{
-    AgentId, ContainerId, ExecutorId, FrameworkId, IdError, MasterId, OfferId, OperationUuid,
-    StatusUuid, TaskId,
+    AgentId, ExecutorId, FrameworkId, IdError, MasterId, OfferId, OperationUuid, StatusUuid, TaskId,
 };
 pub use operation::OperationState;
 pub use resources::Resources;
