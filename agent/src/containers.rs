@@ -1,9 +1,18 @@
 //! Containers: launches, signals and ends, between agent-core and the kernel.
 //!
-//! A launch blocks for some milliseconds, so that it runs beside the main loop; at most
-//! [`LAUNCHES_MAX`] at a time, the others wait in order (agent-core bounds how many tasks there
-//! are). A process may end before its launch has answered: statuses of unknown processes are kept
-//! while a launch is under way.
+//! ```text
+//! queue -> prepare (beside the main loop, minutes) -> ready -> start (blocks, milliseconds) -> running
+//! ```
+//!
+//! What wants nothing from outside of this node is ready at once. At most [`PREPARATIONS_MAX`] are
+//! prepared and [`LAUNCHES_MAX`] started at a time, the others wait in order (agent-core bounds how
+//! many tasks there are). A kill ends a launch that is not being started yet, and what it had brought
+//! here goes. A process may end before its launch has answered: statuses of unknown processes are
+//! kept while a launch is under way.
+
+mod ground;
+mod prepare;
+mod start;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::OwnedFd;
@@ -12,45 +21,30 @@ use std::sync::Arc;
 
 use agent_core::Signal;
 use agent_core::event::{Event, Exit, ExitStatus, MemoryLimit};
-use agent_core::sandbox::{self, Accounts, Cfs, NodeFacts, SwitchUser};
 use agent_kernel::cgroup::Cgroup;
-use agent_kernel::launch::{self, Host, Launched};
+use agent_kernel::launch::Launched;
 use agent_kernel::process::{self, Pid};
 use model::ContainerId;
 use model::sandbox::Enforcement;
 use nix::sys::signal::Signal as Sent;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
 use crate::init::chain;
 use crate::node::Input;
-use crate::sandboxes::Sandboxes;
-use crate::volumes::Volumes;
 use crate::wire::task::Launch;
 
-/// Launches that run at the same time.
+use prepare::Prepared;
+
+pub use ground::Ground;
+
+/// Launches that are prepared at the same time.
+const PREPARATIONS_MAX: usize = 16;
+/// Launches that are started at the same time.
 const LAUNCHES_MAX: usize = 4;
 /// The most that is read of `memory.stat`.
 const STATISTICS_BYTES_MAX: usize = 4096;
-
-/// What all launches share.
-#[derive(Debug)]
-pub struct Ground {
-    /// The kernel's side.
-    pub host: Host,
-    /// The root of a task without an image; none on a host that was told none.
-    pub root: Option<PathBuf>,
-    /// Holds `hosts` and `resolv.conf`.
-    pub etc: PathBuf,
-    /// The name that containers have.
-    pub hostname: String,
-    /// Whether a task's user is looked up.
-    pub switch_user: SwitchUser,
-    /// Where the sandboxes are made.
-    pub sandboxes: Sandboxes,
-    /// Where the persistent volumes are.
-    pub volumes: Volumes,
-}
 
 /// A container to start.
 #[derive(Debug)]
@@ -65,11 +59,24 @@ pub struct Order {
     pub launch: Launch,
 }
 
-/// How a launch went.
+impl Order {
+    /// Whether anything has to be brought here first.
+    fn wants_preparation(&self) -> bool {
+        false
+    }
+}
+
+/// How a stage of a launch went.
 #[derive(Debug)]
 pub struct Outcome {
     container: ContainerId,
-    result: Result<Launched, String>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Prepared(Result<(Order, Prepared), String>),
+    Started(Result<(Launched, Prepared), String>),
 }
 
 /// The containers of this agent.
@@ -77,8 +84,12 @@ pub struct Outcome {
 pub struct Containers {
     ground: Arc<Ground>,
     inputs: mpsc::Sender<Input>,
+    /// To be prepared.
     queue: VecDeque<Order>,
-    launching: usize,
+    preparing: BTreeMap<ContainerId, AbortHandle>,
+    /// To be started.
+    ready: VecDeque<(Order, Prepared)>,
+    starting: usize,
     running: BTreeMap<Pid, Running>,
     /// The id range of each container, from its launch to its end.
     ranges: BTreeMap<ContainerId, u32>,
@@ -93,6 +104,8 @@ struct Running {
     container: ContainerId,
     pidfd: OwnedFd,
     cgroup: Option<Cgroup>,
+    /// Stays as long as the container.
+    prepared: Prepared,
 }
 
 impl Containers {
@@ -103,7 +116,9 @@ impl Containers {
             ground,
             inputs,
             queue: VecDeque::new(),
-            launching: 0,
+            preparing: BTreeMap::new(),
+            ready: VecDeque::new(),
+            starting: 0,
             running: BTreeMap::new(),
             ranges: BTreeMap::new(),
             early: BTreeMap::new(),
@@ -130,28 +145,56 @@ impl Containers {
 
     /// Starts a container, in its turn; `Launched` or `LaunchFailed` answers.
     pub fn launch(&mut self, order: Order) {
-        self.queue.push_back(order);
+        if order.wants_preparation() {
+            self.queue.push_back(order);
+        } else {
+            self.ready.push_back((order, Prepared::default()));
+        }
         self.fill();
     }
 
     fn fill(&mut self) {
-        while self.launching < LAUNCHES_MAX {
-            let Some(order) = self.queue.pop_front() else {
-                return;
-            };
-            self.launching += 1;
-            let index = self.free_range();
-            self.ranges.insert(order.container.clone(), index);
-            let (ground, inputs) = (Arc::clone(&self.ground), self.inputs.clone());
-            tokio::task::spawn_blocking(move || {
-                let outcome = Outcome {
-                    result: start(&ground, &order, index),
-                    container: order.container,
-                };
-                // The main loop is gone where nobody listens, and the containers go with it.
-                let _ = inputs.blocking_send(Input::Launch(outcome));
-            });
+        while self.preparing.len() < PREPARATIONS_MAX
+            && let Some(order) = self.queue.pop_front()
+        {
+            self.prepare(order);
         }
+        while self.starting < LAUNCHES_MAX
+            && let Some((order, prepared)) = self.ready.pop_front()
+        {
+            self.start(order, prepared);
+        }
+    }
+
+    fn prepare(&mut self, order: Order) {
+        let container = order.container.clone();
+        let (ground, inputs) = (Arc::clone(&self.ground), self.inputs.clone());
+        let preparing = tokio::spawn(async move {
+            let result = prepare::prepare(&ground, &order).await;
+            let outcome = Outcome {
+                container: order.container.clone(),
+                stage: Stage::Prepared(result.map(|prepared| (order, prepared))),
+            };
+            // The main loop is gone where nobody listens, and the containers go with it.
+            let _ = inputs.send(Input::Launch(outcome)).await;
+        });
+        self.preparing.insert(container, preparing.abort_handle());
+    }
+
+    fn start(&mut self, order: Order, prepared: Prepared) {
+        self.starting += 1;
+        let index = self.free_range();
+        self.ranges.insert(order.container.clone(), index);
+        let (ground, inputs) = (Arc::clone(&self.ground), self.inputs.clone());
+        tokio::task::spawn_blocking(move || {
+            let result = start::start(&ground, &order, &prepared, index);
+            let outcome = Outcome {
+                container: order.container,
+                stage: Stage::Started(result.map(|launched| (launched, prepared))),
+            };
+            // As above.
+            let _ = inputs.blocking_send(Input::Launch(outcome));
+        });
     }
 
     fn free_range(&self) -> u32 {
@@ -159,13 +202,32 @@ impl Containers {
         (0..).find(|index| !taken.contains(index)).unwrap_or(0)
     }
 
-    /// A launch has answered.
+    /// A stage of a launch has answered.
     pub fn answered(&mut self, outcome: Outcome) -> Vec<Event> {
-        self.launching -= 1;
-        let Outcome { container, result } = outcome;
+        let Outcome { container, stage } = outcome;
+        let events = match stage {
+            // It answered just before it was killed: what was prepared goes.
+            Stage::Prepared(_) if self.preparing.remove(&container).is_none() => Vec::new(),
+            Stage::Prepared(Ok(ready)) => {
+                self.ready.push_back(ready);
+                Vec::new()
+            }
+            Stage::Prepared(Err(message)) => vec![Event::LaunchFailed { container, message }],
+            Stage::Started(result) => self.started(container, result),
+        };
+        self.fill();
+        events
+    }
+
+    fn started(
+        &mut self,
+        container: ContainerId,
+        result: Result<(Launched, Prepared), String>,
+    ) -> Vec<Event> {
+        self.starting -= 1;
         let mut events = Vec::new();
         match result {
-            Ok(launched) => {
+            Ok((launched, prepared)) => {
                 let pid = launched.pid;
                 // A launch that failed may have left a status under a number that is another's now.
                 let early = self.early.remove(&pid);
@@ -177,6 +239,7 @@ impl Containers {
                         container: container.clone(),
                         pidfd: launched.pidfd,
                         cgroup: launched.cgroup,
+                        prepared,
                     },
                 );
                 events.push(Event::Launched {
@@ -192,10 +255,9 @@ impl Containers {
                 events.push(Event::LaunchFailed { container, message });
             }
         }
-        if self.launching == 0 {
+        if self.starting == 0 {
             self.early.clear();
         }
-        self.fill();
         events
     }
 
@@ -206,7 +268,7 @@ impl Containers {
         for (pid, status) in process::reap() {
             if self.running.contains_key(&pid) {
                 events.extend(self.ended(pid, status));
-            } else if self.launching > 0 {
+            } else if self.starting > 0 {
                 self.early.insert(pid, status);
             }
         }
@@ -220,6 +282,7 @@ impl Containers {
         let memory = running.cgroup.as_ref().and_then(memory_limit);
         self.ground.host.forget(&container);
         self.ranges.remove(&container);
+        drop(running.prepared);
         // What the task left behind dies with its pid namespace, yet maybe not at once.
         self.lingering
             .extend(running.cgroup.filter(|cgroup| cgroup.remove().is_err()));
@@ -237,14 +300,15 @@ impl Containers {
         })
     }
 
-    /// Signals a container; one that is gone already needs none.
-    pub fn kill(&self, container: &ContainerId, signal: Signal) {
-        let all = self.running.values();
-        let Some(running) = all
-            .into_iter()
-            .find(|running| running.container == *container)
-        else {
-            return;
+    /// Signals a container. One that is gone already needs none; a launch that is not being started
+    /// yet ends with SIGKILL, and the answer is given here.
+    pub fn kill(&mut self, container: &ContainerId, signal: Signal) -> Option<Event> {
+        let mut all = self.running.values();
+        let Some(running) = all.find(|running| running.container == *container) else {
+            return match signal {
+                Signal::Kill => self.cancel(container),
+                Signal::Terminate => None,
+            };
         };
         let send = |signal| process::signal(&running.pidfd, signal);
         let sent = match (signal, &running.cgroup) {
@@ -256,72 +320,28 @@ impl Containers {
         if let Err(error) = sent {
             debug!(%container, ?signal, %error, "container takes no signal");
         }
+        None
     }
-}
 
-/// The blocking part of a launch.
-fn start(ground: &Ground, order: &Order, index: u32) -> Result<Launched, String> {
-    let root = ground
-        .root
-        .as_deref()
-        .ok_or("this host was given no root for tasks (--default_rootfs)")?;
-    let sandbox = ground
-        .sandboxes
-        .make(&order.sandbox)
-        .map_err(|error| chain(&error))?;
-    let ids = sandbox::id_range(index).ok_or("this node has no more ids for containers")?;
-    let mut environment = order.environment.clone();
-    environment.extend(order.launch.environment.iter().cloned());
-    let accounts = (
-        launch::root_file(root, "etc/passwd"),
-        launch::root_file(root, "etc/group"),
-    );
-    let volumes = volumes(ground, order)?;
-    let task = sandbox::TaskSpec {
-        container: &order.container,
-        command: &order.launch.command,
-        environment: &environment,
-        user: Some(order.launch.user.as_str()).filter(|user| !user.is_empty()),
-        cpus_milli: order.launch.cpus_milli,
-        memory_bytes: order.launch.memory_bytes,
-        sandbox: &sandbox.to_string_lossy(),
-        volumes: &volumes,
-    };
-    let node = NodeFacts {
-        root: &root.to_string_lossy(),
-        hostname: &ground.hostname,
-        etc: &ground.etc.to_string_lossy(),
-        ids,
-        switch_user: ground.switch_user,
-        accounts: Accounts {
-            passwd: &accounts.0,
-            group: &accounts.1,
-        },
-        cfs: Cfs::Off,
-    };
-    let plan = sandbox::plan(&task, &node).map_err(|error| chain(&error))?;
-    for volume in &volumes {
-        ground
-            .sandboxes
-            .make_place(&order.sandbox, &volume.container_path)
-            .map_err(|error| chain(&error))?;
-    }
-    launch::spawn(&ground.host, &plan).map_err(|error| chain(&error))
-}
-
-/// The volumes of a task, each with its directory on the node.
-fn volumes(ground: &Ground, order: &Order) -> Result<Vec<sandbox::Volume>, String> {
-    let all = order.launch.volumes.iter().map(|volume| {
-        let source = ground.volumes.ensure(&volume.name);
-        let source = source.map_err(|error| chain(&error))?;
-        Ok(sandbox::Volume {
-            source: source.to_string_lossy().into_owned(),
-            container_path: volume.container_path.clone(),
-            access: volume.access,
-            handover: volume.handover,
+    fn cancel(&mut self, container: &ContainerId) -> Option<Event> {
+        let preparing = self.preparing.remove(container);
+        if let Some(preparing) = &preparing {
+            preparing.abort();
+        }
+        let waiting = self.queue.len() + self.ready.len();
+        self.queue.retain(|order| order.container != *container);
+        self.ready
+            .retain(|(order, _)| order.container != *container);
+        let is_waiting = self.queue.len() + self.ready.len() < waiting;
+        if preparing.is_none() && !is_waiting {
+            return None;
+        }
+        self.fill();
+        Some(Event::LaunchFailed {
+            container: container.clone(),
+            message: "killed before it was started".to_string(),
         })
-    });
-    all.collect()
+    }
 }
 
 /// What the kernel says of a limit that was reached; `None` where it was not.

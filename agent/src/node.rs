@@ -427,7 +427,10 @@ impl Main {
                 framework,
                 task,
             } => self.launch(container, &framework, &task),
-            Effect::Kill { container, signal } => self.containers.kill(&container, signal),
+            Effect::Kill { container, signal } => {
+                let ended = self.containers.kill(&container, signal);
+                self.pending.extend(ended);
+            }
             Effect::CreateVolume { volume } => {
                 // A launch that wants it tries once more, and says why it cannot.
                 if let Err(error) = self.volumes.create(&volume) {

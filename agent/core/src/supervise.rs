@@ -92,7 +92,14 @@ impl Agent {
         };
         let at = step.now + grace;
         match &mut task.life {
-            Life::Launching { doomed } => *doomed = Some(Doom::DuringLaunch),
+            Life::Launching { doomed } => {
+                *doomed = Some(Doom::DuringLaunch);
+                // What is still being brought to this node for it need not come.
+                step.out.push(Effect::Kill {
+                    container,
+                    signal: Signal::Kill,
+                });
+            }
             Life::Running { pid, .. } => {
                 let pid = *pid;
                 if grace.is_zero() {

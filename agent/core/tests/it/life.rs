@@ -175,6 +175,7 @@ fn a_kill_during_the_launch_ends_the_task_as_soon_as_it_is_there() {
         &expect![[r#"
             launch t1
             kill t1 Kill
+            kill t1 Kill
             t1 TASK_KILLED REASON_TASK_KILLED_DURING_LAUNCH "Task was killed during its launch"
             send t1 TASK_KILLED latest TASK_KILLED"#]],
     );

@@ -1,0 +1,28 @@
+//! Ground: what all launches of an agent share.
+
+use std::path::PathBuf;
+
+use agent_core::sandbox::SwitchUser;
+use agent_kernel::launch::Host;
+
+use crate::sandboxes::Sandboxes;
+use crate::volumes::Volumes;
+
+/// What all launches share.
+#[derive(Debug)]
+pub struct Ground {
+    /// The kernel's side.
+    pub host: Host,
+    /// The root of a task without an image; none on a host that was told none.
+    pub root: Option<PathBuf>,
+    /// Holds `hosts` and `resolv.conf`.
+    pub etc: PathBuf,
+    /// The name that containers have.
+    pub hostname: String,
+    /// Whether a task's user is looked up.
+    pub switch_user: SwitchUser,
+    /// Where the sandboxes are made.
+    pub sandboxes: Sandboxes,
+    /// Where the persistent volumes are.
+    pub volumes: Volumes,
+}
