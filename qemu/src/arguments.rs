@@ -26,6 +26,9 @@ pub(crate) enum Tool {
     /// Serves the LAN between nodes, for ever.
     #[command(hide = true)]
     Switch(Place),
+    /// Forwards the ports that tasks hold, for as long as there is a cluster.
+    #[command(hide = true)]
+    Forward(Place),
 }
 
 /// Where a cluster is.

@@ -27,7 +27,7 @@ use crate::state::{NodeState, State};
 
 pub use error::ClusterError;
 pub use phase::Phase;
-use spec::AGENT_PORT;
+pub(crate) use spec::AGENT_PORT;
 pub use spec::{AGENTS_MAX, Spec};
 
 /// How long the master may take to listen.
@@ -93,6 +93,7 @@ impl Cluster {
             accel: accel.to_string(),
             master_process: None,
             switch_process: None,
+            forwarder_process: None,
         };
         let mut cluster = Cluster { folder, state };
         cluster.start_switch(spec)?;
@@ -106,6 +107,7 @@ impl Cluster {
             address: spec.master(),
             pid,
         });
+        cluster.start_forwarder(spec)?;
         for number in 1..=spec.agents {
             let guest = Guest {
                 name: format!("node{number}"),
@@ -278,6 +280,7 @@ impl Cluster {
             ));
         }
         let rest = [
+            ("forwarder", &self.state.forwarder_process),
             ("switch", &self.state.switch_process),
             ("master", &self.state.master_process),
         ];
@@ -306,6 +309,15 @@ impl Cluster {
         command.args(["switch", &mark]);
         let process = start(&mut command, &mark, &self.log("switch"))?;
         self.state.switch_process = Some(process);
+        Ok(self.state.save(&self.folder)?)
+    }
+
+    fn start_forwarder(&mut self, spec: &Spec) -> Result<(), ClusterError> {
+        let mark = format!("--folder={}", self.folder.display());
+        let mut command = Command::new(&spec.qemu_program);
+        command.args(["forward", &mark]);
+        let process = start(&mut command, &mark, &self.log("forwarder"))?;
+        self.state.forwarder_process = Some(process);
         Ok(self.state.save(&self.folder)?)
     }
 

@@ -1,11 +1,16 @@
-//! A GET over HTTP/1.1, enough to ask the master how it is.
+//! HTTP/1.1, enough to ask the master how it is and to hear its events.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+use crate::records::Records;
+
 /// How long the other end may take for each step.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a stream of events may be silent: heartbeats come every 15 s.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// The longest body that is read.
 const BODY_MAX: u64 = 64 << 20;
@@ -15,14 +20,39 @@ const BODY_MAX: u64 = 64 << 20;
 /// # Errors
 /// Nobody listens there, or what answers is no HTTP server.
 pub fn get(address: &str, path: &str) -> io::Result<(u16, Vec<u8>)> {
-    let to = address.to_socket_addrs()?.next();
-    let to = to.ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
-    let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut stream = connect(address, PATIENCE)?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     answer(&mut BufReader::new(stream))
+}
+
+/// Subscribes to the events of the master at `address`.
+///
+/// # Errors
+/// Nobody listens there, or what answers is no master with such a stream.
+pub fn subscribe(address: &str) -> io::Result<Records<BufReader<TcpStream>>> {
+    let mut stream = connect(address, SILENCE_MAX)?;
+    let call = r#"{"type":"SUBSCRIBE"}"#;
+    let request = format!(
+        "POST /api/v1 HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Accept: application/json\r\nContent-Length: {}\r\n\r\n{call}",
+        call.len()
+    );
+    stream.write_all(request.as_bytes())?;
+    let mut reader = BufReader::new(stream);
+    match head(&mut reader)? {
+        (200, _) => Ok(Records::new(reader)),
+        (status, _) => Err(io::Error::other(format!("it answers {status}"))),
+    }
+}
+
+fn connect(address: &str, silence_max: Duration) -> io::Result<TcpStream> {
+    let to = address.to_socket_addrs()?.next();
+    let to = to.ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+    let stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+    stream.set_read_timeout(Some(silence_max))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// Reads an answer: by its length, in chunks, or to the end of the stream.

@@ -9,11 +9,13 @@
 pub mod accel;
 pub mod boot_files;
 pub mod cluster;
+pub mod forward;
 pub mod guest;
 pub mod http;
 pub mod preflight;
 pub mod process;
 pub mod qmp;
+pub mod records;
 pub mod state;
 pub mod switch;
 pub mod terminal;

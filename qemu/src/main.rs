@@ -26,6 +26,9 @@ fn main() -> ExitCode {
         Tool::Switch(place) => qemu::switch::serve(&place.folder)
             .context("serve the LAN")
             .map(|()| ExitCode::SUCCESS),
+        Tool::Forward(place) => qemu::forward::serve(&place.folder)
+            .context("forward ports of tasks")
+            .map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,
@@ -171,7 +174,7 @@ fn status(place: &Place) -> Result<ExitCode> {
     };
     let state = cluster.state();
     let registered = cluster.registered();
-    println!("{:<8} {:<16} {:>8}  STATE", "PART", "ADDRESS", "PID");
+    println!("{:<9} {:<16} {:>8}  STATE", "PART", "ADDRESS", "PID");
     for (name, process) in state.processes() {
         let node = state.nodes.iter().find(|node| node.name == name);
         let address = match (node, name.as_str()) {
@@ -185,7 +188,7 @@ fn status(place: &Place) -> Result<ExitCode> {
             (true, Some(_), Ok(_)) => "running, not registered",
             (true, Some(_), Err(_)) | (true, None, _) => "running",
         };
-        println!("{name:<8} {address:<16} {:>8}  {how}", process.pid);
+        println!("{name:<9} {address:<16} {:>8}  {how}", process.pid);
     }
     println!(
         "\naccelerator: {}; logs: {}",

@@ -24,6 +24,9 @@ pub struct State {
     pub master_process: Option<Process>,
     /// The LAN's process, once started.
     pub switch_process: Option<Process>,
+    /// The process that forwards ports of tasks, once started.
+    #[serde(default)]
+    pub forwarder_process: Option<Process>,
 }
 
 /// One node.
@@ -126,6 +129,7 @@ impl State {
         let mut all: Vec<(String, Process)> = part("master", &self.master_process)
             .into_iter()
             .chain(part("switch", &self.switch_process))
+            .chain(part("forwarder", &self.forwarder_process))
             .collect();
         let nodes = self.nodes.iter();
         all.extend(nodes.map(|node| (node.name.clone(), node.process())));
@@ -157,6 +161,7 @@ mod tests {
                 mark: "--work_dir=/c/master".to_owned(),
             }),
             switch_process: None,
+            forwarder_process: None,
         };
         state.save(folder.path()).unwrap();
         let text = fs::read_to_string(folder.path().join(FILE)).unwrap();
@@ -176,7 +181,8 @@ mod tests {
                 "pid": 11,
                 "mark": "--work_dir=/c/master"
               },
-              "switch_process": null
+              "switch_process": null,
+              "forwarder_process": null
             }"#]]
         .assert_eq(&text);
         assert_eq!(State::load(folder.path()).unwrap().unwrap(), state);

@@ -7,7 +7,7 @@ use crate::accel::AccelChoice;
 use crate::guest::Machine;
 
 /// The port of an agent.
-pub(super) const AGENT_PORT: u16 = 5051;
+pub(crate) const AGENT_PORT: u16 = 5051;
 
 /// The most nodes: their number is the last byte of addresses.
 pub const AGENTS_MAX: usize = 254;
