@@ -11,6 +11,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod agent;
+pub mod containers;
 pub mod draining;
 pub mod effect;
 pub mod event;
