@@ -15,4 +15,5 @@ pub mod paths;
 pub mod sandboxes;
 pub mod snapshot;
 pub mod volumes;
+pub mod web;
 pub mod wire;
