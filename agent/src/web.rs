@@ -376,29 +376,24 @@ fn follow(from: &Uri, to: &HeaderValue) -> Result<Uri, WebError> {
         why,
         to: text.clone(),
     };
-    let to: Uri = text
-        .split('#')
-        .next()
-        .unwrap_or_default()
-        .parse()
-        .map_err(|_| fault("to no address"))?;
-    let mut parts = to.into_parts();
-    if parts.authority.is_none() {
-        let path = parts
-            .path_and_query
-            .as_ref()
-            .map_or("", |path| path.as_str());
-        if !path.starts_with('/') {
-            return Err(fault("to no address"));
+    let address = text.split('#').next().unwrap_or_default();
+    let (scheme, authority) = (from.scheme_str(), from.authority());
+    let whole = match (scheme, authority) {
+        (Some(scheme), _) if address.starts_with("//") => format!("{scheme}:{address}"),
+        (Some(scheme), Some(authority)) if address.starts_with('/') => {
+            format!("{scheme}://{authority}{address}")
         }
-        parts.authority = from.authority().cloned();
-        parts.scheme = from.scheme().cloned();
+        _ => address.to_string(),
+    };
+    let next: Uri = whole.parse().map_err(|_| fault("to no address"))?;
+    if next.scheme().is_none() {
+        return Err(fault("to no address"));
     }
-    let is_secure = |scheme: Option<&Scheme>| scheme == Some(&Scheme::HTTPS);
-    if is_secure(from.scheme()) && !is_secure(parts.scheme.as_ref()) {
+    let is_secure = |uri: &Uri| uri.scheme() == Some(&Scheme::HTTPS);
+    if is_secure(from) && !is_secure(&next) {
         return Err(fault("out of https"));
     }
-    Uri::from_parts(parts).map_err(|_| fault("to no address"))
+    Ok(next)
 }
 
 #[cfg(test)]
@@ -412,6 +407,7 @@ mod tests {
             ("http://a:1/x", "https://b/y#part", Some("https://b/y")),
             ("https://a/x", "https://b:2/y", Some("https://b:2/y")),
             ("https://a/x", "http://a/y", None),
+            ("https://a/x", "//b/y", Some("https://b/y")),
             ("http://a/x", "y", None),
             ("http://a/x", "", None),
             ("http://a/x", "http://", None),
