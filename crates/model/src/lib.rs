@@ -10,6 +10,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod blob;
+pub mod bytes;
 pub mod container_id;
 pub mod duration;
 pub mod id;
