@@ -5,8 +5,11 @@
 use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 
+use http::StatusCode;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
+
+use crate::http::respond::Refusal;
 
 /// The virtual path of the log.
 const LOG: &str = "/master/log";
@@ -36,6 +39,20 @@ pub(crate) enum FilesError {
         /// The cause.
         source: std::io::Error,
     },
+}
+
+/// In the statuses and words of Mesos.
+impl From<FilesError> for Refusal {
+    fn from(error: FilesError) -> Self {
+        match error {
+            FilesError::NotFound => Self::new(StatusCode::NOT_FOUND, ""),
+            FilesError::IsFolder => Self::bad_request("Cannot read a directory.\n"),
+            FilesError::Read { path, source } => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("Failed to open file at '{}': {source}.\n", path.display()),
+            ),
+        }
+    }
 }
 
 impl Files {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use api::http::verbosity::Verbosity;
 use api::v1::scheduler::call::Type;
 use http::StatusCode;
 use master_core::event::{AgentMessage, Answer, LinkId, OperatorCall, Subscription, Text};
@@ -22,7 +23,7 @@ use crate::http::Response;
 use crate::http::negotiate::Media;
 use crate::http::respond::Refusal;
 use crate::link::Opened;
-use crate::logging::Logging;
+use crate::logging;
 use crate::metrics::Metrics;
 use crate::state::Snapshot;
 use crate::watchers::WatchQueue;
@@ -111,7 +112,7 @@ pub(crate) struct Handle {
 struct Shared {
     facts: Facts,
     metrics: Metrics,
-    logging: Logging,
+    verbosity: Verbosity,
     /// How many operators watch.
     watchers: Arc<AtomicUsize>,
     /// Counts the steps of the core, so that a read knows whether its snapshot is the newest.
@@ -130,7 +131,7 @@ impl Handle {
         let shared = Shared {
             facts,
             metrics: Metrics::default(),
-            logging: Logging::default(),
+            verbosity: logging::verbosity(),
             watchers: Arc::default(),
             steps: AtomicU64::new(0),
             snapshots,
@@ -248,8 +249,8 @@ impl Handle {
     }
 
     /// How much is logged.
-    pub(crate) fn logging(&self) -> &Logging {
-        &self.shared.logging
+    pub(crate) fn verbosity(&self) -> &Verbosity {
+        &self.shared.verbosity
     }
 
     /// How many operators watch.

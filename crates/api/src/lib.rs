@@ -20,6 +20,8 @@ pub mod descriptor;
 )]
 #[rustfmt::skip]
 mod generated;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod json;
 pub mod recordio;
 mod wire;

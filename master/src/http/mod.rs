@@ -1,22 +1,19 @@
 //! HTTP as Mesos speaks it: statuses, bodies, paths, event streams.
 
 pub(crate) mod body;
-pub(crate) mod call;
 mod gate;
 pub(crate) mod legacy;
-pub(crate) mod negotiate;
 pub(crate) mod operator;
 pub(crate) mod pack;
 pub(crate) mod pieces;
 pub(crate) mod process;
-pub(crate) mod query;
-pub(crate) mod read;
 mod redirect;
-pub(crate) mod respond;
 pub(crate) mod router;
 pub(crate) mod scheduler;
 pub(crate) mod stream;
 pub(crate) mod validate;
+
+pub(crate) use api::http::{call, document, negotiate, query, read, respond};
 
 /// A request as it comes from a connection.
 pub(crate) type Request = http::Request<hyper::body::Incoming>;

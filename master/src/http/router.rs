@@ -1,16 +1,12 @@
 //! Which path is what.
-//!
-//! A path begins with the name of a part of the program (`/master`, `/metrics`, …); one that does
-//! not is the master's. What follows is matched by its longest beginning, as libprocess does:
-//! `/quota/web` is a matter of `/quota`, and `/state/x` answers as `/state`.
 
+use api::http::route;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::body::Body;
 use super::negotiate::{self, Media};
 use super::pieces::Made;
-use super::query::percent_decode;
 use super::respond::Refusal;
 use super::{
     Request, Response, gate, legacy, operator, pack, process, redirect, respond, scheduler,
@@ -86,35 +82,12 @@ enum Endpoint {
     Process(process::Place),
 }
 
-/// The endpoint at a path, and its own path: what is asked of a caller goes by that one alone,
-/// however the path was written.
+/// The endpoint at a path, and its own path.
 fn endpoint(path: &str) -> Option<(Endpoint, String)> {
-    if path.contains("/..") {
-        return None;
-    }
-    let token = path.split('/').find(|token| !token.is_empty())?;
-    let part = percent_decode(token);
-    // What stands before the part's name is not looked past: `//master` is no `/master`.
-    let behind = || path.strip_prefix('/')?.strip_prefix(token);
-    let (part, rest) = match process::PARTS.contains(&part.as_str()) {
-        true => (part.as_str(), behind().unwrap_or(path)),
-        false => ("master", path),
-    };
-    let mut name = rest.trim_matches('/');
-    loop {
-        let found = match part {
-            "master" => of_master(name).map(|endpoint| (endpoint, format!("/{name}"))),
-            part => of_process(part, name).map(|endpoint| {
-                let place = format!("/{part}/{name}");
-                (endpoint, place.trim_end_matches('/').to_owned())
-            }),
-        };
-        if found.is_some() || name.is_empty() {
-            return found;
-        }
-        // With nothing left the part itself is not meant: `/version/x` is nowhere.
-        name = name.rsplit_once('/')?.0.trim_end_matches('/');
-    }
+    route::find(path, &process::PARTS, "master", |part, name| match part {
+        "master" => of_master(name),
+        part => of_process(part, name),
+    })
 }
 
 /// The master's own endpoints.

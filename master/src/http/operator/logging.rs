@@ -12,7 +12,7 @@ use crate::http::{Response, respond};
 
 /// GET_LOGGING_LEVEL.
 pub(super) fn get(caller: &Caller<'_>) -> Response {
-    let level = caller.handle.logging().level();
+    let level = caller.handle.verbosity().level();
     answer::message(
         caller,
         &Message {
@@ -25,7 +25,7 @@ pub(super) fn get(caller: &Caller<'_>) -> Response {
 /// SET_LOGGING_LEVEL: for a time, which is none where it is negative.
 pub(super) fn set(caller: &Caller<'_>, call: SetLoggingLevel) -> Response {
     let time = u64::try_from(call.duration.nanoseconds).unwrap_or(0);
-    let logging = caller.handle.logging();
-    logging.set(call.level, Duration::from_nanos(time));
+    let verbosity = caller.handle.verbosity();
+    verbosity.set(call.level, Duration::from_nanos(time));
     respond::empty(StatusCode::OK)
 }

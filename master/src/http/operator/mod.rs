@@ -5,7 +5,6 @@
 //! from the published snapshot; what changes the cluster goes through the main loop.
 
 mod answer;
-pub(crate) mod document;
 mod files;
 mod frameworks;
 mod logging;

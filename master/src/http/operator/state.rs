@@ -7,9 +7,9 @@ use api::v1;
 use api::v1::master::response::{Type, get_agents};
 use http::StatusCode;
 
-use super::document::Fields;
 use super::{Caller, answer};
 use crate::http::Response;
+use crate::http::document::Fields;
 use crate::http::negotiate::Media;
 use crate::http::pieces;
 use crate::http::respond::Refusal;

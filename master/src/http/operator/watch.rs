@@ -14,10 +14,10 @@ use bytes::Bytes;
 use http::StatusCode;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::document::Fields;
 use super::{Caller, state};
 use crate::access::Identity;
 use crate::http::body::Body;
+use crate::http::document::Fields;
 use crate::http::negotiate::Media;
 use crate::http::respond::Refusal;
 use crate::http::{Response, respond};

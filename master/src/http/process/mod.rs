@@ -4,7 +4,6 @@
 
 mod files;
 pub(crate) mod help;
-mod logging;
 mod prometheus;
 
 use serde_json::{Value, json};
@@ -70,7 +69,7 @@ pub(crate) async fn handle(
             &query,
         )),
         Place::Help => help::page(path, &query, request.headers()),
-        Place::Logging => logging::toggle(loop_.logging(), &query),
+        Place::Logging => loop_.verbosity().toggle(&query),
         Place::Profiler => Err(Refusal::bad_request(
             "Perftools is disabled. To enable perftools, configure libprocess with \
              --enable-perftools.\n",

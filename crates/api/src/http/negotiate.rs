@@ -2,11 +2,11 @@
 //!
 //! Content-Type is compared as a whole, as Mesos does: another case or a parameter is another type.
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// The two forms of every v1 message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Media {
+pub enum Media {
     /// `application/json`
     Json,
     /// `application/x-protobuf`
@@ -15,7 +15,7 @@ pub(crate) enum Media {
 
 impl Media {
     /// The name in headers.
-    pub(crate) const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Protobuf => "application/x-protobuf",
@@ -23,14 +23,14 @@ impl Media {
     }
 
     /// The name as a header's value.
-    pub(crate) const fn header(self) -> HeaderValue {
+    pub const fn header(self) -> HeaderValue {
         HeaderValue::from_static(self.name())
     }
 }
 
 /// Why a body cannot be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ContentTypeError {
+pub enum ContentTypeError {
     /// There is no header.
     Missing,
     /// It names neither form.
@@ -38,25 +38,37 @@ pub(crate) enum ContentTypeError {
 }
 
 /// The form of the request's body.
-pub(crate) fn content_type(headers: &HeaderMap) -> Result<Media, ContentTypeError> {
+///
+/// # Errors
+/// The header is missing, or names another.
+pub fn content_type(headers: &HeaderMap) -> Result<Media, ContentTypeError> {
     let value = headers
         .get(header::CONTENT_TYPE)
         .ok_or(ContentTypeError::Missing)?;
+    media(value).ok_or(ContentTypeError::Unsupported)
+}
+
+/// The form that a header names as a whole.
+pub fn media(value: &HeaderValue) -> Option<Media> {
     [Media::Json, Media::Protobuf]
         .into_iter()
         .find(|media| value == media.name())
-        .ok_or(ContentTypeError::Unsupported)
 }
 
 /// The form for the answer: JSON where it is acceptable, else protobuf, else `None`.
-pub(crate) fn accept(headers: &HeaderMap) -> Option<Media> {
+pub fn accept(headers: &HeaderMap) -> Option<Media> {
+    acceptable(headers, header::ACCEPT)
+}
+
+/// The same by another header than `Accept`.
+pub fn acceptable(headers: &HeaderMap, by: HeaderName) -> Option<Media> {
     [Media::Json, Media::Protobuf]
         .into_iter()
-        .find(|media| accepts(headers, media.name()))
+        .find(|media| accepts(headers, by.clone(), media.name()))
 }
 
 /// Whether the answer may be gzip: only where the client names it.
-pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
+pub fn accepts_gzip(headers: &HeaderMap) -> bool {
     headers
         .get_all(header::ACCEPT_ENCODING)
         .iter()
@@ -66,8 +78,9 @@ pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
         .any(|(name, refused)| name.eq_ignore_ascii_case("gzip") && !refused)
 }
 
-fn accepts(headers: &HeaderMap, media: &str) -> bool {
-    let mut present = headers.get_all(header::ACCEPT).iter().peekable();
+/// Whether the header allows a type; without the header all are.
+pub fn accepts(headers: &HeaderMap, by: HeaderName, media: &str) -> bool {
+    let mut present = headers.get_all(by).iter().peekable();
     if present.peek().is_none() {
         return true;
     }
@@ -104,7 +117,7 @@ fn covers(range: &str, media: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn headers(name: header::HeaderName, values: &[&'static str]) -> HeaderMap {
+    fn headers(name: HeaderName, values: &[&'static str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(&name, HeaderValue::from_static(value));

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 /// A query or a form as it came.
-pub(crate) struct Query<'a>(pub(crate) &'a str);
+pub struct Query<'a>(pub &'a str);
 
 impl Query<'_> {
     /// The value of this name, decoded; the last one where there are more.
-    pub(crate) fn get(&self, name: &str) -> Option<String> {
+    pub fn get(&self, name: &str) -> Option<String> {
         self.0.rsplit(['&', ';']).find_map(|pair| {
             let (found, value) = pair.split_once('=').unwrap_or((pair, ""));
             (percent_decode(found) == name).then(|| percent_decode(value))
@@ -18,7 +18,7 @@ impl Query<'_> {
     ///
     /// # Errors
     /// The first that does not, in Mesos' words.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), String> {
         let texts = self
             .0
             .split(['&', ';'])
@@ -40,7 +40,7 @@ impl Query<'_> {
     ///
     /// # Errors
     /// In the words that the endpoints beside the master's own have for it.
-    pub(crate) fn expect(&self, name: &str) -> Result<String, String> {
+    pub fn expect(&self, name: &str) -> Result<String, String> {
         self.get(name)
             .filter(|value| !value.is_empty())
             .ok_or_else(|| format!("Expecting '{name}=value' in query.\n"))
@@ -51,7 +51,7 @@ impl Query<'_> {
 ///
 /// # Errors
 /// What is wrong with it, in the words that Mesos has for it.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     model::duration::parse(text).map_err(|_| {
         let is_number = |c: char| c.is_ascii_digit() || c == '.';
         let unit = text.trim_start_matches(is_number);
@@ -68,7 +68,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// The text with each `%xx` as the byte that it stands for, and `+` as a space; what is no such
 /// escape stays as it is.
-pub(crate) fn percent_decode(text: &str) -> String {
+pub fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

@@ -5,13 +5,13 @@
 
 use std::vec;
 
-use api::Described;
+use crate::Described;
 use prost::encoding::{self, WireType};
 
-use crate::http::negotiate::Media;
+use super::negotiate::Media;
 
 /// The fields of a message, in order.
-pub(crate) struct Fields<'a>(Vec<Field<'a>>);
+pub struct Fields<'a>(Vec<Field<'a>>);
 
 /// One field, by its number and name.
 struct Field<'a> {
@@ -61,37 +61,37 @@ where
 
 impl<'a> Fields<'a> {
     /// None yet.
-    pub(crate) const fn new() -> Self {
+    pub const fn new() -> Self {
         Self(Vec::new())
     }
 
     /// Appends an enum's value.
-    pub(crate) fn value(self, number: u32, name: &'static str, value: (i32, &'static str)) -> Self {
+    pub fn value(self, number: u32, name: &'static str, value: (i32, &'static str)) -> Self {
         self.put(number, name, Content::Value(value.0, value.1))
     }
 
     /// Appends a number.
-    pub(crate) fn double(self, number: u32, name: &'static str, value: f64) -> Self {
+    pub fn double(self, number: u32, name: &'static str, value: f64) -> Self {
         self.put(number, name, Content::Double(value))
     }
 
     /// Appends a message.
-    pub(crate) fn message(self, number: u32, name: &'static str, fields: Self) -> Self {
+    pub fn message(self, number: u32, name: &'static str, fields: Self) -> Self {
         self.put(number, name, Content::Message(fields))
     }
 
     /// Appends a list of messages.
-    pub(crate) fn list<M: Described + 'a>(
+    pub fn list<M: Described + 'a>(
         self,
         number: u32,
         name: &'static str,
         items: impl Iterator<Item = M> + Send + 'a,
     ) -> Self {
-        self.list_as(number, name, items, api::json::to_json)
+        self.list_as(number, name, items, crate::json::to_json)
     }
 
     /// The same, where the JSON of an item is not just that of its message.
-    pub(crate) fn list_as<M: Described + 'a>(
+    pub fn list_as<M: Described + 'a>(
         self,
         number: u32,
         name: &'static str,
@@ -112,14 +112,14 @@ impl<'a> Fields<'a> {
     }
 
     /// The message as JSON, in pieces of an item at most.
-    pub(crate) fn into_json(self) -> Json<'a> {
+    pub fn into_json(self) -> Json<'a> {
         Json {
             open: vec![Open::new(Inside::Message(self.0.into_iter()))],
         }
     }
 
     /// The message as a whole.
-    pub(crate) fn into_bytes(self, media: Media) -> Vec<u8> {
+    pub fn into_bytes(self, media: Media) -> Vec<u8> {
         match media {
             Media::Json => self.into_json().collect::<String>().into_bytes(),
             Media::Protobuf => {
@@ -151,7 +151,7 @@ impl<'a> Fields<'a> {
 }
 
 /// JSON in pieces.
-pub(crate) struct Json<'a> {
+pub struct Json<'a> {
     /// What is begun and not ended, the outermost first.
     open: Vec<Open<'a>>,
 }
@@ -204,7 +204,7 @@ impl Iterator for Json<'_> {
                         piece.push_str(text);
                         piece.push('"');
                     }
-                    Content::Double(value) => api::json::double(value, &mut piece),
+                    Content::Double(value) => crate::json::double(value, &mut piece),
                     Content::Message(fields) => {
                         inner = Some(Open::new(Inside::Message(fields.0.into_iter())));
                     }
@@ -229,10 +229,10 @@ impl Iterator for Json<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api::v1::AgentInfo;
-    use api::v1::master::Event;
-    use api::v1::master::event::{Subscribed, Type};
-    use api::v1::master::response::{GetAgents, GetState};
+    use crate::v1::AgentInfo;
+    use crate::v1::master::Event;
+    use crate::v1::master::event::{Subscribed, Type};
+    use crate::v1::master::response::{GetAgents, GetState};
     use prost::Message;
 
     fn info(hostname: &str) -> AgentInfo {

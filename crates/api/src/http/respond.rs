@@ -2,19 +2,16 @@
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Method, StatusCode};
+use http::{Method, Response, StatusCode};
 
-use super::Response;
-use super::body::Body;
 use super::negotiate::Media;
-use crate::files::FilesError;
 
 /// The type of texts for people.
-pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
+pub const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Why a request is not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub struct Refusal {
     status: StatusCode,
     reason: String,
     /// The methods there are, where another was used.
@@ -23,7 +20,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     /// A refusal with this status.
-    pub(crate) fn new(status: StatusCode, reason: impl Into<String>) -> Self {
+    pub fn new(status: StatusCode, reason: impl Into<String>) -> Self {
         Self {
             status,
             reason: reason.into(),
@@ -32,17 +29,17 @@ impl Refusal {
     }
 
     /// 400.
-    pub(crate) fn bad_request(reason: impl Into<String>) -> Self {
+    pub fn bad_request(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, reason)
     }
 
     /// 403, where the rules do not let this principal.
-    pub(crate) fn forbidden() -> Self {
+    pub fn forbidden() -> Self {
         Self::new(StatusCode::FORBIDDEN, "403 Forbidden.")
     }
 
     /// 405, naming the methods there are, with commas.
-    pub(crate) fn method(allowed: &'static str, got: &Method) -> Self {
+    pub fn method(allowed: &'static str, got: &Method) -> Self {
         Self {
             status: StatusCode::METHOD_NOT_ALLOWED,
             reason: format!(
@@ -54,31 +51,17 @@ impl Refusal {
     }
 
     /// Why, in words.
-    pub(crate) fn reason(&self) -> &str {
+    pub fn reason(&self) -> &str {
         &self.reason
     }
 
     /// Its status.
-    pub(crate) const fn status(&self) -> StatusCode {
+    pub const fn status(&self) -> StatusCode {
         self.status
     }
 }
 
-/// In the statuses and words of Mesos.
-impl From<FilesError> for Refusal {
-    fn from(error: FilesError) -> Self {
-        match error {
-            FilesError::NotFound => Self::new(StatusCode::NOT_FOUND, ""),
-            FilesError::IsFolder => Self::bad_request("Cannot read a directory.\n"),
-            FilesError::Read { path, source } => Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                format!("Failed to open file at '{}': {source}.\n", path.display()),
-            ),
-        }
-    }
-}
-
-impl From<Refusal> for Response {
+impl<B: From<Bytes>> From<Refusal> for Response<B> {
     fn from(refusal: Refusal) -> Self {
         let mut response = text(refusal.status, refusal.reason);
         if let Some(allowed) = refusal.allowed {
@@ -91,15 +74,15 @@ impl From<Refusal> for Response {
 }
 
 /// An answer with a text for people.
-fn text(status: StatusCode, text: impl Into<Bytes>) -> Response {
+pub fn text<B: From<Bytes>>(status: StatusCode, text: impl Into<Bytes>) -> Response<B> {
     let mut response = page(TEXT, text);
     *response.status_mut() = status;
     response
 }
 
 /// 200 with a body of a type of its own.
-pub(crate) fn page(kind: &'static str, body: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(Body::whole(body));
+pub fn page<B: From<Bytes>>(kind: &'static str, body: impl Into<Bytes>) -> Response<B> {
+    let mut response = Response::new(B::from(body.into()));
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -107,30 +90,30 @@ pub(crate) fn page(kind: &'static str, body: impl Into<Bytes>) -> Response {
 }
 
 /// An answer without a body.
-pub(crate) fn empty(status: StatusCode) -> Response {
-    let mut response = Response::new(Body::whole(Bytes::new()));
+pub fn empty<B: From<Bytes>>(status: StatusCode) -> Response<B> {
+    let mut response = Response::new(B::from(Bytes::new()));
     *response.status_mut() = status;
     response
 }
 
 /// 200 with a body of one of the two forms of messages.
-pub(crate) fn ok(media: Media, body: impl Into<Bytes>) -> Response {
+pub fn ok<B: From<Bytes>>(media: Media, body: impl Into<Bytes>) -> Response<B> {
     page(media.name(), body)
 }
 
 /// Says of which type the body is.
-pub(crate) fn set_type(response: &mut Response, media: Media) {
+pub fn set_type<B>(response: &mut Response<B>, media: Media) {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, media.header());
 }
 
 /// 404 for a path that is nowhere.
-pub(crate) fn not_found() -> Response {
+pub fn not_found<B: From<Bytes>>() -> Response<B> {
     text(StatusCode::NOT_FOUND, "404 Not Found.")
 }
 
 /// 401, asking for the credentials of a realm.
-pub(crate) fn unauthorized(realm: &str) -> Response {
+pub fn unauthorized<B: From<Bytes>>(realm: &str) -> Response<B> {
     let mut response = text(StatusCode::UNAUTHORIZED, "401 Unauthorized.");
     if let Ok(asked) = HeaderValue::from_str(&format!("Basic realm=\"{realm}\"")) {
         response
@@ -141,7 +124,7 @@ pub(crate) fn unauthorized(realm: &str) -> Response {
 }
 
 /// 307 to this place.
-pub(crate) fn redirect(location: &str) -> Response {
+pub fn redirect<B: From<Bytes>>(location: &str) -> Response<B> {
     let mut response = empty(StatusCode::TEMPORARY_REDIRECT);
     if let Ok(location) = HeaderValue::from_str(location) {
         response.headers_mut().insert(header::LOCATION, location);

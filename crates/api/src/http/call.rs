@@ -2,17 +2,27 @@
 //!
 //! The order is Mesos' (reference, section 1.1), and the same for schedulers and operators.
 
-use api::Described;
+use crate::Described;
+use bytes::Bytes;
 use http::header::HeaderMap;
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{Method, Request, StatusCode};
+use http_body::Body;
 
 use super::negotiate::{self, ContentTypeError, Media};
+use super::read;
 use super::respond::Refusal;
-use super::{Request, read};
 
 /// The call, and the head of the request that brought it.
-pub(crate) async fn read<T: Described>(request: Request) -> Result<(Parts, T), Refusal> {
+///
+/// # Errors
+/// The first of Mesos' checks that it does not pass.
+pub async fn read<T, B>(request: Request<B>) -> Result<(Parts, T), Refusal>
+where
+    T: Described,
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
     if request.method() != Method::POST {
         return Err(Refusal::method("POST", request.method()));
     }
@@ -24,7 +34,10 @@ pub(crate) async fn read<T: Described>(request: Request) -> Result<(Parts, T), R
 }
 
 /// The form of the answer, or why there is none.
-pub(crate) fn accept(headers: &HeaderMap) -> Result<Media, Refusal> {
+///
+/// # Errors
+/// The client takes neither.
+pub fn accept(headers: &HeaderMap) -> Result<Media, Refusal> {
     negotiate::accept(headers).ok_or_else(|| {
         Refusal::new(
             StatusCode::NOT_ACCEPTABLE,
@@ -33,11 +46,14 @@ pub(crate) fn accept(headers: &HeaderMap) -> Result<Media, Refusal> {
     })
 }
 
-/// A message in one of the two forms; the error is for the client.
-pub(crate) fn decode<T: Described>(media: Media, body: &[u8]) -> Result<T, String> {
+/// A message in one of the two forms.
+///
+/// # Errors
+/// What is wrong with it, in words for the client.
+pub fn decode<T: Described>(media: Media, body: &[u8]) -> Result<T, String> {
     match media {
-        Media::Json => api::json::from_json(body).map_err(|error| error.to_string()),
-        Media::Protobuf => api::decode(body).map_err(|error| error.to_string()),
+        Media::Json => crate::json::from_json(body).map_err(|error| error.to_string()),
+        Media::Protobuf => crate::decode(body).map_err(|error| error.to_string()),
     }
 }
 

@@ -18,8 +18,11 @@ const BODY_BYTES_MAX: usize = 32 << 20;
 /// The time a whole body has to arrive.
 const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// The request's body, unpacked where it is gzip; or why it is refused.
-pub(crate) async fn body<B>(headers: &HeaderMap, body: B) -> Result<Bytes, Refusal>
+/// The request's body, unpacked where it is gzip.
+///
+/// # Errors
+/// It is too large, too slow, or packed in a way that is not read here.
+pub async fn body<B>(headers: &HeaderMap, body: B) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
