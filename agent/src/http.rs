@@ -1,12 +1,14 @@
-//! HTTP: the agent's port, for readers; every path with and without `/slave(1)` before it.
+//! HTTP: the agent's port.
 //!
-//! Nothing here waits for the main loop, nor the main loop for what is done here: state comes from the
+//! Nothing that reads waits for the main loop, nor the main loop for it: state comes from the
 //! published snapshot, files from the disk, figures from the kernel, each on a thread of its own.
 //! Connections are bounded; past the bound they wait to be accepted.
 
+mod api;
+mod body;
 mod files;
 mod metrics;
-mod query;
+mod router;
 mod state;
 
 use std::convert::Infallible;
@@ -16,14 +18,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use ::api::http::negotiate::Media;
+use ::api::http::query::Query;
+use ::api::http::respond::{self, Refusal};
+use ::api::http::verbosity::Verbosity;
 use agent_kernel::cgroup;
-use bytes::Bytes;
-use http_body_util::Either;
-use http_body_util::combinators::BoxBody;
-use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use socket2::SockRef;
@@ -32,10 +33,10 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info};
 
 use crate::config::Config;
-use crate::description::{Description, VERSION};
+use crate::description::Description;
 use crate::init::Node;
 use crate::snapshot::Snapshot;
-use query::Query;
+use body::Body;
 
 /// Connections that are served at the same time.
 const CONNECTIONS_MAX: usize = 256;
@@ -46,10 +47,8 @@ const HEAD_MAX: Duration = Duration::from_secs(15);
 /// How long bytes may wait for a client that does not read, before the kernel ends the connection.
 const UNREAD_MAX: Duration = Duration::from_secs(120);
 
-type Whole = http_body_util::Full<Bytes>;
-type Streamed = BoxBody<Bytes, io::Error>;
 /// What every handler answers with.
-type Answer = Response<Either<Whole, Streamed>>;
+type Answer = Response<Body>;
 
 /// Why the port is not served.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +75,7 @@ pub struct Context {
     started: Instant,
     started_at: f64,
     renders: Arc<Semaphore>,
+    verbosity: Verbosity,
 }
 
 impl Context {
@@ -98,11 +98,30 @@ impl Context {
             started: Instant::now(),
             started_at: since.map_or(0.0, |since| since.as_secs_f64()),
             renders: Arc::new(Semaphore::new(RENDERS_MAX)),
+            verbosity: crate::logging::verbosity(),
         }
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshots.borrow())
+    }
+
+    /// Makes something on a thread of its own: connections share one with the main loop, which must
+    /// not wait until the state of ten thousand tasks is written out.
+    async fn beside<T: Send + 'static>(
+        self: &Arc<Self>,
+        make: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let place = Arc::clone(&self.renders).acquire_owned().await;
+        let context = Arc::clone(self);
+        // The place is held until the work is done, though the client may be gone before.
+        let made = tokio::task::spawn_blocking(move || {
+            let made = make(&context);
+            drop(place);
+            made
+        });
+        made.await
+            .map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
     }
 }
 
@@ -174,7 +193,7 @@ async fn connection(stream: TcpStream, context: Arc<Context>) {
     }
     let service = service_fn(move |request| {
         let context = Arc::clone(&context);
-        async move { Ok::<_, Infallible>(answer(&context, &request).await) }
+        async move { Ok::<_, Infallible>(router::route(&context, request).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -186,91 +205,10 @@ async fn connection(stream: TcpStream, context: Arc<Context>) {
     }
 }
 
-async fn answer(context: &Arc<Context>, request: &Request<Incoming>) -> Answer {
-    let Some(path) = query::decode(request.uri().path()) else {
-        return text(StatusCode::BAD_REQUEST, "Failed to decode the path.\n");
-    };
-    let path = path.strip_prefix("/slave(1)").unwrap_or(&path);
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut answer = text(
-            StatusCode::METHOD_NOT_ALLOWED,
-            &format!(
-                "Expecting one of {{ 'GET' }}, but received '{}'",
-                request.method()
-            ),
-        );
-        answer
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET"));
-        return answer;
-    }
-    let query = Query::parse(request.uri().query().unwrap_or_default());
-    let render: fn(&Context) -> Value = match path {
-        "/health" => return empty(),
-        "/version" => |_| version(),
-        "/flags" => |context| json!({ "flags": context.flags }),
-        "/state" => state::state,
-        "/containers" => state::containers,
-        "/monitor/statistics" => state::statistics,
-        "/metrics/snapshot" => metrics::snapshot,
-        "/system/stats.json" => |_| metrics::system(),
-        "/files/debug" => files::debug,
-        "/files/browse" | "/files/browse.json" => return files::browse(context, &query).await,
-        "/files/read" | "/files/read.json" => return files::read(context, &query).await,
-        "/files/download" => return files::download(context, &query, request.headers()).await,
-        _ => return text(StatusCode::NOT_FOUND, "404 Not Found.\n"),
-    };
-    rendered(context, query, render).await
-}
-
-/// An answer made on a thread of its own: connections share one with the main loop, which must not
-/// wait until the state of ten thousand tasks is written out.
-async fn rendered(context: &Arc<Context>, query: Query, render: fn(&Context) -> Value) -> Answer {
-    let place = Arc::clone(&context.renders).acquire_owned().await;
-    let context = Arc::clone(context);
-    // The place is held until the work is done, though the client may be gone before.
-    let made = tokio::task::spawn_blocking(move || {
-        let answer = json_answer(&render(&context), &query);
-        drop(place);
-        answer
-    });
-    made.await
-        .unwrap_or_else(|error| text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()))
-}
-
-fn version() -> Value {
-    json!({
-        "build_date": "",
-        "build_time": 0.0,
-        "build_user": "",
-        "version": VERSION,
-    })
-}
-
 /// An answer of JSON, wrapped in a call where the client asked for one (`jsonp`).
-fn json_answer(value: &Value, query: &Query) -> Answer {
+fn json_answer(text: String, query: &Query<'_>) -> Answer {
     match query.get("jsonp") {
-        Some(function) => whole(
-            StatusCode::OK,
-            "text/javascript",
-            format!("{function}({value});"),
-        ),
-        None => whole(StatusCode::OK, "application/json", value.to_string()),
+        Some(function) => respond::page("text/javascript", format!("{function}({text});")),
+        None => respond::ok(Media::Json, text),
     }
-}
-
-fn text(status: StatusCode, words: &str) -> Answer {
-    whole(status, "text/plain; charset=utf-8", words.to_string())
-}
-
-fn empty() -> Answer {
-    Response::new(Either::Left(Whole::default()))
-}
-
-fn whole(status: StatusCode, kind: &'static str, body: String) -> Answer {
-    let mut answer = Response::new(Either::Left(Whole::from(body)));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    answer
 }

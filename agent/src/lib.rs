@@ -10,6 +10,7 @@ pub mod description;
 pub mod http;
 pub mod init;
 pub mod link;
+pub mod logging;
 pub mod node;
 pub mod paths;
 pub mod sandboxes;

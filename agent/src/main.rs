@@ -3,21 +3,19 @@
 
 use std::any::Any;
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use agent::config::{self, Config, Input, LoggingLevel, Request};
+use agent::config::{self, Config, Input, Request};
 use agent::init::{self, Ending, Machine, Node, chain, say};
+use agent::logging;
 use agent::node::{self, Exit};
 use agent_kernel::clock;
 use agent_kernel::power::Wishes;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 // musl's own allocator takes a lock for each call.
 #[cfg(target_env = "musl")]
@@ -105,7 +103,7 @@ fn boot(arguments: &[String], known: &mut Known) -> Result<Exit, String> {
     known.machine = machine;
     let config = settings(machine, arguments)?;
     known.work_dir.clone_from(&config.work_dir);
-    log(config.logging_level, machine);
+    logging::start(config.logging_level, machine);
     for missing in missing {
         tracing::warn!(missing, "early mounts");
     }
@@ -169,7 +167,7 @@ fn host(arguments: &[String]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    log(config.logging_level, Machine::Host);
+    logging::start(config.logging_level, Machine::Host);
     match init::on_host(&config, wishes) {
         Ok(node) => match run(config, node) {
             Exit::Stop(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
@@ -197,41 +195,6 @@ fn print(text: &str) -> ExitCode {
 fn complain(text: &dyn fmt::Display) {
     for line in text.to_string().lines() {
         let _ = writeln!(io::stderr(), "tepui-agent: {line}");
-    }
-}
-
-/// Sends events to standard error, a line each.
-fn log(level: LoggingLevel, machine: Machine) {
-    let level = match level {
-        LoggingLevel::Debug => LevelFilter::DEBUG,
-        LoggingLevel::Info => LevelFilter::INFO,
-        LoggingLevel::Warning => LevelFilter::WARN,
-        LoggingLevel::Error => LevelFilter::ERROR,
-    };
-    let lines = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(io::stderr)
-        .with_target(false)
-        // A console that is gone must not make a panic of each event.
-        .log_internal_errors(false);
-    match machine {
-        // A serial line is read by programs and in files, and the clock may not be right yet.
-        Machine::Whole | Machine::Namespace => {
-            lines.with_ansi(false).with_timer(SinceBoot).init();
-        }
-        Machine::Host => lines
-            .with_ansi(io::stderr().is_terminal())
-            .with_timer(SystemTime)
-            .init(),
-    }
-}
-
-/// Seconds since the kernel's start, as its own log has them.
-struct SinceBoot;
-
-impl FormatTime for SinceBoot {
-    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        write!(writer, "{:9.3}", clock::since_boot().as_secs_f64())
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! Names that begin with `tepui/` are ours.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use agent_core::executor::{Life, Task};
 use agent_kernel::facts;
 use api::v1;
 use model::{FrameworkId, Resources, TaskState};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Context;
 use crate::snapshot::Snapshot;
@@ -16,10 +17,16 @@ use crate::wire::stored;
 
 /// `/metrics/snapshot`
 pub(super) fn snapshot(context: &Context) -> Value {
+    let all = figures(context).into_iter();
+    Value::Object(all.map(|(name, value)| (name, json!(value))).collect())
+}
+
+/// All figures by their names.
+pub(super) fn figures(context: &Context) -> BTreeMap<String, f64> {
     let snapshot = context.snapshot();
-    let mut all = Map::new();
+    let mut all = BTreeMap::new();
     let mut put = |name: &str, value: f64| {
-        all.insert(name.to_string(), json!(value));
+        all.insert(name.to_string(), value);
     };
     resources(&snapshot, &mut put);
     tasks(&snapshot, &mut put);
@@ -47,7 +54,7 @@ pub(super) fn snapshot(context: &Context) -> Value {
     for (name, value) in system_figures() {
         put(&format!("system/{name}"), value);
     }
-    Value::Object(all)
+    all
 }
 
 fn resources(snapshot: &Snapshot, put: &mut impl FnMut(&str, f64)) {

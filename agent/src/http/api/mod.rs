@@ -1,0 +1,175 @@
+//! `POST /api/v1`: the calls of operators, of executors and of their tools.
+//!
+//! The checks come in the order in which Mesos makes them: method, the forms of body and answer, the
+//! call itself, whether it may be a stream. Then each call goes to the file of its topic.
+
+mod agent;
+mod answer;
+mod logging;
+mod process;
+mod providers;
+mod validate;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::http::call::decode;
+use api::http::forms::{self, Form};
+use api::http::read;
+use api::http::records::Records;
+use api::http::respond::Refusal;
+use api::v1::agent::Call;
+use api::v1::agent::call::Type;
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Method, Request, StatusCode};
+
+use super::{Answer, Context};
+
+/// How long the first record of a stream may take; what follows comes when there is something.
+const FIRST_RECORD_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// What the files of the topics need to know of a request beside its call.
+pub(super) struct Caller<'a> {
+    /// The way to the snapshot, the facts and the loop.
+    context: &'a Arc<Context>,
+    /// The request's line and headers.
+    #[expect(dead_code, reason = "executors will show their token in it")]
+    head: Parts,
+    /// The form of the answer.
+    accept: Form,
+    /// What follows the call in the request's body.
+    #[expect(dead_code, reason = "ATTACH_CONTAINER_INPUT will read it")]
+    records: Option<Records<Incoming>>,
+}
+
+/// Answers a call.
+pub(super) async fn handle(context: &Arc<Context>, request: Request<Incoming>) -> Answer {
+    let answered = answer(context, request).await;
+    answered.unwrap_or_else(Into::into)
+}
+
+async fn answer(context: &Arc<Context>, request: Request<Incoming>) -> Result<Answer, Refusal> {
+    if request.method() != Method::POST {
+        return Err(Refusal::method("POST", request.method()));
+    }
+    let content = forms::content(request.headers())?;
+    let accept = forms::accept(request.headers())?;
+    let (head, body) = request.into_parts();
+    let mut records = None;
+    let call: Call = match content {
+        Form::Whole(media) => {
+            let body = read::body(&head.headers, body).await?;
+            decode(media, &body).map_err(Refusal::bad_request)?
+        }
+        Form::Records(media) => first(records.insert(Records::new(body, media))).await?,
+    };
+    let kind = validate::call(&call).map_err(|fault| {
+        Refusal::bad_request(format!("Failed to validate agent::Call: {fault}"))
+    })?;
+    may_stream(kind, content, accept)?;
+    tracing::debug!(call = kind.as_str_name(), "call of the agent's API");
+    let caller = Caller {
+        context,
+        head,
+        accept,
+        records,
+    };
+    dispatch(&caller, kind, call).await
+}
+
+/// The call that begins a stream.
+async fn first(records: &mut Records<Incoming>) -> Result<Call, Refusal> {
+    let arrived = tokio::time::timeout(FIRST_RECORD_TIME_MAX, records.next());
+    match arrived.await {
+        Ok(Ok(Some(call))) => Ok(call),
+        Ok(Ok(None)) => Err(Refusal::bad_request(
+            "Received EOF while reading request body",
+        )),
+        Ok(Err(fault)) => Err(Refusal::bad_request(fault)),
+        Err(_) => Err(Refusal::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("The first record did not arrive within {FIRST_RECORD_TIME_MAX:?}"),
+        )),
+    }
+}
+
+/// Whether a call of this type may be a stream, or be answered by one.
+fn may_stream(kind: Type, content: Form, accept: Form) -> Result<(), Refusal> {
+    let name = kind.as_str_name();
+    let takes = kind == Type::AttachContainerInput;
+    if content.is_stream() != takes {
+        let words = match takes {
+            false => format!(
+                "Streaming 'Content-Type' {} is not supported for {name} call",
+                forms::RECORDIO
+            ),
+            true => format!(
+                "Expecting 'Content-Type' to be {} for {name} call",
+                forms::RECORDIO
+            ),
+        };
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, words));
+    }
+    let gives = matches!(
+        kind,
+        Type::AttachContainerOutput | Type::LaunchNestedContainerSession
+    );
+    if accept.is_stream() && !gives {
+        return Err(Refusal::new(
+            StatusCode::NOT_ACCEPTABLE,
+            format!("Streaming response is not supported for {name} call"),
+        ));
+    }
+    Ok(())
+}
+
+async fn dispatch(caller: &Caller<'_>, kind: Type, call: Call) -> Result<Answer, Refusal> {
+    match kind {
+        Type::GetHealth => Ok(process::health(caller)),
+        Type::GetFlags => Ok(process::flags(caller)),
+        Type::GetVersion => Ok(process::version(caller)),
+        Type::GetMetrics => process::metrics(caller).await,
+        Type::GetLoggingLevel => Ok(logging::get(caller)),
+        Type::SetLoggingLevel => Ok(logging::set(
+            caller,
+            &call.set_logging_level.unwrap_or_default(),
+        )),
+        Type::GetAgent => Ok(agent::get(caller)),
+        Type::GetResourceProviders => Ok(providers::get(caller)),
+        Type::AddResourceProviderConfig => {
+            let add = call.add_resource_provider_config.unwrap_or_default();
+            Err(providers::configure(&add.info))
+        }
+        Type::UpdateResourceProviderConfig => {
+            let update = call.update_resource_provider_config.unwrap_or_default();
+            Err(providers::configure(&update.info))
+        }
+        Type::RemoveResourceProviderConfig => Err(providers::no_configuration()),
+        Type::MarkResourceProviderGone => Ok(providers::mark_gone()),
+        Type::Unknown
+        | Type::ListFiles
+        | Type::ReadFile
+        | Type::GetState
+        | Type::GetContainers
+        | Type::GetFrameworks
+        | Type::GetExecutors
+        | Type::GetOperations
+        | Type::GetTasks
+        | Type::LaunchNestedContainer
+        | Type::WaitNestedContainer
+        | Type::KillNestedContainer
+        | Type::RemoveNestedContainer
+        | Type::LaunchNestedContainerSession
+        | Type::AttachContainerInput
+        | Type::AttachContainerOutput
+        | Type::LaunchContainer
+        | Type::WaitContainer
+        | Type::KillContainer
+        | Type::RemoveContainer
+        | Type::PruneImages => Err(Refusal::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "501 Not Implemented.",
+        )),
+    }
+}

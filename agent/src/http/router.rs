@@ -1,0 +1,143 @@
+//! Which path is what; every one of the agent's own with and without `/slave(1)` before it.
+
+use std::sync::Arc;
+
+use ::api::http::query::Query;
+use ::api::http::respond::{self, Refusal};
+use ::api::http::route;
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+use serde_json::{Value, json};
+
+use super::files::download::download;
+use super::{Answer, Context, api, files, json_answer, metrics, state};
+use crate::description::VERSION;
+
+/// The name of the agent among the parts of the program.
+const AGENT: &str = "slave(1)";
+
+/// The parts that paths begin with.
+const PARTS: [&str; 7] = [
+    "files",
+    "logging",
+    "metrics",
+    AGENT,
+    "system",
+    "version",
+    "__processes__",
+];
+
+/// A document that is made of what the agent knows.
+type Document = fn(&Context) -> Value;
+
+/// A place that answers.
+#[derive(Debug, Clone, Copy)]
+enum Endpoint {
+    Operator,
+    Health,
+    Document(Document),
+    Browse,
+    Read,
+    Download,
+    Verbosity,
+}
+
+/// The answer to any request.
+pub(super) async fn route(context: &Arc<Context>, request: Request<Incoming>) -> Answer {
+    let path = request.uri().path();
+    if !path.starts_with('/') {
+        return Refusal::bad_request("Request URL path must start with '/'").into();
+    }
+    let Some((endpoint, _)) = route::find(path, &PARTS, AGENT, look) else {
+        return respond::not_found();
+    };
+    if let Endpoint::Operator = endpoint {
+        return api::handle(context, request).await;
+    }
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return Refusal::method("GET", request.method()).into();
+    }
+    let query = Query(request.uri().query().unwrap_or_default());
+    let answered = match endpoint {
+        Endpoint::Operator | Endpoint::Health => Ok(respond::empty(StatusCode::OK)),
+        Endpoint::Document(make) => rendered(context, &query, make).await,
+        Endpoint::Browse => files::browse(context, &query).await,
+        Endpoint::Read => files::read(context, &query).await,
+        Endpoint::Download => download(context, &query, request.headers()).await,
+        Endpoint::Verbosity => context.verbosity.toggle(&query),
+    };
+    answered.unwrap_or_else(Into::into)
+}
+
+fn look(part: &str, name: &str) -> Option<Endpoint> {
+    Some(match (part, name) {
+        (AGENT, "api/v1") => Endpoint::Operator,
+        (AGENT, "health") => Endpoint::Health,
+        (AGENT, "flags") => Endpoint::Document(|context| json!({ "flags": context.flags })),
+        (AGENT, "state") => Endpoint::Document(state::state),
+        (AGENT, "containers") => Endpoint::Document(state::containers),
+        (AGENT, "monitor/statistics") => Endpoint::Document(state::statistics),
+        ("version", "") => Endpoint::Document(|_| version()),
+        ("metrics", "snapshot") => Endpoint::Document(metrics::snapshot),
+        ("system", "stats.json") => Endpoint::Document(|_| metrics::system()),
+        ("__processes__", "") => Endpoint::Document(|_| processes()),
+        ("files", "debug") => Endpoint::Document(files::debug),
+        ("files", "browse") => Endpoint::Browse,
+        ("files", "read") => Endpoint::Read,
+        ("files", "download") => Endpoint::Download,
+        ("logging", "toggle") => Endpoint::Verbosity,
+        _ => return None,
+    })
+}
+
+async fn rendered(
+    context: &Arc<Context>,
+    query: &Query<'_>,
+    make: Document,
+) -> Result<Answer, Refusal> {
+    let made = context.beside(move |context| make(context).to_string());
+    Ok(json_answer(made.await?, query))
+}
+
+fn version() -> Value {
+    json!({
+        "build_date": "",
+        "build_time": 0.0,
+        "build_user": "",
+        "version": VERSION,
+    })
+}
+
+/// The parts; none of them has a queue of events that could be shown.
+fn processes() -> Value {
+    let part = |id: &&str| json!({ "events": [], "id": id });
+    PARTS.iter().map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agents_own_paths_answer_with_and_without_its_name() {
+        let known = |path: &str| route::find(path, &PARTS, AGENT, look).map(|(_, place)| place);
+        for (path, place) in [
+            ("/state", Some("/state")),
+            ("/slave(1)/state", Some("/state")),
+            ("/slave%281%29/state", Some("/state")),
+            ("/slave(1)/api/v1", Some("/api/v1")),
+            ("/api/v1/", Some("/api/v1")),
+            ("/files/read", Some("/files/read")),
+            ("/version", Some("/version")),
+            ("/slave(2)/state", None),
+            ("/slave(1)/state.json", None),
+            ("/slave(1)/version", None),
+            ("/slave(1)/files/read", None),
+            ("/state/../flags", None),
+            ("/slave(1)", None),
+            ("/", None),
+        ] {
+            assert_eq!(known(path).as_deref(), place, "{path}");
+        }
+    }
+}
