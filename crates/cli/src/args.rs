@@ -11,8 +11,8 @@ use crate::client::address::Address;
 The master is the one given with --master or in TEPUI_MASTER; else the one of the cluster that
 ./qemu/up started in this checkout (target/cluster/cluster.json).
 
-Exit codes: 0 done, 1 not done, 2 bad command line. `tepui run` ends with the task's own exit code,
-128+n where signal n ended the task, 130 after Ctrl-C, 125 where there was no task to speak of.")]
+Exit codes: 0 done, 1 not done, 2 bad command line. `tepui run` and `tepui exec` end with the exit code
+of what they ran, 128+n where signal n ended it, 130 after Ctrl-C, 125 where nothing ran.")]
 pub(crate) struct Cli {
     /// Address of a master, HOST:PORT.
     #[arg(long, global = true, env = "TEPUI_MASTER", value_name = "HOST:PORT")]
@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Tasks(TasksArgs),
     /// Print a task's standard output.
     Logs(LogsArgs),
+    /// Run a command in the container of a task.
+    Exec(ExecArgs),
     /// Kill a task that `tepui run` started, and end its framework.
     Kill(TaskArgs),
     /// Print the versions of this program and of the master.
@@ -121,6 +123,37 @@ pub(crate) struct LogsArgs {
     /// Print standard error instead.
     #[arg(long)]
     pub(crate) stderr: bool,
+}
+
+/// A command in a task's container.
+#[derive(Args)]
+#[command(after_help = "\
+CMD is executed as it stands, without a shell, and ends when this program does:
+  tepui exec -it web-1 sh                  a shell
+  tepui exec web-1 sh -c 'ls /tmp | wc'    a line for the shell")]
+pub(crate) struct ExecArgs {
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+    /// Hand standard input on to the command.
+    #[arg(long, short = 'i')]
+    pub(crate) interactive: bool,
+    /// Give the command a terminal.
+    #[arg(long, short = 't')]
+    pub(crate) tty: bool,
+    /// A variable of the command's environment; may be given again.
+    #[arg(long = "env", short = 'e', value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<(String, String)>,
+    /// User that the command runs as; the task's own where none is given.
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// The command.
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CMD"
+    )]
+    pub(crate) command: Vec<String>,
 }
 
 fn positive(text: &str) -> Result<f64, String> {

@@ -11,6 +11,7 @@ mod args;
 mod aside;
 mod client;
 mod ending;
+mod exec;
 mod kill;
 mod locate;
 mod logs;
@@ -22,17 +23,18 @@ mod spec;
 mod stops;
 mod table;
 mod tasks;
+mod terminal;
 mod version;
 
 use args::{Cli, Command};
 
-/// The exit code of everything but `tepui run` when it was not done.
+/// The exit code of everything but `tepui run` and `tepui exec` when it was not done.
 const NOT_DONE: u8 = 1;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let failed = match cli.command {
-        Command::Run(_) => ending::NO_TASK,
+        Command::Run(_) | Command::Exec(_) => ending::NO_TASK,
         _ => NOT_DONE,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -59,6 +61,7 @@ async fn execute(cli: Cli) -> Result<u8, Box<dyn std::error::Error>> {
         Command::Nodes(args) => nodes::list(args, master).await.map_err(Into::into),
         Command::Tasks(args) => tasks::list(args, master).await.map_err(Into::into),
         Command::Logs(args) => logs::print(args, master).await.map_err(Into::into),
+        Command::Exec(args) => exec::exec(args, master).await.map_err(Into::into),
         Command::Kill(args) => kill::kill(args, master).await.map_err(Into::into),
         Command::Version(args) => version::print(args, master).await.map_err(Into::into),
     };

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use api::v1::scheduler::call::Type;
 use model::TaskState;
 
+mod exec;
 mod fake;
 use fake::{FRAMEWORK, Fake, Script};
 

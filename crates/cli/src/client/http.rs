@@ -3,14 +3,17 @@
 //! Redirects (307, sent by a master that does not lead) are followed by `Connection::send`, which
 //! then stays with the leader. Every wait has a bound. No TLS.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::channel::Channel;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, LOCATION};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::http::response::Parts;
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -99,6 +102,20 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// An answer whose head has come, with as much of its body as comes in time: for what has to be
+    /// shown, though it may be broken off.
+    pub(crate) async fn of(head: &Parts, body: Incoming, wait: Duration) -> Self {
+        let collect = Limited::new(body, BODY_BYTES_MAX).collect();
+        Self {
+            status: head.status,
+            content_type: content_type(head),
+            body: match timeout(wait, collect).await {
+                Ok(Ok(body)) => body.to_bytes(),
+                Ok(Err(_)) | Err(_) => Bytes::new(),
+            },
+        }
+    }
+
     /// The first line of a body of text, to be shown in an error.
     pub(crate) fn text(&self) -> String {
         if self.content_type.starts_with("text/html") {
@@ -134,12 +151,7 @@ impl Connection {
     pub(crate) async fn fetch(&mut self, ask: &Ask) -> Result<Answer, HttpError> {
         let response = self.send(ask).await?;
         let (head, body) = response.into_parts();
-        let content_type = head
-            .headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-            .to_owned();
+        let content_type = content_type(&head);
         let collect = Limited::new(body, BODY_BYTES_MAX).collect();
         let body = match timeout(BODY_MAX, collect).await {
             Ok(Ok(body)) => body.to_bytes(),
@@ -161,7 +173,16 @@ impl Connection {
 
     /// Sends one request, to the leader in the end, and gives the head of the answer.
     pub(crate) async fn send(&mut self, ask: &Ask) -> Result<Response<Incoming>, HttpError> {
-        let mut response = self.send_here(ask).await?;
+        self.send_within(ask, ANSWER_MAX).await
+    }
+
+    /// As `send`, where the answer may take longer or has to come sooner.
+    pub(crate) async fn send_within(
+        &mut self,
+        ask: &Ask,
+        wait: Duration,
+    ) -> Result<Response<Incoming>, HttpError> {
+        let mut response = self.send_here(ask, wait).await?;
         for _ in 0..REDIRECTS_MAX {
             if response.status() != StatusCode::TEMPORARY_REDIRECT {
                 break;
@@ -179,54 +200,37 @@ impl Connection {
                 return Err(HttpError::Redirect { address, location });
             };
             *self = Self::new(target);
-            response = self.send_here(ask).await?;
+            response = self.send_here(ask, wait).await?;
         }
         Ok(response)
     }
 
-    async fn send_here(&mut self, ask: &Ask) -> Result<Response<Incoming>, HttpError> {
+    async fn send_here(
+        &mut self,
+        ask: &Ask,
+        wait: Duration,
+    ) -> Result<Response<Incoming>, HttpError> {
         let kept = match &mut self.sender {
             Some(sender) => sender.ready().await.is_ok(),
             None => false,
         };
         if kept {
-            match self.exchange(ask).await {
+            match self.exchange(ask, wait).await {
                 // The peer closed an idle connection while the request was on its way in.
                 Err(HttpError::Broken { source, .. } | HttpError::NotHttp { source, .. })
                     if source.is_canceled() => {}
                 other => return other,
             }
         }
-        self.open().await?;
-        self.exchange(ask).await
+        self.sender = Some(connect(&self.address).await?);
+        self.exchange(ask, wait).await
     }
 
-    async fn open(&mut self) -> Result<(), HttpError> {
-        let refused = |source| HttpError::Connect {
-            address: self.address.clone(),
-            source,
-        };
-        let target = (self.address.host.as_str(), self.address.port);
-        let stream = match timeout(CONNECT_MAX, TcpStream::connect(target)).await {
-            Ok(connected) => connected.map_err(refused)?,
-            Err(_) => return Err(refused(std::io::ErrorKind::TimedOut.into())),
-        };
-        // Calls are small and awaited; the error case is a socket that is gone, seen at once below.
-        let _ = stream.set_nodelay(true);
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream))
-                .await
-                .map_err(|source| HttpError::NotHttp {
-                    address: self.address.clone(),
-                    source,
-                })?;
-        // The task ends with the connection; what went wrong is reported by the request in it.
-        tokio::spawn(connection);
-        self.sender = Some(sender);
-        Ok(())
-    }
-
-    async fn exchange(&mut self, ask: &Ask) -> Result<Response<Incoming>, HttpError> {
+    async fn exchange(
+        &mut self,
+        ask: &Ask,
+        wait: Duration,
+    ) -> Result<Response<Incoming>, HttpError> {
         let mut request = Request::new(Full::new(ask.body.clone()));
         *request.method_mut() = ask.method.clone();
         *request.headers_mut() = ask.headers.clone();
@@ -246,7 +250,7 @@ impl Connection {
             let source = std::io::ErrorKind::NotConnected.into();
             return Err(HttpError::Connect { address, source });
         };
-        match timeout(ANSWER_MAX, sender.send_request(request)).await {
+        match timeout(wait, sender.send_request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(source)) if source.is_parse() => Err(HttpError::NotHttp { address, source }),
             Ok(Err(source)) => Err(HttpError::Broken {
@@ -254,7 +258,7 @@ impl Connection {
                 act,
                 source,
             }),
-            Err(_) => Err(self.silent(ask, ANSWER_MAX)),
+            Err(_) => Err(self.silent(ask, wait)),
         }
     }
 
@@ -265,4 +269,59 @@ impl Connection {
             wait,
         }
     }
+}
+
+/// Sends a body as it comes, over a connection of its own; the answer may come before its end.
+pub(crate) async fn pour(
+    address: &Address,
+    path: &'static str,
+    headers: HeaderMap,
+    body: Channel<Bytes>,
+) -> Result<Response<Incoming>, HttpError> {
+    let mut sender = connect(address).await?;
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::from_static(path);
+    *request.headers_mut() = headers;
+    if let Ok(host) = address.to_string().parse() {
+        request.headers_mut().insert(HOST, host);
+    }
+    let sent = sender.send_request(request).await;
+    sent.map_err(|source| HttpError::Broken {
+        address: address.clone(),
+        act: format!("POST {path}"),
+        source,
+    })
+}
+
+async fn connect<B>(address: &Address) -> Result<SendRequest<B>, HttpError>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
+    let refused = |source| HttpError::Connect {
+        address: address.clone(),
+        source,
+    };
+    let target = (address.host.as_str(), address.port);
+    let stream = match timeout(CONNECT_MAX, TcpStream::connect(target)).await {
+        Ok(connected) => connected.map_err(refused)?,
+        Err(_) => return Err(refused(std::io::ErrorKind::TimedOut.into())),
+    };
+    // Calls are small and awaited; the error case is a socket that is gone, seen at once below.
+    let _ = stream.set_nodelay(true);
+    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|source| HttpError::NotHttp {
+            address: address.clone(),
+            source,
+        })?;
+    // The task ends with the connection; what went wrong is reported by the request in it.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+fn content_type(head: &Parts) -> String {
+    let value = head.headers.get(CONTENT_TYPE);
+    let value = value.and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().to_owned()
 }

@@ -6,6 +6,7 @@ pub(crate) mod address;
 pub(crate) mod files;
 pub(crate) mod http;
 pub(crate) mod scheduler;
+pub(crate) mod session;
 pub(crate) mod state;
 
 use address::Address;

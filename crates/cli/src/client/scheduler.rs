@@ -85,16 +85,7 @@ pub(crate) async fn subscribe(
     let stream = header(STREAM_ID);
     let media = header(CONTENT_TYPE);
     if head.status != StatusCode::OK {
-        let text = timeout(Duration::from_secs(5), body.collect()).await;
-        let answer = Answer {
-            status: head.status,
-            content_type: String::from_utf8_lossy(media.as_ref().map_or(b"", |v| v.as_bytes()))
-                .into_owned(),
-            body: match text {
-                Ok(Ok(text)) => text.to_bytes(),
-                Ok(Err(_)) | Err(_) => Bytes::new(),
-            },
-        };
+        let answer = Answer::of(&head, body, Duration::from_secs(5)).await;
         return Err(unexpected(&address, MASTER, &ask, &answer).into());
     }
     let (Some(stream), true) = (stream, media == Some(PROTOBUF)) else {

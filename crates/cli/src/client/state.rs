@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use api::v1;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -93,6 +94,30 @@ pub(crate) struct Task {
 pub(crate) struct Status {
     pub(crate) state: String,
     pub(crate) timestamp: f64,
+    pub(crate) container_status: ContainerStatus,
+}
+
+/// What a status says of the task's container.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct ContainerStatus {
+    pub(crate) container_id: Option<ContainerId>,
+}
+
+/// A container's id: its name, and the id of the one it is nested in.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ContainerId {
+    value: String,
+    parent: Option<Box<ContainerId>>,
+}
+
+impl From<ContainerId> for v1::ContainerId {
+    fn from(id: ContainerId) -> Self {
+        Self {
+            value: id.value,
+            parent: id.parent.map(|parent| Box::new((*parent).into())),
+        }
+    }
 }
 
 impl Node {
@@ -130,6 +155,13 @@ impl Task {
         } else {
             &self.executor_id
         }
+    }
+
+    /// Its container, as the newest status that names one has it.
+    pub(crate) fn container(&self) -> Option<v1::ContainerId> {
+        let ids = self.statuses.iter().rev();
+        let id = ids.filter_map(|status| status.container_status.container_id.clone());
+        id.map(Into::into).next()
     }
 
     /// Whether no further state is to be expected.

@@ -1,6 +1,9 @@
 //! A fake master with one agent behind the same port: enough HTTP for one `tepui` at a time.
 //!
-//! What it does with a launched task is a `Script`; every call it gets is kept for the test.
+//! What it does with a launched task is a `Script`; every call it gets is kept for the test. Sessions
+//! of `tepui exec` are `agent`'s.
+
+mod agent;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -59,6 +62,7 @@ struct World {
     task: Option<TaskInfo>,
     subscriptions: u32,
     port: u16,
+    session: Option<agent::Session>,
 }
 
 /// A running fake; it ends with the process.
@@ -78,6 +82,7 @@ impl Fake {
             task: None,
             subscriptions: 0,
             port,
+            session: None,
         }));
         let shared = Arc::clone(&world);
         thread::spawn(move || {
@@ -91,6 +96,16 @@ impl Fake {
             address: format!("127.0.0.1:{port}"),
             world,
         }
+    }
+
+    /// Whether `tepui exec` has begun a session.
+    pub(crate) fn has_session(&self) -> bool {
+        self.world.lock().unwrap().session.is_some()
+    }
+
+    /// The session of `tepui exec`, as it stands.
+    pub(crate) fn session(&self) -> agent::Session {
+        self.world.lock().unwrap().session.clone().unwrap()
     }
 
     /// The calls so far, by type.
@@ -158,6 +173,10 @@ fn serve(world: &Mutex<World>, mut stream: TcpStream) -> std::io::Result<()> {
                 answer(&mut stream, "200 OK", "application/json", state.as_bytes())?;
             }
             ("GET", "/files/download") => files(world, &mut stream, &request)?,
+            ("POST", "/api/v1") if request.headers["content-type"] == "application/recordio" => {
+                return agent::input(world, &mut stream, &mut reader);
+            }
+            ("POST", "/api/v1") => agent::call(world, &mut stream, &request)?,
             ("POST", "/api/v1/scheduler") => {
                 assert_eq!(request.headers["content-type"], "application/x-protobuf");
                 let call = api::decode::<Call>(&request.body).unwrap();
