@@ -1,6 +1,8 @@
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec;
+
+use model::Blob;
 
 use super::*;
 use crate::event::MemoryLimit;
