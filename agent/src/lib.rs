@@ -15,6 +15,8 @@ pub mod node;
 pub mod paths;
 pub mod sandboxes;
 pub mod snapshot;
+pub mod unpack;
 pub mod volumes;
 pub mod web;
 pub mod wire;
+pub mod workers;

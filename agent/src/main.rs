@@ -14,6 +14,7 @@ use agent::config::{self, Config, Input, Request};
 use agent::init::{self, Ending, Machine, Node, chain, say};
 use agent::logging;
 use agent::node::{self, Exit};
+use agent::unpack;
 use agent_kernel::clock;
 use agent_kernel::power::Wishes;
 
@@ -36,6 +37,9 @@ fn main() -> ExitCode {
         .collect();
     if arguments.first().is_some_and(|first| first == "launch") {
         agent_kernel::launch::enter();
+    }
+    if arguments.first().is_some_and(|first| first == unpack::ROLE) {
+        return unpack::enter();
     }
     if std::process::id() == 1 {
         pid1(&arguments)

@@ -18,7 +18,7 @@ use model::sandbox::{Access, Handover, IdRange, LaunchPlan, Sandbox};
 pub use cgroup::{Cfs, MEMORY_BYTES_MIN};
 pub use command::Command;
 pub use mounts::SANDBOX;
-pub use namespaces::{ID_RANGES_MAX, id_range};
+pub use namespaces::{ID_RANGES_MAX, STORE_IDS, id_range};
 pub use users::{Accounts, SwitchUser};
 
 /// What a command task asks for.

@@ -3,6 +3,7 @@
 //! A path that a task may have shaped is only ever opened by [`beneath`], [`append`] or [`in_root`]: a
 //! link or a `..` in it cannot lead out, whatever changes meanwhile (openat2(2)).
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -94,6 +95,17 @@ pub fn append(directory: impl AsFd, name: &Path) -> Result<OwnedFd, Errno> {
     }
     fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
     Ok(file)
+}
+
+/// Sets an extended attribute of an open file or directory.
+///
+/// # Errors
+/// EOPNOTSUPP: the file system has none of this kind; all others as in setxattr(2).
+pub fn set_attribute(file: impl AsFd, name: &CStr, value: &[u8]) -> Result<(), Errno> {
+    let (fd, name, bytes) = (file.as_fd().as_raw_fd(), name.as_ptr(), value.as_ptr());
+    // SAFETY: `name` ends with a NUL byte and `bytes` is as long as is said; both outlive the call.
+    let rc = unsafe { libc::fsetxattr(fd, name, bytes.cast(), value.len(), 0) };
+    Errno::result(rc).map(drop)
 }
 
 /// A file in memory whose content can no longer change.

@@ -12,6 +12,7 @@ pub mod boot_mounts;
 mod capabilities;
 pub mod cgroup;
 pub mod clock;
+pub mod confine;
 pub mod console;
 pub mod facts;
 pub mod files;
@@ -22,5 +23,6 @@ mod namespaces;
 pub mod netlink;
 pub mod power;
 pub mod process;
+pub mod worker;
 
 pub use nix::errno::Errno;

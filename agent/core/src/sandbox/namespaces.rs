@@ -18,6 +18,13 @@ const LENGTH: u32 = 65_536;
 /// The first id of the first range. Below it are the node's own, above it the ranges lie end to end.
 const FIRST: u32 = 524_288;
 
+/// The ids that files of images have on the node's disk, which no container has: an image's 0 is the
+/// first of them, and idmapped mounts give each container its own instead.
+pub const STORE_IDS: IdRange = IdRange {
+    first: FIRST - LENGTH,
+    length: LENGTH,
+};
+
 /// How many ranges there are. The last ends below 2^31: tools that read ids as signed stay right.
 pub const ID_RANGES_MAX: u32 = 32_000;
 
