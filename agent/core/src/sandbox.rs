@@ -6,6 +6,7 @@
 mod capabilities;
 mod cgroup;
 mod command;
+mod image;
 mod mounts;
 mod namespaces;
 mod users;
@@ -17,6 +18,7 @@ use model::sandbox::{Access, Handover, IdRange, LaunchPlan, Sandbox};
 
 pub use cgroup::{Cfs, MEMORY_BYTES_MIN};
 pub use command::Command;
+pub use image::ImageConfig;
 pub use mounts::SANDBOX;
 pub use namespaces::{ID_RANGES_MAX, STORE_IDS, id_range};
 pub use users::{Accounts, SwitchUser};
@@ -91,6 +93,9 @@ pub enum PlanError {
     /// There is nothing to run.
     #[error("the command has no value")]
     NoCommand,
+    /// There is nothing to run, in the image neither.
+    #[error("the command has no value, and the image has neither entry point nor command")]
+    NoProgram,
     /// A text that the kernel cannot take.
     #[error("{0} holds a NUL byte")]
     Nul(String),

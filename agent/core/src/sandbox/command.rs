@@ -24,6 +24,11 @@ pub enum Command {
         /// Its arguments; where there are none the program gets its own name.
         arguments: Vec<String>,
     },
+    /// What `docker run` would make of these arguments and an image (a container of type DOCKER).
+    Docker {
+        /// The words after the image's name.
+        arguments: Vec<String>,
+    },
 }
 
 /// The process of a command, which starts in its sandbox.
@@ -42,6 +47,10 @@ pub(super) fn process(
             (value.clone(), vec![value.clone()])
         }
         Command::Program { value, arguments } => (value.clone(), arguments.clone()),
+        Command::Docker { arguments } => match arguments.first() {
+            Some(program) => (program.clone(), arguments.clone()),
+            None => return Err(PlanError::NoCommand),
+        },
     };
     without_nul(&program, "the command's value")?;
     for argument in &arguments {
