@@ -300,6 +300,14 @@ impl Containers {
         })
     }
 
+    /// The init of a container that runs.
+    #[must_use]
+    pub fn process_of(&self, container: &ContainerId) -> Option<Arc<OwnedFd>> {
+        let mut all = self.running.values();
+        let running = all.find(|running| running.container == *container)?;
+        Some(Arc::new(running.pidfd.try_clone().ok()?))
+    }
+
     /// Signals a container. One that is gone already needs none; a launch that is not being started
     /// yet ends with SIGKILL, and the answer is given here.
     pub fn kill(&mut self, container: &ContainerId, signal: Signal) -> Option<Event> {

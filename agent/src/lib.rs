@@ -13,6 +13,7 @@ pub mod link;
 pub mod logging;
 pub mod node;
 pub mod paths;
+pub mod probe;
 pub mod sandboxes;
 pub mod snapshot;
 pub mod unpack;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use agent_core::checks::{self, ProbeId};
 use agent_core::effect::{Effect, End, Fact, LinkId, WallTime};
 use agent_core::event::{Event, Stop};
 use agent_core::sandbox::SwitchUser;
@@ -26,6 +27,7 @@ use crate::http;
 use crate::init::{Node, PowerEvent, chain};
 use crate::link::{Link, LinkEvent};
 use crate::paths;
+use crate::probe::{Network, Probes};
 use crate::sandboxes::Sandboxes;
 use crate::snapshot::{Counters, Snapshot};
 use crate::volumes::Volumes;
@@ -61,6 +63,8 @@ pub enum Input {
     Link(LinkId, LinkEvent),
     /// About a launch.
     Launch(Outcome),
+    /// About a probe of a check.
+    Probed(ProbeId, checks::Outcome),
 }
 
 /// Why the main loop cannot begin, or go on.
@@ -154,6 +158,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         agent,
         checkpoint: Some(recovered.checkpoint),
         containers: Containers::new(ground, inputs_in.clone()),
+        probes: Probes::new(inputs_in.clone()),
         volumes: Volumes::beneath(&node.work_dir),
         link: None,
         pending: Vec::new(),
@@ -175,6 +180,7 @@ struct Main {
     /// Absent only while it is written to.
     checkpoint: Option<Checkpoint>,
     containers: Containers,
+    probes: Probes,
     volumes: Volumes,
     link: Option<Link>,
     /// What effects brought about at once; agent-core is yet to be told.
@@ -285,6 +291,10 @@ impl Main {
     fn input(&mut self, input: Input) -> Vec<Event> {
         match input {
             Input::Launch(outcome) => self.containers.answered(outcome),
+            Input::Probed(probe, outcome) => {
+                self.probes.end(&probe);
+                vec![Event::Probed { probe, outcome }]
+            }
             Input::Link(link, LinkEvent::Opened) => vec![Event::LinkOpened { link }],
             Input::Link(link, LinkEvent::Closed(why)) => {
                 if self.link.as_ref().is_some_and(|current| current.id == link) {
@@ -431,6 +441,20 @@ impl Main {
                 let ended = self.containers.kill(&container, signal);
                 self.pending.extend(ended);
             }
+            Effect::Probe { probe, how } => match self.containers.process_of(&probe.container) {
+                Some(process) => self.probes.begin(probe, how, Network::Of(process)),
+                None => self.pending.push(Event::Probed {
+                    probe,
+                    outcome: checks::Outcome::Unavailable("the container is gone".to_string()),
+                }),
+            },
+            Effect::EndProbe { probe } => self.probes.end(&probe),
+            Effect::ProbeFailed {
+                framework_id,
+                task_id,
+                kind,
+                why,
+            } => info!(%framework_id, %task_id, %kind, why, "check of a task failed"),
             Effect::CreateVolume { volume } => {
                 // A launch that wants it tries once more, and says why it cannot.
                 if let Err(error) = self.volumes.create(&volume) {

@@ -1,5 +1,6 @@
 //! Wire: frames of the link to and from what agent-core says and hears.
 
+pub mod check;
 pub mod operation;
 pub mod task;
 
@@ -343,6 +344,8 @@ pub fn task_status(
         uuid: Some(status.uuid.0.to_vec()),
         container_status: container,
         limitation,
+        healthy: status.healthy,
+        check_status: status.check.map(check::status_info),
         ..v1::TaskStatus::default()
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Real shells put protobuf into a `Blob`; here it is lines of text, which a trace can show.
 
+use std::time::Duration;
+
 use agent_core::Status;
+use agent_core::checks::{Check, Checks, HealthCheck, Loopback, Probe};
 use agent_core::event::{Framework, KillingState, TaskSpec};
 use master_core::event::{Capabilities, Capability, FrameworkInfo, Text};
 use model::resources::{
@@ -141,9 +144,35 @@ pub fn task_for_agent(info: &Blob) -> Option<TaskSpec> {
         executor_info: Blob::default(),
         kill_grace: None,
         max_completion_time: None,
+        checks: checks_of_task(info),
         unsupported: None,
         held: volume_of_task(info).into_iter().collect(),
     })
+}
+
+/// Every third task is asked how it is.
+fn checks_of_task(info: &Blob) -> Checks {
+    let id = task_id_of_blob(info);
+    let number = id.and_then(|id| id.as_str().split('-').nth(1)?.parse::<u64>().ok());
+    let is_checked = number.is_some_and(|number| number.is_multiple_of(3));
+    let check = Check {
+        probe: Probe::Tcp {
+            loopback: Loopback::V4,
+            port: 80,
+        },
+        delay: Duration::ZERO,
+        interval: Duration::from_secs(4),
+        timeout: Some(Duration::from_secs(2)),
+    };
+    let health = HealthCheck {
+        check,
+        failures_max: 2,
+        grace: Duration::from_secs(1),
+    };
+    Checks {
+        check: None,
+        health: is_checked.then_some(health),
+    }
 }
 
 /// What a scheduler reads of a status update.

@@ -11,6 +11,7 @@ use core::time::Duration;
 
 use model::{ContainerId, FrameworkId, Instant, Resources};
 
+use crate::checks::Checkers;
 use crate::effect::{Effect, End, Fact, LinkId, Register, Running, ToMaster, WallTime};
 use crate::event::{Drain, Event, Framework, Stop};
 use crate::executor::{Doom, Life, Task};
@@ -58,6 +59,7 @@ pub struct Agent {
     pub(crate) random: Random,
     /// When each task wants to be looked at; an entry may be out of date.
     pub(crate) timers: BTreeSet<(Instant, TaskKey)>,
+    pub(crate) checkers: Checkers,
     pub(crate) completed: VecDeque<(FrameworkId, Task)>,
 }
 
@@ -124,6 +126,7 @@ impl Agent {
             drain: None,
             random,
             timers: BTreeSet::new(),
+            checkers: Checkers::default(),
             completed: VecDeque::new(),
         }
     }
@@ -157,6 +160,7 @@ impl Agent {
                 self.launch_failed(&mut step, &container, message);
             }
             Event::Exited { container, exit } => self.exited(&mut step, &container, &exit),
+            Event::Probed { probe, outcome } => self.probed(&mut step, &probe, &outcome),
             Event::VolumeDestroyed { volume } => self.volume_destroyed(&mut step, volume),
             Event::Stop(stop) => self.end_work(&mut step, End::Stopped, stop),
         }
@@ -176,6 +180,7 @@ impl Agent {
             self.updates.deadline(),
             self.operations.deadline(),
             self.timers.first().map(|(at, _)| *at),
+            self.checkers.deadline(),
             end,
         ]
         .into_iter()
@@ -318,6 +323,7 @@ impl Agent {
 
     fn run_timers(&mut self, step: &mut Step) {
         self.run_task_timers(step);
+        self.run_checks(step);
         for head in self.updates.due(step.now) {
             self.forward(step, head);
         }

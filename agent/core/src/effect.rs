@@ -11,6 +11,7 @@ use model::{
     Resources, Source, StatusUuid, TaskId, TaskState,
 };
 
+use crate::checks::{CheckStatus, Kind, Probe, ProbeId};
 use crate::event::{Drain, Framework, Operation, TaskSpec};
 use crate::holdings::VolumeName;
 
@@ -64,6 +65,29 @@ pub enum Effect {
         container: ContainerId,
         /// SIGTERM or SIGKILL.
         signal: Signal,
+    },
+    /// Probes the task of a container; answered by `Probed`, unless the probe is ended before.
+    Probe {
+        /// What the answer names.
+        probe: ProbeId,
+        /// What is done.
+        how: Probe,
+    },
+    /// Ends a probe that may still be under way; nothing answers.
+    EndProbe {
+        /// The probe.
+        probe: ProbeId,
+    },
+    /// A probe failed, whatever that leads to; for the log.
+    ProbeFailed {
+        /// The framework of the task.
+        framework_id: FrameworkId,
+        /// The task.
+        task_id: TaskId,
+        /// Which of its checks.
+        kind: Kind,
+        /// Why.
+        why: String,
     },
     /// Makes the directory of a volume, empty, whatever was left under its name.
     CreateVolume {
@@ -228,6 +252,10 @@ pub struct Status {
     pub pid: Option<u32>,
     /// The memory limit that was reached, in bytes.
     pub memory_limit_bytes: Option<u64>,
+    /// What its health check says of it.
+    pub healthy: Option<bool>,
+    /// The last result of its check, where it has one.
+    pub check: Option<CheckStatus>,
 }
 
 /// What the checkpoint keeps: each fact applied in order gives the state back.

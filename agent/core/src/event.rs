@@ -16,6 +16,7 @@ use model::{
     TaskId,
 };
 
+use crate::checks::{Checks, Outcome, ProbeId};
 use crate::effect::{Fact, LinkId};
 use crate::holdings::VolumeName;
 
@@ -73,6 +74,13 @@ pub enum Event {
         container: ContainerId,
         /// How it ended.
         exit: Exit,
+    },
+    /// A probe of a check is over.
+    Probed {
+        /// The probe of `Effect::Probe`.
+        probe: ProbeId,
+        /// What came of it.
+        outcome: Outcome,
     },
     /// The data of a volume can no longer be reached under its name.
     VolumeDestroyed {
@@ -334,6 +342,8 @@ pub struct TaskSpec {
     pub kill_grace: Option<Duration>,
     /// `max_completion_time`.
     pub max_completion_time: Option<Duration>,
+    /// How it is checked.
+    pub checks: Checks,
     /// What it asks for that this agent cannot give, in the words of its status.
     pub unsupported: Option<String>,
     /// The reservations and volumes that operations made and it uses, allocated to nobody.

@@ -14,6 +14,7 @@ use core::time::Duration;
 
 use model::{ContainerId, Instant, Reason, Source, TaskState};
 
+use crate::checks::CheckStatus;
 use crate::effect::Status;
 use crate::event::{Exit, ExitStatus, MemoryLimit, TaskSpec};
 
@@ -70,6 +71,8 @@ pub enum Doom {
     DuringLaunch,
     /// `max_completion_time` ran out.
     OutOfTime,
+    /// Its health check failed too often.
+    Unhealthy,
 }
 
 impl Task {
@@ -120,6 +123,10 @@ pub struct Ending {
     pub message: String,
     /// The memory limit that was reached, in bytes.
     pub memory_limit_bytes: Option<u64>,
+    /// What is said of the task's health.
+    pub healthy: Option<bool>,
+    /// The last result of its check, where there is one.
+    pub check: Option<CheckStatus>,
 }
 
 impl Ending {
@@ -132,6 +139,8 @@ impl Ending {
             reason: Some(reason),
             message: message.into(),
             memory_limit_bytes: None,
+            healthy: None,
+            check: None,
         }
     }
 }
@@ -164,10 +173,12 @@ pub fn ending(doom: Option<Doom>, exit: &Exit) -> Ending {
         reason,
         message: message.clone(),
         memory_limit_bytes: None,
+        healthy: (doom == Some(Doom::Unhealthy)).then_some(false),
+        check: None,
     };
     match (doom, exit.status) {
         (Some(Doom::DuringLaunch), _) => killed_during_launch(),
-        (Some(Doom::Requested), _) => by_executor(TaskState::Killed, None),
+        (Some(Doom::Requested | Doom::Unhealthy), _) => by_executor(TaskState::Killed, None),
         (Some(Doom::OutOfTime), _) => {
             by_executor(TaskState::Failed, Some(Reason::MaxCompletionTimeReached))
         }
@@ -318,6 +329,14 @@ mod tests {
                 "Command terminated with signal Terminated",
             ),
             (
+                Some(Doom::Unhealthy),
+                Signal(15),
+                Killed,
+                Source::Executor,
+                None,
+                "Command terminated with signal Terminated",
+            ),
+            (
                 Some(Doom::OutOfTime),
                 Signal(9),
                 Failed,
@@ -335,6 +354,8 @@ mod tests {
             ),
         ] {
             let ending = ending(doom, &exit(status));
+            let unhealthy = doom == Some(Doom::Unhealthy);
+            assert_eq!(ending.healthy, unhealthy.then_some(false));
             assert_eq!(
                 (
                     ending.state,

@@ -11,6 +11,8 @@ extern crate alloc;
 extern crate std;
 
 pub mod agent;
+mod checking;
+pub mod checks;
 pub mod containers;
 pub mod draining;
 pub mod effect;

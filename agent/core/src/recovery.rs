@@ -162,6 +162,7 @@ impl Agent {
             let complete_by = task.spec.max_completion_time.map(|time| step.now + time);
             task.life = Life::Running { pid, complete_by };
             self.set_timer(key);
+            self.begin_checks(step.now, key);
             if !told {
                 step.out.push(Effect::Kill {
                     container,

@@ -11,6 +11,7 @@ use model::task::PartitionAwareness;
 use model::{ContainerId, FrameworkId, Instant, Reason, Source, TaskId, TaskState};
 
 use crate::agent::{Agent, COMPLETED_MAX, Step, TASKS_MAX};
+use crate::checks::Check;
 use crate::effect::{Effect, Fact, Signal, Status, ToMaster};
 use crate::event::{Exit, KillingState};
 use crate::executor::{Doom, Ending, Life, Task, ending, killed_during_launch};
@@ -42,6 +43,7 @@ impl Agent {
                 self.timers.extend(complete_by.map(|at| (at, key.clone())));
                 self.update(step, &key, by_executor(TaskState::Starting));
                 self.update(step, &key, by_executor(TaskState::Running));
+                self.begin_checks(step.now, &key);
             }
             Life::Running { .. } | Life::Killing { .. } | Life::Ended => {
                 step.ignore(format!("second launch of container {container}"));
@@ -90,6 +92,10 @@ impl Agent {
         let Some(container) = task.container.clone() else {
             return;
         };
+        // Nobody asks how a task is that is told to end.
+        for probe in self.checkers.stop(&container) {
+            step.out.push(Effect::EndProbe { probe });
+        }
         let at = step.now + grace;
         match &mut task.life {
             Life::Launching { doomed } => {
@@ -124,7 +130,8 @@ impl Agent {
                         signal: Signal::Terminate,
                     });
                 }
-                if doom == Doom::Requested && self.hears_of_kills(&key.0) {
+                if matches!(doom, Doom::Requested | Doom::Unhealthy) && self.hears_of_kills(&key.0)
+                {
                     self.update(step, key, by_executor(TaskState::Killing));
                 }
             }
@@ -155,6 +162,9 @@ impl Agent {
         task.life = Life::Ended;
         if let Some(container) = task.container.clone() {
             self.containers.remove(&container);
+            for probe in self.checkers.stop(&container) {
+                step.out.push(Effect::EndProbe { probe });
+            }
         }
         if !self.is_told(&key.0) {
             step.out.push(Effect::Store(Fact::Forgotten {
@@ -166,7 +176,7 @@ impl Agent {
         self.update_of(step, key, ending, pid);
     }
 
-    fn update(&mut self, step: &mut Step, key: &TaskKey, ending: Ending) {
+    pub(crate) fn update(&mut self, step: &mut Step, key: &TaskKey, ending: Ending) {
         let pid = self.tasks.get(key).and_then(Task::pid);
         self.update_of(step, key, ending, pid);
     }
@@ -192,6 +202,12 @@ impl Agent {
             },
             None => ending,
         };
+        let check = ending.check.or_else(|| match ending.source {
+            // As in Mesos, what its executor says of a task that is checked has a result, if an
+            // empty one.
+            Source::Executor => task.spec.checks.check.as_ref().map(Check::no_result),
+            Source::Agent | Source::Master => None,
+        });
         let executor_id = task
             .container
             .is_some()
@@ -200,6 +216,7 @@ impl Agent {
             executor_id,
             container: task.container.clone(),
             pid,
+            check,
             ..self.status(step, &key.1, ending)
         };
         let fact = Fact::Update {
@@ -249,6 +266,8 @@ impl Agent {
             container: None,
             pid: None,
             memory_limit_bytes: ending.memory_limit_bytes,
+            healthy: ending.healthy,
+            check: None,
         }
     }
 
@@ -347,12 +366,14 @@ pub(crate) fn dropped(partition: PartitionAwareness) -> TaskState {
 }
 
 /// A state that goes on, in the executor's name.
-fn by_executor(state: TaskState) -> Ending {
+pub(crate) fn by_executor(state: TaskState) -> Ending {
     Ending {
         state,
         source: Source::Executor,
         reason: None,
         message: String::new(),
         memory_limit_bytes: None,
+        healthy: None,
+        check: None,
     }
 }

@@ -23,6 +23,7 @@ mod namespaces;
 pub mod netlink;
 pub mod power;
 pub mod process;
+pub mod sockets;
 pub mod worker;
 
 pub use nix::errno::Errno;

@@ -4,6 +4,7 @@
 
 mod operation;
 
+use agent_core::checks::Checks;
 use agent_core::effect::{Fact, Status, WallTime};
 use agent_core::event::{Framework, KillingState, TaskSpec};
 use api::{convert, v1};
@@ -14,6 +15,8 @@ use model::{
 };
 use prost::Message;
 use std::time::Duration;
+
+use crate::wire;
 
 /// Why a payload is no fact.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +145,10 @@ struct Update {
     pid: Option<u32>,
     #[prost(uint64, optional, tag = "12")]
     memory_limit_bytes: Option<u64>,
+    #[prost(bool, optional, tag = "13")]
+    healthy: Option<bool>,
+    #[prost(message, optional, tag = "14")]
+    check: Option<v1::CheckStatusInfo>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -295,6 +302,7 @@ fn task_fact(task: Task) -> Result<Fact, RecordError> {
         task: TaskSpec {
             id: TaskId::new(&task.task_id)?,
             executor_id: ExecutorId::new(&task.executor_id)?,
+            checks: checks(&task.task_info),
             info: Blob::new(&task.task_info),
             executor_info: Blob::new(&task.executor_info),
             kill_grace: task.kill_grace_ns.map(Duration::from_nanos),
@@ -308,6 +316,13 @@ fn task_fact(task: Task) -> Result<Fact, RecordError> {
             .map(ContainerId::new)
             .transpose()?,
     })
+}
+
+/// A task that was launched had checks that can be done, or it was refused.
+fn checks(info: &[u8]) -> Checks {
+    let task = v1::TaskInfo::decode(info);
+    let checks = task.map(|task| wire::check::checks(&task).unwrap_or_default());
+    checks.unwrap_or_default()
 }
 
 fn update_record(framework_id: &FrameworkId, status: &Status) -> Update {
@@ -324,6 +339,8 @@ fn update_record(framework_id: &FrameworkId, status: &Status) -> Update {
         container: status.container.as_ref().map(ToString::to_string),
         pid: status.pid,
         memory_limit_bytes: status.memory_limit_bytes,
+        healthy: status.healthy,
+        check: status.check.map(wire::check::status_info),
     }
 }
 
@@ -349,6 +366,8 @@ fn status(update: Update) -> Result<Status, RecordError> {
             .transpose()?,
         pid: update.pid,
         memory_limit_bytes: update.memory_limit_bytes,
+        healthy: update.healthy,
+        check: update.check.as_ref().and_then(wire::check::status),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agent_core::checks::{CheckStatus, Checks};
 use agent_core::effect::{OperationStatus, Status, WallTime};
 use agent_core::event::{Drain, Fate, Framework, KillingState, Operation, TaskSpec};
 use agent_core::holdings::VolumeName;
@@ -47,6 +48,7 @@ fn first_facts() -> Vec<Fact> {
                 executor_info: Blob::new(b"executor"),
                 kill_grace: Some(Duration::from_secs(2)),
                 max_completion_time: None,
+                checks: Checks::default(),
                 unsupported: Some("no".into()),
                 held: Resources::new(),
             },
@@ -66,6 +68,8 @@ fn first_facts() -> Vec<Fact> {
                 container: None,
                 pid: Some(42),
                 memory_limit_bytes: Some(1 << 25),
+                healthy: None,
+                check: None,
             },
         },
         Fact::Acknowledged {
@@ -86,6 +90,12 @@ fn first_facts() -> Vec<Fact> {
 
 fn facts() -> Vec<Fact> {
     let mut facts = first_facts();
+    for fact in &mut facts {
+        if let Fact::Update { status, .. } = fact {
+            status.healthy = Some(false);
+            status.check = Some(CheckStatus::Http(Some(404)));
+        }
+    }
     let reservation = Reservation {
         kind: ReservationKind::Dynamic,
         role: Role::new("a/b").expect("a role"),

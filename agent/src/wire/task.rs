@@ -14,7 +14,7 @@ use model::sandbox::{Access, Handover};
 use model::{Blob, ExecutorId, FrameworkId, Resources, TaskId};
 use prost::Message;
 
-use super::FrameError;
+use super::{FrameError, check};
 
 /// The executor that Mesos would add to a command task: 0.1 cpus and 32 MB.
 const EXECUTOR: [(&str, f64); 2] = [("cpus", 0.1), ("mem", 32.0)];
@@ -33,6 +33,7 @@ pub fn spec(task: &v1::TaskInfo, framework_id: &FrameworkId) -> Result<TaskSpec,
         Some(executor) => executor.clone(),
         None => command_executor(task, framework_id),
     };
+    let checks = check::checks(task);
     Ok(TaskSpec {
         id,
         executor_id: ExecutorId::new(&executor.executor_id.value)?,
@@ -41,7 +42,14 @@ pub fn spec(task: &v1::TaskInfo, framework_id: &FrameworkId) -> Result<TaskSpec,
         kill_grace: task.kill_policy.as_ref().and_then(grace),
         max_completion_time: task.max_completion_time.as_ref().and_then(duration),
         unsupported: unsupported(task)
-            .map(|what| format!("{what} not supported by this agent yet")),
+            .map(|what| format!("{what} not supported by this agent yet"))
+            .or_else(|| {
+                checks
+                    .as_ref()
+                    .err()
+                    .map(|error| format!("{error} cannot be done"))
+            }),
+        checks: checks.unwrap_or_default(),
         held: held(task),
     })
 }
@@ -84,8 +92,8 @@ fn unsupported(task: &v1::TaskInfo) -> Option<&'static str> {
     {
         return Some("an environment variable of type SECRET is");
     }
-    if task.health_check.is_some() || task.check.is_some() {
-        return Some("TaskInfo.health_check and TaskInfo.check are");
+    if check::wants_command(task) {
+        return Some("checks of type COMMAND are");
     }
     if !task.limits.is_empty() {
         return Some("TaskInfo.limits is");

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_core::checks::{Outcome, ProbeId};
 use agent_core::effect::LinkId as NodeLink;
 use agent_core::event::ExitStatus;
 use agent_core::holdings::VolumeName;
@@ -142,6 +143,12 @@ pub(crate) enum Happening {
         life: u64,
         container: ContainerId,
         status: ExitStatus,
+    },
+    Probed {
+        node: usize,
+        life: u64,
+        probe: ProbeId,
+        outcome: Outcome,
     },
     VolumeDestroyed {
         node: usize,
@@ -371,6 +378,12 @@ impl World {
             } => {
                 self.container_ends(node, life, &container, status);
             }
+            Happening::Probed {
+                node,
+                life,
+                probe,
+                outcome,
+            } => self.probed(node, life, probe, outcome),
             Happening::VolumeDestroyed { node, life, volume } => {
                 self.volume_destroyed(node, life, volume);
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use agent_core::checks::{Outcome, ProbeId};
 use agent_core::effect::{LinkId as NodeLink, Signal};
 use agent_core::event::{Event, Exit, ExitStatus};
 use agent_core::holdings::VolumeName;
@@ -11,6 +12,11 @@ use model::ContainerId;
 
 use super::{Happening, Wire, World, below};
 use crate::node::Container;
+
+/// One probe in so many fails.
+const PROBE_FAILS: u64 = 4;
+/// Longer than its timeout, now and then.
+const PROBE_TAKES_MAX: Duration = Duration::from_secs(3);
 
 impl World {
     pub(super) fn node_start(&mut self, node: usize) {
@@ -132,6 +138,21 @@ impl World {
                 };
                 self.container_dies(node, &container, ExitStatus::Signal(number));
             }
+            Effect::Probe { probe, .. } => {
+                let outcome = Outcome::Connected(!self.chance(PROBE_FAILS));
+                let takes = self.random.below(PROBE_TAKES_MAX);
+                let answer = Happening::Probed {
+                    node,
+                    life,
+                    probe,
+                    outcome,
+                };
+                self.queue.after(takes, answer);
+            }
+            Effect::EndProbe { .. } => {}
+            Effect::ProbeFailed { task_id, why, .. } => {
+                self.note(&format!("node{node} probe of {task_id} failed: {why}"));
+            }
             Effect::TaskChanged { status, .. } => {
                 self.note(&format!(
                     "node{node} {} is {}",
@@ -164,6 +185,12 @@ impl World {
                 let again = Happening::NodeStart { node };
                 self.queue.after(Duration::from_secs(5), again);
             }
+        }
+    }
+
+    pub(super) fn probed(&mut self, node: usize, life: u64, probe: ProbeId, outcome: Outcome) {
+        if self.nodes[node].life == life {
+            self.node_step(node, Event::Probed { probe, outcome });
         }
     }
 

@@ -1,5 +1,6 @@
 //! The core as its shell drives it: events in, effects out.
 
+mod checks;
 mod life;
 mod operations;
 mod world;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use agent_core::checks::{Checks, Outcome, ProbeId};
 use agent_core::effect::{Effect, Fact, LinkId, Status, ToMaster, WallTime};
 use agent_core::event::{
     Event, Exit, ExitStatus, Framework, FromMaster, KillingState, Operation, Standing, TaskSpec,
@@ -40,6 +41,7 @@ pub(crate) fn task(name: &str) -> TaskSpec {
         executor_info: Blob::new(b"executor"),
         kill_grace: None,
         max_completion_time: None,
+        checks: Checks::default(),
         unsupported: None,
         held: Resources::new(),
     }
@@ -86,6 +88,8 @@ pub(crate) struct World {
     open: bool,
     starts: u64,
     containers: BTreeMap<String, ContainerId>,
+    /// The probe that is under way.
+    probe: Option<ProbeId>,
     made: BTreeMap<TaskId, Vec<StatusUuid>>,
     ended: BTreeSet<StatusUuid>,
 }
@@ -103,6 +107,7 @@ impl World {
             open: false,
             starts: 1,
             containers: BTreeMap::new(),
+            probe: None,
             made: BTreeMap::new(),
             ended: BTreeSet::new(),
         };
@@ -197,11 +202,28 @@ impl World {
                 let named = self.containers.iter().find(|(_, id)| *id == container);
                 format!("kill {} {signal:?}", named.expect("a known container").0)
             }
+            Effect::Probe { probe, .. } => {
+                self.probe = Some(probe.clone());
+                format!("{} {}", probe.kind, probe.turn)
+            }
+            Effect::EndProbe { probe } => format!("end {} {}", probe.kind, probe.turn),
+            Effect::ProbeFailed {
+                task_id, kind, why, ..
+            } => format!("{kind} of {task_id}: {why}"),
             Effect::TaskChanged { status, .. } => {
                 let reason = status.reason.map(|r| format!(" {r}")).unwrap_or_default();
                 let message = status.message.as_ref();
                 let message = message.map(|m| format!(" {m:?}")).unwrap_or_default();
-                format!("{} {}{reason}{message}", status.task_id, status.state)
+                let healthy = match status.healthy {
+                    Some(true) => " healthy",
+                    Some(false) => " unhealthy",
+                    None => "",
+                };
+                let check = status.check.map(|c| format!(" {c:?}")).unwrap_or_default();
+                format!(
+                    "{} {}{reason}{healthy}{check}{message}",
+                    status.task_id, status.state
+                )
             }
             Effect::CreateVolume { volume } => {
                 format!("create volume {} {}", volume.role, volume.id)
@@ -378,6 +400,12 @@ impl World {
             memory: None,
         };
         self.step(Event::Exited { container, exit });
+    }
+
+    /// Answers the probe that is under way.
+    pub(crate) fn probed(&mut self, outcome: Outcome) {
+        let probe = self.probe.clone().expect("a probe");
+        self.step(Event::Probed { probe, outcome });
     }
 
     /// Acknowledges the oldest update that is not.
