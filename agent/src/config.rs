@@ -44,6 +44,12 @@ pub struct Config {
     pub default_rootfs: Option<PathBuf>,
     /// How long an executor may take to end by itself.
     pub executor_shutdown_grace_period: Duration,
+    /// How long an executor may take to subscribe, from its launch on.
+    pub executor_registration_timeout: Duration,
+    /// How long an executor may take to subscribe again after a restart of the agent.
+    pub executor_reregistration_timeout: Duration,
+    /// How long an executor waits for an agent that is gone before it ends itself.
+    pub recovery_timeout: Duration,
     /// The least severe events that are logged.
     pub logging_level: LoggingLevel,
     /// What only a booting node needs to know.

@@ -7,6 +7,8 @@ pub mod config;
 pub mod containers;
 mod credential;
 pub mod description;
+mod environment;
+pub mod handle;
 pub mod http;
 pub mod init;
 pub mod link;

@@ -3,35 +3,43 @@
 //! One loop on one thread. What several ready events ask to be stored is made durable together,
 //! before anything else of theirs is done. Reads over HTTP never wait for this loop.
 
+mod effects;
+mod inputs;
+mod orders;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use agent_core::checks::{self, ProbeId};
-use agent_core::effect::{Effect, End, Fact, LinkId, WallTime};
+use agent_core::containers::RequestId;
+use agent_core::effect::{Effect, End, Fact, WallTime};
 use agent_core::event::{Event, Stop};
 use agent_core::sandbox::SwitchUser;
 use agent_core::{Agent, Settings};
 use agent_kernel::facts;
 use agent_kernel::launch::Host;
-use model::{ContainerId, Instant, Reason};
+use api::v1::executor;
+use model::{ContainerId, Instant};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::Config;
-use crate::containers::{Containers, Ground, Order, Outcome};
+use crate::containers::{Containers, Ground};
 use crate::description::Description;
+use crate::handle::Reply;
 use crate::http;
 use crate::init::{Node, PowerEvent, chain};
-use crate::link::{Link, LinkEvent};
+use crate::link::Link;
 use crate::paths;
-use crate::probe::{Network, Probes};
+use crate::probe::Probes;
 use crate::sandboxes::Sandboxes;
 use crate::snapshot::{Counters, Snapshot};
 use crate::volumes::Volumes;
-use crate::wire;
+
+pub use inputs::Input;
 
 /// What comes from other tasks of this process may wait in this number; they wait past it.
 const INPUTS_MAX: usize = 1024;
@@ -54,17 +62,6 @@ pub enum Exit {
     Reboot,
     /// The process is to end with this code; on an ordinary host.
     Stop(i32),
-}
-
-/// What other tasks of this process tell the main loop.
-#[derive(Debug)]
-pub enum Input {
-    /// About a stream to the master.
-    Link(LinkId, LinkEvent),
-    /// About a launch.
-    Launch(Outcome),
-    /// About a probe of a check.
-    Probed(ProbeId, checks::Outcome),
 }
 
 /// Why the main loop cannot begin, or go on.
@@ -119,6 +116,8 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         resources: description.resources.clone(),
         resource_version: version.to_vec(),
         shutdown_grace: config.executor_shutdown_grace_period,
+        executor_registration_timeout: config.executor_registration_timeout,
+        executor_reregistration_timeout: config.executor_reregistration_timeout,
         seed: [high, low],
     });
 
@@ -162,6 +161,8 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         volumes: Volumes::beneath(&node.work_dir),
         link: None,
         pending: Vec::new(),
+        requests: BTreeMap::new(),
+        streams: BTreeMap::new(),
         complaint: String::new(),
         inputs_in,
         inputs,
@@ -185,6 +186,10 @@ struct Main {
     link: Option<Link>,
     /// What effects brought about at once; agent-core is yet to be told.
     pending: Vec<Event>,
+    /// Who waits for an answer.
+    requests: BTreeMap<RequestId, oneshot::Sender<Reply>>,
+    /// The executors' streams of events.
+    streams: BTreeMap<RequestId, mpsc::Sender<executor::Event>>,
     /// Why there is no link, as it was last logged.
     complaint: String,
     inputs_in: mpsc::Sender<Input>,
@@ -254,11 +259,12 @@ impl Main {
         for fact in facts {
             self.agent.step(now, wall, Event::Recovered(fact));
         }
-        let containers = self
+        let tasks = self
             .agent
             .tasks()
             .filter_map(|(_, task)| task.container.clone());
-        let containers: Vec<ContainerId> = containers.collect();
+        let executors = self.agent.executors().map(|(_, one)| one.container.clone());
+        let containers: Vec<ContainerId> = tasks.chain(executors).collect();
         self.containers.end_orphans(&containers);
         self.counters.recovery = begun.elapsed();
         let tasks = self.agent.tasks().count();
@@ -274,7 +280,7 @@ impl Main {
         self.purge_volumes();
         // Re-execution, which keeps processes, will name those that are alive.
         vec![Event::RecoveryEnded {
-            alive: std::collections::BTreeMap::new(),
+            alive: BTreeMap::new(),
         }]
     }
 
@@ -285,51 +291,6 @@ impl Main {
                 Ok(input) => events.extend(self.input(input)),
                 Err(_) => break,
             }
-        }
-    }
-
-    fn input(&mut self, input: Input) -> Vec<Event> {
-        match input {
-            Input::Launch(outcome) => self.containers.answered(outcome),
-            Input::Probed(probe, outcome) => {
-                self.probes.end(&probe);
-                vec![Event::Probed { probe, outcome }]
-            }
-            Input::Link(link, LinkEvent::Opened) => vec![Event::LinkOpened { link }],
-            Input::Link(link, LinkEvent::Closed(why)) => {
-                if self.link.as_ref().is_some_and(|current| current.id == link) {
-                    self.link = None;
-                    self.complain(why);
-                }
-                vec![Event::LinkClosed { link }]
-            }
-            Input::Link(link, LinkEvent::Frame(frame)) => {
-                let (epoch, incarnation) = (frame.epoch, frame.incarnation);
-                match wire::from_master(*frame) {
-                    Ok(Some(frame)) => vec![Event::Frame {
-                        link,
-                        epoch,
-                        incarnation,
-                        frame,
-                    }],
-                    Ok(None) => {
-                        debug!("frame of a kind that this agent does not know");
-                        Vec::new()
-                    }
-                    Err(error) => {
-                        warn!(error = chain(&error), "frame of the master left aside");
-                        Vec::new()
-                    }
-                }
-            }
-        }
-    }
-
-    /// Says once why there is no link, and not again until there was one.
-    fn complain(&mut self, why: String) {
-        if self.complaint != why {
-            warn!(why, "no link to the master");
-            self.complaint = why;
         }
     }
 
@@ -402,148 +363,6 @@ impl Main {
             .map_err(|panicked| NodeError::Runtime(panicked.into()))?;
         self.checkpoint = Some(checkpoint);
         Ok(result?)
-    }
-
-    fn carry_out(&mut self, effect: Effect) {
-        match effect {
-            Effect::Store(_) | Effect::End { .. } => {}
-            Effect::OpenLink { link } => {
-                let inputs = self.inputs_in.clone();
-                self.link = Some(Link::open(link, &self.config, inputs));
-            }
-            Effect::CloseLink { link } => {
-                if let Some(current) = self.link.take_if(|current| current.id == link) {
-                    // What is queued may still leave; on no account is it waited for here.
-                    tokio::spawn(current.finish(FAREWELL_MAX));
-                }
-            }
-            Effect::Send {
-                link,
-                epoch,
-                incarnation,
-                frame,
-            } => {
-                let agent = self.agent.registration().agent_id.as_ref();
-                let frame = wire::to_master(&self.description, agent, epoch, incarnation, frame);
-                let current = self.link.as_ref().filter(|current| current.id == link);
-                if current.is_some_and(|current| current.send(frame).is_err()) {
-                    self.link = None;
-                    self.pending.push(Event::LinkClosed { link });
-                    self.complain("the master does not read".to_string());
-                }
-            }
-            Effect::Launch {
-                container,
-                framework,
-                task,
-            } => self.launch(container, &framework, &task),
-            Effect::Kill { container, signal } => {
-                let ended = self.containers.kill(&container, signal);
-                self.pending.extend(ended);
-            }
-            Effect::Probe { probe, how } => match self.containers.process_of(&probe.container) {
-                Some(process) => self.probes.begin(probe, how, Network::Of(process)),
-                None => self.pending.push(Event::Probed {
-                    probe,
-                    outcome: checks::Outcome::Unavailable("the container is gone".to_string()),
-                }),
-            },
-            Effect::EndProbe { probe } => self.probes.end(&probe),
-            Effect::ProbeFailed {
-                framework_id,
-                task_id,
-                kind,
-                why,
-            } => info!(%framework_id, %task_id, %kind, why, "check of a task failed"),
-            Effect::CreateVolume { volume } => {
-                // A launch that wants it tries once more, and says why it cannot.
-                if let Err(error) = self.volumes.create(&volume) {
-                    error!(error = chain(&error), "volume was not made");
-                }
-            }
-            Effect::DestroyVolume { volume } => match self.volumes.destroy(&volume) {
-                Ok(()) => {
-                    self.pending.push(Event::VolumeDestroyed { volume });
-                    self.purge_volumes();
-                }
-                // Tried again at the next start.
-                Err(error) => error!(error = chain(&error), "volume was not destroyed"),
-            },
-            Effect::OperationEnded { operation, status } => info!(
-                operation = %operation.uuid,
-                framework_id = operation.framework_id.as_ref().map(ToString::to_string),
-                state = %status.state,
-                why = status.message,
-                "operation ended"
-            ),
-            Effect::TaskChanged {
-                framework_id,
-                status,
-            } => {
-                self.counters.count(&status);
-                if status.reason == Some(Reason::ContainerLaunchFailed) {
-                    self.counters.launch_errors += 1;
-                }
-                info!(
-                    %framework_id,
-                    task_id = %status.task_id,
-                    state = %status.state,
-                    reason = status.reason.map(Reason::name),
-                    why = status.message.as_deref().and_then(|text| text.lines().next()),
-                    "task changed state"
-                );
-            }
-            Effect::Ignored { why } => info!(why, "left aside"),
-            Effect::Registered { agent_id } => {
-                self.complaint.clear();
-                info!(%agent_id, master = %self.config.master, "registered");
-                // Sandboxes are found by the id: whoever hears of a task finds its files.
-                self.publish_now();
-            }
-        }
-    }
-
-    fn launch(
-        &mut self,
-        container: ContainerId,
-        framework: &agent_core::event::Framework,
-        task: &agent_core::event::TaskSpec,
-    ) {
-        let Some(agent) = &self.agent.registration().agent_id else {
-            return;
-        };
-        let sandbox = paths::sandbox(agent, &framework.id, &task.executor_id, &container);
-        let launch = match wire::task::launch(&task.info, &framework.info) {
-            Ok(launch) => launch,
-            Err(error) => {
-                let message = chain(&error);
-                self.pending
-                    .push(Event::LaunchFailed { container, message });
-                return;
-            }
-        };
-        let directory = self.description.work_dir.join(&sandbox);
-        let endpoint = format!("{}:{}", self.description.ip, self.description.port);
-        let grace = model::duration::format(self.config.executor_shutdown_grace_period);
-        let environment = [
-            ("MESOS_FRAMEWORK_ID", framework.id.to_string()),
-            ("MESOS_EXECUTOR_ID", task.executor_id.to_string()),
-            ("MESOS_DIRECTORY", directory.to_string_lossy().into_owned()),
-            ("MESOS_SLAVE_ID", agent.to_string()),
-            ("MESOS_SLAVE_PID", format!("slave(1)@{endpoint}")),
-            ("MESOS_AGENT_ENDPOINT", endpoint),
-            ("MESOS_CHECKPOINT", u8::from(launch.checkpoint).to_string()),
-            ("MESOS_HTTP_COMMAND_EXECUTOR", "0".to_string()),
-            ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", grace),
-        ];
-        self.containers.launch(Order {
-            container,
-            sandbox,
-            environment: environment
-                .map(|(name, value)| (name.to_string(), value))
-                .to_vec(),
-            launch,
-        });
     }
 
     fn purge_volumes(&self) {

@@ -1,13 +1,16 @@
 //! Wire: frames of the link to and from what agent-core says and hears.
 
 pub mod check;
+pub mod executor;
 pub mod operation;
 pub mod task;
 
 use std::time::Duration;
 
 use agent_core::effect::{Register, Running, Status, ToMaster};
-use agent_core::event::{Drain, Fate, Framework, FromMaster, KillingState, Standing, Verdict};
+use agent_core::event::{
+    Drain, Fate, Framework, FromMaster, KillingState, Standing, TaskSpec, Verdict,
+};
 use api::link::v1 as link;
 use api::{convert, v1};
 use model::task::PartitionAwareness;
@@ -119,6 +122,7 @@ pub fn from_master(frame: link::MasterFrame) -> Result<Option<FromMaster>, Frame
         Body::FrameworkMessage(body) => FromMaster::FrameworkMessage {
             framework_id: framework_id(body.framework_id.as_ref())?,
             executor_id: executor_id(body.executor_id.as_ref())?,
+            data: Blob::new(&body.data),
         },
         Body::FrameworkUpdated(body) => FromMaster::FrameworkUpdated {
             framework: framework(
@@ -142,15 +146,20 @@ fn run_group(body: link::RunTaskGroup) -> Result<FromMaster, FrameError> {
         .ok_or(FrameError::Missing("executor_info"))?;
     let group = body.task_group.ok_or(FrameError::Missing("task_group"))?;
     let framework = framework(&info)?;
+    let ids = group.tasks.iter().map(|task| task_id(Some(&task.task_id)));
+    let ids = ids.collect::<Result<Vec<_>, _>>()?;
     let tasks = group.tasks.into_iter().map(|task| {
         let task = v1::TaskInfo {
             executor: Some(executor.clone()),
             ..task
         };
-        task::spec(&task, &framework.id)
+        Ok(TaskSpec {
+            group: ids.clone(),
+            ..task::spec(&task, &framework.id)?
+        })
     });
     Ok(FromMaster::RunTaskGroup {
-        tasks: tasks.collect::<Result<_, _>>()?,
+        tasks: tasks.collect::<Result<_, FrameError>>()?,
         framework,
         resource_version: body.resource_version,
     })
@@ -250,6 +259,24 @@ pub fn to_master(
             status,
             total,
         } => Body::OperationUpdate(operation::update(agent, &operation, &status, total)),
+        ToMaster::ExecutorExited {
+            framework_id,
+            executor_id,
+            wait_status,
+        } => Body::ExecutorExited(link::ExecutorExited {
+            framework_id: Some((&framework_id).into()),
+            executor_id: Some((&executor_id).into()),
+            wait_status,
+        }),
+        ToMaster::ExecutorMessage {
+            framework_id,
+            executor_id,
+            data,
+        } => Body::ExecutorMessage(link::ExecutorMessage {
+            framework_id: Some((&framework_id).into()),
+            executor_id: Some((&executor_id).into()),
+            data: data.as_bytes().to_vec(),
+        }),
         ToMaster::Unregister => Body::Unregister(link::Unregister {}),
     };
     link::AgentFrame {
@@ -261,12 +288,10 @@ pub fn to_master(
 
 fn register(description: &Description, frame: Register) -> link::Register {
     let agent = frame.agent_id.as_ref();
-    let executors = frame.tasks.iter().filter_map(|task| {
-        Some(link::RunningExecutor {
-            framework_id: Some((&task.framework_id).into()),
-            executor_info: stored(&task.executor),
-            container_id: Some(task.container.as_ref()?.into()),
-        })
+    let executors = frame.executors.iter().map(|one| link::RunningExecutor {
+        framework_id: Some((&one.framework_id).into()),
+        executor_info: stored(&one.executor.info),
+        container_id: Some((&one.container).into()),
     });
     let tasks = frame.tasks.iter();
     link::Register {
@@ -332,22 +357,41 @@ pub fn task_status(
         .map(|bytes| v1::TaskResourceLimitation {
             resources: vec![memory(bytes)],
         });
+    let given: v1::TaskStatus = status.given.as_ref().and_then(stored).unwrap_or_default();
     v1::TaskStatus {
         task_id: (&status.task_id).into(),
         state: status.state.number(),
         message: status.message.clone(),
         source: Some(status.source.number()),
-        reason: status.reason.map(model::Reason::number),
+        reason: status.reason.map(model::Reason::number).or(given.reason),
         agent_id: agent.map(Into::into),
         executor_id: status.executor_id.as_ref().map(Into::into),
         timestamp: Some(seconds(status.timestamp)),
         uuid: Some(status.uuid.0.to_vec()),
-        container_status: container,
-        limitation,
-        healthy: status.healthy,
-        check_status: status.check.map(check::status_info),
-        ..v1::TaskStatus::default()
+        container_status: merged(container, given.container_status.clone()),
+        limitation: limitation.or_else(|| given.limitation.clone()),
+        healthy: status.healthy.or(given.healthy),
+        check_status: status
+            .check
+            .map(check::status_info)
+            .or_else(|| given.check_status.clone()),
+        ..given
     }
+}
+
+/// The container as the agent knows it, but for what its executor says of its addresses.
+fn merged(
+    own: Option<v1::ContainerStatus>,
+    given: Option<v1::ContainerStatus>,
+) -> Option<v1::ContainerStatus> {
+    let (Some(own), Some(given)) = (&own, &given) else {
+        return own.or(given);
+    };
+    let mut all = own.clone();
+    if !given.network_infos.is_empty() {
+        all.network_infos.clone_from(&given.network_infos);
+    }
+    Some(all)
 }
 
 fn network_info(description: &Description) -> v1::NetworkInfo {

@@ -72,6 +72,8 @@ impl Node {
             resources: resources(),
             resource_version: vec![1; 16],
             shutdown_grace: std::time::Duration::from_secs(5),
+            executor_registration_timeout: std::time::Duration::from_secs(60),
+            executor_reregistration_timeout: std::time::Duration::from_secs(2),
             seed: [seed, self.life],
         }));
         self.disk.clone()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agent_core::Status;
 use agent_core::checks::{Check, Checks, HealthCheck, Loopback, Probe};
-use agent_core::event::{Framework, KillingState, TaskSpec};
+use agent_core::event::{ExecutorKind, ExecutorSpec, Framework, KillingState, TaskSpec};
 use master_core::event::{Capabilities, Capability, FrameworkInfo, Text};
 use model::resources::{
     DiskInfo, Persistence, Reservation, ReservationKind, Resource, Role, Scalar, Volume, VolumeMode,
@@ -138,10 +138,15 @@ pub fn task_id_of_blob(info: &Blob) -> Option<TaskId> {
 pub fn task_for_agent(info: &Blob) -> Option<TaskSpec> {
     let id = task_id_of_blob(info)?;
     Some(TaskSpec {
-        executor_id: ExecutorId::new(id.as_str()).ok()?,
+        executor: ExecutorSpec {
+            id: ExecutorId::new(id.as_str()).ok()?,
+            kind: ExecutorKind::Command,
+            info: Blob::default(),
+            shutdown_grace: None,
+        },
+        group: Vec::new(),
         id,
         info: info.clone(),
-        executor_info: Blob::default(),
         kill_grace: None,
         max_completion_time: None,
         checks: checks_of_task(info),

@@ -12,9 +12,12 @@ use core::time::Duration;
 use model::{ContainerId, FrameworkId, Instant, Resources};
 
 use crate::checks::Checkers;
-use crate::effect::{Effect, End, Fact, LinkId, Register, Running, ToMaster, WallTime};
-use crate::event::{Drain, Event, Framework, Stop};
+use crate::effect::{
+    Effect, End, Fact, LinkId, Register, Running, RunningExecutor, ToMaster, WallTime,
+};
+use crate::event::{Drain, Event, ExecutorKind, Framework, Stop};
 use crate::executor::{Doom, Life, Task};
+use crate::executors::{Executor, ExecutorKey};
 use crate::holdings::Holdings;
 use crate::operations::Operations;
 use crate::random::Random;
@@ -29,6 +32,9 @@ pub const COMPLETED_MAX: usize = 256;
 /// How much longer than the grace period an agent that ends waits for its containers.
 const END_MARGIN: Duration = Duration::from_secs(5);
 
+/// What an executor's own grace period counts at most when the agent ends.
+const END_GRACE_MAX: Duration = Duration::from_secs(60);
+
 /// What does not change while an agent runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -38,6 +44,10 @@ pub struct Settings {
     pub resource_version: Vec<u8>,
     /// `--executor_shutdown_grace_period`.
     pub shutdown_grace: Duration,
+    /// `--executor_registration_timeout`.
+    pub executor_registration_timeout: Duration,
+    /// `--executor_reregistration_timeout`.
+    pub executor_reregistration_timeout: Duration,
     /// Where ids and back-off come from.
     pub seed: [u64; 2],
 }
@@ -50,7 +60,8 @@ pub struct Agent {
     pub(crate) registration: Registration,
     pub(crate) frameworks: BTreeMap<FrameworkId, Entry>,
     pub(crate) tasks: BTreeMap<TaskKey, Task>,
-    pub(crate) containers: BTreeMap<ContainerId, TaskKey>,
+    pub(crate) executors: BTreeMap<ExecutorKey, Executor>,
+    pub(crate) containers: BTreeMap<ContainerId, Owner>,
     pub(crate) updates: StatusUpdates,
     pub(crate) holdings: Holdings,
     pub(crate) operations: Operations,
@@ -60,7 +71,18 @@ pub struct Agent {
     /// When each task wants to be looked at; an entry may be out of date.
     pub(crate) timers: BTreeSet<(Instant, TaskKey)>,
     pub(crate) checkers: Checkers,
+    /// When each executor wants to be looked at; an entry may be out of date.
+    pub(crate) executor_timers: BTreeSet<(Instant, ExecutorKey)>,
     pub(crate) completed: VecDeque<(FrameworkId, Task)>,
+}
+
+/// What a container was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// One task, whose command runs in it.
+    Task(TaskKey),
+    /// An executor.
+    Executor(ExecutorKey),
 }
 
 /// What the agent is about.
@@ -76,7 +98,7 @@ pub(crate) enum Phase {
     Ended,
 }
 
-/// A framework with tasks here.
+/// A framework with tasks or executors here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// What the master said of it.
@@ -119,6 +141,7 @@ impl Agent {
             registration: Registration::new(),
             frameworks: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            executors: BTreeMap::new(),
             containers: BTreeMap::new(),
             updates: StatusUpdates::default(),
             holdings,
@@ -127,6 +150,7 @@ impl Agent {
             random,
             timers: BTreeSet::new(),
             checkers: Checkers::default(),
+            executor_timers: BTreeSet::new(),
             completed: VecDeque::new(),
         }
     }
@@ -161,6 +185,17 @@ impl Agent {
             }
             Event::Exited { container, exit } => self.exited(&mut step, &container, &exit),
             Event::Probed { probe, outcome } => self.probed(&mut step, &probe, &outcome),
+            Event::ExecutorCall {
+                request,
+                framework_id,
+                executor_id,
+                claims,
+                call,
+            } => {
+                let key = (framework_id, executor_id);
+                self.executor_call(&mut step, request, key, claims.as_ref(), call);
+            }
+            Event::ExecutorClosed { stream } => self.executor_closed(&mut step, stream),
             Event::VolumeDestroyed { volume } => self.volume_destroyed(&mut step, volume),
             Event::Stop(stop) => self.end_work(&mut step, End::Stopped, stop),
         }
@@ -181,6 +216,7 @@ impl Agent {
             self.operations.deadline(),
             self.timers.first().map(|(at, _)| *at),
             self.checkers.deadline(),
+            self.executor_timers.first().map(|(at, _)| *at),
             end,
         ]
         .into_iter()
@@ -231,6 +267,7 @@ impl Agent {
                         .values()
                         .map(|e| e.framework.info.clone())
                         .collect(),
+                    executors: self.running_executors(),
                     tasks: self.running(),
                     operations: self.operations.iter().cloned().collect(),
                     total: self.holdings.total().clone(),
@@ -252,19 +289,34 @@ impl Agent {
         listed
             .map(|(key, task)| Running {
                 framework_id: key.0.clone(),
-                executor_id: task.spec.executor_id.clone(),
+                executor_id: task.spec.executor.id.clone(),
+                kind: task.spec.executor.kind,
                 task: task.spec.info.clone(),
-                executor: task.spec.executor_info.clone(),
-                container: match task.life {
-                    Life::Launching { .. } | Life::Running { .. } | Life::Killing { .. } => {
-                        task.container.clone()
-                    }
-                    Life::Ended => None,
-                },
                 state: task.state(),
                 status: task.statuses.last().cloned(),
             })
             .collect()
+    }
+
+    /// The executors that have containers, those of command tasks among them.
+    fn running_executors(&self) -> Vec<RunningExecutor> {
+        let of_tasks = self.tasks.iter().filter_map(|(key, task)| {
+            let is_alive =
+                task.life != Life::Ended && task.spec.executor.kind == ExecutorKind::Command;
+            Some(RunningExecutor {
+                framework_id: key.0.clone(),
+                executor: task.spec.executor.clone(),
+                container: task.container.clone().filter(|_| is_alive)?,
+            })
+        });
+        let alive = self.executors.iter().filter(|(_, one)| one.is_alive());
+        let own = alive.map(|(key, one)| RunningExecutor {
+            framework_id: key.0.clone(),
+            executor: one.spec.clone(),
+            container: one.container.clone(),
+        });
+        let all = of_tasks.chain(own);
+        all.filter(|one| self.is_told(&one.framework_id)).collect()
     }
 
     fn link_lost(&mut self, step: &mut Step, link: LinkId) {
@@ -311,12 +363,16 @@ impl Agent {
             return step.ignore("the agent ends already".to_string());
         }
         let grace = self.shutdown_grace();
-        for key in self.keys(|_, task| task.life != Life::Ended) {
+        for key in self.keys(|_, task| task.spec.executor.kind == ExecutorKind::Command) {
             self.kill(step, &key, Doom::Requested, grace);
         }
+        self.shut_down_all(step, |_| true);
+        let own = self.executors.values();
+        let own = own.filter_map(|one| one.spec.shutdown_grace);
+        let longest = own.fold(self.settings.shutdown_grace, Duration::max);
         self.phase = Phase::Ending {
             end,
-            by: step.now + self.settings.shutdown_grace + END_MARGIN,
+            by: step.now + longest.min(END_GRACE_MAX) + END_MARGIN,
             stop,
         };
     }
@@ -324,6 +380,7 @@ impl Agent {
     fn run_timers(&mut self, step: &mut Step) {
         self.run_task_timers(step);
         self.run_checks(step);
+        self.run_executor_timers(step);
         for head in self.updates.due(step.now) {
             self.forward(step, head);
         }
@@ -347,7 +404,8 @@ impl Agent {
         let Phase::Ending { end, by, stop } = self.phase.clone() else {
             return;
         };
-        let alive = self.tasks.values().any(|task| task.life != Life::Ended);
+        let alive = self.tasks.values().any(|task| task.life != Life::Ended)
+            || self.executors.values().any(Executor::is_alive);
         if alive && step.now < by {
             return;
         }

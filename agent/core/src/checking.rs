@@ -4,7 +4,7 @@
 
 use model::{Instant, Reason, TaskState};
 
-use crate::agent::{Agent, Step};
+use crate::agent::{Agent, Owner, Step};
 use crate::checks::checker::{Consequence, News, Verdict};
 use crate::checks::{Outcome, ProbeId, Turn};
 use crate::effect::Effect;
@@ -46,7 +46,7 @@ impl Agent {
     }
 
     fn judged(&mut self, step: &mut Step, probe: &ProbeId, verdict: Verdict) {
-        let Some(key) = self.containers.get(&probe.container).cloned() else {
+        let Some(Owner::Task(key)) = self.containers.get(&probe.container).cloned() else {
             return;
         };
         if let Some(why) = verdict.failure {

@@ -11,7 +11,7 @@ use model::task::PartitionAwareness;
 use crate::agent::{Agent, Phase, Step};
 use crate::effect::{Effect, Fact};
 use crate::event::{Drain, Fate};
-use crate::executor::{Doom, Life};
+use crate::executor::Life;
 use crate::status_updates::TaskKey;
 
 impl Agent {
@@ -45,12 +45,11 @@ impl Agent {
         let alive: Vec<_> = alive
             .map(|(key, task)| {
                 let grace = task.grace(None);
-                let bound = drain.max_grace.unwrap_or(grace);
-                (key.clone(), grace.min(bound))
+                (key.clone(), drain.max_grace.filter(|bound| *bound < grace))
             })
             .collect();
         for (key, grace) in alive {
-            self.kill(step, &key, Doom::Requested, grace);
+            self.kill_as_asked(step, &key, grace);
         }
     }
 

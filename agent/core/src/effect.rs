@@ -12,7 +12,9 @@ use model::{
 };
 
 use crate::checks::{CheckStatus, Kind, Probe, ProbeId};
-use crate::event::{Drain, Framework, Operation, TaskSpec};
+use crate::containers::RequestId;
+use crate::event::{Drain, ExecutorKind, ExecutorSpec, Framework, Operation, TaskSpec};
+use crate::executor_api::{ExecutorRefusal, Taken, ToExecutor};
 use crate::holdings::VolumeName;
 
 /// One stream to the master; a later one has the greater number.
@@ -56,10 +58,39 @@ pub enum Effect {
         container: ContainerId,
         /// Its framework.
         framework: Framework,
-        /// Its task.
-        task: TaskSpec,
+        /// What it is to run.
+        start: Start,
     },
-    /// Signals every process of a container.
+    /// The tasks in an executor's container are others now, and with them its limits.
+    Resize {
+        /// The container.
+        container: ContainerId,
+        /// The executor that runs in it.
+        executor: ExecutorSpec,
+        /// The tasks that the executor has.
+        tasks: Vec<TaskSpec>,
+    },
+    /// Answers a request; each gets one answer.
+    Answer {
+        /// Which.
+        request: RequestId,
+        /// What came of it.
+        answer: Answer,
+    },
+    /// Sends an event on an executor's stream; lost without a word if that is gone.
+    ToExecutor {
+        /// The request that opened it.
+        stream: RequestId,
+        /// What it says.
+        event: ToExecutor,
+    },
+    /// Ends an executor's stream, after what was sent on it; no event answers.
+    CloseExecutor {
+        /// The request that opened it.
+        stream: RequestId,
+    },
+    /// Signals every process of a container. One that is being started ends as soon as it can,
+    /// with `LaunchFailed` where it never ran.
     Kill {
         /// The container.
         container: ContainerId,
@@ -113,6 +144,17 @@ pub enum Effect {
         /// The new state, in full.
         status: Status,
     },
+    /// An executor has come to another stage of its life; for the log.
+    ExecutorChanged {
+        /// The framework it belongs to.
+        framework_id: FrameworkId,
+        /// The executor.
+        executor_id: ExecutorId,
+        /// Its container.
+        container: ContainerId,
+        /// What happened to it.
+        change: &'static str,
+    },
     /// An event that the core did not follow, and why; for the log.
     Ignored {
         /// What and why.
@@ -128,6 +170,42 @@ pub enum Effect {
         /// Why.
         end: End,
     },
+}
+
+/// What a container is to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// The command of a task.
+    Command {
+        /// The task.
+        task: TaskSpec,
+    },
+    /// A framework's executor.
+    Executor {
+        /// The executor.
+        executor: ExecutorSpec,
+        /// The tasks that wait for it, whose resources are its container's.
+        tasks: Vec<TaskSpec>,
+    },
+    /// Nothing: it holds what the containers within it share.
+    Pod {
+        /// The executor that it stands for.
+        executor: ExecutorSpec,
+        /// The tasks that wait for it.
+        tasks: Vec<TaskSpec>,
+    },
+    /// The command of a task, within the container of its pod, which is its parent.
+    Nested {
+        /// The task.
+        task: TaskSpec,
+    },
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// A call of an executor.
+    Executor(Result<Taken, ExecutorRefusal>),
 }
 
 /// Why the agent has ended its work.
@@ -176,6 +254,24 @@ pub enum ToMaster {
         /// What the agent has, where the operation was not applied.
         total: Option<Resources>,
     },
+    /// An executor's container is gone.
+    ExecutorExited {
+        /// The framework it belongs to.
+        framework_id: FrameworkId,
+        /// The executor.
+        executor_id: ExecutorId,
+        /// As wait(2) encodes it; -1 where nobody can say.
+        wait_status: i32,
+    },
+    /// Something that an executor has for its framework.
+    ExecutorMessage {
+        /// The framework.
+        framework_id: FrameworkId,
+        /// The executor.
+        executor_id: ExecutorId,
+        /// What it has.
+        data: Blob,
+    },
     /// The agent will not come back.
     Unregister,
 }
@@ -187,6 +283,8 @@ pub struct Register {
     pub agent_id: Option<AgentId>,
     /// Every framework with a task here.
     pub frameworks: Vec<Blob>,
+    /// Every executor that has a container.
+    pub executors: Vec<RunningExecutor>,
     /// Every task that is not ended and acknowledged.
     pub tasks: Vec<Running>,
     /// Every operation whose status is not acknowledged.
@@ -208,6 +306,17 @@ pub struct OperationStatus {
     pub message: Option<String>,
 }
 
+/// An executor that has a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningExecutor {
+    /// The framework it belongs to.
+    pub framework_id: FrameworkId,
+    /// The executor.
+    pub executor: ExecutorSpec,
+    /// Its container.
+    pub container: ContainerId,
+}
+
 /// A task that is alive here, or whose end waits for its acknowledgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
@@ -215,12 +324,10 @@ pub struct Running {
     pub framework_id: FrameworkId,
     /// Its executor.
     pub executor_id: ExecutorId,
+    /// Who runs it.
+    pub kind: ExecutorKind,
     /// The whole `TaskInfo`.
     pub task: Blob,
-    /// The whole `ExecutorInfo`.
-    pub executor: Blob,
-    /// Its container; unset where none was ever made, or it is gone.
-    pub container: Option<ContainerId>,
     /// The newest state.
     pub state: TaskState,
     /// The newest update.
@@ -256,6 +363,8 @@ pub struct Status {
     pub healthy: Option<bool>,
     /// The last result of its check, where it has one.
     pub check: Option<CheckStatus>,
+    /// The whole `TaskStatus` as an executor made it; what stands here comes before what it says.
+    pub given: Option<Blob>,
 }
 
 /// What the checkpoint keeps: each fact applied in order gives the state back.
@@ -273,6 +382,22 @@ pub enum Fact {
     },
     /// The agent's id is void, and everything under it.
     Expelled,
+    /// An executor of a framework is wanted; those of command tasks are none of these.
+    Executor {
+        /// Its framework.
+        framework: Framework,
+        /// The executor.
+        executor: ExecutorSpec,
+        /// Its container.
+        container: ContainerId,
+    },
+    /// An executor's container is gone.
+    ExecutorEnded {
+        /// The framework it belongs to.
+        framework_id: FrameworkId,
+        /// The executor.
+        executor_id: ExecutorId,
+    },
     /// A task arrived.
     Task {
         /// Its framework.

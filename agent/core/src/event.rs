@@ -17,7 +17,9 @@ use model::{
 };
 
 use crate::checks::{Checks, Outcome, ProbeId};
+use crate::containers::RequestId;
 use crate::effect::{Fact, LinkId};
+use crate::executor_api::{Claims, ExecutorCall};
 use crate::holdings::VolumeName;
 
 /// Something that happened outside of the core.
@@ -81,6 +83,24 @@ pub enum Event {
         probe: ProbeId,
         /// What came of it.
         outcome: Outcome,
+    },
+    /// A call of an executor; answered by `Effect::Answer`.
+    ExecutorCall {
+        /// Named in the answer; of a SUBSCRIBE it names the stream of events, too.
+        request: RequestId,
+        /// The framework that the executor says it belongs to.
+        framework_id: FrameworkId,
+        /// Who it says it is.
+        executor_id: ExecutorId,
+        /// What its token says; unset where this agent asks for none.
+        claims: Option<Claims>,
+        /// What it says.
+        call: ExecutorCall,
+    },
+    /// An executor's stream of events ended, from its side or because it does not read.
+    ExecutorClosed {
+        /// The request that opened it.
+        stream: RequestId,
     },
     /// The data of a volume can no longer be reached under its name.
     VolumeDestroyed {
@@ -246,6 +266,8 @@ pub enum FromMaster {
         framework_id: FrameworkId,
         /// The executor.
         executor_id: ExecutorId,
+        /// What it has.
+        data: Blob,
     },
     /// A framework describes itself anew.
     FrameworkUpdated {
@@ -332,12 +354,12 @@ pub enum KillingState {
 pub struct TaskSpec {
     /// Its id.
     pub id: TaskId,
-    /// Its executor; the task's own id where Mesos would make a command executor for it.
-    pub executor_id: ExecutorId,
+    /// Its executor.
+    pub executor: ExecutorSpec,
+    /// All tasks of its group, this one among them; empty for a task that came alone.
+    pub group: Vec<TaskId>,
     /// The whole `TaskInfo`.
     pub info: Blob,
-    /// The whole `ExecutorInfo` that the API reports for it.
-    pub executor_info: Blob,
     /// The grace period of its own kill policy.
     pub kill_grace: Option<Duration>,
     /// `max_completion_time`.
@@ -348,4 +370,28 @@ pub struct TaskSpec {
     pub unsupported: Option<String>,
     /// The reservations and volumes that operations made and it uses, allocated to nobody.
     pub held: Resources,
+}
+
+/// An executor as the core decides by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecutorSpec {
+    /// Its id; the task's own where Mesos would make a command executor for it.
+    pub id: ExecutorId,
+    /// Who runs its tasks.
+    pub kind: ExecutorKind,
+    /// The whole `ExecutorInfo`, as the API reports it.
+    pub info: Blob,
+    /// Its own `shutdown_grace_period`.
+    pub shutdown_grace: Option<Duration>,
+}
+
+/// Who runs the tasks of an executor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecutorKind {
+    /// The agent itself runs the one task; the executor exists in messages only.
+    Command,
+    /// A program of the framework, which speaks the executor API.
+    Custom,
+    /// The agent itself, each task in a container within the executor's (Mesos' DEFAULT).
+    Default,
 }

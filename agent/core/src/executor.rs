@@ -1,11 +1,13 @@
-//! Executor: the life of a command task, as Mesos' command executor would report it.
+//! Executor: the life of a task, and how Mesos' command executor would report it.
 //!
 //! ```text
 //! Launching -> Running -> Killing -> Ended       (Killing and Running may be skipped)
+//! Queued -> Delivered -> Ended                   where the framework's own executor runs it
+//! Queued -> Launching …                          in a pod
 //! ```
 //!
-//! The agent runs the command itself; the executor exists in the messages only. What an end means
-//! (state, source, reason, words) is decided in [`ending`] and nowhere else.
+//! Where the agent runs the command itself, what an end means (state, source, reason, words) is
+//! decided in [`ending`] and nowhere else.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -26,7 +28,7 @@ pub const KILL_GRACE: Duration = Duration::from_secs(3);
 pub struct Task {
     /// What it is.
     pub spec: TaskSpec,
-    /// Its container; unset where it never gets one.
+    /// Its container, or its executor's where that runs it; unset where it never gets one.
     pub container: Option<ContainerId>,
     /// Where it stands.
     pub life: Life,
@@ -37,6 +39,10 @@ pub struct Task {
 /// Where a task stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Life {
+    /// Its executor is not there yet.
+    Queued,
+    /// Its executor has it, and tells what becomes of it.
+    Delivered,
     /// Its container is being made.
     Launching {
         /// Set where it is to be killed as soon as it is there.
@@ -89,7 +95,7 @@ impl Task {
     pub fn pid(&self) -> Option<u32> {
         match self.life {
             Life::Running { pid, .. } | Life::Killing { pid, .. } => Some(pid),
-            Life::Launching { .. } | Life::Ended => None,
+            Life::Queued | Life::Delivered | Life::Launching { .. } | Life::Ended => None,
         }
     }
 
@@ -99,7 +105,7 @@ impl Task {
         match &self.life {
             Life::Running { complete_by, .. } => *complete_by,
             Life::Killing { kill_at, .. } => *kill_at,
-            Life::Launching { .. } | Life::Ended => None,
+            Life::Queued | Life::Delivered | Life::Launching { .. } | Life::Ended => None,
         }
     }
 
@@ -150,15 +156,8 @@ impl Ending {
 /// The memory limit comes first: Mesos destroys the container then, whatever else was under way.
 #[must_use]
 pub fn ending(doom: Option<Doom>, exit: &Exit) -> Ending {
-    if let Some(memory) = &exit.memory {
-        return Ending {
-            memory_limit_bytes: Some(memory.limit_bytes),
-            ..Ending::by_agent(
-                TaskState::Failed,
-                Reason::ContainerLimitationMemory,
-                memory_message(memory),
-            )
-        };
+    if let Some(ending) = limitation(exit) {
+        return ending;
     }
     let message = match exit.status {
         ExitStatus::Code(code) => format!("Command exited with status {code}"),
@@ -188,6 +187,20 @@ pub fn ending(doom: Option<Doom>, exit: &Exit) -> Ending {
             Ending::by_agent(TaskState::Failed, Reason::ExecutorTerminated, message)
         }
     }
+}
+
+/// What a container's end means where the kernel brought it about; `None` where it did not.
+#[must_use]
+pub fn limitation(exit: &Exit) -> Option<Ending> {
+    let memory = exit.memory.as_ref()?;
+    Some(Ending {
+        memory_limit_bytes: Some(memory.limit_bytes),
+        ..Ending::by_agent(
+            TaskState::Failed,
+            Reason::ContainerLimitationMemory,
+            memory_message(memory),
+        )
+    })
 }
 
 /// The end of a task whose kill came before its process.

@@ -2,14 +2,15 @@
 
 use alloc::format;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 use core::time::Duration;
 
-use model::{ExecutorId, FrameworkId, Reason, StatusUuid, TaskState};
+use model::{ContainerId, ExecutorId, FrameworkId, Reason, StatusUuid, TaskState};
 
 use crate::agent::{Agent, Phase, Step, TASKS_MAX};
-use crate::effect::{Effect, End, Fact, LinkId, ToMaster};
-use crate::event::{Framework, FromMaster, Standing, Stop, TaskSpec, Verdict};
-use crate::executor::{Doom, Ending};
+use crate::effect::{Effect, End, Fact, LinkId, Start, ToMaster};
+use crate::event::{ExecutorKind, Framework, FromMaster, Standing, Stop, TaskSpec, Verdict};
+use crate::executor::{Doom, Ending, Task};
 use crate::status_updates::{Acknowledged, TaskKey};
 use crate::supervise::dropped;
 
@@ -71,16 +72,12 @@ impl Agent {
                 framework,
                 task,
                 resource_version,
-            } => self.run_task(step, framework, task, &resource_version),
+            } => self.run_tasks(step, &framework, Vec::from([task]), &resource_version),
             FromMaster::RunTaskGroup {
                 framework,
                 tasks,
                 resource_version,
-            } => {
-                for task in tasks {
-                    self.run_task(step, framework.clone(), task, &resource_version);
-                }
-            }
+            } => self.run_tasks(step, &framework, tasks, &resource_version),
             FromMaster::KillTask {
                 framework_id,
                 task_id,
@@ -124,54 +121,132 @@ impl Agent {
             FromMaster::ReconcileOperations { operations } => {
                 self.reconcile_operations(step, operations);
             }
-            FromMaster::FrameworkMessage { executor_id, .. } => {
-                step.ignore(format!("message for {executor_id}, which takes none"));
-            }
+            FromMaster::FrameworkMessage {
+                framework_id,
+                executor_id,
+                data,
+            } => self.framework_message(step, (framework_id, executor_id), data),
             FromMaster::FrameworkUpdated { framework } => self.update_framework(step, framework),
             FromMaster::DrainAgent(drain) => self.begin_drain(step, drain),
         }
     }
 
-    fn run_task(
+    /// Takes a task, or all tasks of a group: each of them is launched, or none.
+    fn run_tasks(
         &mut self,
         step: &mut Step,
-        framework: Framework,
-        task: TaskSpec,
+        framework: &Framework,
+        mut tasks: Vec<TaskSpec>,
         resource_version: &[u8],
     ) {
-        let key = (framework.id.clone(), task.id.clone());
+        let of = |task: &TaskSpec| (framework.id.clone(), task.id.clone());
         if self.phase != Phase::Active {
-            return step.ignore(format!("task {} for an agent that ends", key.1));
+            let ids = tasks.iter().map(|task| task.id.as_str());
+            let ids: Vec<_> = ids.collect();
+            return step.ignore(format!("task {} for an agent that ends", ids.join(", ")));
         }
-        if self.tasks.contains_key(&key) {
-            return step.ignore(format!("task {} is here already", key.1));
-        }
-        if !self.is_told(&key.0) {
-            return step.ignore(format!("task {} of a framework that was shut down", key.1));
-        }
-        if self.tasks.len() >= TASKS_MAX {
-            return self.answer_unknown(step, &key, Reason::ContainerLaunchFailed);
-        }
-        let refusal = self.refusal(&framework, &task, resource_version);
-        let container = match refusal {
-            Some(_) => None,
-            None => self.random.container(),
+        tasks.retain(|task| {
+            let is_known = self.tasks.contains_key(&of(task));
+            if is_known {
+                step.ignore(format!("task {} is here already", task.id));
+            }
+            !is_known
+        });
+        let Some(first) = tasks.first() else {
+            return;
         };
+        if !self.is_told(&framework.id) {
+            return step.ignore(format!(
+                "task {} of a framework that was shut down",
+                first.id
+            ));
+        }
+        if self.tasks.len() + tasks.len() > TASKS_MAX || self.executors.len() >= TASKS_MAX {
+            for task in &tasks {
+                self.answer_unknown(step, &of(task), Reason::ContainerLaunchFailed);
+            }
+            return;
+        }
+        let mut refusals = tasks.iter();
+        let refusal = refusals.find_map(|task| self.refusal(framework, task, resource_version));
+        match refusal {
+            Some(refusal) => {
+                for task in tasks {
+                    let key = of(&task);
+                    self.store_task(step, framework, task, None);
+                    self.end_task(step, &key, refusal.clone());
+                }
+            }
+            None => match first.executor.kind {
+                ExecutorKind::Command => self.launch_commands(step, framework, tasks),
+                ExecutorKind::Custom | ExecutorKind::Default => {
+                    self.give_to_executor(step, framework, tasks)
+                }
+            },
+        }
+    }
+
+    fn store_task(
+        &mut self,
+        step: &mut Step,
+        framework: &Framework,
+        task: TaskSpec,
+        container: Option<ContainerId>,
+    ) {
         let fact = Fact::Task {
             framework: framework.clone(),
-            task: task.clone(),
-            container: container.clone(),
+            task,
+            container,
         };
         self.recover(&fact);
         step.out.push(Effect::Store(fact));
-        match (refusal, container) {
-            (Some(refusal), _) => self.end_task(step, &key, refusal),
-            (None, Some(container)) => step.out.push(Effect::Launch {
+    }
+
+    fn launch_commands(&mut self, step: &mut Step, framework: &Framework, tasks: Vec<TaskSpec>) {
+        for task in tasks {
+            let Some(container) = self.random.container() else {
+                continue;
+            };
+            self.store_task(step, framework, task.clone(), Some(container.clone()));
+            step.out.push(Effect::Launch {
                 container,
-                framework,
-                task,
-            }),
-            (None, None) => {}
+                framework: framework.clone(),
+                start: Start::Command { task },
+            });
+        }
+    }
+
+    fn give_to_executor(&mut self, step: &mut Step, framework: &Framework, tasks: Vec<TaskSpec>) {
+        let Some(first) = tasks.first() else {
+            return;
+        };
+        let key = (framework.id.clone(), first.executor.id.clone());
+        let is_new = !self.executors.contains_key(&key);
+        if is_new {
+            let Some(container) = self.random.container() else {
+                return;
+            };
+            let fact = Fact::Executor {
+                framework: framework.clone(),
+                executor: first.executor.clone(),
+                container,
+            };
+            self.recover(&fact);
+            step.out.push(Effect::Store(fact));
+        }
+        let Some(container) = self.executors.get(&key).map(|one| one.container.clone()) else {
+            return;
+        };
+        for task in tasks {
+            let own = match task.executor.kind {
+                ExecutorKind::Default => self.random.child_of(&container),
+                ExecutorKind::Command | ExecutorKind::Custom => Some(container.clone()),
+            };
+            self.store_task(step, framework, task, own);
+        }
+        match is_new {
+            true => self.start_executor(step, &key),
+            false => self.feed(step, &key),
         }
     }
 
@@ -202,6 +277,12 @@ impl Agent {
                            unknown to the agent";
             return dropped(Reason::ResourcesUnknown, message);
         }
+        let executor = (framework.id.clone(), task.executor.id.clone());
+        if task.executor.kind != ExecutorKind::Command
+            && let Some(message) = self.is_over(&executor)
+        {
+            return dropped(Reason::ExecutorTerminated, message);
+        }
         let what = task.unsupported.as_ref()?;
         Some(Ending::by_agent(
             TaskState::Failed,
@@ -228,11 +309,10 @@ impl Agent {
     }
 
     fn kill_task(&mut self, step: &mut Step, key: TaskKey, grace: Option<Duration>) {
-        let Some(task) = self.tasks.get(&key) else {
+        if !self.tasks.contains_key(&key) {
             return self.answer_unknown(step, &key, Reason::Reconciliation);
-        };
-        let grace = task.grace(grace);
-        self.kill(step, &key, Doom::Requested, grace);
+        }
+        self.kill_as_asked(step, &key, grace);
     }
 
     fn acknowledge(&mut self, step: &mut Step, key: &TaskKey, uuid: StatusUuid) {
@@ -264,8 +344,14 @@ impl Agent {
         self.recover(&fact);
         step.out.push(Effect::Store(fact));
         let grace = self.shutdown_grace();
-        for key in self.keys(|key, _| key.0 == *framework_id) {
+        let is_command = |task: &Task| task.spec.executor.kind == ExecutorKind::Command;
+        for key in self.keys(|key, task| key.0 == *framework_id && is_command(task)) {
             self.kill(step, &key, Doom::Requested, grace);
+        }
+        self.shut_down_all(step, |key| key.0 == *framework_id);
+        let gone = self.executors.keys().filter(|key| key.0 == *framework_id);
+        for key in gone.cloned().collect::<Vec<_>>() {
+            self.forget_executor(&key);
         }
     }
 
@@ -276,8 +362,12 @@ impl Agent {
         executor_id: &ExecutorId,
     ) {
         let grace = self.shutdown_grace();
+        let own = (framework_id.clone(), executor_id.clone());
+        if self.executors.contains_key(&own) {
+            return self.shut_down(step, &own);
+        }
         let tasks =
-            self.keys(|key, task| key.0 == *framework_id && task.spec.executor_id == *executor_id);
+            self.keys(|key, task| key.0 == *framework_id && task.spec.executor.id == *executor_id);
         if tasks.is_empty() {
             step.ignore(format!("shutdown of executor {executor_id}, unknown here"));
         }

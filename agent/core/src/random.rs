@@ -55,6 +55,11 @@ impl Random {
         ContainerId::new(&format!("{}", self.uuid())).ok()
     }
 
+    /// The id of a new container within another; `None` where that is as deep as can be.
+    pub fn child_of(&mut self, parent: &ContainerId) -> Option<ContainerId> {
+        parent.child(&format!("{}", self.uuid())).ok()
+    }
+
     /// A duration of less than `bound`, each equally likely.
     pub fn below(&mut self, bound: Duration) -> Duration {
         let nanos = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);

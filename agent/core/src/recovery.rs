@@ -9,9 +9,11 @@ use alloc::vec::Vec;
 
 use model::{ContainerId, Instant, Reason, TaskState};
 
-use crate::agent::{Agent, Entry, FrameworkStanding, Phase, Step};
+use crate::agent::{Agent, Entry, FrameworkStanding, Owner, Phase, Step};
 use crate::effect::{Effect, Fact, Signal, Status};
+use crate::event::{ExecutorKind, Framework};
 use crate::executor::{Ending, Life, Task};
+use crate::executors::{Executor, ExecutorKey, ExecutorLife, Window};
 use crate::status_updates::TaskKey;
 use crate::supervise::dropped;
 
@@ -27,9 +29,37 @@ impl Agent {
                 for key in self.tasks.keys().cloned().collect::<Vec<_>>() {
                     self.forget_task(&key);
                 }
+                for executor in core::mem::take(&mut self.executors).into_values() {
+                    self.containers.remove(&executor.container);
+                }
+                self.frameworks.clear();
                 // Reservations and volumes are the node's, whatever its id.
                 self.operations.clear();
                 self.drain = None;
+            }
+            Fact::Executor {
+                framework,
+                executor,
+                container,
+            } => {
+                let key = (framework.id.clone(), executor.id.clone());
+                self.note_framework(framework);
+                self.containers
+                    .insert(container.clone(), Owner::Executor(key.clone()));
+                let executor = Executor::new(executor.clone(), container.clone());
+                self.executors.insert(key, executor);
+            }
+            Fact::ExecutorEnded {
+                framework_id,
+                executor_id,
+            } => {
+                let key = (framework_id.clone(), executor_id.clone());
+                if let Some(executor) = self.executors.get_mut(&key) {
+                    executor.life = ExecutorLife::Terminated;
+                    executor.pid = None;
+                    self.containers.remove(&executor.container);
+                }
+                self.forget_executor(&key);
             }
             Fact::Task {
                 framework,
@@ -37,20 +67,22 @@ impl Agent {
                 container,
             } => {
                 let key = (framework.id.clone(), task.id.clone());
-                let entry = self.frameworks.entry(framework.id.clone());
-                entry
-                    .or_insert_with(|| Entry {
-                        framework: framework.clone(),
-                        standing: FrameworkStanding::Active,
-                    })
-                    .framework = framework.clone();
-                if let Some(container) = container {
-                    self.containers.insert(container.clone(), key.clone());
+                self.note_framework(framework);
+                let life = match task.executor.kind {
+                    ExecutorKind::Command => Life::Launching { doomed: None },
+                    ExecutorKind::Custom | ExecutorKind::Default => Life::Queued,
+                };
+                // The container of a custom executor's task is the executor's.
+                let own = container
+                    .clone()
+                    .filter(|_| task.executor.kind != ExecutorKind::Custom);
+                if let Some(container) = own {
+                    self.containers.insert(container, Owner::Task(key.clone()));
                 }
                 let task = Task {
                     spec: task.clone(),
                     container: container.clone(),
-                    life: Life::Launching { doomed: None },
+                    life,
                     statuses: Vec::new(),
                 };
                 self.tasks.insert(key, task);
@@ -124,6 +156,15 @@ impl Agent {
         }
     }
 
+    fn note_framework(&mut self, framework: &Framework) {
+        let entry = self.frameworks.entry(framework.id.clone());
+        let new = || Entry {
+            framework: framework.clone(),
+            standing: FrameworkStanding::Active,
+        };
+        entry.or_insert_with(new).framework = framework.clone();
+    }
+
     /// The checkpoint is read: counts this start, takes up what is alive, ends what is not, and
     /// looks for a master.
     pub(crate) fn end_recovery(&mut self, step: &mut Step, alive: &BTreeMap<ContainerId, u32>) {
@@ -135,15 +176,64 @@ impl Agent {
         step.out.push(Effect::Store(Fact::Started {
             incarnation: self.registration.incarnation,
         }));
+        for key in self.executors.keys().cloned().collect::<Vec<_>>() {
+            self.take_up_executor(step, &key, alive);
+        }
         for key in self.tasks.keys().cloned().collect::<Vec<_>>() {
             self.take_up(step, &key, alive);
         }
+        self.end_lost_executors(step, alive);
         self.drain_tasks(step);
         // A crash may have come between the end of a volume and that of its data.
         let doomed = self.holdings.doomed().cloned();
         step.out
             .extend(doomed.map(|volume| Effect::DestroyVolume { volume }));
         self.registration.start(step.now);
+    }
+
+    /// An executor that is alive has to subscribe again; a pod runs as it did.
+    fn take_up_executor(
+        &mut self,
+        step: &mut Step,
+        key: &ExecutorKey,
+        alive: &BTreeMap<ContainerId, u32>,
+    ) {
+        let told = self.is_told(&key.0);
+        let by = step.now + self.settings.executor_reregistration_timeout;
+        let Some(executor) = self.executors.get_mut(key).filter(|one| one.is_alive()) else {
+            return;
+        };
+        executor.pid = alive.get(&executor.container).copied();
+        executor.was_fed = true;
+        if executor.pid.is_none() {
+            return;
+        }
+        executor.life = match executor.spec.kind {
+            ExecutorKind::Default => ExecutorLife::Running { stream: None },
+            ExecutorKind::Custom | ExecutorKind::Command => ExecutorLife::Registering {
+                by,
+                window: Window::Restart,
+            },
+        };
+        self.executor_timers.insert((by, key.clone()));
+        if !told {
+            self.destroy(step, key, None);
+        }
+    }
+
+    fn end_lost_executors(&mut self, step: &mut Step, alive: &BTreeMap<ContainerId, u32>) {
+        let lost = self.executors.iter().filter(|(_, executor)| {
+            executor.is_alive() && !alive.contains_key(&executor.container)
+        });
+        let lost: Vec<ExecutorKey> = lost.map(|(key, _)| key.clone()).collect();
+        for (framework_id, executor_id) in lost {
+            let fact = Fact::ExecutorEnded {
+                framework_id,
+                executor_id,
+            };
+            self.recover(&fact);
+            step.out.push(Effect::Store(fact));
+        }
     }
 
     fn take_up(&mut self, step: &mut Step, key: &TaskKey, alive: &BTreeMap<ContainerId, u32>) {
@@ -156,6 +246,11 @@ impl Agent {
         }
         let container = task.container.clone();
         let pid = container.as_ref().and_then(|id| alive.get(id)).copied();
+        if pid.is_some() && task.spec.executor.kind == ExecutorKind::Custom {
+            // What it was not given it does not list, either.
+            task.life = Life::Delivered;
+            return;
+        }
         if let (Some(container), Some(pid)) = (container.clone(), pid) {
             // A kill that was under way is begun again by whoever wanted it; a framework that is
             // gone will not ask, so its task is killed at once.
@@ -214,6 +309,15 @@ impl Agent {
         if self.drain.is_some() {
             facts.push(Fact::Draining(self.drain));
         }
+        for (key, executor) in &self.executors {
+            if let Some(entry) = self.frameworks.get(&key.0) {
+                facts.push(Fact::Executor {
+                    framework: entry.framework.clone(),
+                    executor: executor.spec.clone(),
+                    container: executor.container.clone(),
+                });
+            }
+        }
         for (key, task) in &self.tasks {
             if let Some(entry) = self.frameworks.get(&key.0) {
                 facts.push(Fact::Task {
@@ -224,6 +328,11 @@ impl Agent {
                 self.facts_of_updates(&mut facts, key, task);
             }
         }
+        let ended = self.executors.iter().filter(|(_, one)| !one.is_alive());
+        facts.extend(ended.map(|(key, _)| Fact::ExecutorEnded {
+            framework_id: key.0.clone(),
+            executor_id: key.1.clone(),
+        }));
         for (framework_id, entry) in &self.frameworks {
             if entry.standing == FrameworkStanding::Gone {
                 facts.push(Fact::FrameworkGone {

@@ -8,9 +8,9 @@ use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use model::task::PartitionAwareness;
-use model::{ContainerId, FrameworkId, Instant, Reason, Source, TaskId, TaskState};
+use model::{ContainerId, ExecutorId, FrameworkId, Instant, Reason, Source, TaskId, TaskState};
 
-use crate::agent::{Agent, COMPLETED_MAX, Step, TASKS_MAX};
+use crate::agent::{Agent, COMPLETED_MAX, Owner, Step, TASKS_MAX};
 use crate::checks::Check;
 use crate::effect::{Effect, Fact, Signal, Status, ToMaster};
 use crate::event::{Exit, KillingState};
@@ -19,8 +19,10 @@ use crate::status_updates::{Forward, Pushed, TaskKey};
 
 impl Agent {
     pub(crate) fn launched(&mut self, step: &mut Step, container: &ContainerId, pid: u32) {
-        let Some(key) = self.containers.get(container).cloned() else {
-            return step.ignore(format!("launch of container {container}, unknown here"));
+        let key = match self.containers.get(container).cloned() {
+            Some(Owner::Task(key)) => key,
+            Some(Owner::Executor(key)) => return self.executor_launched(step, &key, pid),
+            None => return step.ignore(format!("launch of container {container}, unknown here")),
         };
         let Some(task) = self.tasks.get_mut(&key) else {
             return;
@@ -45,7 +47,11 @@ impl Agent {
                 self.update(step, &key, by_executor(TaskState::Running));
                 self.begin_checks(step.now, &key);
             }
-            Life::Running { .. } | Life::Killing { .. } | Life::Ended => {
+            Life::Queued
+            | Life::Delivered
+            | Life::Running { .. }
+            | Life::Killing { .. }
+            | Life::Ended => {
                 step.ignore(format!("second launch of container {container}"));
             }
         }
@@ -57,12 +63,20 @@ impl Agent {
         container: &ContainerId,
         message: String,
     ) {
-        let Some(key) = self.containers.get(container).cloned() else {
-            return step.ignore(format!("launch of container {container}, unknown here"));
+        let key = match self.containers.get(container).cloned() {
+            Some(Owner::Task(key)) => key,
+            Some(Owner::Executor(key)) => {
+                return self.executor_launch_failed(step, &key, message);
+            }
+            None => return step.ignore(format!("launch of container {container}, unknown here")),
         };
         let doom = self.tasks.get(&key).and_then(|task| match task.life {
             Life::Launching { doomed } => doomed,
-            Life::Running { .. } | Life::Killing { .. } | Life::Ended => None,
+            Life::Queued
+            | Life::Delivered
+            | Life::Running { .. }
+            | Life::Killing { .. }
+            | Life::Ended => None,
         });
         let ending = match doom {
             Some(_) => killed_during_launch(),
@@ -72,18 +86,41 @@ impl Agent {
     }
 
     pub(crate) fn exited(&mut self, step: &mut Step, container: &ContainerId, exit: &Exit) {
-        let Some(key) = self.containers.get(container).cloned() else {
-            return step.ignore(format!("end of container {container}, unknown here"));
+        let key = match self.containers.get(container).cloned() {
+            Some(Owner::Task(key)) => key,
+            Some(Owner::Executor(key)) => return self.executor_ended(step, &key, exit),
+            None => return step.ignore(format!("end of container {container}, unknown here")),
         };
         let doom = self.tasks.get(&key).and_then(|task| match task.life {
             Life::Killing { doom, .. } => Some(doom),
             Life::Launching { doomed } => doomed,
-            Life::Running { .. } | Life::Ended => None,
+            Life::Queued | Life::Delivered | Life::Running { .. } | Life::Ended => None,
         });
         self.end_task(step, &key, ending(doom, exit));
     }
 
-    /// Kills a task: SIGTERM, and SIGKILL after `grace`. A later kill can only bring SIGKILL
+    /// Kills a task as someone asked for it, in the way of whoever runs it.
+    pub(crate) fn kill_as_asked(
+        &mut self,
+        step: &mut Step,
+        key: &TaskKey,
+        grace: Option<Duration>,
+    ) {
+        let Some(task) = self.tasks.get(key) else {
+            return;
+        };
+        match task.life {
+            Life::Queued => self.kill_waiting(step, key),
+            Life::Delivered => self.kill_delivered(step, key, grace),
+            Life::Launching { .. } | Life::Running { .. } | Life::Killing { .. } => {
+                let grace = task.grace(grace);
+                self.kill(step, key, Doom::Requested, grace);
+            }
+            Life::Ended => {}
+        }
+    }
+
+    /// Kills what the agent runs itself: SIGTERM, and SIGKILL after `grace`. A later kill can only bring SIGKILL
     /// nearer; after SIGKILL it is sent again.
     pub(crate) fn kill(&mut self, step: &mut Step, key: &TaskKey, doom: Doom, grace: Duration) {
         let Some(task) = self.tasks.get_mut(key) else {
@@ -146,7 +183,7 @@ impl Agent {
                     signal: Signal::Kill,
                 }),
             },
-            Life::Ended => {}
+            Life::Queued | Life::Delivered | Life::Ended => {}
         }
     }
 
@@ -158,67 +195,103 @@ impl Agent {
         if task.life == Life::Ended {
             return step.ignore(format!("second end of task {}", key.1));
         }
-        let pid = task.pid();
-        task.life = Life::Ended;
-        if let Some(container) = task.container.clone() {
-            self.containers.remove(&container);
-            for probe in self.checkers.stop(&container) {
-                step.out.push(Effect::EndProbe { probe });
-            }
+        let place = self.place_of(key);
+        if let Some(task) = self.tasks.get_mut(key) {
+            task.life = Life::Ended;
         }
-        if !self.is_told(&key.0) {
-            step.out.push(Effect::Store(Fact::Forgotten {
-                framework_id: key.0.clone(),
-                task_id: key.1.clone(),
-            }));
-            return self.forget_task(key);
+        for probe in place
+            .container
+            .iter()
+            .flat_map(|one| self.checkers.stop(one))
+        {
+            step.out.push(Effect::EndProbe { probe });
         }
-        self.update_of(step, key, ending, pid);
+        self.release_container(key);
+        let status = self.status_at(step, key, ending, place);
+        let executor = self
+            .tasks
+            .get(key)
+            .map(|task| task.spec.executor.id.clone());
+        self.tell(step, key, status);
+        if let Some(executor) = executor {
+            self.end_empty_pod(step, &(key.0.clone(), executor));
+        }
     }
 
     pub(crate) fn update(&mut self, step: &mut Step, key: &TaskKey, ending: Ending) {
-        let pid = self.tasks.get(key).and_then(Task::pid);
-        self.update_of(step, key, ending, pid);
+        let place = self.place_of(key);
+        let status = self.status_at(step, key, ending, place);
+        self.tell(step, key, status);
     }
 
-    pub(crate) fn update_of(
-        &mut self,
-        step: &mut Step,
-        key: &TaskKey,
-        ending: Ending,
-        pid: Option<u32>,
-    ) {
-        if !self.is_told(&key.0) {
-            return;
-        }
-        let Some(task) = self.tasks.get(key) else {
-            return;
-        };
-        let ending = match self.state_while_draining(key, ending.state) {
-            Some(state) => Ending {
-                state,
-                reason: Some(Reason::AgentDraining),
-                ..ending
-            },
-            None => ending,
-        };
+    fn status_at(&mut self, step: &Step, key: &TaskKey, ending: Ending, place: Place) -> Status {
+        let checked = self.tasks.get(key);
+        let checked = checked.and_then(|task| task.spec.checks.check.as_ref());
         let check = ending.check.or_else(|| match ending.source {
             // As in Mesos, what its executor says of a task that is checked has a result, if an
             // empty one.
-            Source::Executor => task.spec.checks.check.as_ref().map(Check::no_result),
+            Source::Executor => checked.map(Check::no_result),
             Source::Agent | Source::Master => None,
         });
-        let executor_id = task
-            .container
-            .is_some()
-            .then(|| task.spec.executor_id.clone());
-        let status = Status {
-            executor_id,
-            container: task.container.clone(),
-            pid,
+        Status {
+            executor_id: place.executor_id,
+            container: place.container,
+            pid: place.pid,
             check,
             ..self.status(step, &key.1, ending)
+        }
+    }
+
+    /// Where a task is, for its statuses. One that waits for its executor is nowhere.
+    fn place_of(&self, key: &TaskKey) -> Place {
+        let Some(task) = self.tasks.get(key) else {
+            return Place::default();
         };
+        let executor_id = &task.spec.executor.id;
+        let is_placed = task.container.is_some();
+        let executor = (key.0.clone(), executor_id.clone());
+        Place {
+            executor_id: is_placed.then(|| executor_id.clone()),
+            container: match task.life {
+                Life::Queued => None,
+                Life::Delivered
+                | Life::Launching { .. }
+                | Life::Running { .. }
+                | Life::Killing { .. }
+                | Life::Ended => task.container.clone(),
+            },
+            pid: match task.life {
+                Life::Delivered => self.executors.get(&executor).and_then(|one| one.pid),
+                Life::Queued
+                | Life::Launching { .. }
+                | Life::Running { .. }
+                | Life::Killing { .. }
+                | Life::Ended => task.pid(),
+            },
+        }
+    }
+
+    /// Stores an update and sends it, or drops it where nobody is told; then a task that has ended
+    /// is forgotten.
+    pub(crate) fn tell(&mut self, step: &mut Step, key: &TaskKey, mut status: Status) {
+        if !self.is_told(&key.0) {
+            if self
+                .tasks
+                .get(key)
+                .is_some_and(|task| task.life == Life::Ended)
+            {
+                step.out.push(Effect::Store(Fact::Forgotten {
+                    framework_id: key.0.clone(),
+                    task_id: key.1.clone(),
+                }));
+                self.forget_task(key);
+            }
+            return;
+        }
+        if let Some(state) = self.state_while_draining(key, status.state) {
+            status.state = state;
+            status.reason = Some(Reason::AgentDraining);
+        }
         let fact = Fact::Update {
             framework_id: key.0.clone(),
             status: status.clone(),
@@ -268,6 +341,7 @@ impl Agent {
             memory_limit_bytes: ending.memory_limit_bytes,
             healthy: ending.healthy,
             check: None,
+            given: None,
         }
     }
 
@@ -304,19 +378,25 @@ impl Agent {
 
     pub(crate) fn forget_task(&mut self, key: &TaskKey) {
         self.updates.forget(key);
+        self.release_container(key);
         let Some(task) = self.tasks.remove(key) else {
             return;
         };
-        if let Some(container) = &task.container {
-            self.containers.remove(container);
-        }
+        let executor = (key.0.clone(), task.spec.executor.id.clone());
         if self.completed.len() >= COMPLETED_MAX {
             self.completed.pop_front();
         }
         self.completed.push_back((key.0.clone(), task));
-        let last = self.tasks.keys().all(|other| other.0 != key.0);
-        if last {
-            self.frameworks.remove(&key.0);
+        self.forget_executor(&executor);
+    }
+
+    /// The container of a task that has ended names it no longer; an executor's stays.
+    fn release_container(&mut self, key: &TaskKey) {
+        let container = self.tasks.get(key).and_then(|task| task.container.clone());
+        let own = container
+            .filter(|container| self.containers.get(container) == Some(&Owner::Task(key.clone())));
+        if let Some(container) = own {
+            self.containers.remove(&container);
         }
     }
 
@@ -343,7 +423,7 @@ impl Agent {
                         });
                     }
                 }
-                Life::Launching { .. } | Life::Ended => {}
+                Life::Queued | Life::Delivered | Life::Launching { .. } | Life::Ended => {}
             }
         }
     }
@@ -358,6 +438,14 @@ impl Agent {
             .get(framework_id)
             .is_some_and(|entry| entry.framework.killing == KillingState::Told)
     }
+}
+
+/// Where a task is.
+#[derive(Debug, Default)]
+struct Place {
+    executor_id: Option<ExecutorId>,
+    container: Option<ContainerId>,
+    pid: Option<u32>,
 }
 
 /// The state of a task that never was launched.

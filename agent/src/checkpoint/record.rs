@@ -2,11 +2,12 @@
 //!
 //! These messages are the agent's own and go nowhere but into its log.
 
+mod executor;
 mod operation;
 
 use agent_core::checks::Checks;
 use agent_core::effect::{Fact, Status, WallTime};
-use agent_core::event::{Framework, KillingState, TaskSpec};
+use agent_core::event::{ExecutorSpec, Framework, KillingState, TaskSpec};
 use api::{convert, v1};
 use model::task::PartitionAwareness;
 use model::{
@@ -40,7 +41,10 @@ pub enum RecordError {
 
 #[derive(Clone, PartialEq, Message)]
 struct Record {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
+    #[prost(
+        oneof = "Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
+    )]
     kind: Option<Kind>,
 }
 
@@ -74,6 +78,10 @@ enum Kind {
     Draining(operation::Drain),
     #[prost(message, tag = "14")]
     FrameworkUpdated(FrameworkRecord),
+    #[prost(message, tag = "15")]
+    Executor(executor::Executor),
+    #[prost(message, tag = "16")]
+    ExecutorEnded(executor::Ended),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -117,6 +125,13 @@ struct Task {
     /// None in logs of versions without operations, whose tasks used no volume.
     #[prost(message, repeated, tag = "13")]
     held: Vec<v1::Resource>,
+    /// None in logs of versions whose agents ran command tasks only.
+    #[prost(int32, optional, tag = "14")]
+    kind: Option<i32>,
+    #[prost(uint64, optional, tag = "15")]
+    shutdown_grace_ns: Option<u64>,
+    #[prost(string, repeated, tag = "16")]
+    group: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -149,6 +164,8 @@ struct Update {
     healthy: Option<bool>,
     #[prost(message, optional, tag = "14")]
     check: Option<v1::CheckStatusInfo>,
+    #[prost(bytes = "vec", optional, tag = "15")]
+    given: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -167,6 +184,15 @@ pub(super) fn encode(fact: &Fact) -> Vec<u8> {
         Fact::Started { incarnation } => Kind::Started(*incarnation),
         Fact::Admitted { agent_id } => Kind::Admitted(agent_id.to_string()),
         Fact::Expelled => Kind::Expelled(true),
+        Fact::Executor {
+            framework,
+            executor,
+            container,
+        } => Kind::Executor(executor::record(framework, executor, container)),
+        Fact::ExecutorEnded {
+            framework_id,
+            executor_id,
+        } => Kind::ExecutorEnded(executor::ended_record(framework_id, executor_id)),
         Fact::Task {
             framework,
             task,
@@ -225,6 +251,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Fact, RecordError> {
         },
         Kind::Expelled(_) => Fact::Expelled,
         Kind::Task(task) => task_fact(task)?,
+        Kind::Executor(record) => executor::fact(record)?,
+        Kind::ExecutorEnded(record) => executor::ended_fact(&record)?,
         Kind::Update(update) => Fact::Update {
             framework_id: FrameworkId::new(&update.framework_id)?,
             status: status(update)?,
@@ -256,6 +284,15 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Fact, RecordError> {
     })
 }
 
+fn framework_record(framework: &Framework) -> FrameworkRecord {
+    FrameworkRecord {
+        id: framework.id.to_string(),
+        info: framework.info.as_bytes().to_vec(),
+        hears_of_kills: framework.killing == KillingState::Told,
+        knows_partitions: framework.partition == PartitionAwareness::Aware,
+    }
+}
+
 fn framework(record: FrameworkRecord) -> Result<Framework, RecordError> {
     Ok(Framework {
         id: FrameworkId::new(&record.id)?,
@@ -272,21 +309,23 @@ fn framework(record: FrameworkRecord) -> Result<Framework, RecordError> {
 }
 
 fn task_record(framework: &Framework, task: &TaskSpec, container: Option<&ContainerId>) -> Task {
-    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     Task {
         framework_id: framework.id.to_string(),
         framework_info: framework.info.as_bytes().to_vec(),
         hears_of_kills: framework.killing == KillingState::Told,
         knows_partitions: framework.partition == PartitionAwareness::Aware,
         task_id: task.id.to_string(),
-        executor_id: task.executor_id.to_string(),
+        executor_id: task.executor.id.to_string(),
         task_info: task.info.as_bytes().to_vec(),
-        executor_info: task.executor_info.as_bytes().to_vec(),
+        executor_info: task.executor.info.as_bytes().to_vec(),
         kill_grace_ns: task.kill_grace.map(nanos),
         max_completion_ns: task.max_completion_time.map(nanos),
         unsupported: task.unsupported.clone(),
         container: container.map(ToString::to_string),
         held: convert::to_refined(&task.held),
+        kind: Some(executor::kind_number(task.executor.kind)),
+        shutdown_grace_ns: task.executor.shutdown_grace.map(nanos),
+        group: task.group.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -301,10 +340,19 @@ fn task_fact(task: Task) -> Result<Fact, RecordError> {
         framework,
         task: TaskSpec {
             id: TaskId::new(&task.task_id)?,
-            executor_id: ExecutorId::new(&task.executor_id)?,
+            executor: ExecutorSpec {
+                id: ExecutorId::new(&task.executor_id)?,
+                kind: executor::kind(task.kind)?,
+                info: Blob::new(&task.executor_info),
+                shutdown_grace: task.shutdown_grace_ns.map(Duration::from_nanos),
+            },
+            group: task
+                .group
+                .iter()
+                .map(|id| TaskId::new(id))
+                .collect::<Result<_, _>>()?,
             checks: checks(&task.task_info),
             info: Blob::new(&task.task_info),
-            executor_info: Blob::new(&task.executor_info),
             kill_grace: task.kill_grace_ns.map(Duration::from_nanos),
             max_completion_time: task.max_completion_ns.map(Duration::from_nanos),
             unsupported: task.unsupported,
@@ -341,6 +389,7 @@ fn update_record(framework_id: &FrameworkId, status: &Status) -> Update {
         memory_limit_bytes: status.memory_limit_bytes,
         healthy: status.healthy,
         check: status.check.map(wire::check::status_info),
+        given: status.given.as_ref().map(|given| given.as_bytes().to_vec()),
     }
 }
 
@@ -368,7 +417,12 @@ fn status(update: Update) -> Result<Status, RecordError> {
         memory_limit_bytes: update.memory_limit_bytes,
         healthy: update.healthy,
         check: update.check.as_ref().and_then(wire::check::status),
+        given: update.given.as_deref().map(Blob::new),
     })
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn uuid(bytes: &[u8]) -> Result<StatusUuid, RecordError> {

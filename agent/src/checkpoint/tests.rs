@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use agent_core::checks::{CheckStatus, Checks};
 use agent_core::effect::{OperationStatus, Status, WallTime};
-use agent_core::event::{Drain, Fate, Framework, KillingState, Operation, TaskSpec};
+use agent_core::event::{
+    Drain, ExecutorKind, ExecutorSpec, Fate, Framework, KillingState, Operation, TaskSpec,
+};
 use agent_core::holdings::VolumeName;
 use model::resources::{
     DiskInfo, Persistence, Reservation, ReservationKind, Resource, Role, Scalar,
@@ -43,9 +45,14 @@ fn first_facts() -> Vec<Fact> {
             },
             task: TaskSpec {
                 id: task_id.clone(),
-                executor_id: ExecutorId::new("e").expect("an id"),
+                executor: ExecutorSpec {
+                    id: ExecutorId::new("e").expect("an id"),
+                    kind: ExecutorKind::Command,
+                    info: Blob::new(b"executor"),
+                    shutdown_grace: None,
+                },
+                group: Vec::new(),
                 info: Blob::new(b"task"),
-                executor_info: Blob::new(b"executor"),
                 kill_grace: Some(Duration::from_secs(2)),
                 max_completion_time: None,
                 checks: Checks::default(),
@@ -70,6 +77,7 @@ fn first_facts() -> Vec<Fact> {
                 memory_limit_bytes: Some(1 << 25),
                 healthy: None,
                 check: None,
+                given: None,
             },
         },
         Fact::Acknowledged {
@@ -88,6 +96,69 @@ fn first_facts() -> Vec<Fact> {
     ]
 }
 
+/// An executor, a task of a group for it, and what it said of that.
+fn executor_facts() -> Vec<Fact> {
+    let framework = Framework {
+        id: FrameworkId::new("m-0001").expect("an id"),
+        info: Blob::new(b"framework"),
+        killing: KillingState::Untold,
+        partition: PartitionAwareness::Aware,
+    };
+    let executor = ExecutorSpec {
+        id: ExecutorId::new("e").expect("an id"),
+        kind: ExecutorKind::Custom,
+        info: Blob::new(b"executor"),
+        shutdown_grace: Some(Duration::from_secs(7)),
+    };
+    let container = ContainerId::new("c1").expect("an id");
+    let id = TaskId::new("t").expect("an id");
+    vec![
+        Fact::Executor {
+            framework: framework.clone(),
+            executor: executor.clone(),
+            container: container.clone(),
+        },
+        Fact::Task {
+            framework: framework.clone(),
+            task: TaskSpec {
+                id: id.clone(),
+                executor: executor.clone(),
+                group: vec![id.clone()],
+                info: Blob::new(b"task"),
+                kill_grace: None,
+                max_completion_time: None,
+                checks: Checks::default(),
+                unsupported: None,
+                held: Resources::new(),
+            },
+            container: Some(container.clone()),
+        },
+        Fact::Update {
+            framework_id: framework.id.clone(),
+            status: Status {
+                task_id: id,
+                executor_id: Some(executor.id.clone()),
+                state: TaskState::Running,
+                source: Source::Executor,
+                reason: None,
+                message: None,
+                uuid: StatusUuid([6; 16]),
+                timestamp: WallTime(7),
+                container: Some(container),
+                pid: Some(42),
+                memory_limit_bytes: None,
+                healthy: None,
+                check: None,
+                given: Some(Blob::new(b"status")),
+            },
+        },
+        Fact::ExecutorEnded {
+            framework_id: framework.id,
+            executor_id: executor.id,
+        },
+    ]
+}
+
 fn facts() -> Vec<Fact> {
     let mut facts = first_facts();
     for fact in &mut facts {
@@ -96,6 +167,7 @@ fn facts() -> Vec<Fact> {
             status.check = Some(CheckStatus::Http(Some(404)));
         }
     }
+    facts.extend(executor_facts());
     let reservation = Reservation {
         kind: ReservationKind::Dynamic,
         role: Role::new("a/b").expect("a role"),

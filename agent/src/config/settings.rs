@@ -45,6 +45,9 @@ pub(super) struct Draft {
     switch_user: Option<bool>,
     default_rootfs: Option<PathBuf>,
     executor_shutdown_grace_period: Option<Duration>,
+    executor_registration_timeout: Option<Duration>,
+    executor_reregistration_timeout: Option<Duration>,
+    recovery_timeout: Option<Duration>,
     logging_level: LoggingLevel,
     boot: Boot,
 }
@@ -70,6 +73,15 @@ impl Draft {
             executor_shutdown_grace_period: self
                 .executor_shutdown_grace_period
                 .unwrap_or(Duration::from_secs(5)),
+            executor_registration_timeout: self
+                .executor_registration_timeout
+                .unwrap_or(Duration::from_secs(60)),
+            executor_reregistration_timeout: self
+                .executor_reregistration_timeout
+                .unwrap_or(Duration::from_secs(2)),
+            recovery_timeout: self
+                .recovery_timeout
+                .unwrap_or(Duration::from_secs(15 * 60)),
             logging_level: self.logging_level,
             boot: self.boot,
         })
@@ -219,14 +231,53 @@ pub(super) static SETTINGS: &[Setting] = &[
     Setting {
         name: "executor_shutdown_grace_period",
         value: "DURATION",
-        allowed: "a duration: a number and one of ns, us, ms, secs, mins, hrs, days, weeks, as in 5secs",
+        allowed: DURATION,
         help: "how long an executor may take to end by itself (default: 5secs)",
         boot: false,
         switch: false,
         set: |draft, text| {
-            let duration = model::duration::parse(text).map_err(|_| Why::new());
-            put(&mut draft.executor_shutdown_grace_period, duration)
+            put(
+                &mut draft.executor_shutdown_grace_period,
+                duration(text, Duration::MAX),
+            )
         },
+    },
+    Setting {
+        name: "executor_registration_timeout",
+        value: "DURATION",
+        allowed: DURATION,
+        help: "how long an executor may take to subscribe, from its launch on, images and files\n      included (default: 1mins)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            put(
+                &mut draft.executor_registration_timeout,
+                duration(text, Duration::MAX),
+            )
+        },
+    },
+    Setting {
+        name: "executor_reregistration_timeout",
+        value: "DURATION",
+        allowed: DURATION,
+        help: "how long an executor may take to subscribe again after a restart of the agent, 15secs at\n      most (default: 2secs)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            put(
+                &mut draft.executor_reregistration_timeout,
+                duration(text, Duration::from_secs(15)),
+            )
+        },
+    },
+    Setting {
+        name: "recovery_timeout",
+        value: "DURATION",
+        allowed: DURATION,
+        help: "how long an executor waits for an agent that is gone before it ends itself\n      (default: 15mins)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.recovery_timeout, duration(text, Duration::MAX)),
     },
     Setting {
         name: "logging_level",
@@ -286,6 +337,8 @@ pub(super) static SETTINGS: &[Setting] = &[
 
 const ABSOLUTE: &str = "an absolute path without ..";
 const PORT: &str = "a port from 1 to 65535";
+const DURATION: &str =
+    "a duration: a number and one of ns, us, ms, secs, mins, hrs, days, weeks, as in 5secs";
 const DEVICE: &str = "a block device's path, as in /dev/vda";
 
 fn put<T>(place: &mut Option<T>, value: Result<T, Why>) -> Result<(), Why> {
@@ -295,6 +348,14 @@ fn put<T>(place: &mut Option<T>, value: Result<T, Why>) -> Result<(), Why> {
 
 fn plain<T: FromStr>(text: &str) -> Result<T, Why> {
     text.parse().map_err(|_| Why::new())
+}
+
+fn duration(text: &str, max: Duration) -> Result<Duration, Why> {
+    let duration = model::duration::parse(text).map_err(|_| Why::new())?;
+    match duration <= max {
+        true => Ok(duration),
+        false => Err(format!(", {} at most", model::duration::format(max))),
+    }
 }
 
 fn port(text: &str) -> Result<u16, Why> {

@@ -119,10 +119,10 @@ fn framework(
 }
 
 fn executor(context: &Context, snapshot: &Snapshot, framework: &FrameworkId, task: &Task) -> Value {
-    let info: v1::ExecutorInfo = stored(&task.spec.executor_info).unwrap_or_default();
+    let info: v1::ExecutorInfo = stored(&task.spec.executor.info).unwrap_or_default();
     let directory = match (&snapshot.agent_id, &task.container) {
         (Some(agent), Some(container)) => {
-            let sandbox = paths::sandbox(agent, framework, &task.spec.executor_id, container);
+            let sandbox = paths::sandbox(agent, framework, &task.spec.executor.id, container);
             context
                 .work_dir
                 .join(sandbox)
@@ -138,7 +138,7 @@ fn executor(context: &Context, snapshot: &Snapshot, framework: &FrameworkId, tas
         (_, false) => [json!([]), json!([rendered]), json!([])],
     };
     json!({
-        "id": task.spec.executor_id.as_str(),
+        "id": task.spec.executor.id.as_str(),
         "name": info.name(),
         "source": info.source(),
         "container": task.container.as_ref().map_or("", |id| id.as_str()),
@@ -167,7 +167,7 @@ fn task_value(
         "id": task.spec.id.as_str(),
         "name": info.name,
         "framework_id": framework.as_str(),
-        "executor_id": if info.executor.is_some() { task.spec.executor_id.as_str() } else { "" },
+        "executor_id": if info.executor.is_some() { task.spec.executor.id.as_str() } else { "" },
         "slave_id": snapshot.agent_id.as_ref().map_or("", AgentId::as_str),
         "state": task.state().name(),
         "resources": amounts(&own(&info.resources).flatten()),
@@ -206,7 +206,7 @@ fn message<T: api::Described>(message: &T) -> Value {
 /// The task's resources and its executor's.
 fn whole(task: &Task) -> Resources {
     let info: v1::TaskInfo = stored(&task.spec.info).unwrap_or_default();
-    let executor: v1::ExecutorInfo = stored(&task.spec.executor_info).unwrap_or_default();
+    let executor: v1::ExecutorInfo = stored(&task.spec.executor.info).unwrap_or_default();
     own(&info.resources).plus(&own(&executor.resources))
 }
 
@@ -327,13 +327,13 @@ pub(super) fn statistics(context: &Context) -> Value {
 
 fn statistics_of(context: &Context, framework: &FrameworkId, task: &Task) -> Option<Value> {
     let container = task.container.as_ref()?;
-    let info: v1::ExecutorInfo = stored(&task.spec.executor_info)?;
+    let info: v1::ExecutorInfo = stored(&task.spec.executor.info)?;
     let cgroup = context
         .cgroups
         .as_ref()
         .map(|tree| tree.container(container));
     Some(json!({
-        "executor_id": task.spec.executor_id.as_str(),
+        "executor_id": task.spec.executor.id.as_str(),
         "executor_name": info.name(),
         "framework_id": framework.as_str(),
         "source": info.source(),

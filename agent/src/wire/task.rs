@@ -5,16 +5,16 @@
 
 use std::time::Duration;
 
-use agent_core::event::TaskSpec;
+use agent_core::event::{ExecutorKind, TaskSpec};
 use agent_core::holdings::{VolumeName, is_kept};
 use agent_core::sandbox::Command;
 use api::{convert, v1};
 use model::resources::{Resource, VolumeMode};
 use model::sandbox::{Access, Handover};
-use model::{Blob, ExecutorId, FrameworkId, Resources, TaskId};
+use model::{Blob, FrameworkId, Resources, TaskId};
 use prost::Message;
 
-use super::{FrameError, check};
+use super::{FrameError, check, executor};
 
 /// The executor that Mesos would add to a command task: 0.1 cpus and 32 MB.
 const EXECUTOR: [(&str, f64); 2] = [("cpus", 0.1), ("mem", 32.0)];
@@ -29,16 +29,16 @@ const NAMED_BYTES: usize = 12;
 /// An id that breaks the rules of ids.
 pub fn spec(task: &v1::TaskInfo, framework_id: &FrameworkId) -> Result<TaskSpec, FrameError> {
     let id = TaskId::new(&task.task_id.value)?;
-    let executor = match &task.executor {
-        Some(executor) => executor.clone(),
-        None => command_executor(task, framework_id),
+    let (executor, kind) = match &task.executor {
+        Some(executor) => (executor.clone(), executor::kind(executor)),
+        None => (command_executor(task, framework_id), ExecutorKind::Command),
     };
     let checks = check::checks(task);
     Ok(TaskSpec {
         id,
-        executor_id: ExecutorId::new(&executor.executor_id.value)?,
+        executor: executor::spec(&executor, kind)?,
+        group: Vec::new(),
         info: Blob::new(&task.encode_to_vec()),
-        executor_info: Blob::new(&executor.encode_to_vec()),
         kill_grace: task.kill_policy.as_ref().and_then(grace),
         max_completion_time: task.max_completion_time.as_ref().and_then(duration),
         unsupported: unsupported(task)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_core::event::{Drain, Fate, Standing, Verdict};
+use agent_core::event::{Drain, ExecutorKind, Fate, Standing, Verdict};
 use agent_core::{FromMaster, ToMaster};
 use master_core::event::{
     AgentMessage, AgentUpdate, LinkId, MasterMessage, Note, OperationUpdate, Registration,
@@ -214,6 +214,24 @@ impl World {
                 status: operations::status(operation, status, &self.agent_id_of(node)),
                 total: total.clone(),
             }),
+            ToMaster::ExecutorExited {
+                framework_id,
+                executor_id,
+                wait_status,
+            } => AgentMessage::ExecutorExited {
+                framework_id: framework_id.clone(),
+                executor_id: executor_id.clone(),
+                wait_status: *wait_status,
+            },
+            ToMaster::ExecutorMessage {
+                framework_id,
+                executor_id,
+                data,
+            } => AgentMessage::ExecutorMessage {
+                framework_id: framework_id.clone(),
+                executor_id: executor_id.clone(),
+                data: data.clone(),
+            },
             ToMaster::Unregister => AgentMessage::Unregister,
         };
         self.leader_step(Event::AgentFrame {
@@ -283,7 +301,7 @@ fn registration(node: usize, register: &agent_core::effect::Register) -> Registr
             task_id: notation::task_id_of_blob(&running.task)?,
             name: Text::from("task"),
             executor_id: running.executor_id.clone(),
-            is_command: true,
+            is_command: running.kind == ExecutorKind::Command,
             resources: task_resources()
                 .plus(
                     &notation::volume_of_task(&running.task)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agent_core::checks::{Outcome, ProbeId};
-use agent_core::effect::{LinkId as NodeLink, Signal};
+use agent_core::effect::{LinkId as NodeLink, Signal, Start};
 use agent_core::event::{Event, Exit, ExitStatus};
 use agent_core::holdings::VolumeName;
 use agent_core::{Effect, Fact, FromMaster, ToMaster};
@@ -110,8 +110,12 @@ impl World {
             Effect::Launch {
                 container,
                 framework,
-                task,
+                start,
             } => {
+                // Nothing in this world launches executors or groups.
+                let Start::Command { task } = start else {
+                    return;
+                };
                 self.note(&format!("node{node} launches {} as {container}", task.id));
                 if let Some(line) = self.launched.launched(&framework.id, &task.id) {
                     self.violation(line);
@@ -153,6 +157,11 @@ impl World {
             Effect::ProbeFailed { task_id, why, .. } => {
                 self.note(&format!("node{node} probe of {task_id} failed: {why}"));
             }
+            Effect::Resize { .. }
+            | Effect::Answer { .. }
+            | Effect::ToExecutor { .. }
+            | Effect::CloseExecutor { .. }
+            | Effect::ExecutorChanged { .. } => {}
             Effect::TaskChanged { status, .. } => {
                 self.note(&format!(
                     "node{node} {} is {}",

@@ -243,6 +243,8 @@ fn reservations_outlive_a_configuration_that_became_too_small_for_them() {
         resources: resources("cpus:2;mem:512"),
         resource_version: vec![2; 16],
         shutdown_grace: Duration::from_secs(5),
+        executor_registration_timeout: Duration::from_secs(60),
+        executor_reregistration_timeout: Duration::from_secs(2),
         seed: [0, 0],
     });
     for fact in world.facts.clone() {
@@ -387,6 +389,8 @@ fn replayed(facts: &[Fact]) -> Held {
         resources: resources("cpus:4;mem:1024;disk:1000"),
         resource_version: vec![1; 16],
         shutdown_grace: Duration::from_secs(5),
+        executor_registration_timeout: Duration::from_secs(60),
+        executor_reregistration_timeout: Duration::from_secs(2),
         seed: [0, 0],
     });
     for fact in facts {

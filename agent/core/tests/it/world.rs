@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use agent_core::checks::{Checks, Outcome, ProbeId};
-use agent_core::effect::{Effect, Fact, LinkId, Status, ToMaster, WallTime};
+use agent_core::effect::{Answer, Effect, Fact, LinkId, Start, Status, ToMaster, WallTime};
 use agent_core::event::{
-    Event, Exit, ExitStatus, Framework, FromMaster, KillingState, Operation, Standing, TaskSpec,
+    Event, ExecutorKind, ExecutorSpec, Exit, ExitStatus, Framework, FromMaster, KillingState,
+    Operation, Standing, TaskSpec,
 };
+use agent_core::executor_api::ToExecutor;
 use agent_core::{Agent, Settings};
 use model::resources::Change;
 use model::task::PartitionAwareness;
@@ -36,9 +38,14 @@ pub(crate) fn framework() -> Framework {
 pub(crate) fn task(name: &str) -> TaskSpec {
     TaskSpec {
         id: task_id(name),
-        executor_id: ExecutorId::new(name).expect("a valid id"),
+        executor: ExecutorSpec {
+            id: ExecutorId::new(name).expect("a valid id"),
+            kind: ExecutorKind::Command,
+            info: Blob::new(b"executor"),
+            shutdown_grace: None,
+        },
+        group: Vec::new(),
         info: Blob::new(name.as_bytes()),
-        executor_info: Blob::new(b"executor"),
         kill_grace: None,
         max_completion_time: None,
         checks: Checks::default(),
@@ -71,6 +78,8 @@ fn settings(seed: u64) -> Settings {
         resources: resources("cpus:4;mem:1024;disk:1000"),
         resource_version: vec![1; 16],
         shutdown_grace: Duration::from_secs(5),
+        executor_registration_timeout: Duration::from_secs(60),
+        executor_reregistration_timeout: Duration::from_secs(2),
         seed: [seed, 0],
     }
 }
@@ -92,6 +101,53 @@ pub(crate) struct World {
     probe: Option<ProbeId>,
     made: BTreeMap<TaskId, Vec<StatusUuid>>,
     ended: BTreeSet<StatusUuid>,
+}
+
+fn text(blob: &Blob) -> String {
+    String::from_utf8_lossy(blob.as_bytes()).into_owned()
+}
+
+/// The name under which a container is known here, and what is logged of its launch.
+fn started(start: &Start) -> (String, String) {
+    let names = |tasks: &[TaskSpec]| {
+        let names: Vec<_> = tasks.iter().map(|task| task.id.as_str()).collect();
+        names.join(" ")
+    };
+    match start {
+        Start::Command { task } => (task.id.to_string(), format!("launch {}", task.id)),
+        Start::Executor { executor, tasks } => (
+            executor.id.to_string(),
+            format!("launch executor {} for {}", executor.id, names(tasks)),
+        ),
+        Start::Pod { executor, tasks } => (
+            executor.id.to_string(),
+            format!("launch pod {} for {}", executor.id, names(tasks)),
+        ),
+        Start::Nested { task } => (
+            task.id.to_string(),
+            format!("launch {} in {}", task.id, task.executor.id),
+        ),
+    }
+}
+
+fn told(event: &ToExecutor) -> String {
+    match event {
+        ToExecutor::Subscribed { .. } => "SUBSCRIBED".to_string(),
+        ToExecutor::Launch { task } => format!("LAUNCH {}", text(task)),
+        ToExecutor::LaunchGroup { tasks } => {
+            let tasks: Vec<_> = tasks.iter().map(text).collect();
+            format!("LAUNCH_GROUP {}", tasks.join(" "))
+        }
+        ToExecutor::Kill { task_id, grace } => {
+            let grace = grace.map(|grace| format!(" {grace:?}"));
+            format!("KILL {task_id}{}", grace.unwrap_or_default())
+        }
+        ToExecutor::Acknowledged { task_id, uuid } => {
+            format!("ACKNOWLEDGED {task_id} {}", uuid.0[0])
+        }
+        ToExecutor::Message { data } => format!("MESSAGE {}", text(data)),
+        ToExecutor::Shutdown => "SHUTDOWN".to_string(),
+    }
 }
 
 impl World {
@@ -177,6 +233,14 @@ impl World {
                     )
                 }
                 ToMaster::Pong { .. } => "pong".to_string(),
+                ToMaster::ExecutorExited {
+                    executor_id,
+                    wait_status,
+                    ..
+                } => format!("send {executor_id} exited with {wait_status}"),
+                ToMaster::ExecutorMessage {
+                    executor_id, data, ..
+                } => format!("send {:?} of {executor_id}", text(data)),
                 ToMaster::Unregister => "unregister".to_string(),
                 ToMaster::OperationUpdate {
                     operation,
@@ -192,12 +256,33 @@ impl World {
                 }
             },
             Effect::Launch {
-                container, task, ..
+                container, start, ..
             } => {
-                self.containers
-                    .insert(task.id.to_string(), container.clone());
-                format!("launch {}", task.id)
+                let (name, line) = started(start);
+                self.containers.insert(name, container.clone());
+                line
             }
+            Effect::Resize {
+                executor, tasks, ..
+            } => {
+                let tasks = tasks.iter().map(|task| task.id.as_str());
+                format!(
+                    "resize {} to {}",
+                    executor.id,
+                    tasks.collect::<Vec<_>>().join(" ")
+                )
+            }
+            Effect::Answer { request, answer } => match answer {
+                Answer::Executor(Ok(taken)) => format!("answer {} {taken:?}", request.0),
+                Answer::Executor(Err(refusal)) => format!("answer {} {refusal}", request.0),
+            },
+            Effect::ToExecutor { stream, event } => format!("tell {} {}", stream.0, told(event)),
+            Effect::CloseExecutor { stream } => format!("close stream {}", stream.0),
+            Effect::ExecutorChanged {
+                executor_id,
+                change,
+                ..
+            } => format!("{executor_id} {change}"),
             Effect::Kill { container, signal } => {
                 let named = self.containers.iter().find(|(_, id)| *id == container);
                 format!("kill {} {signal:?}", named.expect("a known container").0)

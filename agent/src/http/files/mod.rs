@@ -24,7 +24,7 @@ pub(super) fn debug(context: &Context) -> Value {
         let Some(container) = &task.container else {
             continue;
         };
-        let executor = &task.spec.executor_id;
+        let executor = &task.spec.executor.id;
         let sandbox = paths::sandbox(agent, framework, executor, container);
         let real = context
             .work_dir
