@@ -435,7 +435,17 @@ impl Tree {
 
     /// Makes the folders of a path that have no entry of their own, or not yet.
     fn make_folders(&mut self, path: &Path, name: &[u8]) -> Result<OwnedFd, Fault> {
-        let fault = || Fault::file("make the folder of", shown(name));
+        let fault = || {
+            let of = Fault::file("make the folder of", shown(name));
+            |errno| match errno {
+                // There is a name, and it led to nothing.
+                Errno::EEXIST => {
+                    let text = format_args!("{:?} is in a link that leads nowhere", shown(name));
+                    Fault::archive(text)
+                }
+                errno => of(errno),
+            }
+        };
         let mut so_far = PathBuf::new();
         let mut folder = self.folder(&so_far, OFlag::O_PATH).map_err(fault())?;
         for part in path.components() {
