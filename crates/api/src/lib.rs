@@ -11,6 +11,7 @@
 pub mod convert;
 mod decode;
 pub mod descriptor;
+pub mod faults;
 #[expect(
     clippy::all,
     missing_docs,

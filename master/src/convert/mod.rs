@@ -5,7 +5,6 @@
 
 pub(crate) mod calls;
 pub(crate) mod checks;
-mod container;
 pub(crate) mod events;
 pub(crate) mod link;
 pub(crate) mod maintenance;

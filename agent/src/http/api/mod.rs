@@ -5,6 +5,7 @@
 
 mod agent;
 mod answer;
+mod launch;
 mod logging;
 mod process;
 mod providers;

@@ -6,6 +6,8 @@ use api::v1::agent::call::Type;
 use api::v1::agent::call::attach_container_input::Type as Input;
 use model::id;
 
+use super::launch;
+
 /// The longest name of a container; its directory and its cgroup are called so.
 const CONTAINER_ID_BYTES_MAX: usize = 242;
 /// How deep containers may be nested: deeper ones have no use, and a message of this depth is read.
@@ -41,6 +43,7 @@ pub(super) fn call(call: &Call) -> Result<Type, String> {
             let name = "launch_nested_container";
             let call = present(&call.launch_nested_container, name)?;
             nested(&call.container_id, name)?;
+            launch::nested(call)?;
         }
         Type::WaitNestedContainer => {
             let name = "wait_nested_container";
@@ -61,6 +64,7 @@ pub(super) fn call(call: &Call) -> Result<Type, String> {
             let name = "launch_nested_container_session";
             let call = present(&call.launch_nested_container_session, name)?;
             nested(&call.container_id, name)?;
+            launch::session(call)?;
         }
         Type::AttachContainerInput => input(call)?,
         Type::AttachContainerOutput => {
@@ -72,7 +76,9 @@ pub(super) fn call(call: &Call) -> Result<Type, String> {
         }
         Type::LaunchContainer => {
             let name = "launch_container";
-            container(&present(&call.launch_container, name)?.container_id, name)?;
+            let call = present(&call.launch_container, name)?;
+            container(&call.container_id, name)?;
+            launch::container(call)?;
         }
         Type::WaitContainer => {
             let name = "wait_container";

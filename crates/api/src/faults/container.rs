@@ -1,11 +1,12 @@
 //! What is wrong with a ContainerInfo, in Mesos' words.
 
-use api::v1;
-use api::v1::container_info::Type;
-use api::v1::volume::source::Type as SourceType;
+use crate::v1;
+use crate::v1::container_info::Type;
+use crate::v1::volume::source::Type as SourceType;
 
 /// The first fault of a container.
-pub(super) fn fault(container: &v1::ContainerInfo) -> Option<String> {
+#[must_use]
+pub fn fault(container: &v1::ContainerInfo) -> Option<String> {
     if let Some(fault) = container.volumes.iter().find_map(volume) {
         return Some(format!("Invalid volume: {fault}"));
     }
