@@ -1,7 +1,8 @@
-//! Sandbox: what a command task's container is made of, decided before anything is done.
+//! Sandbox: what a container is made of, decided before anything is done.
 //!
-//! [`plan`] turns a task and facts about the node into a [`LaunchPlan`] that `agent-kernel` carries
-//! out. Nothing is asked of the kernel here, and nothing is left for it to choose.
+//! [`plan`] turns a task, or an executor, and facts about the node into a [`LaunchPlan`] that
+//! `agent-kernel` carries out. Nothing is asked of the kernel here, and nothing is left for it to
+//! choose.
 
 mod capabilities;
 mod cgroup;
@@ -10,51 +11,64 @@ mod image;
 mod mounts;
 mod namespaces;
 mod users;
+mod wishes;
 
 use alloc::string::{String, ToString};
 
 use model::ContainerId;
-use model::sandbox::{Access, Handover, IdRange, LaunchPlan, Sandbox};
+use model::sandbox::{CgroupPlan, IdRange, Io, LaunchPlan, Run, Sandbox, User};
 
-pub use cgroup::{Cfs, MEMORY_BYTES_MIN};
+pub use capabilities::Policy;
+pub use cgroup::{Ceiling, Cfs, Demand, MEMORY_BYTES_MIN, limits};
 pub use command::Command;
 pub use image::ImageConfig;
-pub use mounts::SANDBOX;
+pub use mounts::{RootSpec, SANDBOX, Volume, VolumeSource};
 pub use namespaces::{ID_RANGES_MAX, STORE_IDS, id_range};
 pub use users::{Accounts, SwitchUser};
+pub use wishes::{Ipc, Network, Wishes};
 
-/// What a command task asks for.
+/// What a container is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskSpec<'a> {
     /// The container's name.
     pub container: &'a ContainerId,
-    /// What to run.
-    pub command: &'a Command,
+    /// What kind of container it is.
+    pub class: Class,
+    /// What to run; a pod runs nothing.
+    pub command: Option<&'a Command>,
     /// The environment that the task and the agent set, later entries winning.
     pub environment: &'a [(String, String)],
     /// Whom to run as: a name or a number; `None` leaves it to the node.
     pub user: Option<&'a str>,
-    /// Processors of the task alone, in thousandths.
-    pub cpus_milli: u64,
-    /// Memory of the task alone, in bytes.
-    pub memory_bytes: u64,
-    /// The sandbox directory on the node.
-    pub sandbox: &'a str,
-    /// Its persistent volumes.
+    /// What it may use.
+    pub demand: Demand,
+    /// Its root.
+    pub root: RootSpec<'a>,
+    /// Where it starts inside; `None` for its sandbox.
+    pub directory: Option<&'a str>,
+    /// The sandbox directory on the node; none for a container that leaves no traces.
+    pub sandbox: Option<&'a str>,
+    /// Where input comes from and output goes.
+    pub io: Io,
+    /// Its volumes, in the order of their mounts.
     pub volumes: &'a [Volume],
+    /// What it asks for beyond that.
+    pub wishes: &'a Wishes,
 }
 
-/// A persistent volume of a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Volume {
-    /// The directory on the node.
-    pub source: String,
-    /// Where the task sees it, relative to its sandbox.
-    pub container_path: String,
-    /// Whether it may be written to.
-    pub access: Access,
-    /// Whose it becomes.
-    pub handover: Handover,
+/// What kind of container one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A command task, which has the room of the executor that it is reported with.
+    Task,
+    /// An executor, or another container of its own that may have others nested in it.
+    Executor,
+    /// The same without a program: Mesos' default executor, which this agent is itself.
+    Pod,
+    /// Nested in another, with a root, processes and mounts of its own; the rest is the parent's.
+    Nested,
+    /// A process in another container.
+    Debug,
 }
 
 /// What the node is like.
@@ -66,7 +80,7 @@ pub struct NodeFacts<'a> {
     pub hostname: &'a str,
     /// The directory that holds the `hosts`, `hostname` and `resolv.conf` for containers.
     pub etc: &'a str,
-    /// The ids of this container, from [`id_range`].
+    /// The ids of this container, from [`id_range`]; those of the parent for a nested one.
     pub ids: IdRange,
     /// Whether the user that a task asks for is looked up.
     pub switch_user: SwitchUser,
@@ -74,6 +88,8 @@ pub struct NodeFacts<'a> {
     pub accounts: Accounts<'a>,
     /// Whether the share of the processor is a limit as well.
     pub cfs: Cfs,
+    /// What the operator allows.
+    pub policy: &'a Policy,
 }
 
 /// Why a task cannot be run on this node.
@@ -99,36 +115,76 @@ pub enum PlanError {
     /// A text that the kernel cannot take.
     #[error("{0} holds a NUL byte")]
     Nul(String),
-    /// A volume that would be seen outside of the sandbox, or instead of it.
-    #[error("{0:?} is no path within the sandbox")]
+    /// A volume that could be seen nowhere, or instead of what every container has.
+    #[error("a volume cannot be seen at {0:?}")]
     Volume(String),
+    /// A part of a sandbox that is not in it.
+    #[error("{0:?} is no path within a sandbox")]
+    SandboxPath(String),
+    /// A directory of the node that the operator does not let containers have.
+    #[error("host path {0:?} is not allowed on this agent (--allowed_host_paths)")]
+    HostPath(String),
+    /// A capability that the operator does not let containers have.
+    #[error("capability {0} is not allowed on this agent (--bounding_capabilities)")]
+    Capability(u8),
+    /// An effective capability that is not in the bounding set asked for.
+    #[error("effective capability {0} is not among the bounding ones")]
+    Unbounded(u8),
+    /// A privileged container where the operator allows none.
+    #[error("privileged containers are not allowed on this agent (--allow_privileged)")]
+    Privileged,
+    /// A host name that the kernel does not take.
+    #[error("{0:?} is no host name")]
+    Hostname(String),
     /// A variable that no process could read.
     #[error("{0:?} is no name of an environment variable")]
     Variable(String),
 }
 
-/// Decides everything about the container of a command task.
+/// Decides everything about a container.
 ///
 /// # Errors
-/// The task asks for a user that is not there, or for a command that cannot be run anywhere.
+/// It asks for a user that is not there, for a command that cannot be run anywhere, or for what the
+/// operator does not allow.
 pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, PlanError> {
     let user = users::resolve(task.user, node.switch_user, node.accounts, node.ids)?;
+    let namespaces = namespaces::of(task.class, task.wishes);
     Ok(LaunchPlan {
         container: task.container.clone(),
-        hostname: node.hostname.to_string(),
-        namespaces: namespaces::ALL.to_vec(),
+        hostname: namespaces.hostname(task.wishes, node)?,
+        joined: namespaces.joined,
+        namespaces: namespaces.own,
         ids: node.ids,
-        root: mounts::root(node.root),
-        mounts: mounts::list(node.etc, task.volumes)?,
-        sandbox: Sandbox {
-            source: task.sandbox.to_string(),
+        root: mounts::root(task, node),
+        mounts: mounts::list(task, node)?,
+        sandbox: task.sandbox.map(|source| Sandbox {
+            source: source.to_string(),
             stdout: "stdout".to_string(),
             stderr: "stderr".to_string(),
+        }),
+        io: task.io,
+        run: run(task, user)?,
+        capabilities: capabilities::kept(task.wishes, node.policy)?,
+        cgroup: CgroupPlan {
+            limits: cgroup::of(task, node.cfs),
+            nesting: cgroup::nesting(task.class),
         },
-        process: command::process(task.command, task.environment, user)?,
-        capabilities: capabilities::KEPT.to_vec(),
-        cgroup: cgroup::limits(task.cpus_milli, task.memory_bytes, node.cfs),
     })
+}
+
+fn run(task: &TaskSpec<'_>, user: User) -> Result<Run, PlanError> {
+    let command = match (task.class, task.command) {
+        (Class::Pod, _) => return Ok(Run::Hold(user)),
+        (_, Some(command)) => command,
+        (_, None) => return Err(PlanError::NoCommand),
+    };
+    let mut process = command::process(command, task.environment, user)?;
+    if let Some(directory) = task.directory {
+        without_nul(directory, "the working directory")?;
+        process.directory = directory.to_string();
+    }
+    process.rlimits.clone_from(&task.wishes.rlimits);
+    Ok(Run::Process(process))
 }
 
 /// All texts that go to the kernel end at a NUL byte, so that none may hold one.
@@ -148,7 +204,8 @@ mod tests {
 
     /// One line for each thing that the kernel is asked for.
     fn render(plan: &LaunchPlan) -> String {
-        let mut text = format!("container {} on {}\n", plan.container, plan.hostname);
+        let hostname = plan.hostname.as_deref().unwrap_or("its parent's");
+        let mut text = format!("container {} on {hostname}\n", plan.container);
         let names: Vec<_> = plan.namespaces.iter().map(|kind| kind.name()).collect();
         text += &format!(
             "namespaces {}\n{:?}\n{:?}\n",
@@ -159,15 +216,17 @@ mod tests {
         for mount in &plan.mounts {
             text += &format!("{} {:?}\n", mount.target, mount.content);
         }
-        let process = &plan.process;
-        text += &format!(
-            "{:?}\nexecute {} {:?}\n",
-            plan.sandbox, process.program, process.arguments
-        );
-        for (name, value) in &process.environment {
-            text += &format!("{name}={value}\n");
+        text += &format!("{:?} {:?}\n", plan.sandbox, plan.io);
+        match &plan.run {
+            Run::Process(process) => {
+                text += &format!("execute {} {:?}\n", process.program, process.arguments);
+                for (name, value) in &process.environment {
+                    text += &format!("{name}={value}\n");
+                }
+                text += &format!("in {} as {:?}\n", process.directory, process.user);
+            }
+            Run::Hold(user) => text += &format!("hold as {user:?}\n"),
         }
-        text += &format!("in {} as {:?}\n", process.directory, process.user);
         text + &format!("{:?}\n{:?}\n", plan.capabilities, plan.cgroup)
     }
 
@@ -183,8 +242,17 @@ mod tests {
                 group: "root:x:0:\n",
             },
             cfs: Cfs::Off,
+            policy: &POLICY,
         }
     }
+
+    static POLICY: Policy = Policy {
+        effective: Vec::new(),
+        bounding: None,
+        privileged: false,
+        host_paths: Vec::new(),
+        shm_bytes: None,
+    };
 
     fn check(task: &TaskSpec<'_>, expected: &Expect) {
         match plan(task, &node()) {
@@ -199,56 +267,64 @@ mod tests {
         let command = Command::Shell("sleep 1".into());
         let task = TaskSpec {
             container: &container,
-            command: &command,
+            class: Class::Task,
+            command: Some(&command),
             environment: &[("GREETING".into(), "hello".into())],
             user: Some("nobody"),
-            cpus_milli: 500,
-            memory_bytes: 64 << 20,
-            sandbox: "/var/lib/mesos/sandboxes/7f3a",
+            demand: Demand {
+                cpus_milli: 500,
+                memory_bytes: 64 << 20,
+                ..Demand::default()
+            },
+            root: RootSpec::Default,
+            directory: None,
+            sandbox: Some("/var/lib/mesos/sandboxes/7f3a"),
+            io: Io::Files,
             volumes: &[],
+            wishes: &Wishes::default(),
         };
         check(
             &task,
             &expect![[r#"
-            container 7f3a on node1
-            namespaces user pid mnt ipc uts cgroup
-            IdRange { first: 524288, length: 65536 }
-            Root { source: "/run/tepui/rootfs", access: ReadOnly }
-            /proc Proc
-            /dev Devices(Devices { nodes: [DeviceNode { name: "null", major: 1, minor: 3 }, DeviceNode { name: "zero", major: 1, minor: 5 }, DeviceNode { name: "full", major: 1, minor: 7 }, DeviceNode { name: "random", major: 1, minor: 8 }, DeviceNode { name: "urandom", major: 1, minor: 9 }, DeviceNode { name: "tty", major: 5, minor: 0 }], links: [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx")], directories: ["pts", "shm"] })
-            /dev/pts Terminals { group: 5 }
-            /dev/shm Tmpfs { bytes_max: 67108864, mode: 1023 }
-            /sys Bind { source: "/sys", access: ReadOnly, missing: IsLeftOut }
-            /sys/fs/cgroup Cgroup
-            /tmp Tmpfs { bytes_max: 268435456, mode: 1023 }
-            /mnt/mesos/sandbox Sandbox
-            /etc/hostname Bind { source: "/run/tepui/etc/hostname", access: ReadOnly, missing: IsLeftOut }
-            /etc/hosts Bind { source: "/run/tepui/etc/hosts", access: ReadOnly, missing: IsLeftOut }
-            /etc/resolv.conf Bind { source: "/run/tepui/etc/resolv.conf", access: ReadOnly, missing: IsLeftOut }
-            /proc/bus ReadOnly
-            /proc/fs ReadOnly
-            /proc/irq ReadOnly
-            /proc/sys ReadOnly
-            /proc/sysrq-trigger ReadOnly
-            /proc/acpi Mask
-            /proc/asound Mask
-            /proc/interrupts Mask
-            /proc/kcore Mask
-            /proc/keys Mask
-            /proc/latency_stats Mask
-            /proc/sched_debug Mask
-            /proc/scsi Mask
-            /proc/timer_list Mask
-            /sys/firmware Mask
-            Sandbox { source: "/var/lib/mesos/sandboxes/7f3a", stdout: "stdout", stderr: "stderr" }
-            execute /bin/sh ["sh", "-c", "sleep 1"]
-            PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-            MESOS_SANDBOX=/mnt/mesos/sandbox
-            GREETING=hello
-            in /mnt/mesos/sandbox as User { uid: 65534, gid: 65534, groups: [] }
-            []
-            CgroupLimits { cpu_weight: 60, cpu_quota: None, memory_bytes_max: 100663296, pids_max: 4096 }
-        "#]],
+                container 7f3a on node1
+                namespaces user pid mnt ipc uts cgroup
+                IdRange { first: 524288, length: 65536 }
+                Directory { source: "/run/tepui/rootfs", access: ReadOnly }
+                /proc Proc
+                /dev Devices(Devices { nodes: [DeviceNode { name: "null", major: 1, minor: 3 }, DeviceNode { name: "zero", major: 1, minor: 5 }, DeviceNode { name: "full", major: 1, minor: 7 }, DeviceNode { name: "random", major: 1, minor: 8 }, DeviceNode { name: "urandom", major: 1, minor: 9 }, DeviceNode { name: "tty", major: 5, minor: 0 }], links: [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx")], directories: ["pts", "shm"] })
+                /dev/pts Terminals { group: 5 }
+                /dev/shm Tmpfs { bytes_max: 67108864, mode: 1023 }
+                /sys Bind { source: "/sys", access: ReadOnly, missing: IsLeftOut }
+                /sys/fs/cgroup Cgroup
+                /tmp Tmpfs { bytes_max: 268435456, mode: 1023 }
+                /mnt/mesos/sandbox Sandbox
+                /etc/hostname Bind { source: "/run/tepui/etc/hostname", access: ReadOnly, missing: IsLeftOut }
+                /etc/hosts Bind { source: "/run/tepui/etc/hosts", access: ReadOnly, missing: IsLeftOut }
+                /etc/resolv.conf Bind { source: "/run/tepui/etc/resolv.conf", access: ReadOnly, missing: IsLeftOut }
+                /proc/bus ReadOnly
+                /proc/fs ReadOnly
+                /proc/irq ReadOnly
+                /proc/sys ReadOnly
+                /proc/sysrq-trigger ReadOnly
+                /proc/acpi Mask
+                /proc/asound Mask
+                /proc/interrupts Mask
+                /proc/kcore Mask
+                /proc/keys Mask
+                /proc/latency_stats Mask
+                /proc/sched_debug Mask
+                /proc/scsi Mask
+                /proc/timer_list Mask
+                /sys/firmware Mask
+                Some(Sandbox { source: "/var/lib/mesos/sandboxes/7f3a", stdout: "stdout", stderr: "stderr" }) Files
+                execute /bin/sh ["sh", "-c", "sleep 1"]
+                PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+                MESOS_SANDBOX=/mnt/mesos/sandbox
+                GREETING=hello
+                in /mnt/mesos/sandbox as User { uid: 65534, gid: 65534, groups: [] }
+                Capabilities { effective: [], bounding: [] }
+                CgroupPlan { limits: Some(CgroupLimits { cpu_weight: 60, cpu_quota: None, memory_bytes_low: 100663296, memory_bytes_max: Some(100663296), pids_max: 4096 }), nesting: Shared }
+            "#]],
         );
         let alice = TaskSpec {
             user: Some("alice"),
@@ -260,30 +336,8 @@ mod tests {
             user "alice" is not in the task's root, and names no number
         "#]],
         );
-        let volume = |container_path: &str| Volume {
-            source: "/var/lib/mesos/volumes/roles/a b/v".into(),
-            container_path: container_path.into(),
-            access: Access::ReadWrite,
-            handover: Handover::Always,
-        };
-        let seen = [volume("data"), volume("data/inner/")];
-        let seen = mounts::list("/etc", &seen).expect("mounts");
-        let targets = seen.iter().map(|mount| mount.target.as_str());
-        let targets: Vec<_> = targets
-            .filter(|target| target.starts_with(SANDBOX))
-            .collect();
-        let expected = ["", "/data", "/data/inner"].map(|end| format!("{SANDBOX}{end}"));
-        assert_eq!(targets, expected);
-        for outside in ["", "/data", "../data", "a/../../b", ".", "a//b"] {
-            let outside = TaskSpec {
-                volumes: &[volume(outside)],
-                ..task.clone()
-            };
-            let fault = plan(&outside, &node()).expect_err("no plan");
-            assert!(matches!(fault, PlanError::Volume(_)));
-        }
         let nul = TaskSpec {
-            command: &Command::Shell("a\0b".into()),
+            command: Some(&Command::Shell("a\0b".into())),
             ..task
         };
         check(

@@ -4,7 +4,7 @@
 //! the other sets last.
 
 use caps::{CapSet, CapsHashSet};
-use model::sandbox::{Capability, User};
+use model::sandbox::{Capabilities, Capability, User};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::prctl;
@@ -14,12 +14,15 @@ use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 pub(crate) type Failed = (&'static str, Errno);
 
 /// Becomes the user, with these capabilities and no way to more.
-pub(crate) fn become_user(user: &User, kept: &[Capability]) -> Result<(), Failed> {
-    let kept: CapsHashSet = caps::all()
-        .into_iter()
-        .filter(|known| kept.contains(&Capability(known.index())))
-        .collect();
-    shrink_bounding(&kept).map_err(|errno| ("capabilities: bounding set", errno))?;
+pub(crate) fn become_user(user: &User, sets: &Capabilities) -> Result<(), Failed> {
+    let known = |set: &[Capability]| -> CapsHashSet {
+        let all = caps::all().into_iter();
+        all.filter(|known| set.contains(&Capability(known.index())))
+            .collect()
+    };
+    let kept = known(&sets.effective);
+    shrink_bounding(&known(&sets.bounding))
+        .map_err(|errno| ("capabilities: bounding set", errno))?;
     prctl::set_no_new_privs().map_err(|errno| ("no_new_privs", errno))?;
     // Without this a change from 0 to another user empties the permitted set.
     prctl::set_keepcaps(true).map_err(|errno| ("capabilities: keep", errno))?;

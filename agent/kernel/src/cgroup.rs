@@ -4,8 +4,9 @@
 //! enabled on the way down before that.
 //!
 //! ```text
-//! MOUNT/agent            the agent itself, on a node
-//! MOUNT/tepui/CONTAINER  one container each
+//! MOUNT/agent  the agent itself, on a node
+//! MOUNT/tepui/CONTAINER  one container each, those that are nested in it beneath it
+//! MOUNT/tepui/CONTAINER/own.group  the processes of a container whose nested ones may have limits
 //! ```
 //!
 //! The controllers that cgroups-rs models are written through it; it knows no `memory.oom.group`,
@@ -22,10 +23,14 @@ use cgroups_rs::fs::cpu::CpuController;
 use cgroups_rs::fs::memory::MemController;
 use cgroups_rs::fs::pid::PidController;
 use model::ContainerId;
-use model::sandbox::{CgroupLimits, Enforcement, Isolation};
+use model::sandbox::{CgroupLimits, CgroupPlan, Enforcement, Isolation, Nesting};
 
 /// The group above all containers, beneath the mount.
 const CONTAINERS: &str = "tepui";
+
+/// The group of a container's own processes, where it has one beneath its group. No container's name
+/// holds a `.`.
+const OWN: &str = "own.group";
 
 /// The group of the agent itself, beneath the mount.
 const AGENT: &str = "agent";
@@ -154,7 +159,9 @@ impl Tree {
     #[must_use]
     pub fn container(&self, container: &ContainerId) -> Cgroup {
         Cgroup {
-            path: self.containers.join(container.as_str()),
+            path: container
+                .names()
+                .fold(self.containers.clone(), |path, name| path.join(name)),
         }
     }
 
@@ -184,27 +191,51 @@ impl Tree {
     }
 }
 
-/// Makes the group of a container with its limits, and tells which of them are in force.
+/// Makes the group of a container with its limits, and tells which of them are in force. That of its
+/// parent is there already.
 ///
 /// # Errors
 /// The group cannot be made; a limit that cannot be set is not an error but a missing one.
 pub fn create(
     tree: &Tree,
     container: &ContainerId,
-    limits: &CgroupLimits,
+    plan: &CgroupPlan,
 ) -> Result<(Cgroup, Enforcement), CgroupError> {
     let cgroup = tree.container(container);
     make(&cgroup.path)?;
+    if plan.nesting == Nesting::Limited {
+        make(&cgroup.path.join(OWN))?;
+    }
     let mut report = Enforcement::default();
     report.note(Isolation::Placement, Ok(()));
+    if let Some(limits) = &plan.limits {
+        limit(tree, container, limits, &mut report);
+    }
+    Ok((cgroup, report))
+}
+
+/// Gives a container that runs already other limits, and tells which of them are in force.
+#[must_use]
+pub fn update(tree: &Tree, container: &ContainerId, limits: &CgroupLimits) -> Enforcement {
+    let mut report = Enforcement::default();
+    limit(tree, container, limits, &mut report);
+    report
+}
+
+fn limit(tree: &Tree, container: &ContainerId, limits: &CgroupLimits, report: &mut Enforcement) {
+    let cgroup = tree.container(container);
+    let above = container.parent().map(|parent| tree.container(&parent));
     let limit = |controller: &str, set: &dyn Fn() -> Result<(), String>| {
-        if tree.enabled.contains(&controller) {
-            set()
-        } else {
-            Err(format!(
+        if !tree.enabled.contains(&controller) {
+            return Err(format!(
                 "this host has no {controller} controller of cgroup v2"
-            ))
+            ));
         }
+        if let Some(above) = &above {
+            let file = above.path.join("cgroup.subtree_control");
+            write(&file, &format!("+{controller}")).map_err(text)?;
+        }
+        set()
     };
     report.note(Isolation::Cpu, limit("cpu", &|| cgroup.limit_cpu(limits)));
     report.note(
@@ -215,7 +246,6 @@ pub fn create(
         Isolation::Pids,
         limit("pids", &|| cgroup.limit_pids(limits)),
     );
-    Ok((cgroup, report))
 }
 
 /// One container's group.
@@ -258,7 +288,18 @@ impl Cgroup {
             })
     }
 
-    /// Kills every process in it, all at once.
+    /// The file that moves its writer into the group of the container's own processes, where it is one
+    /// beneath.
+    pub(crate) fn open_own(&self) -> Result<Option<OwnedFd>, CgroupError> {
+        let path = self.path.join(OWN).join("cgroup.procs");
+        match File::options().write(true).open(&path) {
+            Ok(file) => Ok(Some(file.into())),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(CgroupError::Read { path, source }),
+        }
+    }
+
+    /// Kills every process in it, and in those beneath it, all at once.
     ///
     /// # Errors
     /// The group does not exist.
@@ -299,18 +340,12 @@ impl Cgroup {
         value(&self.table("cgroup.events"), "populated") == Some(1)
     }
 
-    /// Removes it; one that is gone already is no error.
+    /// Removes it with those beneath it; one that is gone already is no error.
     ///
     /// # Errors
     /// It still holds processes.
     pub fn remove(&self) -> Result<(), CgroupError> {
-        match fs::remove_dir(&self.path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(CgroupError::Remove {
-                path: self.path.clone(),
-                source,
-            }),
-            _ => Ok(()),
-        }
+        remove(&self.path)
     }
 
     fn limit_cpu(&self, limits: &CgroupLimits) -> Result<(), String> {
@@ -326,8 +361,13 @@ impl Cgroup {
 
     fn limit_memory(&self, limits: &CgroupLimits) -> Result<(), String> {
         let controller = MemController::new(self.path.clone(), PathBuf::new(), true);
-        let bytes = i64::try_from(limits.memory_bytes_max).unwrap_or(i64::MAX);
-        controller.set_limit(bytes).map_err(text)?;
+        // The crate writes a negative number as "max".
+        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let max = limits.memory_bytes_max.map_or(-1, bytes);
+        controller.set_limit(max).map_err(text)?;
+        controller
+            .set_soft_limit(bytes(limits.memory_bytes_low))
+            .map_err(text)?;
         // A kernel without swap has no such file, and then nothing to limit.
         if self.path.join("memory.swap.max").exists() {
             controller.set_memswap_limit(0).map_err(text)?;
@@ -371,6 +411,21 @@ fn text(error: impl std::error::Error) -> String {
 fn make(path: &Path) -> Result<(), CgroupError> {
     match fs::create_dir(path) {
         Err(source) if source.kind() != io::ErrorKind::AlreadyExists => Err(CgroupError::Create {
+            path: path.to_path_buf(),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Files of a group go with it; only groups stand in the way of its end.
+fn remove(path: &Path) -> Result<(), CgroupError> {
+    let beneath = fs::read_dir(path).into_iter().flatten().flatten();
+    for entry in beneath.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        remove(&entry.path())?;
+    }
+    match fs::remove_dir(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(CgroupError::Remove {
             path: path.to_path_buf(),
             source,
         }),

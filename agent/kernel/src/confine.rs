@@ -12,7 +12,7 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, Compatible, PathBeneath, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetStatus, Scope,
 };
-use model::sandbox::{Capability, User};
+use model::sandbox::{Capabilities, Capability, User};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::prctl;
@@ -91,8 +91,11 @@ pub enum ConfineError {
 /// The first step that went wrong; the caller must not go on.
 pub fn confine(wanted: &Confinement<'_>) -> Result<Landlock, ConfineError> {
     let step = |step| move |source| ConfineError::Step { step, source };
-    capabilities::become_user(wanted.user, wanted.capabilities)
-        .map_err(|(name, errno)| step(name)(errno))?;
+    let sets = Capabilities {
+        effective: wanted.capabilities.to_vec(),
+        bounding: wanted.capabilities.to_vec(),
+    };
+    capabilities::become_user(wanted.user, &sets).map_err(|(name, errno)| step(name)(errno))?;
     prctl::set_dumpable(false).map_err(step("dumpable"))?;
     for (resource, most) in [
         (Resource::RLIMIT_DATA, wanted.memory_bytes_max),

@@ -79,6 +79,15 @@ pub fn in_root(root: impl AsFd, path: &Path, flags: OFlag) -> Result<OwnedFd, Er
     retried(|| openat2(&root, path, how))
 }
 
+/// Opens what a path names beneath a directory, which holds no link on the way nor at its end.
+///
+/// # Errors
+/// ELOOP or EXDEV: the path holds a link or leads out; all others as in open(2).
+pub fn without_links(directory: impl AsFd, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
+    let links = ResolveFlag::RESOLVE_NO_SYMLINKS;
+    open(directory, path, flags, Mode::empty(), links)
+}
+
 /// Opens a file beneath a directory for appending, made where it is missing.
 ///
 /// # Errors

@@ -12,10 +12,13 @@ mod init;
 mod orders;
 mod parts;
 mod spawn;
+mod streams;
+mod volumes;
 
 pub use enter::enter;
 pub use host::{Host, root_file};
 pub use spawn::{LaunchError, Launched, spawn};
+pub use streams::{OutputFiles, Streams};
 
 /// A report of a step of the launch: what went wrong is named in its text.
 const KIND_STEP: u8 = 0;

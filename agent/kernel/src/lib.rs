@@ -21,9 +21,12 @@ pub mod modules;
 pub mod mounts;
 mod namespaces;
 pub mod netlink;
+mod overlay;
 pub mod power;
 pub mod process;
 pub mod sockets;
+mod stage;
+pub mod terminal;
 pub mod worker;
 
 pub use nix::errno::Errno;

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::libc;
 use nix::mount::{MntFlags, umount2};
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, makedev, mkdirat, mknodat};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, makedev, mkdirat, mknodat};
 use nix::unistd::{fchdir, pivot_root, symlinkat};
 
 use crate::namespaces::IdMap;
@@ -146,6 +146,27 @@ impl Detached {
         Ok(mount)
     }
 
+    /// A copy of what is at a path of this thread's mount namespace, with all that is mounted beneath
+    /// it.
+    ///
+    /// # Errors
+    /// ENOENT: nothing is there.
+    pub(crate) fn tree(source: &CStr) -> Result<Self, Errno> {
+        let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as u32 | libc::AT_RECURSIVE as u32;
+        let (directory, path) = (AT_FDCWD.as_raw_fd(), source.as_ptr());
+        // SAFETY: `source` is NUL-terminated and outlives the call.
+        let fd = unsafe { libc::syscall(libc::SYS_open_tree, directory, path, flags) };
+        owned(Errno::result(fd)?).map(Self)
+    }
+
+    /// Takes away the right to write, where the plan does not give it.
+    ///
+    /// # Errors
+    /// As in `mount_setattr(2)`.
+    pub fn restrict(&self, access: Access) -> Result<(), Errno> {
+        self.set(Attributes(0).with(access))
+    }
+
     fn set(&self, attributes: Attributes) -> Result<(), Errno> {
         self.set_with(MountAttr {
             attr_set: attributes.0,
@@ -253,11 +274,17 @@ pub(crate) fn change_root(root: impl AsFd) -> Result<(), Errno> {
     nix::unistd::chdir("/")
 }
 
-/// Makes a directory or an empty file for a mount to stand on, where it is missing.
+/// Makes a directory or an empty file for a mount to stand on, where it is missing, and gives it to
+/// an owner other than the caller.
 ///
 /// # Errors
 /// EROFS and others of mkdir(2).
-pub(crate) fn make_place(root: BorrowedFd<'_>, target: &str, kind: PlaceKind) -> Result<(), Errno> {
+pub(crate) fn make_place(
+    root: BorrowedFd<'_>,
+    target: &str,
+    kind: PlaceKind,
+    owner: Option<(u32, u32)>,
+) -> Result<(), Errno> {
     if place(root, target).is_ok() {
         return Ok(());
     }
@@ -267,7 +294,7 @@ pub(crate) fn make_place(root: BorrowedFd<'_>, target: &str, kind: PlaceKind) ->
         .ok_or(Errno::EINVAL)?;
     let parent = if parent.is_empty() { "/" } else { parent };
     if place(root, parent).is_err() {
-        make_place(root, parent, PlaceKind::Directory)?;
+        make_place(root, parent, PlaceKind::Directory, owner)?;
     }
     let parent = place(root, parent)?;
     let made = match kind {
@@ -280,9 +307,10 @@ pub(crate) fn make_place(root: BorrowedFd<'_>, target: &str, kind: PlaceKind) ->
             0,
         ),
     };
-    match made {
-        Err(Errno::EEXIST) | Ok(()) => Ok(()),
-        Err(error) => Err(error),
+    match (made, owner) {
+        (Ok(()), Some((uid, gid))) => give(place(root, target)?, uid, gid),
+        (Err(Errno::EEXIST) | Ok(()), _) => Ok(()),
+        (Err(error), _) => Err(error),
     }
 }
 
@@ -293,6 +321,17 @@ pub(crate) enum PlaceKind {
     Directory,
     /// A file.
     File,
+}
+
+impl PlaceKind {
+    /// What an open file can be mounted on.
+    pub(crate) fn of(open: impl AsFd) -> Result<Self, Errno> {
+        let kind = SFlag::from_bits_truncate(fstat(open)?.st_mode) & SFlag::S_IFMT;
+        Ok(match kind == SFlag::S_IFDIR {
+            true => Self::Directory,
+            false => Self::File,
+        })
+    }
 }
 
 /// Gives an open directory to a user and group of the node.

@@ -3,6 +3,8 @@
 //! The child of [`clone_launcher`] is a copy of one thread of a program with many: until execve(2)
 //! it calls the kernel directly and touches no allocator, lock or thread-local of the library.
 
+mod joiner;
+
 use std::ffi::CStr;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -10,6 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use model::sandbox::{IdRange, Namespace};
 use nix::errno::Errno;
 use nix::libc;
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 
@@ -56,23 +59,59 @@ pub(crate) struct Launcher<'a> {
 /// A step of the child, for its report.
 pub(crate) const STEP_BYTES_MAX: usize = 32;
 
-/// Starts the launcher in new namespaces and, where one is given, in a cgroup.
+/// Which namespaces a launcher gets.
+pub(crate) struct Spaces<'a> {
+    /// New ones.
+    pub(crate) own: &'a [Namespace],
+    /// Those of another process.
+    pub(crate) joined: &'a [Namespace],
+    /// That process.
+    pub(crate) parent: Option<BorrowedFd<'a>>,
+    /// Its cgroup.
+    pub(crate) cgroup: Option<RawFd>,
+}
+
+impl<'a> Spaces<'a> {
+    /// New ones, and the rest of the caller.
+    pub(crate) const fn own(own: &'a [Namespace]) -> Self {
+        Self {
+            own,
+            joined: &[],
+            parent: None,
+            cgroup: None,
+        }
+    }
+}
+
+/// Starts the launcher in its namespaces and, where one is given, in a cgroup.
 ///
 /// # Errors
 /// As in clone3(2). What goes wrong in the child is written to the report.
 pub(crate) fn clone_launcher(
-    namespaces: &[Namespace],
-    cgroup: Option<RawFd>,
+    spaces: &Spaces<'_>,
     launcher: &Launcher<'_>,
+) -> Result<(Pid, OwnedFd), Errno> {
+    match spaces.parent {
+        Some(parent) if !spaces.joined.is_empty() => joiner::clone(spaces, parent, launcher),
+        _ => {
+            let mut flags = libc::CLONE_PIDFD as u64;
+            flags |= clone_flags(spaces.own);
+            clone_apart(flags, spaces.cgroup, || run(launcher))
+        }
+    }
+}
+
+/// A child that is a copy of this thread, with all signals blocked, and its descriptor. The mask goes
+/// on to the child, where no handler may run and where signals wait until the container's init takes
+/// them.
+fn clone_apart(
+    flags: u64,
+    cgroup: Option<RawFd>,
+    child: impl FnOnce(),
 ) -> Result<(Pid, OwnedFd), Errno> {
     let mut pidfd: libc::c_int = -1;
     let mut args = CloneArgs {
-        flags: namespaces
-            .iter()
-            .fold(libc::CLONE_PIDFD as u64, |flags, kind| {
-                flags | clone_flag(*kind)
-            })
-            | CLONE_CLEAR_SIGHAND,
+        flags: flags | CLONE_CLEAR_SIGHAND,
         pidfd: (&raw mut pidfd) as u64,
         exit_signal: libc::SIGCHLD as u64,
         ..CloneArgs::default()
@@ -81,8 +120,6 @@ pub(crate) fn clone_launcher(
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = u64::try_from(fd).map_err(|_| Errno::EBADF)?;
     }
-    // The mask goes on to the child, where no handler may run and where signals wait until the
-    // container's init takes them.
     let mut before = SigSet::empty();
     pthread_sigmask(
         SigmaskHow::SIG_SETMASK,
@@ -93,12 +130,36 @@ pub(crate) fn clone_launcher(
     // CLONE_VM the child has a copy of this memory and goes on here on its own stack.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
     if pid == 0 {
-        run(launcher);
+        child();
+        // SAFETY: _exit(2) ends the copy of the agent, should its work ever return.
+        unsafe { libc::_exit(127) }
     }
     let result = Errno::result(pid);
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
     let pid = Pid::try_from(result?).map_err(|_| Errno::EOVERFLOW)?;
     Ok((pid, owned(pidfd.into())?))
+}
+
+/// Runs something in a thread of its own that sees the mounts of another process.
+///
+/// # Errors
+/// As in setns(2), and those of what is run.
+pub(crate) fn in_mounts_of<T: Send>(
+    process: impl AsFd,
+    run: impl FnOnce() -> Result<T, Errno> + Send,
+) -> Result<T, Errno> {
+    let process = process.as_fd();
+    std::thread::scope(|scope| {
+        let visitor = std::thread::Builder::new().name("visitor".into());
+        let visitor = visitor.spawn_scoped(scope, || {
+            // Threads have one root and directory together, which would move with the namespace.
+            unshare(CloneFlags::CLONE_FS)?;
+            setns(process, CloneFlags::CLONE_NEWNS)?;
+            run()
+        });
+        let visitor = visitor.map_err(|error| crate::files::errno(&error))?;
+        visitor.join().unwrap_or(Err(Errno::EIO))
+    })
 }
 
 /// A user namespace that no process is in, for what it says of ids: `mount_setattr(2)` wants it.
@@ -112,11 +173,20 @@ impl AsFd for IdMap {
 }
 
 impl IdMap {
-    /// Maps the ids of a container to those of the node.
+    /// Maps ids on a disk, from 0 up, to those of a container on the node.
     ///
     /// # Errors
     /// EPERM: the agent has no right to these ids.
-    pub(crate) fn new(ids: IdRange) -> Result<Self, Errno> {
+    pub(crate) fn of(ids: IdRange) -> Result<Self, Errno> {
+        Self::between(IdRange { first: 0, ..ids }, ids)
+    }
+
+    /// Maps ids on a disk to those of a container on the node; what is on the disk as `disk.first` is
+    /// 0 inside.
+    ///
+    /// # Errors
+    /// EPERM: the agent has no right to these ids.
+    pub(crate) fn between(disk: IdRange, ids: IdRange) -> Result<Self, Errno> {
         // No signal tells of its end: `process::reap` does not see it.
         let mut args = CloneArgs {
             flags: libc::CLONE_NEWUSER as u64 | CLONE_CLEAR_SIGHAND,
@@ -129,7 +199,7 @@ impl IdMap {
             wait_for_the_end();
         }
         let pid = Pid::try_from(Errno::result(pid)?).map_err(|_| Errno::EOVERFLOW)?;
-        let map = write_id_maps(pid, ids).and_then(|()| {
+        let map = write_maps(pid, disk.first, ids).and_then(|()| {
             let file = fs::File::open(format!("/proc/{pid}/ns/user"));
             file.map_err(|error| crate::files::errno(&error))
         });
@@ -140,7 +210,7 @@ impl IdMap {
     }
 }
 
-/// The child of [`IdMap::new`] is there to be looked at.
+/// The child of [`IdMap::between`] is there to be looked at.
 fn wait_for_the_end() -> ! {
     // SAFETY: numbers; no process of a user outlives the agent's thread that waits for it.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
@@ -155,7 +225,11 @@ fn wait_for_the_end() -> ! {
 /// # Errors
 /// EPERM: the agent has no right to these ids.
 pub(crate) fn write_id_maps(pid: Pid, ids: IdRange) -> Result<(), Errno> {
-    let map = format!("0 {} {}\n", ids.first, ids.length);
+    write_maps(pid, 0, ids)
+}
+
+fn write_maps(pid: Pid, inside: u32, ids: IdRange) -> Result<(), Errno> {
+    let map = format!("{inside} {} {}\n", ids.first, ids.length);
     for file in ["uid_map", "gid_map"] {
         write_of(pid, file, &map)?;
     }
@@ -175,6 +249,12 @@ fn write_of(pid: Pid, file: &str, value: &str) -> Result<(), Errno> {
     fs::write(format!("/proc/{pid}/{file}"), value).map_err(|error| crate::files::errno(&error))
 }
 
+fn clone_flags(namespaces: &[Namespace]) -> u64 {
+    namespaces
+        .iter()
+        .fold(0, |flags, kind| flags | clone_flag(*kind))
+}
+
 /// The flag of clone(2). The cgroup namespace has none here: cloned, its root would be the agent's
 /// own group, since the child enters its group only afterwards; the launcher unshares it.
 const fn clone_flag(namespace: Namespace) -> u64 {
@@ -192,16 +272,20 @@ const fn clone_flag(namespace: Namespace) -> u64 {
 
 /// The child, up to execve(2).
 fn run(launcher: &Launcher<'_>) -> ! {
-    let (step, errno) = match steps(launcher) {
-        Ok(()) => execute(launcher),
-        Err(failed) => failed,
-    };
+    match steps(launcher) {
+        Ok(()) => give_up(launcher.report, execute(launcher)),
+        Err(failed) => give_up(launcher.report, failed),
+    }
+}
+
+/// Reports a step that went wrong, and ends. Async-signal-safe.
+fn give_up(report: RawFd, (step, errno): Failed) -> ! {
     // The layout is that of `launch::spawn`: errno, kind 0, the step's name.
     let mut record = [0_u8; 5 + STEP_BYTES_MAX];
     let length = step.len().min(STEP_BYTES_MAX);
     record[..4].copy_from_slice(&(errno as i32).to_le_bytes());
     record[5..5 + length].copy_from_slice(&step.as_bytes()[..length]);
-    let (report, bytes) = (launcher.report, record.as_ptr());
+    let bytes = record.as_ptr();
     // SAFETY: `record` is at least `5 + length` bytes long; write(2) is async-signal-safe.
     unsafe { libc::write(report, bytes.cast(), 5 + length) };
     // SAFETY: _exit(2) is async-signal-safe and runs no handler of the parent's.

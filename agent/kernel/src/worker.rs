@@ -21,7 +21,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::pipe2;
 
 use crate::files::{self, above_stdio};
-use crate::namespaces::{self, Launcher};
+use crate::namespaces::{self, Launcher, Spaces};
 use crate::process;
 
 /// How long a worker may take from the clone to execve(2).
@@ -137,8 +137,8 @@ impl Workers {
             gate_writer: gate_writer.as_raw_fd(),
             report: report_writer.as_raw_fd(),
         };
-        let (pid, pidfd) =
-            namespaces::clone_launcher(work.namespaces, None, &launcher).map_err(step("clone3"))?;
+        let (pid, pidfd) = namespaces::clone_launcher(&Spaces::own(work.namespaces), &launcher)
+            .map_err(step("clone3"))?;
         let worker = Worker { pidfd };
         drop((report_writer, output_writer));
         let started = || {

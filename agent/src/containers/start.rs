@@ -3,8 +3,11 @@
 //! The last stage of a launch. It blocks for some milliseconds and waits for nobody outside of this
 //! node; what takes longer was done by `prepare`. A start that fails leaves no process and no cgroup.
 
-use agent_core::sandbox::{self, Accounts, Cfs, NodeFacts};
+use agent_core::sandbox::{
+    self, Accounts, Cfs, Class, Demand, NodeFacts, Policy, RootSpec, VolumeSource, Wishes,
+};
 use agent_kernel::launch::{self, Launched};
+use model::sandbox::Io;
 
 use super::prepare::Prepared;
 use super::{Ground, Order};
@@ -39,13 +42,21 @@ pub(super) fn start(
     let volumes = volumes(ground, order)?;
     let task = sandbox::TaskSpec {
         container: &order.container,
-        command: &order.launch.command,
+        class: Class::Task,
+        command: Some(&order.launch.command),
         environment: &environment,
         user: Some(order.launch.user.as_str()).filter(|user| !user.is_empty()),
-        cpus_milli: order.launch.cpus_milli,
-        memory_bytes: order.launch.memory_bytes,
-        sandbox: &sandbox.to_string_lossy(),
+        demand: Demand {
+            cpus_milli: order.launch.cpus_milli,
+            memory_bytes: order.launch.memory_bytes,
+            ..Demand::default()
+        },
+        root: RootSpec::Default,
+        directory: None,
+        sandbox: Some(&sandbox.to_string_lossy()),
+        io: Io::Files,
         volumes: &volumes,
+        wishes: &Wishes::default(),
     };
     let node = NodeFacts {
         root: &root.to_string_lossy(),
@@ -58,6 +69,7 @@ pub(super) fn start(
             group: &accounts.1,
         },
         cfs: Cfs::Off,
+        policy: &Policy::default(),
     };
     let plan = sandbox::plan(&task, &node).map_err(|error| chain(&error))?;
     for volume in &volumes {
@@ -66,7 +78,7 @@ pub(super) fn start(
             .make_place(&order.sandbox, &volume.container_path)
             .map_err(|error| chain(&error))?;
     }
-    launch::spawn(&ground.host, &plan).map_err(|error| chain(&error))
+    launch::spawn(&ground.host, &plan, None).map_err(|error| chain(&error))
 }
 
 /// The volumes of a task, each with its directory on the node.
@@ -75,10 +87,12 @@ fn volumes(ground: &Ground, order: &Order) -> Result<Vec<sandbox::Volume>, Strin
         let source = ground.volumes.ensure(&volume.name);
         let source = source.map_err(|error| chain(&error))?;
         Ok(sandbox::Volume {
-            source: source.to_string_lossy().into_owned(),
+            source: VolumeSource::Persistent {
+                directory: source.to_string_lossy().into_owned(),
+                handover: volume.handover,
+            },
             container_path: volume.container_path.clone(),
             access: volume.access,
-            handover: volume.handover,
         })
     });
     all.collect()

@@ -3,7 +3,9 @@
 //! A command task has the room of the executor that Mesos would have run beside it, so that
 //! frameworks see no difference in what it gets and when it runs out (DESIGN, "Command tasks").
 
-use model::sandbox::{CgroupLimits, CpuQuota};
+use model::sandbox::{CgroupLimits, CpuQuota, Nesting};
+
+use super::{Class, TaskSpec};
 
 /// What Mesos' command executor adds, in thousandths of a processor (reference, section 2.5).
 const EXECUTOR_CPUS_MILLI: u64 = 100;
@@ -40,24 +42,90 @@ pub enum Cfs {
     On,
 }
 
-/// The values for a command task with these resources of its own.
-pub(super) fn limits(cpus_milli: u64, memory_bytes: u64, cfs: Cfs) -> CgroupLimits {
-    let cpus_milli = cpus_milli.saturating_add(EXECUTOR_CPUS_MILLI);
-    let weight = cpus_milli.saturating_mul(WEIGHT_PER_CPU) / 1000;
-    let quota_us = cpus_milli.saturating_mul(PERIOD_US) / 1000;
+/// What a container may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Demand {
+    /// Processors, in thousandths: its share.
+    pub cpus_milli: u64,
+    /// Memory in bytes: what it has for sure.
+    pub memory_bytes: u64,
+    /// How many processors it may take where others leave them (`TaskInfo.limits`), in thousandths.
+    pub cpus_milli_max: Option<Ceiling>,
+    /// How much memory it may take (`TaskInfo.limits`), in bytes.
+    pub memory_bytes_max: Option<Ceiling>,
+}
+
+/// A limit that stands apart from what was requested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ceiling {
+    /// This much.
+    At(u64),
+    /// None, which the text `Infinity` says.
+    Unlimited,
+}
+
+impl Ceiling {
+    fn plus(self, more: u64) -> Self {
+        match self {
+            Self::At(value) => Self::At(value.saturating_add(more)),
+            Self::Unlimited => Self::Unlimited,
+        }
+    }
+}
+
+/// The values for a container of this demand.
+#[must_use]
+pub fn limits(demand: Demand, cfs: Cfs) -> CgroupLimits {
+    let weight = demand.cpus_milli.saturating_mul(WEIGHT_PER_CPU) / 1000;
+    let quota = |cpus_milli: u64| CpuQuota {
+        quota_us: (cpus_milli.saturating_mul(PERIOD_US) / 1000).max(QUOTA_US_MIN),
+        period_us: PERIOD_US,
+    };
+    let memory_bytes = demand.memory_bytes.max(MEMORY_BYTES_MIN);
     CgroupLimits {
         cpu_weight: weight.clamp(WEIGHTS.0, WEIGHTS.1),
-        cpu_quota: match cfs {
-            Cfs::Off => None,
-            Cfs::On => Some(CpuQuota {
-                quota_us: quota_us.max(QUOTA_US_MIN),
-                period_us: PERIOD_US,
-            }),
+        cpu_quota: match (demand.cpus_milli_max, cfs) {
+            (Some(Ceiling::At(cpus_milli)), _) => Some(quota(cpus_milli)),
+            (None, Cfs::On) => Some(quota(demand.cpus_milli)),
+            (Some(Ceiling::Unlimited), _) | (None, Cfs::Off) => None,
         },
-        memory_bytes_max: memory_bytes
-            .saturating_add(EXECUTOR_MEMORY_BYTES)
-            .max(MEMORY_BYTES_MIN),
+        memory_bytes_low: memory_bytes,
+        memory_bytes_max: match demand.memory_bytes_max {
+            None => Some(memory_bytes),
+            // A limit below the request is refused by the master; the request counts then.
+            Some(Ceiling::At(bytes)) => Some(bytes.max(memory_bytes)),
+            Some(Ceiling::Unlimited) => None,
+        },
         pids_max: PIDS_MAX,
+    }
+}
+
+/// The values for a container; none where it is bounded with its parent.
+pub(super) fn of(task: &TaskSpec<'_>, cfs: Cfs) -> Option<CgroupLimits> {
+    match task.class {
+        Class::Task => Some(limits(with_executor(task.demand), cfs)),
+        Class::Executor | Class::Pod => Some(limits(task.demand, cfs)),
+        Class::Nested => task.wishes.own_limits.then(|| limits(task.demand, cfs)),
+        Class::Debug => None,
+    }
+}
+
+/// Only a container that is no task by itself has others with limits of their own in it.
+pub(super) const fn nesting(class: Class) -> Nesting {
+    match class {
+        Class::Executor | Class::Pod => Nesting::Limited,
+        Class::Task | Class::Nested | Class::Debug => Nesting::Shared,
+    }
+}
+
+fn with_executor(demand: Demand) -> Demand {
+    let cpus_milli_max = demand.cpus_milli_max;
+    let memory_bytes_max = demand.memory_bytes_max;
+    Demand {
+        cpus_milli: demand.cpus_milli.saturating_add(EXECUTOR_CPUS_MILLI),
+        memory_bytes: demand.memory_bytes.saturating_add(EXECUTOR_MEMORY_BYTES),
+        cpus_milli_max: cpus_milli_max.map(|limit| limit.plus(EXECUTOR_CPUS_MILLI)),
+        memory_bytes_max: memory_bytes_max.map(|limit| limit.plus(EXECUTOR_MEMORY_BYTES)),
     }
 }
 
@@ -71,12 +139,17 @@ mod tests {
     fn check(tasks: &[(u64, u64)], expected: &Expect) {
         let mut text = String::new();
         for &(cpus_milli, mib) in tasks {
-            let limits = limits(cpus_milli, mib << 20, Cfs::On);
+            let demand = Demand {
+                cpus_milli,
+                memory_bytes: mib << 20,
+                ..Demand::default()
+            };
+            let limits = limits(with_executor(demand), Cfs::On);
             let quota = limits.cpu_quota.map(|cpu| (cpu.quota_us, cpu.period_us));
             text += &format!(
                 "cpus={cpus_milli}m mem={mib}MB: weight={} max={quota:?} memory={}MB\n",
                 limits.cpu_weight,
-                limits.memory_bytes_max >> 20,
+                limits.memory_bytes_max.unwrap_or(0) >> 20,
             );
         }
         expected.assert_eq(&text);
@@ -103,10 +176,37 @@ mod tests {
             cpus=200000m mem=1048576MB: weight=10000 max=Some((20010000, 100000)) memory=1048608MB
         "#]],
         );
-        assert_eq!(limits(1_000, 0, Cfs::Off).cpu_quota, None);
-        assert_eq!(
-            limits(u64::MAX, u64::MAX, Cfs::On).memory_bytes_max,
-            u64::MAX
-        );
+        let all = Demand {
+            cpus_milli: u64::MAX,
+            memory_bytes: u64::MAX,
+            ..Demand::default()
+        };
+        assert_eq!(limits(all, Cfs::Off).cpu_quota, None);
+        let all = limits(with_executor(all), Cfs::On);
+        assert_eq!(all.memory_bytes_max, Some(u64::MAX));
+    }
+
+    #[test]
+    fn a_limit_apart_from_the_request_bounds_and_the_request_is_what_is_kept() {
+        let demand = Demand {
+            cpus_milli: 500,
+            memory_bytes: 64 << 20,
+            cpus_milli_max: Some(Ceiling::At(2_000)),
+            memory_bytes_max: Some(Ceiling::At(128 << 20)),
+        };
+        let bounded = limits(demand, Cfs::Off);
+        assert_eq!(bounded.cpu_weight, 50);
+        assert_eq!(bounded.cpu_quota.map(|cpu| cpu.quota_us), Some(200_000));
+        assert_eq!(bounded.memory_bytes_low, 64 << 20);
+        assert_eq!(bounded.memory_bytes_max, Some(128 << 20));
+        let unlimited = Demand {
+            cpus_milli_max: Some(Ceiling::Unlimited),
+            memory_bytes_max: Some(Ceiling::Unlimited),
+            ..demand
+        };
+        let unlimited = limits(with_executor(unlimited), Cfs::On);
+        assert_eq!(unlimited.cpu_quota, None);
+        assert_eq!(unlimited.memory_bytes_max, None);
+        assert_eq!(unlimited.memory_bytes_low, 96 << 20);
     }
 }

@@ -5,9 +5,9 @@
 //! name, and the launcher ends.
 
 use std::ffi::CString;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 
-use model::sandbox::{Access, Process, Rlimit};
+use model::sandbox::{Access, Process, Rlimit, Run};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
@@ -19,8 +19,8 @@ use nix::unistd::{ForkResult, chdir, execve, fork, sethostname, setsid};
 
 use super::orders::{Order, Orders, What};
 use super::{KIND_EXECUTE, KIND_STEP, init};
-use crate::mounts::{self, Attributes, Detached};
-use crate::{capabilities, files, process};
+use crate::mounts::{self, Attributes, Detached, PlaceKind};
+use crate::{capabilities, files, process, terminal};
 
 /// The exit code of a launcher that did not get to its task, and of a shell's failed command.
 const NOT_STARTED: i32 = 127;
@@ -53,11 +53,18 @@ pub fn enter() -> ! {
             std::process::exit(NOT_STARTED);
         }
     };
-    let (report, exit) = (taken(orders.report), taken(orders.exit));
-    match begin(&orders, &report) {
-        Ok(task) => {
+    let (report, exit) = (taken(orders.report), orders.exit.map(taken));
+    let result = begin(&orders, &report).and_then(|begun| {
+        let exit = exit.ok_or(Errno::EINVAL).map_err(failed("no exit file"))?;
+        Ok((begun, exit))
+    });
+    match result {
+        Ok((begun, exit)) => {
             drop(report);
-            init::run(task, exit)
+            match begun {
+                Begun::Task(task) => init::run(task, &exit),
+                Begun::Nothing => init::hold(&exit),
+            }
         }
         Err(Failed(name, errno)) => fail(&report, KIND_STEP, &name, errno),
     }
@@ -94,8 +101,17 @@ fn fail(report: &OwnedFd, kind: u8, name: &str, errno: Errno) -> ! {
     unsafe { libc::_exit(NOT_STARTED) }
 }
 
-/// From the clone to the task's process; returns its number in the parent only.
-fn begin(orders: &Orders, report: &OwnedFd) -> Result<libc::pid_t, Failed> {
+/// What an init has to look after.
+enum Begun {
+    /// The task.
+    Task(libc::pid_t),
+    /// Nothing but the container itself.
+    Nothing,
+}
+
+/// From the clone to the task's process. Returns in an init only: without a pid namespace of its own
+/// the launcher becomes the task.
+fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
     // The agent's terminal, if it has one, is not the container's.
     setsid().map_err(failed("setsid"))?;
     // Nor are the keys of the session that the agent was started in.
@@ -106,34 +122,47 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<libc::pid_t, Failed> {
     if orders.cgroup_namespace {
         unshare(CloneFlags::CLONE_NEWCGROUP).map_err(failed("unshare the cgroup namespace"))?;
     }
-    sethostname(&orders.hostname).map_err(failed("sethostname"))?;
-    enter_root(orders)?;
-    for limit in &orders.process.rlimits {
-        set_limit(limit)?;
+    if let Some(group) = orders.inner_group.map(taken) {
+        // What is seen as the root of the tree is the group above, with its limits.
+        let entered = nix::unistd::write(&group, b"0");
+        entered.map_err(failed("enter the inner cgroup"))?;
+    }
+    if let Some(hostname) = &orders.hostname {
+        sethostname(hostname).map_err(failed("sethostname"))?;
+    }
+    if let Some(root) = orders.root.map(taken) {
+        enter_root(root, orders)?;
+    }
+    if let Run::Process(process) = &orders.run {
+        process.rlimits.iter().try_for_each(set_limit)?;
     }
     umask(Mode::from_bits_truncate(0o022));
-    capabilities::become_user(&orders.process.user, &orders.capabilities)
+    capabilities::become_user(orders.run.user(), &orders.capabilities)
         .map_err(|(name, errno)| Failed(name.into(), errno))?;
     // The task has the same user as its init and could look into it otherwise.
     prctl::set_dumpable(false).map_err(failed("dumpable"))?;
-    let directory = orders.process.directory.as_str();
+    let process = match &orders.run {
+        Run::Process(process) => process,
+        Run::Hold(_) => return Ok(Begun::Nothing),
+    };
+    let directory = process.directory.as_str();
     chdir(directory).map_err(failed(format!("enter directory {directory}")))?;
-    let program = Program::of(&orders.process).map_err(failed("arguments hold a NUL byte"))?;
+    let program = Program::of(process).map_err(failed("arguments hold a NUL byte"))?;
     files::close_on_exec_from(3).map_err(failed("close_range"))?;
+    let become_task = || -> ! {
+        let (kind, name, errno) = match lead_session(orders) {
+            Ok(()) => (KIND_EXECUTE, process.program.clone(), program.execute()),
+            Err(Failed(name, errno)) => (KIND_STEP, name, errno),
+        };
+        fail(report, kind, &name, errno)
+    };
+    if !orders.is_init {
+        become_task();
+    }
     // SAFETY: the launcher has one thread, so its child may do whatever it may do itself.
     match unsafe { fork() }.map_err(failed("fork"))? {
-        ForkResult::Parent { child } => Ok(child.as_raw()),
-        ForkResult::Child => {
-            let (kind, name, errno) = match lead_session() {
-                Ok(()) => (
-                    KIND_EXECUTE,
-                    orders.process.program.clone(),
-                    program.execute(),
-                ),
-                Err(Failed(name, errno)) => (KIND_STEP, name, errno),
-            };
-            fail(report, kind, &name, errno)
-        }
+        ForkResult::Parent { child } => Ok(Begun::Task(child.as_raw())),
+        ForkResult::Child => become_task(),
     }
 }
 
@@ -153,8 +182,7 @@ fn leave_keyring() -> Result<(), Errno> {
 }
 
 /// Moves the mounts into place and makes the root the root.
-fn enter_root(orders: &Orders) -> Result<(), Failed> {
-    let root = taken(orders.root);
+fn enter_root(root: OwnedFd, orders: &Orders) -> Result<(), Failed> {
     let top = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(failed("open /"))?;
     mounts::attach(&root, top).map_err(failed("mount /"))?;
@@ -166,7 +194,7 @@ fn enter_root(orders: &Orders) -> Result<(), Failed> {
 
 fn mount(root: &OwnedFd, order: &Order) -> Result<(), Errno> {
     let detached = match order.what {
-        What::Made(fd) => return mounts::attach(taken(fd), mounts::place(root, &order.target)?),
+        What::Made(fd) => return attach(root, taken(fd), &order.target),
         What::Proc => Detached::filesystem(c"proc", &[], Attributes::DATA)?,
         What::Cgroup => {
             Detached::filesystem(c"cgroup2", &[], Attributes::DATA.with(Access::ReadOnly))?
@@ -178,7 +206,19 @@ fn mount(root: &OwnedFd, order: &Order) -> Result<(), Errno> {
             });
         }
     };
-    mounts::attach(detached, mounts::place(root, &order.target)?)
+    attach(root, detached.into_fd(), &order.target)
+}
+
+/// Puts a mount in its place, which is made where it is missing: in a volume, say.
+fn attach(root: &OwnedFd, mount: OwnedFd, target: &str) -> Result<(), Errno> {
+    let place = match mounts::place(root, target) {
+        Err(Errno::ENOENT) => {
+            mounts::make_place(root.as_fd(), target, PlaceKind::of(&mount)?, None)?;
+            mounts::place(root, target)?
+        }
+        result => result?,
+    };
+    mounts::attach(mount, place)
 }
 
 /// Covers a place, where it exists, with a mount made for it.
@@ -226,9 +266,14 @@ fn set_limit(limit: &Rlimit) -> Result<(), Failed> {
         .map_err(failed(format!("rlimit {}", limit.resource)))
 }
 
-/// The task: a session of its own, and no signal blocked.
-fn lead_session() -> Result<(), Failed> {
-    setsid().map_err(failed("setsid of the task"))?;
+/// The task: a session of its own, with its terminal, and no signal blocked.
+fn lead_session(orders: &Orders) -> Result<(), Failed> {
+    if orders.is_init {
+        setsid().map_err(failed("setsid of the task"))?;
+    }
+    if orders.terminal {
+        terminal::control_session().map_err(failed("take the terminal"))?;
+    }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
         .map_err(failed("sigprocmask"))
 }

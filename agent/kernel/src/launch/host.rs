@@ -41,7 +41,7 @@ impl Host {
             .map_err(|error| step(format!("make {}", runtime.display()))(files::errno(&error)))?;
         Ok(Self {
             program: open("/proc/self/exe", OFlag::O_PATH)?,
-            null: open("/dev/null", OFlag::O_RDONLY)?,
+            null: open("/dev/null", OFlag::O_RDWR)?,
             cgroups,
             runtime: runtime.to_path_buf(),
         })
@@ -76,6 +76,11 @@ impl Host {
     pub fn forget(&self, container: &ContainerId) {
         // Already gone is as good; a directory out of reach shows at the next launch.
         let _ = fs::remove_file(self.exit_file(container));
+    }
+
+    /// A directory of the node that mounts may hide for a moment, from nobody but their maker.
+    pub(super) fn stage(&self) -> &Path {
+        &self.runtime
     }
 
     /// Where the container's init leaves the status of the task.

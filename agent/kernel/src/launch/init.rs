@@ -13,17 +13,42 @@ use nix::libc;
 use crate::process;
 
 /// Keeps the container going until the task ends.
-pub(super) fn run(task: libc::pid_t, exit: OwnedFd) -> ! {
+pub(super) fn run(task: libc::pid_t, exit: &OwnedFd) -> ! {
+    leave_streams();
     loop {
         match next_signal() {
             libc::SIGCHLD => {
                 if let Some((_, status)) = process::reap().into_iter().find(|(pid, _)| *pid == task)
                 {
-                    end(&exit, status);
+                    end(exit, status);
                 }
             }
             signal => hand_on(signal, task),
         }
+    }
+}
+
+/// Keeps a container without a task going until it is told to end, which is no failure.
+pub(super) fn hold(exit: &OwnedFd) -> ! {
+    leave_streams();
+    loop {
+        match next_signal() {
+            libc::SIGCHLD => drop(process::reap()),
+            libc::SIGTERM | libc::SIGINT | libc::SIGQUIT | libc::SIGHUP => {
+                end(exit, ExitStatus::Exited(0));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whoever reads the task's output is at its end when the task is, and no earlier reader is waited for.
+fn leave_streams() {
+    for fd in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+        // SAFETY: a number; the init opens nothing afterwards that could take these places.
+        let rc = unsafe { libc::close(fd) };
+        // Not open is as good.
+        let _ = Errno::result(rc);
     }
 }
 

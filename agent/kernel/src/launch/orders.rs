@@ -4,30 +4,40 @@
 //! little-endian, a text or list is its length (u32) and its items. The agent executes itself, so
 //! both ends are the same build; the version tells an agent that was replaced under its own feet.
 
-use model::sandbox::{Capability, Process, Rlimit, User};
+use model::sandbox::{Capabilities, Capability, Process, Rlimit, Run, User};
 
 const MAGIC: [u8; 4] = *b"TPLN";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// Stands for a descriptor that is not there.
+const NONE: i32 = -1;
 
 /// Everything the launcher does, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Orders {
     /// The descriptor that takes the report of a step that went wrong.
     pub(super) report: i32,
-    /// The descriptor of the file that takes the task's exit status.
-    pub(super) exit: i32,
-    /// The descriptor of the root, a detached mount.
-    pub(super) root: i32,
-    /// The host name.
-    pub(super) hostname: String,
+    /// The descriptor of the file that takes the task's exit status; none where there is no
+    /// init to write it.
+    pub(super) exit: Option<i32>,
+    /// The descriptor of the root, a detached mount; none where the root is the parent's.
+    pub(super) root: Option<i32>,
+    /// The descriptor of the file that moves the writer into the group beneath the container's own.
+    pub(super) inner_group: Option<i32>,
+    /// The host name, where it is the container's own.
+    pub(super) hostname: Option<String>,
     /// Whether the cgroup namespace is to be left.
     pub(super) cgroup_namespace: bool,
+    /// Whether this is the first process of its pid namespace.
+    pub(super) is_init: bool,
+    /// Whether standard input is a terminal that is to control the session.
+    pub(super) terminal: bool,
     /// What is mounted on the root.
     pub(super) mounts: Vec<Order>,
     /// What is run.
-    pub(super) process: Process,
+    pub(super) run: Run,
     /// What it may do.
-    pub(super) capabilities: Vec<Capability>,
+    pub(super) capabilities: Capabilities,
 }
 
 /// One mount.
@@ -75,11 +85,14 @@ impl Orders {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Writer(MAGIC.to_vec());
         out.u32(VERSION);
-        for fd in [self.report, self.exit, self.root] {
-            out.i32(fd);
+        out.i32(self.report);
+        for fd in [self.exit, self.root, self.inner_group] {
+            out.i32(fd.unwrap_or(NONE));
         }
-        out.text(&self.hostname);
-        out.u32(self.cgroup_namespace.into());
+        out.list(self.hostname.as_slice(), |out, name| out.text(name));
+        for flag in [self.cgroup_namespace, self.is_init, self.terminal] {
+            out.u32(flag.into());
+        }
         out.list(&self.mounts, |out, order| {
             out.text(&order.target);
             match order.what {
@@ -93,8 +106,19 @@ impl Orders {
                 What::ReadOnly => out.u32(4),
             }
         });
-        out.process(&self.process);
-        out.list(&self.capabilities, |out, item| out.u32(item.0.into()));
+        match &self.run {
+            Run::Process(process) => {
+                out.u32(0);
+                out.process(process);
+            }
+            Run::Hold(user) => {
+                out.u32(1);
+                out.user(user);
+            }
+        }
+        for set in [&self.capabilities.effective, &self.capabilities.bounding] {
+            out.list(set, |out, item| out.u32(item.0.into()));
+        }
         out.0
     }
 
@@ -107,16 +131,23 @@ impl Orders {
         }
         let orders = Self {
             report: input.i32()?,
-            exit: input.i32()?,
-            root: input.i32()?,
-            hostname: input.text()?,
+            exit: input.descriptor()?,
+            root: input.descriptor()?,
+            inner_group: input.descriptor()?,
+            hostname: input.list(Reader::text)?.pop(),
             cgroup_namespace: input.u32()? != 0,
+            is_init: input.u32()? != 0,
+            terminal: input.u32()? != 0,
             mounts: input.list(Reader::order)?,
-            process: input.process()?,
-            capabilities: input.list(|input| {
-                let number = u8::try_from(input.u32()?).map_err(|_| OrdersError::Damaged)?;
-                Ok(Capability(number))
-            })?,
+            run: match input.u32()? {
+                0 => Run::Process(input.process()?),
+                1 => Run::Hold(input.user()?),
+                _ => return Err(OrdersError::Damaged),
+            },
+            capabilities: Capabilities {
+                effective: input.list(Reader::capability)?,
+                bounding: input.list(Reader::capability)?,
+            },
         };
         match input.0.len() {
             0 => Ok(orders),
@@ -164,14 +195,18 @@ impl Writer {
             out.text(value);
         });
         self.text(&process.directory);
-        self.u32(process.user.uid);
-        self.u32(process.user.gid);
-        self.list(&process.user.groups, |out, group| out.u32(*group));
+        self.user(&process.user);
         self.list(&process.rlimits, |out, limit| {
             out.u32(limit.resource);
             out.u64(limit.soft);
             out.u64(limit.hard);
         });
+    }
+
+    fn user(&mut self, user: &User) {
+        self.u32(user.uid);
+        self.u32(user.gid);
+        self.list(&user.groups, |out, group| out.u32(*group));
     }
 }
 
@@ -232,17 +267,30 @@ impl Reader<'_> {
         })
     }
 
+    fn descriptor(&mut self) -> Result<Option<i32>, OrdersError> {
+        Ok(Some(self.i32()?).filter(|fd| *fd != NONE))
+    }
+
+    fn capability(&mut self) -> Result<Capability, OrdersError> {
+        let number = u8::try_from(self.u32()?).map_err(|_| OrdersError::Damaged)?;
+        Ok(Capability(number))
+    }
+
+    fn user(&mut self) -> Result<User, OrdersError> {
+        Ok(User {
+            uid: self.u32()?,
+            gid: self.u32()?,
+            groups: self.list(Self::u32)?,
+        })
+    }
+
     fn process(&mut self) -> Result<Process, OrdersError> {
         Ok(Process {
             program: self.text()?,
             arguments: self.list(Self::text)?,
             environment: self.list(|input| Ok((input.text()?, input.text()?)))?,
             directory: self.text()?,
-            user: User {
-                uid: self.u32()?,
-                gid: self.u32()?,
-                groups: self.list(Self::u32)?,
-            },
+            user: self.user()?,
             rlimits: self.list(|input| {
                 Ok(Rlimit {
                     resource: input.u32()?,
@@ -261,10 +309,13 @@ mod tests {
     fn sample() -> Orders {
         Orders {
             report: 5,
-            exit: 6,
-            root: 7,
-            hostname: "node1".into(),
+            exit: Some(6),
+            root: Some(7),
+            inner_group: None,
+            hostname: Some("node1".into()),
             cgroup_namespace: true,
+            is_init: true,
+            terminal: false,
             mounts: [
                 What::Made(8),
                 What::Proc,
@@ -278,7 +329,7 @@ mod tests {
                 what,
             })
             .collect(),
-            process: Process {
+            run: Run::Process(Process {
                 program: "/bin/sh".into(),
                 arguments: vec!["sh".into(), "-c".into(), "écho".into()],
                 environment: vec![("A".into(), String::new())],
@@ -293,14 +344,24 @@ mod tests {
                     soft: 1024,
                     hard: u64::MAX,
                 }],
+            }),
+            capabilities: Capabilities {
+                effective: vec![Capability(10)],
+                bounding: vec![Capability(10), Capability(7)],
             },
-            capabilities: vec![Capability(10)],
         }
     }
 
     #[test]
     fn orders_arrive_as_they_were_given() {
         assert_eq!(Orders::decode(&sample().encode()), Ok(sample()));
+        let pod = Orders {
+            root: None,
+            hostname: None,
+            run: Run::Hold(User::default()),
+            ..sample()
+        };
+        assert_eq!(Orders::decode(&pod.encode()), Ok(pod));
     }
 
     #[test]

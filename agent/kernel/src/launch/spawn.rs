@@ -11,19 +11,18 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use model::ContainerId;
-use model::sandbox::{Enforcement, Isolation, LaunchPlan, Namespace};
+use model::sandbox::{Enforcement, Isolation, LaunchPlan, Namespace, Run};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::pipe2;
 
 use super::host::Host;
 use super::parts::Parts;
+use super::streams::{Streams, pipe};
 use crate::cgroup::{self, Cgroup, CgroupError};
 use crate::files::{self, above_stdio};
-use crate::namespaces::{self, Launcher};
+use crate::namespaces::{self, Launcher, Spaces};
 use crate::process::{self, Pid};
 
 /// How long a launcher may take from the clone to the task's execve(2).
@@ -40,6 +39,8 @@ pub struct Launched {
     pub cgroup: Option<Cgroup>,
     /// What keeps it in its bounds, and what is missing.
     pub enforcement: Enforcement,
+    /// The agent's ends of its input and output.
+    pub streams: Streams,
 }
 
 /// The step of a launch that went wrong.
@@ -75,11 +76,16 @@ pub(super) fn step(name: impl Into<String>) -> impl FnOnce(Errno) -> LaunchError
     move |source| LaunchError::Step { step, source }
 }
 
-/// Starts a container; blocks until its task has been executed.
+/// Starts a container; blocks until its task has been executed. Where it is nested, the first process
+/// of its parent is needed, too.
 ///
 /// # Errors
 /// The first step that went wrong; nothing of the container is left then.
-pub fn spawn(host: &Host, plan: &LaunchPlan) -> Result<Launched, LaunchError> {
+pub fn spawn(
+    host: &Host,
+    plan: &LaunchPlan,
+    parent: Option<&OwnedFd>,
+) -> Result<Launched, LaunchError> {
     let (cgroup, mut enforcement) = match host.cgroups() {
         Some(tree) => {
             let (cgroup, report) =
@@ -88,9 +94,9 @@ pub fn spawn(host: &Host, plan: &LaunchPlan) -> Result<Launched, LaunchError> {
         }
         None => (None, without_cgroups()),
     };
-    let started = start(host, plan, cgroup.as_ref());
+    let started = start(host, plan, parent, cgroup.as_ref());
     match started {
-        Ok((pid, pidfd)) => {
+        Ok((pid, pidfd, streams)) => {
             enforcement
                 .enforced
                 .extend(plan.namespaces.iter().copied().map(Isolation::Namespace));
@@ -104,6 +110,7 @@ pub fn spawn(host: &Host, plan: &LaunchPlan) -> Result<Launched, LaunchError> {
                 pidfd,
                 cgroup,
                 enforcement,
+                streams,
             })
         }
         Err(error) => {
@@ -133,9 +140,10 @@ fn without_cgroups() -> Enforcement {
 fn start(
     host: &Host,
     plan: &LaunchPlan,
+    parent: Option<&OwnedFd>,
     cgroup: Option<&Cgroup>,
-) -> Result<(Pid, OwnedFd), LaunchError> {
-    let parts = Parts::make(host, plan)?;
+) -> Result<(Pid, OwnedFd, Streams), LaunchError> {
+    let parts = Parts::make(host, plan, parent, cgroup)?;
     let (gate_reader, gate_writer) = pipe()?;
     let (report_reader, report_writer) = pipe()?;
     let orders = parts.orders(plan, report_writer.as_raw_fd());
@@ -151,11 +159,7 @@ fn start(
     let launcher = Launcher {
         program: host.program.as_raw_fd(),
         arguments: &pointers,
-        stdio: [
-            host.null.as_raw_fd(),
-            parts.stdout.as_raw_fd(),
-            parts.stderr.as_raw_fd(),
-        ],
+        stdio: parts.ends.stdio(),
         kept: &kept,
         gate: gate_reader.as_raw_fd(),
         gate_writer: gate_writer.as_raw_fd(),
@@ -165,27 +169,31 @@ fn start(
         .map(Cgroup::open)
         .transpose()
         .map_err(LaunchError::Cgroup)?;
-    let into = directory.as_ref().map(AsRawFd::as_raw_fd);
-    let (pid, pidfd) =
-        namespaces::clone_launcher(&plan.namespaces, into, &launcher).map_err(step("clone3"))?;
+    let spaces = Spaces {
+        own: &plan.namespaces,
+        joined: &plan.joined,
+        parent: parent.map(AsFd::as_fd),
+        cgroup: directory.as_ref().map(AsRawFd::as_raw_fd),
+    };
+    let cloned = namespaces::clone_launcher(&spaces, &launcher);
     drop(report_writer);
+    let (pid, pidfd) = match cloned {
+        Ok(cloned) => cloned,
+        // A step on the way into the parent's namespaces has said more than this number does.
+        Err(errno) => {
+            await_task(plan, &report_reader)?;
+            return Err(step("clone3")(errno));
+        }
+    };
 
     let result = open_gate(plan, pid, gate_writer).and_then(|()| await_task(plan, &report_reader));
     match result {
-        Ok(()) => Ok((pid, pidfd)),
+        Ok(()) => Ok((pid, pidfd, parts.ends.streams)),
         Err(error) => {
             bury(&pidfd);
             Err(error)
         }
     }
-}
-
-fn pipe() -> Result<(OwnedFd, OwnedFd), LaunchError> {
-    let make = || {
-        let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-        Ok((above_stdio(reader)?, above_stdio(writer)?))
-    };
-    make().map_err(step("pipe"))
 }
 
 /// The launcher's command line; the container's id is there for whoever lists processes.
@@ -243,7 +251,10 @@ fn judge(plan: &LaunchPlan, record: &[u8]) -> Result<(), LaunchError> {
     let source = Errno::from_raw(i32::from_le_bytes(*errno));
     match rest.split_first() {
         Some((&super::KIND_EXECUTE, _)) => Err(LaunchError::Execute {
-            program: plan.process.program.clone(),
+            program: match &plan.run {
+                Run::Process(process) => process.program.clone(),
+                Run::Hold(_) => String::new(),
+            },
             source,
         }),
         Some((_, name)) => Err(step(String::from_utf8_lossy(name))(source)),

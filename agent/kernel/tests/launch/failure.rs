@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
 
 use agent_kernel::{launch, process};
-use model::sandbox::{Access, Content, LaunchPlan, Missing};
+use model::sandbox::{Access, Content, LaunchPlan, Missing, Root};
 
 use crate::Outcome;
-use crate::world::{World, chain, same};
+use crate::world::{World, chain, process_of, same, sandbox};
 
 pub(crate) fn a_program_that_is_not_there_is_named(world: &World) -> Outcome {
     for (program, errno) in [
@@ -17,8 +16,8 @@ pub(crate) fn a_program_that_is_not_there_is_named(world: &World) -> Outcome {
         ("/etc", "EACCES"),
     ] {
         let mut plan = world.plan("")?;
-        plan.process.program = program.into();
-        let error = launch::spawn(&world.host, &plan)
+        process_of(&mut plan).program = program.into();
+        let error = launch::spawn(&world.host, &plan, None)
             .err()
             .ok_or("it started")?;
         let text = chain(&error);
@@ -27,16 +26,16 @@ pub(crate) fn a_program_that_is_not_there_is_named(world: &World) -> Outcome {
         same(leftovers(world, &plan), false, "something is left over")?;
     }
     let mut plan = world.plan("")?;
-    plan.process.program = "echo".into();
-    plan.process.arguments = vec!["echo".into(), "by name".into()];
+    process_of(&mut plan).program = "echo".into();
+    process_of(&mut plan).arguments = vec!["echo".into(), "by name".into()];
     same(world.run_plan(&plan)?.0.as_str(), "by name\n", "output")?;
     // A script without an interpreter's name is the shell's.
     let mut plan = world.plan("")?;
-    let script = Path::new(&plan.sandbox.source).join("script");
+    let script = sandbox(&plan).join("script");
     fs::write(&script, "echo script $1\n")?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-    plan.process.program = "./script".into();
-    plan.process.arguments = vec!["script".into(), "one".into()];
+    process_of(&mut plan).program = "./script".into();
+    process_of(&mut plan).arguments = vec!["script".into(), "one".into()];
     same(world.run_plan(&plan)?.0.as_str(), "script one\n", "output")
 }
 
@@ -44,13 +43,13 @@ pub(crate) fn the_step_that_went_wrong_is_named(world: &World) -> Outcome {
     type Change = fn(&mut LaunchPlan);
     let changes: [(&str, Change); 7] = [
         ("launch: enter directory /none: ENOENT", |plan| {
-            plan.process.directory = "/none".into()
+            process_of(plan).directory = "/none".into()
         }),
         ("launch: open sandbox /none: ENOENT", |plan| {
-            plan.sandbox.source = "/none".into()
+            change_sandbox(plan, "/none")
         }),
         ("launch: open root /none: ENOENT", |plan| {
-            plan.root.source = "/none".into()
+            plan.root = directory("/none")
         }),
         ("launch: make mount /tmp: ENOENT", |plan| {
             plan.mounts[6].content = Content::Bind {
@@ -60,13 +59,13 @@ pub(crate) fn the_step_that_went_wrong_is_named(world: &World) -> Outcome {
             };
         }),
         ("launch: make /proc in the root: ", |plan| {
-            plan.root.source = "/sys".into();
+            plan.root = directory("/sys");
         }),
         ("launch: sethostname: EINVAL", |plan| {
-            plan.hostname = "x".repeat(65)
+            plan.hostname = Some("x".repeat(65))
         }),
         ("launch: user 70000:0 is outside", |plan| {
-            plan.process.user.uid = 70_000
+            process_of(plan).user.uid = 70_000
         }),
     ];
     // What is not mounted needs no place either.
@@ -78,13 +77,26 @@ pub(crate) fn the_step_that_went_wrong_is_named(world: &World) -> Outcome {
     for (expected, change) in changes {
         let mut plan = world.plan("true")?;
         change(&mut plan);
-        let error = launch::spawn(&world.host, &plan)
+        let error = launch::spawn(&world.host, &plan, None)
             .err()
             .ok_or("it started")?;
         same(chain(&error).starts_with(expected), true, &chain(&error))?;
         same(leftovers(world, &plan), false, "something is left over")?;
     }
     Ok(())
+}
+
+fn change_sandbox(plan: &mut LaunchPlan, source: &str) {
+    if let Some(sandbox) = &mut plan.sandbox {
+        sandbox.source = source.into();
+    }
+}
+
+fn directory(source: &str) -> Root {
+    Root::Directory {
+        source: source.into(),
+        access: Access::ReadOnly,
+    }
 }
 
 /// Whether a launch that failed left its cgroup or a child behind.
@@ -96,12 +108,12 @@ fn leftovers(world: &World, plan: &LaunchPlan) -> bool {
 
 pub(crate) fn output_is_appended_and_links_are_refused(world: &World) -> Outcome {
     let plan = world.plan("echo two")?;
-    let stdout = Path::new(&plan.sandbox.source).join("stdout");
+    let stdout = sandbox(&plan).join("stdout");
     fs::write(&stdout, "one\n")?;
     same(world.run_plan(&plan)?.0.as_str(), "one\ntwo\n", "output")?;
     fs::remove_file(&stdout)?;
     symlink("/etc/passwd", &stdout)?;
-    let error = launch::spawn(&world.host, &plan)
+    let error = launch::spawn(&world.host, &plan, None)
         .err()
         .ok_or("it followed the link")?;
     let expected = "launch: open stdout in the sandbox: ELOOP";

@@ -7,7 +7,7 @@ use std::path::Path;
 use model::sandbox::{Access, Content, ExitStatus, Handover, IdRange, Mount, User};
 
 use crate::Outcome;
-use crate::world::{IDS, SANDBOX, World, same};
+use crate::world::{IDS, SANDBOX, World, process_of, same, sandbox};
 
 pub(crate) fn every_namespace_is_the_containers_own(world: &World) -> Outcome {
     let (output, _) = world
@@ -36,7 +36,7 @@ pub(crate) fn there_are_no_capabilities_in_any_set(world: &World) -> Outcome {
     // Of the task and of its init, as 0 and as another user.
     for uid in [0, 1000] {
         let mut plan = world.plan("cat /proc/self/status; echo; cat /proc/1/status")?;
-        plan.process.user.uid = uid;
+        process_of(&mut plan).user.uid = uid;
         let (output, _) = world.run_plan(&plan)?;
         let lines = |start: &str| {
             output
@@ -73,7 +73,7 @@ pub(crate) fn the_root_is_read_only_and_the_sandbox_is_not(world: &World) -> Out
 
 pub(crate) fn a_user_of_the_container_owns_its_sandbox(world: &World) -> Outcome {
     let mut plan = world.plan("id -u; id -g; id -G; touch file; stat -c %u:%g file . /bin")?;
-    plan.process.user = User {
+    process_of(&mut plan).user = User {
         uid: 33,
         gid: 34,
         groups: vec![4],
@@ -84,7 +84,7 @@ pub(crate) fn a_user_of_the_container_owns_its_sandbox(world: &World) -> Outcome
         "33\n34\n34 4\n33:34\n33:34\n65534:65534\n",
         "output",
     )?;
-    let file = fs::metadata(Path::new(&plan.sandbox.source).join("file"))?;
+    let file = fs::metadata(sandbox(&plan).join("file"))?;
     let owner = file.uid();
     same(owner, IDS.first + 33, "owner on the node")
 }
@@ -166,7 +166,7 @@ pub(crate) fn a_nested_user_namespace_gains_nothing(world: &World) -> Outcome {
          mount -o remount,rw / && echo remounted; touch /x && echo wrote
          mkdir /tmp/p && mount -t proc proc /tmp/p && echo proc' 2>/dev/null; echo end",
     )?;
-    plan.process.user.uid = 1000;
+    process_of(&mut plan).user.uid = 1000;
     let (output, _) = world.run_plan(&plan)?;
     same(output.as_str(), "in\ncapable\nend\n", "output")
 }
@@ -185,18 +185,18 @@ pub(crate) fn a_volume_keeps_files_and_their_owners_for_containers_of_any_ids(
         },
     };
     let mut plan = world.plan("echo kept >data/file; stat -c %u data data/file")?;
-    fs::create_dir(Path::new(&plan.sandbox.source).join("data"))?;
+    fs::create_dir(sandbox(&plan).join("data"))?;
     plan.mounts.push(volume.clone());
-    plan.process.user.uid = 1000;
+    process_of(&mut plan).user.uid = 1000;
     let (output, _) = world.run_plan(&plan)?;
     same(output.as_str(), "1000\n1000\n", "the owner inside")?;
     let owner = fs::metadata(source.join("file"))?.uid();
     same(owner, 1000, "the owner on the disk")?;
 
     let mut plan = world.plan("stat -c %u data/file; cat data/file; echo more >>data/file")?;
-    fs::create_dir(Path::new(&plan.sandbox.source).join("data"))?;
+    fs::create_dir(sandbox(&plan).join("data"))?;
     plan.mounts.push(volume);
-    plan.process.user.uid = 1000;
+    process_of(&mut plan).user.uid = 1000;
     plan.ids = IdRange {
         first: IDS.first + IDS.length,
         ..IDS

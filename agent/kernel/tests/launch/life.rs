@@ -7,7 +7,7 @@ use model::sandbox::ExitStatus;
 use nix::sys::signal::Signal;
 
 use crate::Outcome;
-use crate::world::{World, same};
+use crate::world::{World, process_of, same};
 
 pub(crate) fn exit_codes_arrive_exactly(world: &World) -> Outcome {
     for code in [0, 1, 7, 127, 137, 255] {
@@ -28,8 +28,8 @@ pub(crate) fn death_by_a_signal_is_told_from_exit(world: &World) -> Outcome {
 pub(crate) fn signals_are_as_a_program_expects_them(world: &World) -> Outcome {
     // Without a shell, which changes some for its own use.
     let mut plan = world.plan("")?;
-    plan.process.program = "grep".into();
-    plan.process.arguments = ["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]
+    process_of(&mut plan).program = "grep".into();
+    process_of(&mut plan).arguments = ["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]
         .map(Into::into)
         .to_vec();
     let (output, _) = world.run_plan(&plan)?;

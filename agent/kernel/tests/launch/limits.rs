@@ -7,7 +7,7 @@ use model::sandbox::{CpuQuota, ExitStatus, Isolation};
 use nix::sys::signal::Signal;
 
 use crate::Outcome;
-use crate::world::{World, same};
+use crate::world::{World, limits_of, same};
 
 /// Whether a controller is there to be tested; says so where it is not.
 fn has(world: &World, controller: &str) -> bool {
@@ -42,7 +42,7 @@ pub(crate) fn memory_past_the_limit_ends_the_whole_container(world: &World) -> O
         return Ok(());
     }
     let mut plan = world.plan("trap '' TERM; sleep 100 & echo ready; head -c 200m /dev/zero | tail -n 1; echo alive; sleep 100")?;
-    plan.cgroup.memory_bytes_max = 32 << 20;
+    limits_of(&mut plan).memory_bytes_max = Some(32 << 20);
     let launched = world.spawn(&plan)?;
     let status = world.wait(&plan, &launched)?;
     let cgroup = launched.cgroup.as_ref().ok_or("no cgroup")?;
@@ -71,7 +71,7 @@ pub(crate) fn no_more_processes_than_allowed(world: &World) -> Outcome {
         return Ok(());
     }
     let mut plan = world.plan("for i in $(seq 40); do sleep 5 & done 2>/dev/null; echo all")?;
-    plan.cgroup.pids_max = 16;
+    limits_of(&mut plan).pids_max = 16;
     let (output, status) = world.run_plan(&plan)?;
     same(output.contains("all"), false, &output)?;
     same(status == ExitStatus::Exited(0), false, &format!("{status}"))
@@ -86,8 +86,8 @@ pub(crate) fn a_container_reads_its_own_limits_and_cannot_change_them(world: &Wo
          cat memory.swap.max 2>/dev/null || echo 0
          echo max > memory.max; echo 0 > /sys/fs/cgroup/cgroup.procs; mkdir sub",
     )?;
-    plan.cgroup.cpu_weight = 250;
-    plan.cgroup.cpu_quota = Some(CpuQuota {
+    limits_of(&mut plan).cpu_weight = 250;
+    limits_of(&mut plan).cpu_quota = Some(CpuQuota {
         quota_us: 50_000,
         period_us: 100_000,
     });
@@ -106,7 +106,7 @@ pub(crate) fn processor_time_is_shared_by_weight(world: &World) -> Outcome {
     let busy = |weight| {
         // On one processor, so that there is something to share.
         let mut plan = world.plan("taskset -p 1 $$ >/dev/null; while :; do :; done")?;
-        plan.cgroup.cpu_weight = weight;
+        limits_of(&mut plan).cpu_weight = weight;
         world.spawn(&plan).map(|launched| (plan, launched))
     };
     let containers = [busy(100)?, busy(400)?];

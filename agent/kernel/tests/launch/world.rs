@@ -10,8 +10,8 @@ use agent_kernel::launch::{self, Host, LaunchError, Launched};
 use agent_kernel::{cgroup, process};
 use model::ContainerId;
 use model::sandbox::{
-    Access, CgroupLimits, Content, DeviceNode, Devices, ExitStatus, IdRange, LaunchPlan, Missing,
-    Mount, Namespace, Process, Root, Sandbox, User,
+    Access, Capabilities, CgroupLimits, CgroupPlan, Content, DeviceNode, Devices, ExitStatus,
+    IdRange, Io, LaunchPlan, Missing, Mount, Namespace, Nesting, Process, Root, Run, Sandbox, User,
 };
 use nix::sys::signal::Signal;
 
@@ -53,7 +53,7 @@ impl World {
             .make_root(busybox)
             .map_err(|error| error.to_string())?;
         let plan = world.plan("true").map_err(|error| error.to_string())?;
-        match launch::spawn(&world.host, &plan) {
+        match launch::spawn(&world.host, &plan, None) {
             Ok(launched) => {
                 world
                     .end(&plan, &launched)
@@ -109,7 +109,8 @@ impl World {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         Ok(LaunchPlan {
             container,
-            hostname: "tepui-test".into(),
+            hostname: Some("tepui-test".into()),
+            joined: Vec::new(),
             namespaces: vec![
                 Namespace::User,
                 Namespace::Pid,
@@ -119,30 +120,35 @@ impl World {
                 Namespace::Cgroup,
             ],
             ids: IDS,
-            root: Root {
+            root: Root::Directory {
                 source: text(&self.root()),
                 access: Access::ReadOnly,
             },
             mounts: mounts(),
-            sandbox: Sandbox {
+            sandbox: Some(Sandbox {
                 source: text(&sandbox),
                 stdout: "stdout".into(),
                 stderr: "stderr".into(),
-            },
-            process: Process {
+            }),
+            io: Io::Files,
+            run: Run::Process(Process {
                 program: "/bin/sh".into(),
                 arguments: vec!["sh".into(), "-c".into(), script.into()],
                 environment: vec![("PATH".into(), "/bin".into())],
                 directory: SANDBOX.into(),
                 user: User::default(),
                 rlimits: Vec::new(),
-            },
-            capabilities: Vec::new(),
-            cgroup: CgroupLimits {
-                cpu_weight: 100,
-                cpu_quota: None,
-                memory_bytes_max: 64 << 20,
-                pids_max: 64,
+            }),
+            capabilities: Capabilities::default(),
+            cgroup: CgroupPlan {
+                limits: Some(CgroupLimits {
+                    cpu_weight: 100,
+                    cpu_quota: None,
+                    memory_bytes_low: 0,
+                    memory_bytes_max: Some(64 << 20),
+                    pids_max: 64,
+                }),
+                nesting: Nesting::Shared,
             },
         })
     }
@@ -162,7 +168,7 @@ impl World {
     }
 
     pub(crate) fn spawn(&self, plan: &LaunchPlan) -> Result<Launched, Box<dyn Error>> {
-        launch::spawn(&self.host, plan).map_err(|error| chain(&error).into())
+        launch::spawn(&self.host, plan, None).map_err(|error| chain(&error).into())
     }
 
     /// Waits for the end of a container, as the agent does.
@@ -204,7 +210,7 @@ impl World {
     }
 
     pub(crate) fn output(&self, plan: &LaunchPlan) -> Result<String, Box<dyn Error>> {
-        let sandbox = Path::new(&plan.sandbox.source);
+        let sandbox = sandbox(plan);
         let mut text = fs::read_to_string(sandbox.join("stdout"))?;
         text += &fs::read_to_string(sandbox.join("stderr"))?;
         Ok(text)
@@ -221,6 +227,28 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// The sandbox of a plan on the node.
+pub(crate) fn sandbox(plan: &LaunchPlan) -> &Path {
+    let sandbox = plan.sandbox.as_ref();
+    Path::new(sandbox.map_or("/nonexistent", |sandbox| sandbox.source.as_str()))
+}
+
+/// The process of a plan.
+pub(crate) fn process_of(plan: &mut LaunchPlan) -> &mut Process {
+    match &mut plan.run {
+        Run::Process(process) => process,
+        Run::Hold(_) => unreachable!("plans of the tests run something"),
+    }
+}
+
+/// The limits of a plan.
+pub(crate) fn limits_of(plan: &mut LaunchPlan) -> &mut CgroupLimits {
+    plan.cgroup
+        .limits
+        .as_mut()
+        .expect("plans of the tests have limits")
 }
 
 /// The status of one child, where it has ended; those of others are kept for later calls.

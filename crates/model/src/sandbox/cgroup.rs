@@ -1,0 +1,45 @@
+//! Cgroup: where a container's processes are counted and bounded.
+
+/// A container's group in the cgroup tree, beneath that of the container that it is nested in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CgroupPlan {
+    /// The values of its files; `None` leaves the container within the bounds of its parent.
+    pub limits: Option<CgroupLimits>,
+    /// Whether containers nested in it may have limits of their own.
+    pub nesting: Nesting,
+}
+
+/// Whether the groups of nested containers may have limits of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nesting {
+    /// They share those of this container.
+    Shared,
+    /// They may: this container's own processes stand in a group beneath its own then, since a group
+    /// that holds processes cannot hand controllers on (cgroups(7), "no internal processes").
+    Limited,
+}
+
+/// Values for the files of a cgroup v2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CgroupLimits {
+    /// `cpu.weight`.
+    pub cpu_weight: u64,
+    /// `cpu.max`; `None` leaves the processor unlimited.
+    pub cpu_quota: Option<CpuQuota>,
+    /// `memory.low` in bytes: what is taken from this container last.
+    pub memory_bytes_low: u64,
+    /// `memory.max` in bytes, `None` for no limit; `memory.swap.max` is 0 and `memory.oom.group` 1
+    /// beside it.
+    pub memory_bytes_max: Option<u64>,
+    /// `pids.max`.
+    pub pids_max: u64,
+}
+
+/// How much processor time in a period, both in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CpuQuota {
+    /// Processor time.
+    pub quota_us: u64,
+    /// Of each such period.
+    pub period_us: u64,
+}

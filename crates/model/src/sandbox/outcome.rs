@@ -1,0 +1,125 @@
+//! Outcomes: how a process ended, and what of a plan this kernel enforced.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::Namespace;
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ExitStatus {
+    /// By exit(2) with this code.
+    Exited(u8),
+    /// By this signal.
+    Signaled(i32),
+}
+
+impl ExitStatus {
+    /// The status as wait(2) encodes it.
+    #[must_use]
+    pub const fn wait_status(self) -> i32 {
+        match self {
+            Self::Exited(code) => (code as i32) << 8,
+            Self::Signaled(signal) => signal & 0x7f,
+        }
+    }
+
+    /// Reads the encoding of wait(2); a status that tells of no end (stopped) is `None`.
+    #[must_use]
+    pub const fn from_wait_status(status: i32) -> Option<Self> {
+        let signal = status & 0x7f;
+        match signal {
+            #[expect(clippy::cast_sign_loss, reason = "the mask leaves eight bits")]
+            0 => Some(Self::Exited(((status >> 8) & 0xff) as u8)),
+            0x7f => None,
+            _ => Some(Self::Signaled(signal)),
+        }
+    }
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exited with status {code}"),
+            Self::Signaled(signal) => write!(f, "terminated by signal {signal}"),
+        }
+    }
+}
+
+/// One thing that keeps a container in its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Isolation {
+    /// A namespace of its own.
+    Namespace(Namespace),
+    /// No capabilities, in no set.
+    Capabilities,
+    /// Set-user-id programs have no effect.
+    NoNewPrivileges,
+    /// A root of its own.
+    Root,
+    /// A cgroup of its own, so that no process is lost.
+    Placement,
+    /// The share of the processor, and the quota where one was asked for.
+    Cpu,
+    /// The memory limit.
+    Memory,
+    /// The limit of processes.
+    Pids,
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Namespace(namespace) => write!(f, "{} namespace", namespace.name()),
+            Self::Capabilities => f.write_str("capabilities"),
+            Self::NoNewPrivileges => f.write_str("no_new_privs"),
+            Self::Root => f.write_str("root"),
+            Self::Placement => f.write_str("cgroup"),
+            Self::Cpu => f.write_str("cpu limit"),
+            Self::Memory => f.write_str("memory limit"),
+            Self::Pids => f.write_str("pids limit"),
+        }
+    }
+}
+
+/// What was enforced, and what was not and why.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Enforcement {
+    /// In force.
+    pub enforced: Vec<Isolation>,
+    /// Not in force, each with the reason.
+    pub missing: Vec<(Isolation, String)>,
+}
+
+impl Enforcement {
+    /// Notes what became of one isolation.
+    pub fn note(&mut self, isolation: Isolation, outcome: Result<(), String>) {
+        match outcome {
+            Ok(()) => self.enforced.push(isolation),
+            Err(reason) => self.missing.push((isolation, reason)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_status_survives_the_encoding_of_wait() {
+        for status in [
+            ExitStatus::Exited(0),
+            ExitStatus::Exited(7),
+            ExitStatus::Exited(255),
+            ExitStatus::Signaled(9),
+            ExitStatus::Signaled(15),
+        ] {
+            assert_eq!(
+                ExitStatus::from_wait_status(status.wait_status()),
+                Some(status)
+            );
+        }
+        assert_eq!(ExitStatus::from_wait_status(0x137f), None, "stopped");
+    }
+}
