@@ -1,6 +1,7 @@
 //! `cargo xtask replay`: runs recorded exchanges against a master and compares what it answers.
 //!
-//! Every scenario gets a cluster of its own in this process, unless `--master` names one. A recording
+//! Every scenario gets a cluster of its own in this process, unless `--master` names one; where the
+//! recording is of an agent's own API, with real agents beside it (`node`). A recording
 //! is a JSON file: `name`, `group`, `scenario` and `seq`; `request`; `response`; the events before
 //! and after it. What is compared, and what is not, stands in `compare`.
 
@@ -11,6 +12,7 @@ mod compare;
 mod differences;
 mod http;
 mod ids;
+mod node;
 mod plan;
 mod request;
 mod scenario;
@@ -33,6 +35,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use differences::Differences;
+use node::Program;
 use plan::Plan;
 use scenario::Outcome;
 
@@ -47,6 +50,9 @@ pub(crate) struct Args {
     /// Replay against this master instead of one in this process
     #[arg(long, value_name = "ADDRESS")]
     master: Option<SocketAddr>,
+    /// The program of agents, for recordings of their own API [default: the one beside this]
+    #[arg(long, value_name = "PROGRAM")]
+    agent: Option<PathBuf>,
     /// Only cases of this group; may be given several times
     #[arg(long, value_name = "NAME")]
     group: Vec<String>,
@@ -94,7 +100,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(file) => Differences::read(file)?,
         None => Differences::default(),
     };
-    let mut outcomes = runtime.block_on(replay(scenarios, plan, args.master))?;
+    let mut outcomes = runtime.block_on(replay(scenarios, plan, args))?;
     for (_, name, outcome) in &mut outcomes {
         if matches!(outcome, Outcome::Failed(_)) && listed.has(name) {
             *outcome = Outcome::Listed;
@@ -123,24 +129,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// A case's group and name, and how it went.
 type Replayed = (String, String, Outcome);
 
-async fn replay(
-    scenarios: Vec<Vec<case::Case>>,
-    plan: Plan,
-    master: Option<SocketAddr>,
-) -> Result<Vec<Replayed>> {
+async fn replay(scenarios: Vec<Vec<case::Case>>, plan: Plan, args: &Args) -> Result<Vec<Replayed>> {
+    let master = args.master;
+    let program = Arc::new(Program::find(args.agent.as_deref()));
     // One master serves one scenario at a time.
     let room = Arc::new(Semaphore::new(master.map_or(SCENARIOS_MAX, |_| 1)));
     let plan = Arc::new(plan);
     let mut running = Vec::new();
     for cases in scenarios {
         let (room, plan) = (Arc::clone(&room), Arc::clone(&plan));
+        let program = Arc::clone(&program);
         running.push(tokio::spawn(async move {
             let _place = room.acquire_owned().await?;
             let group = cases
                 .first()
                 .map(|case| case.group.clone())
                 .unwrap_or_default();
-            let outcomes = scenario::run(&cases, &plan, master).await?;
+            let outcomes = scenario::run(&cases, &plan, master, &program).await?;
             let named = outcomes
                 .into_iter()
                 .map(|(name, o)| (group.clone(), name, o));

@@ -29,6 +29,9 @@ pub(super) struct Case {
     pub(super) streams_closed: BTreeMap<String, String>,
     /// What the recorder says of it in words.
     pub(super) notes: Option<String>,
+    /// Whether an agent was asked, and not a master.
+    #[serde(skip)]
+    pub(super) of_agent: bool,
 }
 
 /// A recorded request.
@@ -77,11 +80,81 @@ const fn open() -> bool {
 }
 
 impl Case {
-    /// The path without the query, and without the `/master` that may stand before it.
+    /// The path without the query, and without the `/master` or `/slave(1)` that may stand before it.
     pub(super) fn path(&self) -> &str {
-        let target = self.request.line.split(' ').nth(1).unwrap_or_default();
-        let path = target.split('?').next().unwrap_or_default();
-        path.strip_prefix("/master").unwrap_or(path)
+        let path = self.request.path();
+        match self.request.slave() {
+            Some((before, _)) => &path[before.len()..],
+            None => path.strip_prefix("/master").unwrap_or(path),
+        }
+    }
+
+    /// Whether the path is one of the process, not of the agent in it.
+    pub(super) fn is_of_process(&self) -> bool {
+        let part = self.request.path().split('/').nth(1).unwrap_or_default();
+        let parts = [
+            "__processes__",
+            "files",
+            "help",
+            "logging",
+            "metrics",
+            "profiler",
+            "system",
+            "version",
+        ];
+        parts.contains(&part)
+    }
+
+    /// The folders of agents that the case names, each with the id of its agent.
+    pub(super) fn work_dirs(&self) -> Vec<(String, String)> {
+        const BENEATH: &str = "/slaves/";
+        let texts = [
+            self.request.line.clone(),
+            request::call(self).unwrap_or_default().to_string(),
+            self.document().to_string(),
+        ];
+        let mut found = Vec::new();
+        for text in &texts {
+            for (place, _) in text.match_indices(BENEATH) {
+                let start = text[..place].rfind(['"', '\'', '=', ' ', '&', '?', ',', '(']);
+                let folder = &text[start.map_or(0, |start| start + 1)..place];
+                let rest = &text[place + BENEATH.len()..];
+                let id = request::ids_in(rest.split('/').next().unwrap_or_default());
+                found.extend(id.into_iter().map(|id| (folder.to_owned(), id)));
+            }
+        }
+        found
+    }
+
+    /// The name of the message that a call is.
+    pub(super) fn call_name(&self) -> Option<&'static str> {
+        match (self.path().trim_end_matches('/'), self.of_agent) {
+            ("/api/v1/scheduler", false) => Some("mesos.v1.scheduler.Call"),
+            ("/api/v1", false) => Some("mesos.v1.master.Call"),
+            ("/api/v1/executor", true) => Some("mesos.v1.executor.Call"),
+            ("/api/v1", true) => Some("mesos.v1.agent.Call"),
+            _ => None,
+        }
+    }
+
+    /// The name of the message that the answer to a call of an operator is.
+    pub(super) const fn answer_name(&self) -> &'static str {
+        match self.of_agent {
+            true => "mesos.v1.agent.Response",
+            false => "mesos.v1.master.Response",
+        }
+    }
+
+    /// The answer's body as JSON; null where it is none, or no answer of an operator API.
+    pub(super) fn document(&self) -> Value {
+        let Some(answer) = &self.response else {
+            return Value::Null;
+        };
+        match answer.header("Content-Type") {
+            Some("application/json") => serde_json::from_slice(&answer.body()).unwrap_or_default(),
+            Some("application/x-protobuf") => message_of_wire(self.answer_name(), &answer.body()),
+            _ => Value::Null,
+        }
     }
 
     /// The offer of this id, where it came just before this step.
@@ -99,6 +172,24 @@ impl Case {
 }
 
 impl Request {
+    /// The path as it was written, without the query.
+    fn path(&self) -> &str {
+        let target = self.line.split(' ').nth(1).unwrap_or_default();
+        target.split('?').next().unwrap_or_default()
+    }
+
+    /// The part of the path that names an agent of several in a process, and its number from 1.
+    pub(super) fn slave(&self) -> Option<(&str, usize)> {
+        let path = self.path();
+        [("/slave(", ")"), ("/slave%28", "%29")]
+            .into_iter()
+            .find_map(|(open, close)| {
+                let number = path.strip_prefix(open)?.split(close).next()?;
+                let length = open.len() + number.len() + close.len();
+                Some((path.get(..length)?, number.parse().ok()?))
+            })
+    }
+
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
     }
@@ -115,19 +206,6 @@ impl Answer {
 
     pub(super) fn body(&self) -> Vec<u8> {
         bytes(self.body.as_deref(), self.body_b64.as_deref())
-    }
-}
-
-impl Answer {
-    /// The body as JSON; null where it is none, or no answer of the operator API.
-    pub(super) fn document(&self) -> Value {
-        match self.header("Content-Type") {
-            Some("application/json") => serde_json::from_slice(&self.body()).unwrap_or_default(),
-            Some("application/x-protobuf") => {
-                message_of_wire("mesos.v1.master.Response", &self.body())
-            }
-            _ => Value::Null,
-        }
     }
 }
 
@@ -138,7 +216,8 @@ impl Event {
             (Some(text), _) => serde_json::from_str(text).unwrap_or_default(),
             (None, Some(_)) => {
                 let bytes = bytes(None, self.record_b64.as_deref());
-                let read = [Api::Scheduler, Api::Operator].map(|api| event_of_wire(api, &bytes));
+                let all = [Api::Scheduler, Api::Operator, Api::Executor, Api::Process];
+                let read = all.map(|api| event_of_wire(api, &bytes));
                 let wanted = &self.decoded["type"];
                 let fits = |event: &&Value| event["type"] == *wanted;
                 let found = read.iter().find(fits).or(read.first());
@@ -154,6 +233,9 @@ impl Event {
 pub(super) enum Api {
     Scheduler,
     Operator,
+    Executor,
+    /// The input and output of a container.
+    Process,
 }
 
 /// An event's encoded bytes as JSON; null where they are none.
@@ -161,6 +243,8 @@ pub(super) fn event_of_wire(api: Api, bytes: &[u8]) -> Value {
     let name = match api {
         Api::Scheduler => "mesos.v1.scheduler.Event",
         Api::Operator => "mesos.v1.master.Event",
+        Api::Executor => "mesos.v1.executor.Event",
+        Api::Process => "mesos.v1.agent.ProcessIO",
     };
     message_of_wire(name, bytes)
 }
@@ -222,6 +306,9 @@ pub(super) fn scenarios(cases: Vec<Case>) -> Vec<Vec<Case>> {
     let mut scenarios = Vec::new();
     for mut cases in of_host.into_values() {
         cases.sort_by_key(|case| case.seq);
+        // One port is one process.
+        let of_agent = cases.iter().any(|case| case.request.slave().is_some());
+        cases.iter_mut().for_each(|case| case.of_agent = of_agent);
         let mut last = BTreeMap::new();
         for (place, case) in cases.iter().enumerate() {
             last.insert(case.scenario.clone(), place);

@@ -41,6 +41,8 @@ struct Role {
     /// Task, as the operator API shows it.
     task: Value,
     state: String,
+    /// How its command begins, where an executor's name tells.
+    begins: Option<String>,
 }
 
 /// The frameworks that the cases of a scenario show and no case subscribes.
@@ -55,15 +57,15 @@ pub(super) fn of(cases: &[Case]) -> Vec<Actor> {
             subscribed.extend(text(&call, "/subscribe/framework_info/name"));
         }
     }
+    let begins = cases.iter().flat_map(|case| commands(&case.document()));
+    let begins: BTreeMap<String, String> = begins.collect();
     let mut actors: Vec<Actor> = Vec::new();
     for (place, case) in cases.iter().enumerate() {
         let mut seen = Seen::default();
         for event in &case.events_before {
             seen.event(&event.value());
         }
-        if let Some(body) = case.response.as_ref().map(super::case::Answer::document) {
-            seen.document(&body);
-        }
+        seen.document(&case.document());
         for (id, info) in seen.frameworks {
             let name = text(&info, "/name").unwrap_or_default();
             let known = actors.iter().any(|actor| actor.id == id);
@@ -84,7 +86,12 @@ pub(super) fn of(cases: &[Case]) -> Vec<Actor> {
             let own = actors.iter_mut().find(|actor| actor.id == framework);
             if let Some(actor) = own.filter(|actor| place == actor.enters || actor.enters == 0) {
                 let state = text(&task, "/state").unwrap_or_default();
-                actor.tasks.entry(id).or_insert(Role { task, state });
+                let begins = begins.get(&id).cloned();
+                actor.tasks.entry(id).or_insert(Role {
+                    task,
+                    state,
+                    begins,
+                });
             }
         }
         for (framework, task, state) in seen.updates {
@@ -139,7 +146,7 @@ impl Seen {
         for framework in list(state, "/get_frameworks/frameworks") {
             self.framework(&framework);
         }
-        for kind in ["tasks", "completed_tasks"] {
+        for kind in ["tasks", "launched_tasks", "completed_tasks"] {
             for task in list(state, &format!("/get_tasks/{kind}")) {
                 self.task(&task);
             }
@@ -340,6 +347,11 @@ impl Role {
             "TASK_FAILED" => "exit 1",
             _ => "sleep 1000",
         };
+        // Of what the recorded tasks wrote nothing was kept: their executor was a stand-in.
+        let command = match &self.begins {
+            Some(begins) => format!("{begins} >/dev/null; {command}"),
+            None => command.to_owned(),
+        };
         let mut info = json!({
             "name": self.task["name"],
             "task_id": self.task["task_id"],
@@ -354,6 +366,21 @@ impl Role {
         }
         info
     }
+}
+
+/// By task, the words with which its command begins: the name of a command task's executor has them.
+fn commands(document: &Value) -> Vec<(String, String)> {
+    let text = document.to_string();
+    let named = text.split("Command Executor (Task: ").skip(1);
+    let read = |rest: &str| {
+        let (task, rest) = rest.split_once(") (Command: sh -c '")?;
+        let (command, _) = rest.split_once("...')")?;
+        let is_word = |c: char| c.is_ascii_alphanumeric() || " ./_-".contains(c);
+        // Anything else may not be whole where it is cut off.
+        let is_plain = command.chars().all(is_word);
+        is_plain.then(|| (task.to_owned(), command.to_owned()))
+    };
+    named.filter_map(read).collect()
 }
 
 fn text(value: &Value, pointer: &str) -> Option<String> {

@@ -1,4 +1,4 @@
-//! Cluster: a fresh master in this process with two fake agents, or a master that runs elsewhere.
+//! Cluster: a fresh master in this process with two agents, fake or real, or a master elsewhere.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,9 @@ use tempfile::TempDir;
 use tests::fake_agent::{Description, FakeAgent};
 use tokio::time::timeout;
 
+use super::case::Case;
 use super::http;
+use super::node::{Node, Program};
 use super::plan::{Layout, Step};
 
 /// The port the agents name; nothing listens there.
@@ -25,6 +27,10 @@ pub(super) struct Cluster {
     pub(super) address: SocketAddr,
     master: Option<Server>,
     agents: Vec<FakeAgent>,
+    /// Real agents, which stand for those of one recorded process.
+    nodes: Vec<Node>,
+    /// The number of the agent that is asked by its name.
+    main: usize,
     /// Holds the files that flags name.
     _files: Option<TempDir>,
 }
@@ -36,8 +42,31 @@ impl Cluster {
             address,
             master: None,
             agents: Vec::new(),
+            nodes: Vec::new(),
+            main: 0,
             _files: None,
         }
+    }
+
+    /// A master and real agents, of which that of this number is asked most.
+    pub(super) async fn start_with_nodes(
+        layout: &Layout,
+        program: &Program,
+        main: usize,
+    ) -> Result<Self> {
+        let master_alone = Layout {
+            agents: Vec::new(),
+            ..layout.clone()
+        };
+        let mut cluster = Self::start(&master_alone).await?;
+        cluster.main = main;
+        let mut agents = layout.agents.clone();
+        agents.resize_with(agents.len().max(main), Default::default);
+        for agent in &agents {
+            let node = Node::start(program, cluster.address, agent).await?;
+            cluster.nodes.push(node);
+        }
+        Ok(cluster)
     }
 
     /// A master and agents as the recordings had them.
@@ -66,6 +95,8 @@ impl Cluster {
             address,
             master: Some(master),
             agents,
+            nodes: Vec::new(),
+            main: 0,
             _files: Some(files),
         })
     }
@@ -96,6 +127,26 @@ impl Cluster {
     /// The agents are gone from one moment to the next.
     pub(super) fn kill_agents(&mut self) {
         self.agents.clear();
+        self.nodes.clear();
+    }
+
+    /// Where a case is asked. Of agents that shared a process, one that is not named is the first,
+    /// but for what is the process' own, such as files.
+    pub(super) fn target(&self, case: &Case) -> SocketAddr {
+        if !case.of_agent {
+            return self.address;
+        }
+        let number = match case.request.slave() {
+            Some((_, number)) => number,
+            None if case.is_of_process() => self.main,
+            None => 1,
+        };
+        self.node(number).map_or(self.address, |node| node.address)
+    }
+
+    /// The agent of this number, from 1.
+    pub(super) fn node(&self, number: usize) -> Option<&Node> {
+        self.nodes.get(number.wrapping_sub(1))
     }
 
     /// How many agents the master has, whoever runs them; none where it does not say.
@@ -111,12 +162,14 @@ impl Cluster {
 
     /// The ids of the agents.
     pub(super) fn agents(&self) -> impl Iterator<Item = &str> {
-        self.agents.iter().map(FakeAgent::agent_id)
+        let fake = self.agents.iter().map(FakeAgent::agent_id);
+        fake.chain(self.nodes.iter().map(|node| node.id.as_str()))
     }
 
     /// Ends the master, if it is this tool's.
     pub(super) async fn shutdown(self) -> Result<()> {
         drop(self.agents);
+        drop(self.nodes);
         match self.master {
             Some(master) => master.shutdown().await.context("end the master"),
             None => Ok(()),

@@ -12,7 +12,7 @@ use super::http::Reply;
 use super::ids::Ids;
 
 /// Fields whose values differ from run to run, or from machine to machine.
-const ABSTRACT: [&str; 27] = [
+const ABSTRACT: [&str; 30] = [
     "build_date",
     "build_time",
     "build_user",
@@ -40,6 +40,9 @@ const ABSTRACT: [&str; 27] = [
     "cpus_total",
     "mem_free_bytes",
     "mem_total_bytes",
+    "cpus_system_time_secs",
+    "cpus_user_time_secs",
+    "mem_rss_bytes",
 ];
 
 /// Headers that a client may look at.
@@ -85,7 +88,7 @@ pub(super) fn head(recorded: &Answer, actual: &Reply, ids: &mut Ids) -> Option<S
 }
 
 /// The first difference of two bodies of the recorded answer's type.
-pub(super) fn body(recorded: &Answer, actual: &Reply, ids: &mut Ids) -> Option<String> {
+pub(super) fn body(name: &str, recorded: &Answer, actual: &Reply, ids: &mut Ids) -> Option<String> {
     let (was, is) = (
         plain(recorded.body(), recorded.header("Content-Encoding")),
         plain(actual.body.clone(), actual.header("Content-Encoding")),
@@ -104,7 +107,6 @@ pub(super) fn body(recorded: &Answer, actual: &Reply, ids: &mut Ids) -> Option<S
             }
         }
         Some("application/x-protobuf") => {
-            let name = "mesos.v1.master.Response";
             let (was, is) = (
                 case::message_of_wire(name, &was),
                 case::message_of_wire(name, &is),
@@ -172,6 +174,8 @@ pub(super) fn value(was: &Value, is: &Value, ids: &mut Ids, path: &str) -> Optio
 /// Whether a thing of a list goes by an id or a name, and not by its place.
 fn has_name(item: &Value) -> bool {
     let names = [
+        "/container_id",
+        "/executor_id",
         "/id",
         "/name",
         "/agent_info/id",

@@ -78,7 +78,7 @@ pub(crate) async fn exchange(
     }
     let api = match reply.header("Mesos-Stream-Id") {
         Some(_) => Some(Api::Scheduler),
-        None => subscribes_operator(bytes, &reply).then_some(Api::Operator),
+        None => opens(bytes, &reply),
     };
     if let Some(api) = api {
         let form = match reply.header("Content-Type") {
@@ -115,23 +115,40 @@ pub(crate) async fn exchange(
     Ok((reply, None))
 }
 
-/// Whether a request is a SUBSCRIBE of the operator API, and was taken: its answer has no header
-/// that tells a stream.
-fn subscribes_operator(request: &[u8], reply: &Reply) -> bool {
+/// What a request opens where its answer has no header that tells a stream: a SUBSCRIBE of the
+/// operator or the executor API, or the output of a container.
+fn opens(request: &[u8], reply: &Reply) -> Option<Api> {
+    if !reply.status_line.contains(" 200 ") {
+        return None;
+    }
     let end = request.windows(4).position(|four| four == b"\r\n\r\n");
     let (head, body) = request.split_at(end.map_or(request.len(), |end| end + 4));
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let target = String::from_utf8_lossy(line);
-    let is_operator = target
-        .split(' ')
-        .nth(1)
-        .is_some_and(|t| t.ends_with("/api/v1"));
-    let subscribes = match serde_json::from_slice::<Value>(body) {
-        Ok(call) => call["type"] == "SUBSCRIBE",
-        // The field `type` first, with the number of SUBSCRIBE.
-        Err(_) => body.starts_with(&[0x08, 0x12]),
+    let line = String::from_utf8_lossy(line);
+    let target = line.split(' ').nth(1).unwrap_or_default();
+    let call: Option<Value> = serde_json::from_slice(body).ok();
+    let kind = call.as_ref().and_then(|call| call["type"].as_str());
+    // In protobuf the field `type` comes first.
+    let is = |name: &str, number: u8| match kind {
+        Some(kind) => kind == name,
+        None => body.starts_with(&[0x08, number]),
     };
-    is_operator && subscribes && reply.status_line.contains(" 200 ")
+    if target.ends_with("/api/v1/executor") {
+        return is("SUBSCRIBE", 1).then_some(Api::Executor);
+    }
+    let of_agent = target.starts_with("/slave(") || target.starts_with("/slave%28");
+    match target.ends_with("/api/v1") {
+        true if of_agent => {
+            let streams = [
+                ("LAUNCH_NESTED_CONTAINER_SESSION", 17),
+                ("ATTACH_CONTAINER_OUTPUT", 19),
+            ];
+            let opened = streams.into_iter().any(|(name, number)| is(name, number));
+            opened.then_some(Api::Process)
+        }
+        true => is("SUBSCRIBE", 18).then_some(Api::Operator),
+        false => None,
+    }
 }
 
 async fn head(connection: &mut BufReader<TcpStream>) -> std::io::Result<Reply> {

@@ -13,6 +13,8 @@ const BASE64_LENGTH: usize = 24;
 /// The ids that have been seen.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ids {
+    /// Folders in the recording, and what stands for them on this machine.
+    folders: BTreeMap<String, String>,
     actual: BTreeMap<String, String>,
     taken: BTreeSet<String>,
 }
@@ -28,6 +30,19 @@ impl Ids {
     /// What a recorded id stands for.
     pub(super) fn actual(&self, recorded: &str) -> Option<&str> {
         self.actual.get(recorded).map(String::as_str)
+    }
+
+    /// A recorded folder is this one here.
+    pub(super) fn bind_folder(&mut self, recorded: &str, actual: &str) {
+        self.folders.insert(recorded.to_owned(), actual.to_owned());
+    }
+
+    /// A text without ids, with the folders of this machine.
+    fn here(&self, text: &str) -> String {
+        let folders = self.folders.iter();
+        folders.fold(text.to_owned(), |text, (recorded, actual)| {
+            text.replace(recorded, actual)
+        })
     }
 
     /// Whether a recorded id stands for this one.
@@ -57,7 +72,7 @@ impl Ids {
         recorded.len() == actual.len()
             && recorded.iter().zip(&actual).all(|pair| match pair {
                 (Piece::Text(recorded), Piece::Text(actual)) => {
-                    without_addresses(recorded) == without_addresses(actual)
+                    without_addresses(&self.here(recorded)) == without_addresses(actual)
                 }
                 (Piece::Id(recorded), Piece::Id(actual)) => self.bind(recorded, actual),
                 (Piece::Text(_), Piece::Id(_)) | (Piece::Id(_), Piece::Text(_)) => false,
@@ -68,7 +83,7 @@ impl Ids {
     /// its counter is, where that is known.
     pub(super) fn rewrite(&self, text: &str) -> String {
         let rewritten = pieces(text).into_iter().map(|piece| match piece {
-            Piece::Text(text) => text.to_owned(),
+            Piece::Text(text) => self.here(text),
             Piece::Id(id) => match (self.actual(id), prefix(id)) {
                 (Some(actual), _) => actual.to_owned(),
                 (None, Some(of_id)) => id.replacen(of_id, self.actual(of_id).unwrap_or(of_id), 1),

@@ -24,7 +24,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::case::{Answer, Case, Event};
+use super::case::{Case, Event};
 use super::{ids, request};
 
 /// Flags of a master by their names, without the hyphens.
@@ -200,7 +200,7 @@ impl Plan {
 /// Whether agents, or offers of theirs, are in a case.
 pub(super) fn shows_agents(case: &Case) -> bool {
     let of_agent = |id: &String| ids::is_agent(id) || ids::is_offer(id);
-    let answered = case.response.as_ref().map(Answer::document);
+    let answered = Some(case.document());
     let mut shown = case.events().map(Event::value).chain(answered);
     request::ids(case).iter().any(of_agent)
         || shown.any(|value| request::ids_in(&value.to_string()).iter().any(of_agent))

@@ -9,20 +9,34 @@ use super::case::Case;
 use super::ids::{self, Ids, Piece};
 use super::streams::Unrecorded;
 
+/// What stands in recordings for the folder that they were made in.
+const FOLDER: &[u8] = b"<WORK_DIR>";
+
 /// The recorded request with the ids of this run.
 pub(crate) fn bytes(case: &Case, ids: &Ids, address: SocketAddr) -> Vec<u8> {
     let request = &case.request;
     let recorded = request.body();
+    // What stands for a folder has another length than it had.
+    let names_folder = recorded.windows(FOLDER.len()).any(|part| part == FOLDER);
     let body = body(case, ids).unwrap_or_else(|| recorded.clone());
     let host = request.header("Host").unwrap_or_default();
-    let line = ids
-        .rewrite(&request.line)
-        .replace(host, &address.to_string());
+    let line = ids.rewrite(&request.line);
+    // An agent of several in a process is the only one of its process here.
+    let line = match request.slave() {
+        Some((name, number)) => {
+            let only = name.replacen(&number.to_string(), "1", 1);
+            line.replacen(name, &only, 1)
+        }
+        None => line,
+    };
+    let line = line.replace(host, &address.to_string());
     let mut head = format!("{line}\r\n");
     for (name, value) in &request.headers {
         let value = match name.to_ascii_lowercase().as_str() {
             "host" => address.to_string(),
-            "content-length" if *value == recorded.len().to_string() => body.len().to_string(),
+            "content-length" if names_folder || *value == recorded.len().to_string() => {
+                body.len().to_string()
+            }
             _ => ids.rewrite(value),
         };
         head.push_str(&format!("{name}: {value}\r\n"));
@@ -67,11 +81,7 @@ fn is_protobuf(case: &Case) -> bool {
 
 /// What the call of this case is.
 fn message(case: &Case) -> Option<&'static Message> {
-    match case.path().trim_end_matches('/') {
-        "/api/v1/scheduler" => Message::named("mesos.v1.scheduler.Call"),
-        "/api/v1" => Message::named("mesos.v1.master.Call"),
-        _ => None,
-    }
+    case.call_name().and_then(Message::named)
 }
 
 /// The call as JSON, where it is one.

@@ -16,6 +16,7 @@ use super::cluster::Cluster;
 use super::compare;
 use super::http::{self, Reply};
 use super::ids::{self, Ids};
+use super::node::Program;
 use super::plan::{self, Plan, Step};
 use super::request;
 use super::streams::{self, Acknowledged, Stream, Unrecorded};
@@ -57,11 +58,19 @@ pub(super) async fn run(
     cases: &[Case],
     plan: &Plan,
     elsewhere: Option<std::net::SocketAddr>,
+    program: &Result<Program, String>,
 ) -> Result<Vec<(String, Outcome)>> {
     let layout = plan.layout(cases);
-    let cluster = match elsewhere {
-        Some(address) => Cluster::elsewhere(address),
-        None => Cluster::start(&layout).await?,
+    let main = cases.iter().find_map(|case| case.request.slave());
+    let cluster = match (elsewhere, main, program) {
+        // Whoever runs the master runs its agents.
+        (Some(_), Some(_), _) => return Ok(skipped(cases, "agents are elsewhere")),
+        (None, Some(_), Err(why)) => return Ok(skipped(cases, why)),
+        (Some(address), None, _) => Cluster::elsewhere(address),
+        (None, None, _) => Cluster::start(&layout).await?,
+        (None, Some((_, main)), Ok(program)) => {
+            Cluster::start_with_nodes(&layout, program, main).await?
+        }
     };
     let lacks_agents = elsewhere.is_some() && cluster.count_agents().await < layout.agents.len();
     let events: Vec<Value> = cases
@@ -78,6 +87,7 @@ pub(super) async fn run(
         one_by_one: labels_repeat(cases),
         cast: Vec::new(),
     };
+    scenario.bind_nodes(cases);
     // Without agents nobody can act, and what they would have done is skipped.
     let actors = match lacks_agents {
         true => Vec::new(),
@@ -86,10 +96,7 @@ pub(super) async fn run(
     let mut outcomes = Vec::new();
     for (place, case) in cases.iter().enumerate() {
         scenario.enter(&actors, place).await;
-        // The agents of this tool have no HTTP of their own.
-        let of_agent = case.path().starts_with("/slave(");
-        let skipped = of_agent
-            || elsewhere.is_some() && plan.needs_agents(cases, case)
+        let skipped = elsewhere.is_some() && plan.needs_agents(cases, case)
             || lacks_agents && plan::shows_agents(case);
         let step = plan.step(case);
         if step.moves_agents() {
@@ -137,7 +144,39 @@ struct Scenario {
     cast: Vec<Stream>,
 }
 
+/// Says why nothing is replayed.
+fn skipped(cases: &[Case], why: &str) -> Vec<(String, Outcome)> {
+    let group = cases.first().map_or("", |case| &case.group);
+    eprintln!("group {group} is skipped: {why}");
+    let recorded = cases.iter().filter(|case| case.response.is_some());
+    let outcome = |case: &Case| (case.name.clone(), Outcome::Skipped);
+    recorded.map(outcome).collect()
+}
+
 impl Scenario {
+    /// Says which recorded agent is which real one, as far as answers of theirs tell.
+    fn bind_nodes(&mut self, cases: &[Case]) {
+        for case in cases {
+            let Some((_, number)) = case.request.slave() else {
+                continue;
+            };
+            let shown = request::ids_in(&case.document().to_string());
+            let id = shown.iter().find(|id| ids::is_agent(id));
+            if let (Some(id), Some(node)) = (id, self.cluster.node(number)) {
+                // One that is bound stays so.
+                self.ids.bind(id, &node.id);
+            }
+        }
+        for (folder, id) in cases.iter().flat_map(Case::work_dirs) {
+            let nodes = (1..).map_while(|number| self.cluster.node(number));
+            let actual = self.ids.actual(&id);
+            if let Some(node) = nodes.into_iter().find(|node| actual == Some(&node.id)) {
+                let work_dir = node.work_dir.clone();
+                self.ids.bind_folder(&folder, &work_dir);
+            }
+        }
+    }
+
     async fn send(
         &mut self,
         case: &Case,
@@ -149,13 +188,14 @@ impl Scenario {
         for stream in &mut self.streams {
             stream.queue.clear();
         }
-        let bytes = request::bytes(case, &self.ids, self.cluster.address);
+        let target = self.cluster.target(case);
+        let bytes = request::bytes(case, &self.ids, target);
         let named = request::ids(case);
         let named: Vec<String> = named.iter().map(|id| self.ids.rewrite(id)).collect();
         for stream in &mut self.streams {
             stream.used(&named);
         }
-        match timeout(patience, http::exchange(self.cluster.address, &bytes)).await {
+        match timeout(patience, http::exchange(target, &bytes)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(format!("no answer: {error}")),
             Err(_) => Err(format!("no answer in {patience:?}")),
@@ -201,7 +241,7 @@ impl Scenario {
         }
         let mut difference = compare::head(answer, &reply, &mut self.ids);
         if !is_stream && difference.is_none() {
-            difference = compare::body(answer, &reply, &mut self.ids);
+            difference = compare::body(case.answer_name(), answer, &reply, &mut self.ids);
         }
         // The events are taken in any case: the next steps count on what they bind.
         let events = self.expect(case, late).await;
