@@ -9,6 +9,7 @@ mod credential;
 pub mod description;
 mod environment;
 pub mod handle;
+pub mod fetch;
 pub mod http;
 pub mod init;
 pub mod link;

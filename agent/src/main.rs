@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use agent::config::{self, Config, Input, Request};
+use agent::fetch;
 use agent::init::{self, Ending, Machine, Node, chain, say};
 use agent::logging;
 use agent::node::{self, Exit};
@@ -40,6 +41,9 @@ fn main() -> ExitCode {
     }
     if arguments.first().is_some_and(|first| first == unpack::ROLE) {
         return unpack::enter();
+    }
+    if arguments.first().is_some_and(|first| first == fetch::ROLE) {
+        return fetch::enter();
     }
     if std::process::id() == 1 {
         pid1(&arguments)

@@ -7,6 +7,7 @@
 
 mod decode;
 mod fault;
+mod folder;
 mod layout;
 mod tar;
 mod tree;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::workers::{self, AskError};
 
 pub use fault::Fault;
+pub use folder::{Begun, Folder};
 pub use work::enter;
 
 /// The program's first argument that makes it an unpacker.

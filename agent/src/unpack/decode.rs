@@ -65,6 +65,27 @@ impl Meter {
     }
 }
 
+/// A reader whose bytes are counted.
+#[derive(Debug)]
+pub(super) struct Metered<R> {
+    reader: R,
+    meter: Meter,
+}
+
+impl<R: Read> Metered<R> {
+    pub(super) fn new(reader: R, meter: Meter) -> Self {
+        Self { reader, meter }
+    }
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.reader.read(buffer)?;
+        self.meter.take(length as u64)?;
+        Ok(length)
+    }
+}
+
 /// A decoded stream.
 #[derive(Debug)]
 pub(super) struct Stream {

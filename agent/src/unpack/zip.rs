@@ -6,7 +6,7 @@ use std::io::{BufReader, Read};
 use ::zip::ZipArchive;
 use ::zip::result::ZipError;
 
-use super::decode::Meter;
+use super::decode::{Meter, Metered};
 use super::fault::Fault;
 use super::layout::shown;
 use super::tree::{Meta, Tree};
@@ -37,7 +37,8 @@ pub(super) fn unpack(input: BufReader<File>, meter: &Meter, tree: &mut Tree) -> 
         }
         let meta = Meta::plain(mode.filter(|mode| mode & 0o777 != 0).unwrap_or(0o644));
         let mut file = tree.file(&name, meta)?;
-        tree.fill(&mut file, &mut Metered(&mut entry, meter))
+        // Sizes in the archive are claims: what really comes is counted.
+        tree.fill(&mut file, &mut Metered::new(&mut entry, meter.clone()))
             .map_err(|fault| match fault {
                 Fault::Archive(why) => Fault::archive(format_args!("{}: {why}", shown(&name))),
                 other => other,
@@ -51,16 +52,5 @@ fn fault(error: ZipError) -> Fault {
     match error {
         ZipError::Io(error) => Fault::read(error),
         error => Fault::archive(error),
-    }
-}
-
-/// Sizes in the archive are claims: what really comes is counted.
-struct Metered<'a, R>(&'a mut R, &'a Meter);
-
-impl<R: Read> Read for Metered<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let length = self.0.read(buffer)?;
-        self.1.take(length as u64)?;
-        Ok(length)
     }
 }
