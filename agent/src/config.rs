@@ -13,6 +13,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::housekeeping;
+
 use settings::{SETTINGS, Setting};
 
 /// What the agent was told to be.
@@ -50,6 +52,8 @@ pub struct Config {
     pub executor_reregistration_timeout: Duration,
     /// How long an executor waits for an agent that is gone before it ends itself.
     pub recovery_timeout: Duration,
+    /// When sandboxes go, and how output is rotated.
+    pub housekeeping: housekeeping::Settings,
     /// The least severe events that are logged.
     pub logging_level: LoggingLevel,
     /// What only a booting node needs to know.

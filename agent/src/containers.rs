@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
+use crate::housekeeping::Figures;
 use crate::init::chain;
 use crate::node::Input;
 use crate::wire::task::Launch;
@@ -126,7 +127,8 @@ impl Containers {
         }
     }
 
-    /// Ends what an earlier agent process left behind: nothing can be attached to again yet.
+    /// Ends what an earlier agent process left behind: nothing can be attached to again yet. From
+    /// then on sandboxes are collected.
     pub fn end_orphans(&mut self, containers: &[ContainerId]) {
         for container in containers {
             self.ground.host.forget(container);
@@ -141,10 +143,19 @@ impl Containers {
                 self.lingering.push(cgroup);
             }
         }
+        self.ground.housekeeping.start(containers);
+    }
+
+    /// What was collected of what containers left.
+    #[must_use]
+    pub fn collected(&self) -> Figures {
+        self.ground.housekeeping.figures()
     }
 
     /// Starts a container, in its turn; `Launched` or `LaunchFailed` answers.
     pub fn launch(&mut self, order: Order) {
+        let housekeeping = &self.ground.housekeeping;
+        housekeeping.begun(&order.container, &order.sandbox);
         if order.wants_preparation() {
             self.queue.push_back(order);
         } else {
@@ -212,7 +223,10 @@ impl Containers {
                 self.ready.push_back(ready);
                 Vec::new()
             }
-            Stage::Prepared(Err(message)) => vec![Event::LaunchFailed { container, message }],
+            Stage::Prepared(Err(message)) => {
+                self.ground.housekeeping.ended(&container);
+                vec![Event::LaunchFailed { container, message }]
+            }
             Stage::Started(result) => self.started(container, result),
         };
         self.fill();
@@ -252,6 +266,7 @@ impl Containers {
             }
             Err(message) => {
                 self.ranges.remove(&container);
+                self.ground.housekeeping.ended(&container);
                 events.push(Event::LaunchFailed { container, message });
             }
         }
@@ -281,6 +296,7 @@ impl Containers {
         let status = self.ground.host.exit_status(&container, init);
         let memory = running.cgroup.as_ref().and_then(memory_limit);
         self.ground.host.forget(&container);
+        self.ground.housekeeping.ended(&container);
         self.ranges.remove(&container);
         drop(running.prepared);
         // What the task left behind dies with its pid namespace, yet maybe not at once.
@@ -344,6 +360,7 @@ impl Containers {
         if preparing.is_none() && !is_waiting {
             return None;
         }
+        self.ground.housekeeping.ended(container);
         self.fill();
         Some(Event::LaunchFailed {
             container: container.clone(),

@@ -10,6 +10,7 @@ pub mod description;
 mod environment;
 pub mod fetch;
 pub mod handle;
+pub mod housekeeping;
 pub mod http;
 pub mod init;
 pub mod link;

@@ -30,6 +30,7 @@ use crate::config::Config;
 use crate::containers::{Containers, Ground};
 use crate::description::Description;
 use crate::handle::Reply;
+use crate::housekeeping::Housekeeping;
 use crate::http;
 use crate::init::{Node, PowerEvent, chain};
 use crate::link::Link;
@@ -126,6 +127,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         true => RUNTIME.into(),
         false => node.work_dir.join("run"),
     };
+    let sandboxes = Arc::new(Sandboxes::open(&node.work_dir)?);
     let ground = Arc::new(Ground {
         host: Host::open(node.cgroups.clone(), &runtime)?,
         root: node.default_rootfs.clone(),
@@ -135,7 +137,8 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
             true => SwitchUser::Yes,
             false => SwitchUser::No,
         },
-        sandboxes: Sandboxes::open(&node.work_dir)?,
+        housekeeping: Housekeeping::new(config.housekeeping, Arc::clone(&sandboxes)),
+        sandboxes,
         volumes: Volumes::beneath(&node.work_dir),
     });
     let recovered = Checkpoint::open(&paths::checkpoint(&node.work_dir))?;
@@ -394,6 +397,7 @@ impl Main {
 
     fn publish_now(&mut self) {
         self.changed_at = None;
+        self.counters.collected = self.containers.collected();
         self.snapshots
             .send_replace(Snapshot::of(&self.agent, &self.counters));
     }

@@ -48,6 +48,45 @@ pub fn sandbox(
     runs(agent, framework, executor).join(container.as_str())
 }
 
+/// Whether a path beneath the work directory is that of an executor's container.
+#[must_use]
+pub fn is_run(path: &Path) -> bool {
+    let names: Vec<&str> = path.iter().filter_map(|name| name.to_str()).collect();
+    matches!(
+        names.as_slice(),
+        ["slaves", _, "frameworks", _, "executors", _, "runs", _]
+    )
+}
+
+/// The sandboxes of executors' containers that are on the disk, beneath the work directory: of
+/// every agent that this work directory ever was.
+#[must_use]
+pub fn all_runs(work_dir: &Path) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::from("slaves")];
+    for below in [None, Some("frameworks"), Some("executors"), Some("runs")] {
+        let folders = found.into_iter().flat_map(|folder| {
+            let folder = below.map_or(folder.clone(), |name| folder.join(name));
+            folders_in(work_dir, &folder)
+        });
+        found = folders.collect();
+    }
+    found
+}
+
+/// The folders in one; a link to one is none.
+fn folders_in(work_dir: &Path, folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(work_dir.join(folder)) else {
+        return Vec::new();
+    };
+    let folders = entries.flatten().filter(|entry| {
+        let kind = entry.file_type();
+        kind.is_ok_and(|kind| kind.is_dir())
+    });
+    folders
+        .map(|entry| folder.join(entry.file_name()))
+        .collect()
+}
+
 /// What a path of the HTTP API names, beneath the work directory; `None` for what is not in a
 /// sandbox. Whether it is there, and does not lead out, is for whoever opens it.
 #[must_use]

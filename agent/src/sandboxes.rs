@@ -1,9 +1,11 @@
-//! Sandboxes: the directories of runs beneath the work directory, and the link to the newest.
+//! Sandboxes: the directories of runs beneath the work directory, and the link to the newest. They
+//! are made, and at last removed.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use agent_kernel::files;
 use nix::errno::Errno;
@@ -16,6 +18,8 @@ use crate::paths::LATEST;
 pub struct Sandboxes {
     work_dir: PathBuf,
     folder: File,
+    /// Held while folders above a sandbox are made, or removed for being empty.
+    above: Mutex<()>,
 }
 
 /// Why a sandbox is not there.
@@ -36,6 +40,14 @@ pub enum SandboxError {
         path: PathBuf,
         /// What came of it.
         source: Errno,
+    },
+    /// What is left of it.
+    #[error("remove the sandbox {path}")]
+    Remove {
+        /// Which one.
+        path: PathBuf,
+        /// What came of it.
+        source: io::Error,
     },
     /// The link beside it.
     #[error("point {path} to the newest run")]
@@ -60,7 +72,56 @@ impl Sandboxes {
         Ok(Self {
             work_dir: work_dir.to_path_buf(),
             folder,
+            above: Mutex::new(()),
         })
+    }
+
+    /// The work directory.
+    #[must_use]
+    pub fn work_dir(&self) -> &Path {
+        &self.work_dir
+    }
+
+    /// Removes a sandbox that nobody uses any more, and of the folders above it those that are
+    /// empty then.
+    ///
+    /// # Errors
+    /// The file system.
+    pub fn remove(&self, sandbox: &Path) -> Result<(), SandboxError> {
+        let failed = |source| SandboxError::Remove {
+            path: sandbox.to_path_buf(),
+            source,
+        };
+        // A link in it is removed, not followed.
+        match fs::remove_dir_all(self.work_dir.join(sandbox)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let _above = self.above.lock().unwrap_or_else(PoisonError::into_inner);
+        for folder in sandbox.ancestors().skip(1) {
+            if folder.as_os_str().is_empty() {
+                break;
+            }
+            if !self.remove_empty(folder).map_err(failed)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a folder that holds nothing, or only the link to a run that is gone; whether it did.
+    fn remove_empty(&self, folder: &Path) -> io::Result<bool> {
+        let folder = self.work_dir.join(folder);
+        let entries: io::Result<Vec<_>> = fs::read_dir(&folder)?.take(2).collect();
+        match entries?.as_slice() {
+            [] => {}
+            [only] if only.file_name() == LATEST && only.file_type()?.is_symlink() => {
+                fs::remove_file(only.path())?;
+            }
+            _ => return Ok(false),
+        }
+        fs::remove_dir(&folder).map(|()| true)
     }
 
     /// Makes a sandbox and points `latest` to it; gives its whole path.
@@ -68,6 +129,7 @@ impl Sandboxes {
     /// # Errors
     /// The file system.
     pub fn make(&self, sandbox: &Path) -> Result<PathBuf, SandboxError> {
+        let _above = self.above.lock().unwrap_or_else(PoisonError::into_inner);
         let mode = Mode::from_bits_truncate(0o755);
         let made = files::make_directories(&self.folder, sandbox, mode);
         made.map_err(|source| SandboxError::Make {
@@ -104,7 +166,7 @@ impl Sandboxes {
         new.push(".latest");
         let new = runs.join(new);
         std::os::unix::fs::symlink(name, &new)?;
-        std::fs::rename(&new, runs.join(LATEST))
+        fs::rename(&new, runs.join(LATEST))
     }
 }
 
@@ -119,7 +181,7 @@ mod tests {
         for run in ["runs/a", "runs/b"] {
             let path = sandboxes.make(Path::new(run)).expect("a sandbox");
             assert!(path.is_dir());
-            let link = std::fs::read_link(folder.path().join("runs/latest")).expect("a link");
+            let link = fs::read_link(folder.path().join("runs/latest")).expect("a link");
             assert_eq!(Path::new("runs").join(link), Path::new(run));
         }
         std::os::unix::fs::symlink("/tmp", folder.path().join("away")).expect("a link");

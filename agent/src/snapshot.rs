@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::housekeeping::Figures;
 use agent_core::event::Drain;
 use agent_core::executor::{Life, Task};
 use agent_core::{Agent, Status};
@@ -74,6 +75,8 @@ pub struct Counters {
     pub launch_errors: u64,
     /// Updates made.
     pub updates: u64,
+    /// What was collected.
+    pub collected: Figures,
     /// How long the checkpoint took to read.
     pub recovery: Duration,
 }

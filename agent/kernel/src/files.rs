@@ -34,6 +34,20 @@ pub fn beneath(
     )
 }
 
+/// Opens what a path names beneath a directory, where no part of the path is a link.
+///
+/// # Errors
+/// ELOOP or EXDEV: the path holds a link or leads out; all others as in open(2).
+pub fn beneath_without_links(
+    directory: impl AsFd,
+    path: &Path,
+    flags: OFlag,
+    mode: Mode,
+) -> Result<OwnedFd, Errno> {
+    let no_links = ResolveFlag::RESOLVE_NO_SYMLINKS;
+    open(directory, path, flags, mode, no_links)
+}
+
 /// Makes a directory and those above it beneath another one; what is there already stays.
 ///
 /// # Errors

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use agent_core::{gc, rotation};
+
 use crate::description::{self, DescriptionError};
+use crate::housekeeping;
 
 use super::{Boot, Config, HostPort, Ipv4Net, LoggingLevel, StaticAddress};
 
@@ -48,6 +51,11 @@ pub(super) struct Draft {
     executor_registration_timeout: Option<Duration>,
     executor_reregistration_timeout: Option<Duration>,
     recovery_timeout: Option<Duration>,
+    gc_delay: Option<Duration>,
+    gc_disk_headroom: Option<gc::Share>,
+    disk_watch_interval: Option<Duration>,
+    gc_non_executor_container_sandboxes: Option<bool>,
+    rotation: rotation::Rules,
     logging_level: LoggingLevel,
     boot: Boot,
 }
@@ -82,6 +90,19 @@ impl Draft {
             recovery_timeout: self
                 .recovery_timeout
                 .unwrap_or(Duration::from_secs(15 * 60)),
+            housekeeping: housekeeping::Settings {
+                gc: gc::Settings {
+                    delay: self.gc_delay.unwrap_or(Duration::from_secs(7 * 24 * 3600)),
+                    headroom: self
+                        .gc_disk_headroom
+                        .unwrap_or(gc::Share::millionths(100_000)),
+                },
+                disk_watch_interval: self.disk_watch_interval.unwrap_or(Duration::from_secs(60)),
+                gc_non_executor_container_sandboxes: self
+                    .gc_non_executor_container_sandboxes
+                    .unwrap_or(false),
+                rotation: self.rotation,
+            },
             logging_level: self.logging_level,
             boot: self.boot,
         })
@@ -201,14 +222,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         help: "run tasks as the user they name; otherwise as the agent's own (default: true)",
         boot: false,
         switch: true,
-        set: |draft, text| {
-            draft.switch_user = Some(match text {
-                "true" | "1" => true,
-                "false" | "0" => false,
-                _ => return Err(Why::new()),
-            });
-            Ok(())
-        },
+        set: |draft, text| put(&mut draft.switch_user, boolean(text)),
     },
     Setting {
         name: "credential",
@@ -278,6 +292,100 @@ pub(super) static SETTINGS: &[Setting] = &[
         boot: false,
         switch: false,
         set: |draft, text| put(&mut draft.recovery_timeout, duration(text, Duration::MAX)),
+    },
+    Setting {
+        name: "gc_delay",
+        value: "DURATION",
+        allowed: DURATION,
+        help: "how long a sandbox is kept after the end of its container, on an empty disk (default: 1weeks)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.gc_delay, duration(text, Duration::MAX)),
+    },
+    Setting {
+        name: "gc_disk_headroom",
+        value: "SHARE",
+        allowed: "a number from 0 to 1",
+        help: "the part of the disk that is to stay free: sandboxes are kept for\n      gc_delay * (1 - gc_disk_headroom - usage) (default: 0.1)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.gc_disk_headroom, share(text)),
+    },
+    Setting {
+        name: "disk_watch_interval",
+        value: "DURATION",
+        allowed: DURATION,
+        help: "how often the disk's usage is looked at, and sandboxes are removed (default: 1mins)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            put(
+                &mut draft.disk_watch_interval,
+                duration(text, Duration::MAX),
+            )
+        },
+    },
+    Setting {
+        name: "gc_non_executor_container_sandboxes",
+        value: "BOOL",
+        allowed: "true or false",
+        help: "remove sandboxes of nested and standalone containers by their age too (default: false)",
+        boot: false,
+        switch: true,
+        set: |draft, text| {
+            put(
+                &mut draft.gc_non_executor_container_sandboxes,
+                boolean(text),
+            )
+        },
+    },
+    Setting {
+        name: "max_stdout_size",
+        value: "SIZE",
+        allowed: "a size of 4096B or more, or 0B",
+        help: "the size from which a task's stdout is rotated; 0B is never (default: 10MB). A task sets its own by\n      CONTAINER_LOGGER_MAX_STDOUT_SIZE",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.rotation.stdout.size = rotation::size(text).map_err(|_| Why::new())?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "max_stderr_size",
+        value: "SIZE",
+        allowed: "a size of 4096B or more, or 0B",
+        help: "the same of stderr",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.rotation.stderr.size = rotation::size(text).map_err(|_| Why::new())?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "logrotate_stdout_options",
+        value: "OPTIONS",
+        allowed: "`rotate NUMBER`, up to 100",
+        help: "how many older files of stdout are kept (default: rotate 4). A task sets its own by\n      CONTAINER_LOGGER_LOGROTATE_STDOUT_OPTIONS",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.rotation.stdout.keep = rotation::keep(text).map_err(|_| Why::new())?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "logrotate_stderr_options",
+        value: "OPTIONS",
+        allowed: "`rotate NUMBER`, up to 100",
+        help: "the same of stderr",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.rotation.stderr.keep = rotation::keep(text).map_err(|_| Why::new())?;
+            Ok(())
+        },
     },
     Setting {
         name: "logging_level",
@@ -356,6 +464,28 @@ fn duration(text: &str, max: Duration) -> Result<Duration, Why> {
         true => Ok(duration),
         false => Err(format!(", {} at most", model::duration::format(max))),
     }
+}
+
+fn boolean(text: &str) -> Result<bool, Why> {
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(Why::new()),
+    }
+}
+
+/// A part of a whole, as a decimal fraction.
+fn share(text: &str) -> Result<gc::Share, Why> {
+    let share: f64 = plain(text)?;
+    if !(0.0..=1.0).contains(&share) {
+        return Err(Why::new());
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the range was checked on the line above"
+    )]
+    Ok(gc::Share::millionths((share * 1e6).round() as u32))
 }
 
 fn port(text: &str) -> Result<u16, Why> {

@@ -1,10 +1,12 @@
 //! Ground: what all launches of an agent share.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use agent_core::sandbox::SwitchUser;
 use agent_kernel::launch::Host;
 
+use crate::housekeeping::Housekeeping;
 use crate::sandboxes::Sandboxes;
 use crate::volumes::Volumes;
 
@@ -22,7 +24,9 @@ pub struct Ground {
     /// Whether a task's user is looked up.
     pub switch_user: SwitchUser,
     /// Where the sandboxes are made.
-    pub sandboxes: Sandboxes,
+    pub sandboxes: Arc<Sandboxes>,
+    /// Rotates what containers write, and collects what they leave.
+    pub housekeeping: Housekeeping,
     /// Where the persistent volumes are.
     pub volumes: Volumes,
 }

@@ -32,6 +32,11 @@ pub(super) fn start(
         .sandboxes
         .make(&order.sandbox)
         .map_err(|error| chain(&error))?;
+    let own = order.launch.environment.iter();
+    ground
+        .housekeeping
+        .rotate(&order.sandbox, own.map(|(name, value)| (&**name, &**value)))
+        .map_err(|error| chain(&error))?;
     let ids = sandbox::id_range(index).ok_or("this node has no more ids for containers")?;
     let mut environment = order.environment.clone();
     environment.extend(order.launch.environment.iter().cloned());

@@ -48,6 +48,10 @@ pub(super) fn figures(context: &Context) -> BTreeMap<String, f64> {
     put("slave/valid_framework_messages", 0.0);
     put("slave/valid_status_updates", count(counters.updates));
     put("containerizer/mesos/container_destroy_errors", 0.0);
+    let collected = counters.collected;
+    put("gc/path_removals_pending", count(collected.pending));
+    put("gc/path_removals_succeeded", count(collected.removed));
+    put("gc/path_removals_failed", count(collected.failed));
     let memory = Memory::of_this_process();
     put("tepui/agent_pss_bytes", count(memory.pss_bytes));
     put("tepui/agent_rss_bytes", count(memory.rss_bytes));

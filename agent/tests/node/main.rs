@@ -3,6 +3,7 @@
 //! A test that runs a task needs root and a static busybox, and says so where it has neither.
 
 mod master;
+mod output;
 mod program;
 mod tasks;
 mod volumes;

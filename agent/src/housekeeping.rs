@@ -1,0 +1,151 @@
+//! Housekeeping: what keeps the work directory within its bounds, beside the main loop.
+//!
+//! Output of running containers is rotated; sandboxes of ended ones are collected. Agent-core decides
+//! both (`agent_core::rotation`, `agent_core::gc`); the main loop says which containers come and go.
+
+mod collect;
+mod rotate;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use agent_core::gc;
+use agent_core::rotation::{RotationError, Rules};
+use model::ContainerId;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::sandboxes::Sandboxes;
+
+use collect::Collector;
+use rotate::Rotator;
+
+pub use collect::Figures;
+
+/// How often the sizes of outputs are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What the operator set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// When sandboxes go.
+    pub gc: gc::Settings,
+    /// How often the disk is looked at.
+    pub disk_watch_interval: Duration,
+    /// Whether sandboxes of containers without an executor go by age too, and not only with what
+    /// they are in.
+    pub gc_non_executor_container_sandboxes: bool,
+    /// How output is rotated.
+    pub rotation: Rules,
+}
+
+/// What the main loop and launches tell of containers.
+#[derive(Debug)]
+pub struct Housekeeping {
+    settings: Settings,
+    /// The sandboxes in use.
+    in_use: Mutex<BTreeMap<ContainerId, PathBuf>>,
+    collector: Arc<Collector>,
+    rotator: Arc<Rotator>,
+}
+
+impl Housekeeping {
+    /// Nothing is in use yet, and nothing is done before [`Self::start`].
+    #[must_use]
+    pub fn new(settings: Settings, sandboxes: Arc<Sandboxes>) -> Self {
+        Self {
+            settings,
+            in_use: Mutex::default(),
+            rotator: Arc::new(Rotator::new(sandboxes.work_dir())),
+            collector: Arc::new(Collector::new(&settings, sandboxes)),
+        }
+    }
+
+    /// Begins to collect and to rotate, as long as the runtime lives. These containers ended just
+    /// now.
+    pub fn start(&self, orphans: &[ContainerId]) {
+        let collector = Arc::clone(&self.collector);
+        let watch_every = self.settings.disk_watch_interval;
+        let orphans: BTreeSet<ContainerId> = orphans.iter().cloned().collect();
+        tokio::spawn(async move {
+            let found = Arc::clone(&collector);
+            // A panic in there was logged; what is not found is not collected.
+            let _ = tokio::task::spawn_blocking(move || found.find(&orphans)).await;
+            repeat(watch_every, || {
+                let collector = Arc::clone(&collector);
+                Some(move || collector.collect())
+            })
+            .await;
+        });
+        let rotator = Arc::clone(&self.rotator);
+        tokio::spawn(async move {
+            repeat(LOOK_EVERY, || {
+                let watched = rotator.watched();
+                let rotator = Arc::clone(&rotator);
+                (!watched.is_empty()).then_some(move || rotator.look(&watched))
+            })
+            .await;
+        });
+    }
+
+    /// A container is about to use a sandbox.
+    pub fn begun(&self, container: &ContainerId, sandbox: &Path) {
+        self.in_use()
+            .insert(container.clone(), sandbox.to_path_buf());
+        self.collector.begun(sandbox);
+    }
+
+    /// A container is about to write its output, with these variables of its task.
+    ///
+    /// # Errors
+    /// The variables ask for a rotation that cannot be.
+    pub fn rotate<'a>(
+        &self,
+        sandbox: &Path,
+        environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), RotationError> {
+        let rules = self.settings.rotation.with(environment)?;
+        self.rotator.begun(sandbox, rules);
+        Ok(())
+    }
+
+    /// A container is gone, or was never started.
+    pub fn ended(&self, container: &ContainerId) {
+        let Some(sandbox) = self.in_use().remove(container) else {
+            return;
+        };
+        self.rotator.ended(&sandbox);
+        self.collector.ended(&sandbox);
+        let collector = Arc::clone(&self.collector);
+        // The main loop does not wait for a disk.
+        tokio::task::spawn_blocking(move || collector.mark(&sandbox));
+    }
+
+    /// What was collected.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.collector.figures()
+    }
+
+    fn in_use(&self) -> MutexGuard<'_, BTreeMap<ContainerId, PathBuf>> {
+        // An insertion or a removal is whole or not begun.
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Does `work` every so often on a thread where it may block, one after the other.
+async fn repeat<W>(every: Duration, mut work: impl FnMut() -> Option<W>)
+where
+    W: FnOnce() + Send + 'static,
+{
+    let mut times = interval(every);
+    times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        times.tick().await;
+        if let Some(work) = work() {
+            // A panic in there was logged; the next time may do better.
+            let _ = tokio::task::spawn_blocking(work).await;
+        }
+    }
+}
