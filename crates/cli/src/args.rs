@@ -4,6 +4,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::client::address::Address;
 
+pub(crate) mod container;
+use container::{ContainerArgs, HealthArgs};
+
 /// Runs and watches tasks on a Tepui or Mesos cluster.
 #[derive(Parser)]
 #[command(name = "tepui", version, disable_help_subcommand = true)]
@@ -46,7 +49,9 @@ pub(crate) enum Command {
 One CMD is a line for the shell (`sh -c`) of the task; several words are executed as they are,
 without a shell. So these two differ:
   tepui run -- 'echo $HOME; exit 7'      the task's shell reads the line
-  tepui run -- echo '$HOME; exit 7'      echo gets the text as it stands")]
+  tepui run -- echo '$HOME; exit 7'      echo gets the text as it stands
+A server in an image, on a port of the node:
+  tepui run -d --image redis:7 --port 31001 --health-tcp -- 'redis-server --port $PORT0'")]
 pub(crate) struct RunArgs {
     /// Name of the task; its id is the name and eight random digits.
     #[arg(long, default_value = "run")]
@@ -78,8 +83,16 @@ pub(crate) struct RunArgs {
     /// With --detach: print the ids as JSON.
     #[arg(long, requires = "detach")]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) container: ContainerArgs,
+    #[command(flatten)]
+    pub(crate) health: HealthArgs,
     /// The command, after `--`.
-    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
+    #[arg(
+        required_unless_present_any = ["image", "appc"],
+        trailing_var_arg = true,
+        value_name = "CMD"
+    )]
     pub(crate) command: Vec<String>,
 }
 

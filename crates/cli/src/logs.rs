@@ -6,10 +6,9 @@ use tokio::time::{Duration, sleep};
 use crate::args::{LogsArgs, TaskArgs};
 use crate::client::ClientError;
 use crate::client::address::Address;
-use crate::client::files::sandbox_path;
 use crate::client::http::Connection;
 use crate::client::state;
-use crate::output::{Life, OutputError, follow};
+use crate::follow::{Life, OutputError, follow};
 use crate::tasks::{FindError, find};
 
 /// The pause between two looks whether the task is over.
@@ -40,7 +39,7 @@ pub(crate) async fn print(args: &LogsArgs, master: &Address) -> Result<u8, LogsE
         });
     };
     let file = if args.stderr { "stderr" } else { "stdout" };
-    let path = sandbox_path(&framework.id, task.executor(), file);
+    let folder = framework.sandbox_of(task);
     // A name may mean another task by and by; the id goes on meaning this one.
     let followed = TaskArgs {
         task: task.id.clone(),
@@ -49,7 +48,13 @@ pub(crate) async fn print(args: &LogsArgs, master: &Address) -> Result<u8, LogsE
     let goes_on = args.follow && !task.is_terminal();
     // Over from the start, the file is read once.
     let life = watch::Sender::new(if goes_on { Life::Running } else { Life::Over });
-    let carried = follow(node.address(), path, life.subscribe(), tokio::io::stdout());
+    let carried = follow(
+        node.address(),
+        folder,
+        file,
+        life.subscribe(),
+        tokio::io::stdout(),
+    );
     let watched = async {
         if goes_on {
             until_over(&mut connection, &followed).await;

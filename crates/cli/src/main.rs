@@ -12,6 +12,7 @@ mod aside;
 mod client;
 mod ending;
 mod exec;
+mod follow;
 mod kill;
 mod locate;
 mod logs;

@@ -2,6 +2,8 @@
 //!
 //! Amounts are thousandths, as everywhere (reference, section 5.1).
 
+use std::collections::BTreeSet;
+
 use api::v1::{Resource, value};
 
 use crate::client::state::{Amounts, Node};
@@ -13,6 +15,16 @@ pub(crate) struct Need {
     cpus: i64,
     mem: i64,
     disk: i64,
+    /// Ports in their order; 0 is any.
+    ports: Vec<u16>,
+}
+
+/// What a need takes of an offer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Taken {
+    pub(crate) resources: Vec<Resource>,
+    /// The ports, in the order in which they were asked for.
+    pub(crate) ports: Vec<u16>,
 }
 
 impl Need {
@@ -22,7 +34,14 @@ impl Need {
             cpus: thousandths(cpus),
             mem: thousandths(mem),
             disk: thousandths(disk.unwrap_or(0.0)),
+            ports: Vec::new(),
         }
+    }
+
+    /// And for these ports, of which 0 is any.
+    pub(crate) fn with_ports(self, ports: &[u16]) -> Self {
+        let ports = ports.to_vec();
+        Self { ports, ..self }
     }
 
     fn scalars(&self) -> impl Iterator<Item = (&'static str, i64)> {
@@ -34,16 +53,17 @@ impl Need {
     ///
     /// Reserved resources are taken first, since others cannot use them. Resources that may be
     /// taken away again, and volumes, are left alone.
-    pub(crate) fn take(&self, offered: &[Resource]) -> Option<Vec<Resource>> {
+    pub(crate) fn take(&self, offered: &[Resource]) -> Option<Taken> {
+        let mut resources = self.take_scalars(offered)?;
+        let ports = self.take_ports(offered, &mut resources)?;
+        Some(Taken { resources, ports })
+    }
+
+    fn take_scalars(&self, offered: &[Resource]) -> Option<Vec<Resource>> {
         let mut taken = Vec::new();
         for (name, needed) in self.scalars() {
-            let mut usable: Vec<&Resource> = offered
-                .iter()
-                .filter(|r| r.name == name && r.revocable.is_none() && r.disk.is_none())
-                .collect();
-            usable.sort_by_key(|resource| !is_reserved(resource));
             let mut missing = needed;
-            for resource in usable {
+            for resource in usable(offered, name) {
                 let here = thousandths(resource.scalar.as_ref().map_or(0.0, |s| s.value));
                 let part = missing.min(here);
                 if part > 0 {
@@ -60,6 +80,44 @@ impl Need {
             }
         }
         Some(taken)
+    }
+
+    /// Picks the ports, and adds what they are taken from.
+    fn take_ports(&self, offered: &[Resource], taken: &mut Vec<Resource>) -> Option<Vec<u16>> {
+        let fixed = self.ports.iter().copied().filter(|port| *port > 0);
+        let fixed: BTreeSet<u16> = fixed.collect();
+        let usable = usable(offered, "ports");
+        let all = usable.iter().flat_map(|resource| ports(resource));
+        let mut free = all.filter(|port| !fixed.contains(port));
+        let picked: Option<Vec<u16>> = self
+            .ports
+            .iter()
+            .map(|port| match port {
+                0 => free.next(),
+                port => Some(*port),
+            })
+            .collect();
+        let picked = picked?;
+        let mut missing: BTreeSet<u16> = picked.iter().copied().collect();
+        for resource in &usable {
+            let here: Vec<u16> = ports(resource)
+                .filter(|port| missing.remove(port))
+                .collect();
+            if here.is_empty() {
+                continue;
+            }
+            let range = here.into_iter().map(|port| value::Range {
+                begin: port.into(),
+                end: port.into(),
+            });
+            taken.push(Resource {
+                ranges: Some(value::Ranges {
+                    range: range.collect(),
+                }),
+                ..(*resource).clone()
+            });
+        }
+        missing.is_empty().then_some(picked)
     }
 
     /// What a run without a fitting offer waits for, in words.
@@ -80,7 +138,11 @@ impl Need {
                 );
             }
         }
-        let wanted: Vec<String> = self.scalars().map(|(name, n)| words(name, n)).collect();
+        let mut wanted: Vec<String> = self.scalars().map(|(name, n)| words(name, n)).collect();
+        wanted.extend(self.ports.iter().map(|port| match port {
+            0 => "a port".to_owned(),
+            port => format!("port {port}"),
+        }));
         let wanted = wanted.join(", ");
         let free = |node: &Node| thousandths(node.free().cpus);
         match active.iter().max_by_key(|node| free(node)) {
@@ -93,6 +155,26 @@ impl Need {
             None => format!("waiting for {wanted}"),
         }
     }
+}
+
+/// The resources of a name that a run may take, those first that others cannot use.
+fn usable<'a>(offered: &'a [Resource], name: &str) -> Vec<&'a Resource> {
+    let usable = offered.iter().filter(|resource| {
+        resource.name == name && resource.revocable.is_none() && resource.disk.is_none()
+    });
+    let mut usable: Vec<&Resource> = usable.collect();
+    usable.sort_by_key(|resource| !is_reserved(resource));
+    usable
+}
+
+/// The ports of a resource.
+fn ports(resource: &Resource) -> impl Iterator<Item = u16> + '_ {
+    let ranges = resource.ranges.iter().flat_map(|ranges| &ranges.range);
+    let ranges = ranges.filter_map(|range| {
+        let end = u16::try_from(range.end).unwrap_or(u16::MAX);
+        Some(u16::try_from(range.begin).ok()?..=end)
+    });
+    ranges.flatten()
 }
 
 fn is_reserved(resource: &Resource) -> bool {
@@ -173,11 +255,51 @@ mod tests {
         reserved.reservations = vec![ReservationInfo::default()];
         let offered = [scalar("cpus", 2.0), reserved.clone(), scalar("mem", 512.0)];
         let taken = Need::new(0.5, 64.0, None).take(&offered).unwrap();
+        let taken = taken.resources;
         let amounts: Vec<f64> = taken.iter().map(|r| r.scalar.unwrap().value).collect();
         assert_eq!(amounts, [0.3, 0.2, 64.0]);
         assert_eq!(taken[0].reservations, reserved.reservations);
         assert!(Need::new(2.301, 64.0, None).take(&offered).is_none());
         assert!(Need::new(0.5, 64.0, Some(1.0)).take(&offered).is_none());
+    }
+
+    #[test]
+    fn ports_are_those_asked_for_or_any_that_is_left() {
+        let ranges = |ranges: &[(u64, u64)], reserved: bool| Resource {
+            name: "ports".into(),
+            r#type: value::Type::Ranges.into(),
+            ranges: Some(value::Ranges {
+                range: ranges
+                    .iter()
+                    .map(|(begin, end)| value::Range {
+                        begin: *begin,
+                        end: *end,
+                    })
+                    .collect(),
+            }),
+            reservations: vec![ReservationInfo::default(); usize::from(reserved)],
+            ..Default::default()
+        };
+        let offered = [
+            scalar("cpus", 1.0),
+            scalar("mem", 64.0),
+            ranges(&[(31_000, 31_002), (32_000, 32_000)], false),
+            ranges(&[(80, 80)], true),
+        ];
+        let take = |ports: &[u16]| {
+            let need = Need::new(0.1, 32.0, None).with_ports(ports);
+            need.take(&offered)
+        };
+        let taken = take(&[0, 80, 0, 31_000]).unwrap();
+        assert_eq!(taken.ports, [31_001, 80, 31_002, 31_000]);
+        let resources: Vec<Vec<u16>> = taken.resources[2..]
+            .iter()
+            .map(|resource| ports(resource).collect())
+            .collect();
+        assert_eq!(resources, [vec![80], vec![31_000, 31_001, 31_002]]);
+        assert_eq!(take(&[]).unwrap().resources.len(), 2);
+        assert_eq!(take(&[81]), None);
+        assert_eq!(take(&[80, 80, 0, 0, 0, 0, 0]), None);
     }
 
     #[test]

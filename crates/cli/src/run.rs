@@ -50,6 +50,8 @@ pub(crate) enum RunError {
         name: String,
         source: model::IdError,
     },
+    #[error("a port to check is not named: give --health-port, or a --port")]
+    HealthPort,
     #[error("listen to signals")]
     Signals(#[source] std::io::Error),
     #[error(transparent)]
@@ -106,10 +108,14 @@ pub(crate) async fn run(args: &RunArgs, master: &Address) -> Result<u8, RunError
         name: args.name.clone(),
         source,
     })?;
+    let wants_port = args.health.health_http.is_some() || args.health.health_tcp;
+    if wants_port && args.health.health_port.is_none() && args.container.ports.is_empty() {
+        return Err(RunError::HealthPort);
+    }
     let mut stops = Stops::listen().map_err(RunError::Signals)?;
     let mut run = Run {
         args,
-        need: Need::new(args.cpus, args.mem, args.disk),
+        need: Need::new(args.cpus, args.mem, args.disk).with_ports(&args.container.ports),
         task_id,
         info: spec::framework(&args.user, &args.role),
         place: None,
@@ -223,14 +229,14 @@ impl Run<'_> {
         let mut rest = Vec::new();
         for offer in offers {
             let fitting = match &self.place {
-                None => self.need.take(&offer.resources),
-                Some(_) => None,
+                None if self.may_be_on(&offer.hostname) => self.need.take(&offer.resources),
+                None | Some(_) => None,
             };
-            let Some(resources) = fitting else {
+            let Some(taken) = fitting else {
                 rest.push(offer.id);
                 continue;
             };
-            let task = spec::task(self.args, &self.task_id, &offer.agent_id, resources);
+            let task = spec::task(self.args, &self.task_id, &offer.agent_id, taken);
             // Before the call: where it breaks off nobody knows whether the task was launched, and
             // a second launch might be one too many.
             self.place = Some(Place {
@@ -356,7 +362,7 @@ impl Run<'_> {
             let mut master = Connection::new(calls.address().clone());
             // The events wait meanwhile, so not for long.
             if let Ok(Ok(state)) = timeout(PATIENCE, state::fetch(&mut master)).await {
-                let waiting = self.need.shortage(&state.slaves);
+                let waiting = self.waiting_for(state.slaves);
                 if waiting != self.waiting {
                     note(&waiting);
                 }
@@ -376,6 +382,21 @@ impl Run<'_> {
             calls.kill(&self.task_id, Some(&place.agent_id)).await?;
         }
         Ok(())
+    }
+
+    fn may_be_on(&self, hostname: &str) -> bool {
+        let node = self.args.container.node.as_deref();
+        node.is_none_or(|node| node == hostname)
+    }
+
+    fn waiting_for(&self, mut nodes: Vec<state::Node>) -> String {
+        nodes.retain(|node| self.may_be_on(&node.hostname));
+        match &self.args.container.node {
+            Some(name) if nodes.is_empty() => {
+                format!("waiting for the node {name}: it is not registered")
+            }
+            Some(_) | None => self.need.shortage(&nodes),
+        }
     }
 
     /// Begins to carry the task's output here, once, unless it is to be left alone.

@@ -2,10 +2,13 @@
 
 use api::v1::framework_info::{Capability, capability};
 use api::v1::{
-    AgentId, CommandInfo, Environment, FrameworkInfo, Resource, TaskId, TaskInfo, environment,
+    AgentId, CommandInfo, Environment, FrameworkInfo, KillPolicy, TaskId, TaskInfo, environment,
 };
 
 use crate::args::RunArgs;
+use crate::need::Taken;
+
+mod container;
 
 /// The name of every framework of `tepui run`; `tepui kill` touches no other.
 pub(crate) const FRAMEWORK_NAME: &str = "tepui run";
@@ -49,34 +52,44 @@ pub(crate) fn task_id(name: &str) -> Result<TaskId, model::IdError> {
 }
 
 /// The task, for an agent and with resources out of its offer.
-pub(crate) fn task(
-    args: &RunArgs,
-    task_id: &TaskId,
-    agent_id: &AgentId,
-    resources: Vec<Resource>,
-) -> TaskInfo {
+pub(crate) fn task(args: &RunArgs, task_id: &TaskId, agent_id: &AgentId, taken: Taken) -> TaskInfo {
+    let health = &args.health;
     TaskInfo {
         name: args.name.clone(),
         task_id: task_id.clone(),
         agent_id: agent_id.clone(),
-        resources,
-        command: Some(command(args)),
+        command: Some(command(args, &taken.ports)),
+        container: container::container(&args.container),
+        health_check: container::health_check(health, taken.ports.first().copied()),
+        kill_policy: health.kill_grace.map(|grace| KillPolicy {
+            grace_period: Some(container::duration(grace)),
+        }),
+        max_completion_time: health.max_time.map(container::duration),
+        resources: taken.resources,
         ..Default::default()
     }
 }
 
-fn command(args: &RunArgs) -> CommandInfo {
-    let variable = |(name, value): &(String, String)| environment::Variable {
-        name: name.clone(),
-        value: Some(value.clone()),
-        ..Default::default()
-    };
-    let environment = (!args.env.is_empty()).then(|| Environment {
-        variables: args.env.iter().map(variable).collect(),
-    });
+/// The command, with the ports that it got in its environment.
+fn command(args: &RunArgs, ports: &[u16]) -> CommandInfo {
+    let first = ports.first().map(|port| ("PORT".to_owned(), *port));
+    let all = ports.iter().enumerate();
+    let all = all.map(|(number, port)| (format!("PORT{number}"), *port));
+    let ports = first.into_iter().chain(all);
+    let ports = ports.map(|(name, port)| (name, port.to_string()));
+    let variables = ports.chain(args.env.iter().cloned());
+    let variables: Vec<_> = variables
+        .map(|(name, value)| environment::Variable {
+            name,
+            value: Some(value),
+            ..Default::default()
+        })
+        .collect();
+    let environment = (!variables.is_empty()).then_some(Environment { variables });
     let shell = args.command.len() == 1 && !args.no_shell;
     let words = args.command.clone();
     CommandInfo {
+        uris: container::uris(&args.container),
         environment,
         shell: Some(shell),
         value: words.first().cloned(),
@@ -103,7 +116,7 @@ mod tests {
             run: RunArgs,
         }
         let words = ["tepui"].iter().chain(words);
-        command(&Line::parse_from(words).run)
+        command(&Line::parse_from(words).run, &[31_000, 31_005])
     }
 
     #[test]
@@ -122,7 +135,80 @@ mod tests {
         let command = command_of(&["-e", "A=1", "--env", "B=x=y", "--", "env"]);
         let variables = command.environment.unwrap().variables;
         let of = |i: usize| (variables[i].name.as_str(), variables[i].value.as_deref());
-        assert_eq!([of(0), of(1)], [("A", Some("1")), ("B", Some("x=y"))]);
+        assert_eq!(
+            [of(0), of(1)],
+            [("PORT", Some("31000")), ("PORT0", Some("31000"))]
+        );
+        assert_eq!([of(3), of(4)], [("A", Some("1")), ("B", Some("x=y"))]);
+        let own = command_of(&["--image", "redis"]);
+        assert_eq!((own.shell, own.value), (Some(false), None));
+    }
+
+    fn task_of(words: &[&str]) -> TaskInfo {
+        let words = ["tepui", "run"].iter().chain(words).chain(&["--", "x"]);
+        let crate::args::Command::Run(args) = crate::args::Cli::parse_from(words).command else {
+            panic!("no run");
+        };
+        let taken = Taken {
+            ports: vec![31_000],
+            ..Taken::default()
+        };
+        task(&args, &TaskId::default(), &AgentId::default(), taken)
+    }
+
+    #[test]
+    fn options_become_the_container_the_files_and_the_checks_of_a_task() {
+        let plain = task_of(&[]);
+        assert_eq!(
+            (plain.container, plain.health_check, plain.kill_policy),
+            (None, None, None)
+        );
+        let task = task_of(&[
+            "--image",
+            "h:5000/web",
+            "--force-pull",
+            "-v",
+            "/srv:/data:ro",
+            "--network",
+            "lan",
+            "--uri",
+            "http://h/f,cache",
+            "--health-http",
+            "/ok",
+            "--health-failures",
+            "5",
+            "--kill-grace",
+            "0.5",
+            "--max-time",
+            "60",
+        ]);
+        let container = task.container.unwrap();
+        let image = container.mesos.unwrap().image.unwrap();
+        assert_eq!(
+            (image.docker.unwrap().name.as_str(), image.cached),
+            ("h:5000/web", Some(false))
+        );
+        let volume = &container.volumes[0];
+        assert_eq!(
+            (volume.container_path.as_str(), volume.mode().as_str_name()),
+            ("/data", "RO")
+        );
+        assert_eq!(container.network_infos[0].name.as_deref(), Some("lan"));
+        let uri = &task.command.unwrap().uris[0];
+        assert_eq!(
+            (uri.value.as_str(), uri.cache, uri.extract),
+            ("http://h/f", Some(true), Some(true))
+        );
+        let check = task.health_check.unwrap();
+        assert_eq!(check.consecutive_failures, Some(5));
+        let http = check.http.unwrap();
+        assert_eq!((http.port, http.path.as_deref()), (31_000, Some("/ok")));
+        let grace = task.kill_policy.unwrap().grace_period.unwrap();
+        assert_eq!(grace.nanoseconds, 500_000_000);
+        assert_eq!(
+            task.max_completion_time.unwrap().nanoseconds,
+            60_000_000_000
+        );
     }
 
     #[test]

@@ -84,6 +84,21 @@ fn a_run_carries_output_and_exit_code_and_ends_its_framework() {
 }
 
 #[test]
+fn output_that_was_rotated_away_before_it_was_read_comes_first() {
+    let fake = Fake::start(Script {
+        older: vec![b"one\n", b"two\n"],
+        stdout: b"three\n".to_vec(),
+        ..Script::default()
+    });
+    let (stdout, stderr, code) = run(&fake.address, &["run", "true"]);
+    assert_eq!(
+        (stdout.as_str(), code),
+        ("one\ntwo\nthree\n", 0),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn a_task_that_was_refused_is_told_with_its_reason() {
     let fake = Fake::start(Script {
         end: Some((TaskState::Error, "Task uses more resources than available")),
@@ -246,6 +261,16 @@ fn a_bad_command_line_is_refused_with_2() {
         (&["run", "--cpus", "-1", "true"], "-1"),
         (&["run", "--env", "=x", "true"], "NAME=VALUE"),
         (&["run", "--json", "true"], "--detach"),
+        (&["run", "--uri", "file", "true"], "must be a URI"),
+        (&["run", "--volume", "/a", "true"], "SOURCE:PATH"),
+        (
+            &["run", "--health-cmd", "x", "--health-tcp", "true"],
+            "cannot be used with",
+        ),
+        (
+            &["run", "--image", "a", "--appc", "b"],
+            "cannot be used with",
+        ),
         (&["--master", "a:b", "nodes"], "HOST:PORT"),
         (&["nodes", "--wrong"], "--wrong"),
         (&["walk"], "walk"),
@@ -254,6 +279,9 @@ fn a_bad_command_line_is_refused_with_2() {
         assert_eq!(code, 2, "{arguments:?}: {stderr}");
         assert!(stderr.contains(words), "{arguments:?}: {stderr}");
     }
+    let (_, stderr, code) = run("127.0.0.1:1", &["run", "--health-tcp", "true"]);
+    assert_eq!(code, 125);
+    assert!(stderr.contains("--health-port"), "{stderr}");
     let (_, stderr, code) = run("127.0.0.1:1", &["run", "--name", "a/b", "true"]);
     assert_eq!(code, 125);
     assert!(stderr.contains("invalid characters"), "{stderr}");

@@ -11,7 +11,7 @@ use http_body_util::channel::Channel;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, LOCATION};
+use hyper::header::{CONTENT_RANGE, CONTENT_TYPE, HOST, HeaderMap, LOCATION};
 use hyper::http::response::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
@@ -98,6 +98,8 @@ impl Ask {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) content_type: String,
+    /// The size of the file that the body is a part of, as far as the peer told it.
+    pub(crate) file_size: Option<u64>,
     pub(crate) body: Bytes,
 }
 
@@ -109,6 +111,7 @@ impl Answer {
         Self {
             status: head.status,
             content_type: content_type(head),
+            file_size: file_size(head),
             body: match timeout(wait, collect).await {
                 Ok(Ok(body)) => body.to_bytes(),
                 Ok(Err(_)) | Err(_) => Bytes::new(),
@@ -151,7 +154,7 @@ impl Connection {
     pub(crate) async fn fetch(&mut self, ask: &Ask) -> Result<Answer, HttpError> {
         let response = self.send(ask).await?;
         let (head, body) = response.into_parts();
-        let content_type = content_type(&head);
+        let (content_type, file_size) = (content_type(&head), file_size(&head));
         let collect = Limited::new(body, BODY_BYTES_MAX).collect();
         let body = match timeout(BODY_MAX, collect).await {
             Ok(Ok(body)) => body.to_bytes(),
@@ -167,6 +170,7 @@ impl Connection {
         Ok(Answer {
             status: head.status,
             content_type,
+            file_size,
             body,
         })
     }
@@ -318,6 +322,12 @@ where
     // The task ends with the connection; what went wrong is reported by the request in it.
     tokio::spawn(connection);
     Ok(sender)
+}
+
+/// `bytes 0-9/100`, or `bytes */100` where the part that was asked for is not there.
+fn file_size(head: &Parts) -> Option<u64> {
+    let range = head.headers.get(CONTENT_RANGE)?.to_str().ok()?;
+    range.rsplit_once('/')?.1.parse().ok()
 }
 
 fn content_type(head: &Parts) -> String {

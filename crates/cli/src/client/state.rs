@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::address::Address;
+use super::files::sandbox_path;
 use super::http::{Ask, Connection};
 use super::{ClientError, MASTER, unexpected};
 
@@ -72,6 +73,16 @@ pub(crate) struct Framework {
     pub(crate) tasks: Vec<Task>,
     pub(crate) unreachable_tasks: Vec<Task>,
     pub(crate) completed_tasks: Vec<Task>,
+    pub(crate) executors: Vec<Executor>,
+}
+
+/// One executor.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(default)]
+pub(crate) struct Executor {
+    pub(crate) executor_id: String,
+    /// `DEFAULT` where its tasks are a pod.
+    pub(crate) r#type: String,
 }
 
 /// One task.
@@ -178,6 +189,15 @@ impl Task {
 }
 
 impl Framework {
+    /// Where an agent shows the sandbox of one of its tasks.
+    pub(crate) fn sandbox_of(&self, task: &Task) -> String {
+        let mut executors = self.executors.iter();
+        let is_pod = executors.any(|executor| {
+            executor.executor_id == task.executor_id && executor.r#type == "DEFAULT"
+        });
+        sandbox_path(&self.id, task.executor(), is_pod.then_some(&*task.id))
+    }
+
     /// All its tasks, those that are over too.
     pub(crate) fn all_tasks(&self) -> impl Iterator<Item = &Task> {
         let over = self.unreachable_tasks.iter().chain(&self.completed_tasks);

@@ -33,6 +33,8 @@ pub(crate) struct Script {
     /// What the task writes.
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
+    /// What of stdout was rotated away, the oldest first.
+    pub(crate) older: Vec<&'static [u8]>,
     /// What stands in `/master/state`, in place of an empty cluster.
     pub(crate) state: Option<String>,
     /// The first subscription's stream ends when the task runs; its end comes by reconciliation.
@@ -48,6 +50,7 @@ impl Default for Script {
             end: Some((TaskState::Finished, "Command exited with status 0")),
             stdout: Vec::new(),
             stderr: Vec::new(),
+            older: Vec::new(),
             state: None,
             drop_stream: false,
             take_over: false,
@@ -172,6 +175,10 @@ fn serve(world: &Mutex<World>, mut stream: TcpStream) -> std::io::Result<()> {
                 let state = state(&world.lock().unwrap());
                 answer(&mut stream, "200 OK", "application/json", state.as_bytes())?;
             }
+            ("GET", "/files/browse") => {
+                let listed = browse(&world.lock().unwrap(), &request);
+                answer(&mut stream, "200 OK", "application/json", listed.as_bytes())?;
+            }
             ("GET", "/files/download") => files(world, &mut stream, &request)?,
             ("POST", "/api/v1") if request.headers["content-type"] == "application/recordio" => {
                 return agent::input(world, &mut stream, &mut reader);
@@ -204,6 +211,21 @@ fn answer(out: &mut TcpStream, status: &str, media: &str, body: &[u8]) -> std::i
     out.write_all(body)
 }
 
+fn browse(world: &World, request: &Request) -> String {
+    let folder = request.path.split("path=").nth(1).unwrap();
+    let older = world.script.older.iter().rev().zip(1..);
+    let older = older.map(|(bytes, number)| (format!("stdout.{number}"), bytes.len()));
+    let own = [
+        ("stdout".to_owned(), world.script.stdout.len()),
+        ("stderr".to_owned(), world.script.stderr.len()),
+    ];
+    let listed = own.into_iter().chain(older);
+    let listed = listed.map(|(name, size)| {
+        format!(r#"{{"path":"{folder}/{name}","size":{size},"mtime":1.0,"mode":"-rw-r--r--"}}"#)
+    });
+    format!("[{}]", listed.collect::<Vec<_>>().join(","))
+}
+
 fn files(world: &Mutex<World>, out: &mut TcpStream, request: &Request) -> std::io::Result<()> {
     let world = world.lock().unwrap();
     let sandbox = |file: &str| {
@@ -212,10 +234,13 @@ fn files(world: &Mutex<World>, out: &mut TcpStream, request: &Request) -> std::i
         let path = format!("/frameworks/{FRAMEWORK}/executors/{id}/runs/latest/{file}");
         request.path.ends_with(&path).then_some(())
     };
-    let bytes = match (sandbox("stdout"), sandbox("stderr")) {
-        (Some(()), _) => &world.script.stdout,
-        (_, Some(())) => &world.script.stderr,
-        (None, None) => return answer(out, "404 Not Found", "text/plain", b"no such file\n"),
+    let mut older = world.script.older.iter().rev().zip(1..);
+    let older = older.find(|(_, number)| sandbox(&format!("stdout.{number}")).is_some());
+    let bytes = match (sandbox("stdout"), sandbox("stderr"), older) {
+        (Some(()), _, _) => &world.script.stdout[..],
+        (_, Some(()), _) => &world.script.stderr[..],
+        (_, _, Some((older, _))) => older,
+        (None, None, None) => return answer(out, "404 Not Found", "text/plain", b"no such file\n"),
     };
     let range = &request.headers["range"];
     let from: usize = range
