@@ -35,6 +35,10 @@ pub(crate) enum Command {
     Tasks(TasksArgs),
     /// Print a task's standard output.
     Logs(LogsArgs),
+    /// Show what the running tasks use, the busiest first.
+    Top(TopArgs),
+    /// Copy files out of the sandbox of a task.
+    Cp(CpArgs),
     /// Run a command in the container of a task.
     Exec(ExecArgs),
     /// Kill a task that `tepui run` started, and end its framework.
@@ -138,6 +142,46 @@ pub(crate) struct LogsArgs {
     pub(crate) stderr: bool,
 }
 
+/// What tasks use.
+#[derive(Args)]
+pub(crate) struct TopArgs {
+    /// Seconds between two looks.
+    #[arg(long, short = 'd', value_name = "S", default_value = "2", value_parser = interval)]
+    pub(crate) interval: f64,
+    /// Show it once, as happens where standard output is no terminal.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print JSON, once.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Files of a task.
+#[derive(Args)]
+#[command(after_help = "\
+A path of a task is beneath its sandbox (/mnt/mesos/sandbox); one of this machine that holds a colon
+begins with ./ or /. A folder is copied with all that is in it, links and devices left out.
+  tepui cp web-1:stdout .
+  tepui cp web-1:logs ./logs-of-web")]
+pub(crate) struct CpArgs {
+    /// What to copy.
+    #[arg(value_name = "TASK:PATH", value_parser = Remote::read)]
+    pub(crate) from: Remote,
+    /// Where: a folder that is there, or a new name.
+    #[arg(value_name = "TO", value_parser = Remote::read)]
+    pub(crate) to: Remote,
+    /// The framework's id, where two frameworks have a task of this id.
+    #[arg(long, value_name = "ID")]
+    pub(crate) framework: Option<String>,
+}
+
+/// A path of this machine, or of a task.
+#[derive(Debug, Clone)]
+pub(crate) struct Remote {
+    pub(crate) task: Option<String>,
+    pub(crate) path: String,
+}
+
 /// A command in a task's container.
 #[derive(Args)]
 #[command(after_help = "\
@@ -174,6 +218,13 @@ fn positive(text: &str) -> Result<f64, String> {
         // A thousandth is the smallest part of a resource; the upper bound keeps it an integer.
         Ok(number) if (0.001..=1e9).contains(&number) => Ok(number),
         Ok(_) | Err(_) => Err("must be a number of at least 0.001".to_owned()),
+    }
+}
+
+fn interval(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (0.1..=3600.0).contains(&number) => Ok(number),
+        Ok(_) | Err(_) => Err("must be a number of seconds from 0.1 to 3600".to_owned()),
     }
 }
 

@@ -10,6 +10,7 @@ use clap::Parser;
 mod args;
 mod aside;
 mod client;
+mod cp;
 mod ending;
 mod exec;
 mod follow;
@@ -25,6 +26,7 @@ mod stops;
 mod table;
 mod tasks;
 mod terminal;
+mod top;
 mod version;
 
 use args::{Cli, Command};
@@ -62,6 +64,8 @@ async fn execute(cli: Cli) -> Result<u8, Box<dyn std::error::Error>> {
         Command::Nodes(args) => nodes::list(args, master).await.map_err(Into::into),
         Command::Tasks(args) => tasks::list(args, master).await.map_err(Into::into),
         Command::Logs(args) => logs::print(args, master).await.map_err(Into::into),
+        Command::Top(args) => top::show(args, master).await.map_err(Into::into),
+        Command::Cp(args) => cp::copy(args, master).await.map_err(Into::into),
         Command::Exec(args) => exec::exec(args, master).await.map_err(Into::into),
         Command::Kill(args) => kill::kill(args, master).await.map_err(Into::into),
         Command::Version(args) => version::print(args, master).await.map_err(Into::into),

@@ -95,7 +95,6 @@ fn command(args: &RunArgs, ports: &[u16]) -> CommandInfo {
         value: words.first().cloned(),
         arguments: if shell { Vec::new() } else { words },
         user: Some(args.user.clone()),
-        ..Default::default()
     }
 }
 

@@ -401,3 +401,72 @@ fn logs_of_a_task_that_left_nothing_are_empty() {
     assert_eq!(code, 1);
     assert!(stderr.contains("no task \"nothing\""), "{stderr}");
 }
+
+#[test]
+fn top_shows_what_tasks_use_between_two_looks() {
+    let fake = with_state();
+    let (stdout, stderr, code) = run(&fake.address, &["top", "-d", "0.1"]);
+    assert_eq!(code, 0, "{stderr}");
+    let row = "mine    node1  1.00   2  32 MB  64 MB    50      3  tepui run";
+    assert_eq!(stdout.lines().nth(1), Some(row), "{stdout}");
+    assert!(stdout.contains("theirs"), "{stdout}");
+    let (stdout, ..) = run(&fake.address, &["top", "-d", "0.1", "--json"]);
+    let rows: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(rows[0]["mem_bytes"], 33_554_432.0);
+    assert_eq!(rows[1]["cpus"], serde_json::Value::Null);
+}
+
+#[test]
+fn files_are_copied_out_of_a_sandbox_and_nothing_of_it_leads_elsewhere() {
+    let fake = Fake::start(Script {
+        state: Some(STATE.to_owned()),
+        files: vec![
+            ("a.txt", "one"),
+            ("logs/", ""),
+            ("logs/b", "two"),
+            ("logs/link", "@/etc/passwd"),
+            ("logs/deep/", ""),
+            ("logs/deep/c", ""),
+            ("logs/deep/..", "out"),
+        ],
+        ..Script::default()
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let copy = |words: &[&str]| {
+        let output = tepui(&fake.address, &["cp"])
+            .args(words)
+            .current_dir(folder.path())
+            .output();
+        ended(&output.unwrap())
+    };
+    let text = |path: &str| std::fs::read_to_string(folder.path().join(path)).unwrap();
+    let (_, stderr, code) = copy(&["mine:/mnt/mesos/sandbox/a.txt", "."]);
+    assert_eq!((code, text("a.txt").as_str()), (0, "one"), "{stderr}");
+    let (_, stderr, code) = copy(&["mine:logs", "copied"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("left out: 2"), "{stderr}");
+    assert_eq!(
+        (text("copied/b").as_str(), text("copied/deep/c").as_str()),
+        ("two", "")
+    );
+    let names = std::fs::read_dir(folder.path().join("copied")).unwrap();
+    assert_eq!(names.count(), 2);
+    for (words, said) in [
+        (&["mine:../x", "."][..], "leads out"),
+        (&["mine:/etc/passwd", "."], "is beneath it"),
+        (
+            &["a.txt", "mine:a.txt"],
+            "tepui exec -i mine sh -c 'cat > a.txt' < a.txt",
+        ),
+        (&["a.txt", "b.txt"], "neither side is a task's"),
+        (&["nobody:a", "."], "no task \"nobody\""),
+        (
+            &["mine:a.txt", "no/such/folder/x"],
+            "write no/such/folder/x",
+        ),
+    ] {
+        let (_, stderr, code) = copy(words);
+        assert_eq!(code, 1, "{words:?}");
+        assert!(stderr.contains(said), "{words:?}: {stderr}");
+    }
+}

@@ -8,6 +8,7 @@ pub(crate) mod http;
 pub(crate) mod scheduler;
 pub(crate) mod session;
 pub(crate) mod state;
+pub(crate) mod statistics;
 
 use address::Address;
 use http::{Answer, Ask, HttpError};

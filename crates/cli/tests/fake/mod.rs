@@ -33,6 +33,9 @@ pub(crate) struct Script {
     /// What the task writes.
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
+    /// Other files of the sandbox `mine`, by their path in it; one that ends with a slash is a folder, and
+    /// an `@` begins a link.
+    pub(crate) files: Vec<(&'static str, &'static str)>,
     /// What of stdout was rotated away, the oldest first.
     pub(crate) older: Vec<&'static [u8]>,
     /// What stands in `/master/state`, in place of an empty cluster.
@@ -50,6 +53,7 @@ impl Default for Script {
             end: Some((TaskState::Finished, "Command exited with status 0")),
             stdout: Vec::new(),
             stderr: Vec::new(),
+            files: Vec::new(),
             older: Vec::new(),
             state: None,
             drop_stream: false,
@@ -66,6 +70,7 @@ struct World {
     subscriptions: u32,
     port: u16,
     session: Option<agent::Session>,
+    looks: u32,
 }
 
 /// A running fake; it ends with the process.
@@ -86,6 +91,7 @@ impl Fake {
             subscriptions: 0,
             port,
             session: None,
+            looks: 0,
         }));
         let shared = Arc::clone(&world);
         thread::spawn(move || {
@@ -175,6 +181,23 @@ fn serve(world: &Mutex<World>, mut stream: TcpStream) -> std::io::Result<()> {
                 let state = state(&world.lock().unwrap());
                 answer(&mut stream, "200 OK", "application/json", state.as_bytes())?;
             }
+            ("GET", "/monitor/statistics") => {
+                let statistics = statistics(&mut world.lock().unwrap());
+                answer(
+                    &mut stream,
+                    "200 OK",
+                    "application/json",
+                    statistics.as_bytes(),
+                )?;
+            }
+            ("GET", "/files/browse") if in_sandbox(&request).is_some() => {
+                let listed = list(&world.lock().unwrap(), in_sandbox(&request).unwrap());
+                let (status, listed) = match &listed {
+                    Some(listed) => ("200 OK", listed.as_str()),
+                    None => ("404 Not Found", ""),
+                };
+                answer(&mut stream, status, "application/json", listed.as_bytes())?;
+            }
             ("GET", "/files/browse") => {
                 let listed = browse(&world.lock().unwrap(), &request);
                 answer(&mut stream, "200 OK", "application/json", listed.as_bytes())?;
@@ -211,6 +234,54 @@ fn answer(out: &mut TcpStream, status: &str, media: &str, body: &[u8]) -> std::i
     out.write_all(body)
 }
 
+/// The path in the sandbox `mine`.
+fn in_sandbox(request: &Request) -> Option<&str> {
+    let sandbox = "/frameworks/f-0000/executors/mine/runs/latest";
+    let path = request.path.split_once(sandbox)?.1;
+    Some(path.trim_start_matches('/'))
+}
+
+/// What is in a folder of that sandbox; a file lists itself.
+fn list(world: &World, folder: &str) -> Option<String> {
+    let files = &world.script.files;
+    let entry = |(name, text): &(&str, &str)| {
+        let mode = match (name.ends_with('/'), text.starts_with('@')) {
+            (true, _) => "drwxr-xr-x",
+            (_, true) => "lrwxrwxrwx",
+            (false, false) => "-rw-r--r--",
+        };
+        let path = format!(
+            "/frameworks/f-0000/executors/mine/runs/latest/{}",
+            name.trim_end_matches('/')
+        );
+        format!(
+            r#"{{"path":"{path}","size":{},"mtime":1.0,"mode":"{mode}"}}"#,
+            text.len()
+        )
+    };
+    if let Some(file) = files.iter().find(|(name, _)| *name == folder) {
+        return Some(format!("[{}]", entry(file)));
+    }
+    let inside = files.iter().filter(|(name, _)| {
+        let name = name.trim_end_matches('/');
+        let (parent, _) = name.rsplit_once('/').unwrap_or(("", name));
+        parent == folder
+    });
+    let listed: Vec<String> = inside.map(entry).collect();
+    (!listed.is_empty()).then(|| format!("[{}]", listed.join(",")))
+}
+
+/// A second of a whole processor more at each look, a second after the one before.
+fn statistics(world: &mut World) -> String {
+    world.looks += 1;
+    let looks = world.looks;
+    format!(
+        r#"[{{"executor_id":"mine","framework_id":"f-0000","statistics":{{"timestamp":{looks}.0,
+            "cpus_user_time_secs":{looks}.0,"cpus_system_time_secs":0.5,"cpus_limit":2.0,
+            "mem_rss_bytes":33554432,"mem_limit_bytes":67108864,"processes":3}}}}]"#
+    )
+}
+
 fn browse(world: &World, request: &Request) -> String {
     let folder = request.path.split("path=").nth(1).unwrap();
     let older = world.script.older.iter().rev().zip(1..);
@@ -240,8 +311,14 @@ fn files(world: &Mutex<World>, out: &mut TcpStream, request: &Request) -> std::i
         (Some(()), _, _) => &world.script.stdout[..],
         (_, Some(()), _) => &world.script.stderr[..],
         (_, _, Some((older, _))) => older,
+        (None, None, None) if in_sandbox(request).is_some() => b"",
         (None, None, None) => return answer(out, "404 Not Found", "text/plain", b"no such file\n"),
     };
+    let own = in_sandbox(request).and_then(|path| {
+        let mut files = world.script.files.iter();
+        files.find(|(name, _)| *name == path)
+    });
+    let bytes = own.map_or(bytes, |(_, text)| text.as_bytes());
     let range = &request.headers["range"];
     let from: usize = range
         .strip_prefix("bytes=")
