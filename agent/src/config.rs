@@ -6,6 +6,7 @@
 //! wins over the environment. A node reads its kernel command line and nothing else, an ordinary
 //! Linux host its flags and environment and nothing else. Later code sees no raw text.
 
+pub mod fetching;
 mod settings;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use crate::housekeeping;
 
+use fetching::Fetching;
 use settings::{SETTINGS, Setting};
 
 /// What the agent was told to be.
@@ -54,6 +56,8 @@ pub struct Config {
     pub recovery_timeout: Duration,
     /// When sandboxes go, and how output is rotated.
     pub housekeeping: housekeeping::Settings,
+    /// What commands may have fetched.
+    pub fetching: Fetching,
     /// The least severe events that are logged.
     pub logging_level: LoggingLevel,
     /// What only a booting node needs to know.

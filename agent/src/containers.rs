@@ -10,6 +10,7 @@
 //! here goes. A process may end before its launch has answered: statuses of unknown processes are
 //! kept while a launch is under way.
 
+mod fetched;
 mod ground;
 mod prepare;
 mod start;
@@ -63,7 +64,7 @@ pub struct Order {
 impl Order {
     /// Whether anything has to be brought here first.
     fn wants_preparation(&self) -> bool {
-        false
+        !self.launch.uris.is_empty()
     }
 }
 
@@ -179,9 +180,10 @@ impl Containers {
 
     fn prepare(&mut self, order: Order) {
         let container = order.container.clone();
+        let index = self.range_of(&container);
         let (ground, inputs) = (Arc::clone(&self.ground), self.inputs.clone());
         let preparing = tokio::spawn(async move {
-            let result = prepare::prepare(&ground, &order).await;
+            let result = prepare::prepare(&ground, &order, index).await;
             let outcome = Outcome {
                 container: order.container.clone(),
                 stage: Stage::Prepared(result.map(|prepared| (order, prepared))),
@@ -194,8 +196,7 @@ impl Containers {
 
     fn start(&mut self, order: Order, prepared: Prepared) {
         self.starting += 1;
-        let index = self.free_range();
-        self.ranges.insert(order.container.clone(), index);
+        let index = self.range_of(&order.container);
         let (ground, inputs) = (Arc::clone(&self.ground), self.inputs.clone());
         tokio::task::spawn_blocking(move || {
             let result = start::start(&ground, &order, &prepared, index);
@@ -208,9 +209,15 @@ impl Containers {
         });
     }
 
-    fn free_range(&self) -> u32 {
+    /// The ids of a container from its preparation on, since its files have them by then.
+    fn range_of(&mut self, container: &ContainerId) -> u32 {
+        if let Some(index) = self.ranges.get(container) {
+            return *index;
+        }
         let taken: BTreeSet<u32> = self.ranges.values().copied().collect();
-        (0..).find(|index| !taken.contains(index)).unwrap_or(0)
+        let index = (0..).find(|index| !taken.contains(index)).unwrap_or(0);
+        self.ranges.insert(container.clone(), index);
+        index
     }
 
     /// A stage of a launch has answered.
@@ -225,6 +232,7 @@ impl Containers {
             }
             Stage::Prepared(Err(message)) => {
                 self.ground.housekeeping.ended(&container);
+                self.ranges.remove(&container);
                 vec![Event::LaunchFailed { container, message }]
             }
             Stage::Started(result) => self.started(container, result),
@@ -361,6 +369,7 @@ impl Containers {
             return None;
         }
         self.ground.housekeeping.ended(container);
+        self.ranges.remove(container);
         self.fill();
         Some(Event::LaunchFailed {
             container: container.clone(),

@@ -26,6 +26,7 @@ use model::sandbox::Namespace;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
+use crate::config::fetching::Fetching;
 use crate::unpack::{Bounds, Fault, Owner, UnpackError, Unpacker, What};
 use crate::workers::{self, AskError};
 
@@ -38,6 +39,8 @@ pub use work::enter;
 /// The program's first argument that makes it a fetcher.
 pub const ROLE: &str = "fetch";
 
+/// The cache's folder, beneath the work directory.
+const CACHE: &str = "fetch";
 /// How long one URI may take, however slowly its bytes come.
 const TIME_MAX: Duration = Duration::from_secs(2 * 3600);
 
@@ -58,6 +61,25 @@ pub struct Settings {
     pub frameworks_home: Option<PathBuf>,
     /// More authorities for https than Mozilla's, in PEM; everybody can read it.
     pub authorities: Option<PathBuf>,
+}
+
+impl Settings {
+    /// What the operator said, on an agent with this work directory.
+    #[must_use]
+    pub fn of(said: &Fetching, work_dir: &Path, authorities: Option<&Path>) -> Self {
+        Self {
+            cache_dir: said
+                .cache_dir
+                .clone()
+                .unwrap_or_else(|| work_dir.join(CACHE)),
+            cache_bytes_max: said.cache_bytes_max,
+            file_bytes_max: said.file_bytes_max,
+            stall_max: said.stall_max,
+            local: said.local.clone(),
+            frameworks_home: said.frameworks_home.clone(),
+            authorities: authorities.map(Path::to_path_buf),
+        }
+    }
 }
 
 /// A sandbox, for what is fetched into it.

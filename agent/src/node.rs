@@ -18,6 +18,7 @@ use agent_core::sandbox::SwitchUser;
 use agent_core::{Agent, Settings};
 use agent_kernel::facts;
 use agent_kernel::launch::Host;
+use agent_kernel::worker::Workers;
 use api::v1::executor;
 use model::{ContainerId, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,6 +30,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::Config;
 use crate::containers::{Containers, Ground};
 use crate::description::Description;
+use crate::fetch::{self, FetchError, Fetcher};
 use crate::handle::Reply;
 use crate::housekeeping::Housekeeping;
 use crate::http;
@@ -80,6 +82,10 @@ enum NodeError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Http(#[from] http::HttpError),
+    #[error(transparent)]
+    Worker(#[from] agent_kernel::worker::WorkerError),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
 }
 
 /// Runs the agent until it is told to end, or cannot go on.
@@ -139,6 +145,10 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         },
         housekeeping: Housekeeping::new(config.housekeeping, Arc::clone(&sandboxes)),
         sandboxes,
+        fetcher: Fetcher::open(
+            Arc::new(Workers::open()?),
+            fetch::Settings::of(&config.fetching, &node.work_dir, None),
+        )?,
         volumes: Volumes::beneath(&node.work_dir),
     });
     let recovered = Checkpoint::open(&paths::checkpoint(&node.work_dir))?;

@@ -143,6 +143,12 @@ impl Sandboxes {
         Ok(self.work_dir.join(sandbox))
     }
 
+    /// The whole path of a sandbox.
+    #[must_use]
+    pub fn path(&self, sandbox: &Path) -> PathBuf {
+        self.work_dir.join(sandbox)
+    }
+
     /// Makes a directory in a sandbox, for a volume to be mounted on.
     ///
     /// # Errors

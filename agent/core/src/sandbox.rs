@@ -24,7 +24,7 @@ pub use command::Command;
 pub use image::ImageConfig;
 pub use mounts::{RootSpec, SANDBOX, Volume, VolumeSource};
 pub use namespaces::{ID_RANGES_MAX, STORE_IDS, id_range};
-pub use users::{Accounts, SwitchUser};
+pub use users::{Accounts, SwitchUser, resolve as user};
 pub use wishes::{Ipc, Network, Wishes};
 
 /// What a container is to be.

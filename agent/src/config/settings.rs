@@ -12,6 +12,7 @@ use agent_core::{gc, rotation};
 use crate::description::{self, DescriptionError};
 use crate::housekeeping;
 
+use super::fetching::{self, Fetching};
 use super::{Boot, Config, HostPort, Ipv4Net, LoggingLevel, StaticAddress};
 
 /// One setting.
@@ -56,6 +57,7 @@ pub(super) struct Draft {
     disk_watch_interval: Option<Duration>,
     gc_non_executor_container_sandboxes: Option<bool>,
     rotation: rotation::Rules,
+    fetching: Fetching,
     logging_level: LoggingLevel,
     boot: Boot,
 }
@@ -103,6 +105,7 @@ impl Draft {
                     .unwrap_or(false),
                 rotation: self.rotation,
             },
+            fetching: self.fetching,
             logging_level: self.logging_level,
             boot: self.boot,
         })
@@ -388,6 +391,72 @@ pub(super) static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "fetcher_cache_dir",
+        value: "DIR",
+        allowed: ABSOLUTE,
+        help: "where fetched files are kept that several tasks want (default: fetch in the work directory)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.fetching.cache_dir, absolute(text)),
+    },
+    Setting {
+        name: "fetcher_cache_size",
+        value: "SIZE",
+        allowed: SIZE,
+        help: "the most that is kept of fetched files (default: 2GB)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.fetching.cache_bytes_max = fetching::size(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "fetcher_size_limit",
+        value: "SIZE",
+        allowed: SIZE,
+        help: "the most that one fetched file may have, and what is in an archive (default: 32GB)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.fetching.file_bytes_max = fetching::size(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "fetcher_stall_timeout",
+        value: "DURATION",
+        allowed: DURATION,
+        help: "how long a server may send nothing of a file that is fetched (default: 1mins)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.fetching.stall_max = model::duration::parse(text).map_err(|_| Why::new())?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "fetcher_local_paths",
+        value: "DIR[,DIR]",
+        allowed: "absolute paths without .., with commas between them",
+        help: "the folders of this node that tasks may take files from, as file:///DIR/FILE (default: none)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.fetching.local = fetching::folders(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "frameworks_home",
+        value: "DIR",
+        allowed: ABSOLUTE,
+        help: "where relative paths of files begin that tasks take (default: there are none)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.fetching.frameworks_home, absolute(text)),
+    },
+    Setting {
         name: "logging_level",
         value: "LEVEL",
         allowed: "one of DEBUG, INFO, WARNING, ERROR",
@@ -444,6 +513,7 @@ pub(super) static SETTINGS: &[Setting] = &[
 ];
 
 const ABSOLUTE: &str = "an absolute path without ..";
+const SIZE: &str = "a size above 0: a whole number and one of B, KB, MB, GB, TB, as in 2GB";
 const PORT: &str = "a port from 1 to 65535";
 const DURATION: &str =
     "a duration: a number and one of ns, us, ms, secs, mins, hrs, days, weeks, as in 5secs";
@@ -506,7 +576,7 @@ fn some_text(text: &str) -> Result<String, Why> {
     Ok(text.to_owned())
 }
 
-fn absolute(text: &str) -> Result<PathBuf, Why> {
+pub(super) fn absolute(text: &str) -> Result<PathBuf, Why> {
     if text.starts_with('/') && !text.split('/').any(|part| part == "..") {
         return Ok(PathBuf::from(text));
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use agent_core::sandbox::SwitchUser;
 use agent_kernel::launch::Host;
 
+use crate::fetch::Fetcher;
 use crate::housekeeping::Housekeeping;
 use crate::sandboxes::Sandboxes;
 use crate::volumes::Volumes;
@@ -27,6 +28,8 @@ pub struct Ground {
     pub sandboxes: Arc<Sandboxes>,
     /// Rotates what containers write, and collects what they leave.
     pub housekeeping: Housekeeping,
+    /// Brings what commands name.
+    pub fetcher: Fetcher,
     /// Where the persistent volumes are.
     pub volumes: Volumes,
 }

@@ -3,9 +3,11 @@
 //! Runs beside the main loop and may take minutes. It is dropped where the container is killed
 //! meanwhile, and whatever it holds then removes what it had begun to write.
 
+use std::path::Path;
+
 use crate::init::chain;
 
-use super::{Ground, Order};
+use super::{Ground, Order, fetched};
 
 /// What was brought here for one container; gone with it.
 #[derive(Debug, Default)]
@@ -15,9 +17,15 @@ pub(super) struct Prepared {}
 ///
 /// # Errors
 /// The first thing that could not be had.
-pub(super) async fn prepare(ground: &Ground, order: &Order) -> Result<Prepared, String> {
+pub(super) async fn prepare(
+    ground: &Ground,
+    order: &Order,
+    index: u32,
+) -> Result<Prepared, String> {
     // What is fetched is written into the sandbox.
     let made = ground.sandboxes.make(&order.sandbox);
     made.map_err(|error| chain(&error))?;
+    let roots: Vec<&Path> = ground.root.as_deref().into_iter().collect();
+    fetched::fetch(ground, order, &roots, index).await?;
     Ok(Prepared::default())
 }

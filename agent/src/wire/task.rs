@@ -14,6 +14,8 @@ use model::sandbox::{Access, Handover};
 use model::{Blob, FrameworkId, Resources, TaskId};
 use prost::Message;
 
+use crate::fetch::Uri;
+
 use super::{FrameError, check, executor};
 
 /// The executor that Mesos would add to a command task: 0.1 cpus and 32 MB.
@@ -82,9 +84,6 @@ fn unsupported(task: &v1::TaskInfo) -> Option<&'static str> {
     let Some(command) = &task.command else {
         return Some("a task without a command is");
     };
-    if !command.uris.is_empty() {
-        return Some("CommandInfo.uris is");
-    }
     let variables = command.environment.iter().flat_map(|e| &e.variables);
     if variables
         .into_iter()
@@ -197,6 +196,8 @@ pub struct Launch {
     pub command: Command,
     /// The variables that the task sets.
     pub environment: Vec<(String, String)>,
+    /// What is fetched into the sandbox first.
+    pub uris: Vec<Uri>,
     /// Whom to run as.
     pub user: String,
     /// Processors of the task alone, in thousandths.
@@ -253,6 +254,7 @@ pub fn launch(task: &Blob, framework: &Blob) -> Result<Launch, LaunchError> {
         environment: variables
             .map(|v| (v.name.clone(), v.value.clone().unwrap_or_default()))
             .collect(),
+        uris: uris(&command),
         user: command.user.clone().unwrap_or(framework.user),
         cpus_milli: milli("cpus"),
         // Thousandths of a MB to bytes.
@@ -266,6 +268,19 @@ pub fn launch(task: &Blob, framework: &Blob) -> Result<Launch, LaunchError> {
             },
         },
     })
+}
+
+/// What a command wants fetched.
+#[must_use]
+pub fn uris(command: &v1::CommandInfo) -> Vec<Uri> {
+    let all = command.uris.iter().map(|uri| Uri {
+        value: uri.value.clone(),
+        executable: uri.executable(),
+        extract: uri.extract(),
+        cache: uri.cache(),
+        output_file: uri.output_file.clone(),
+    });
+    all.collect()
 }
 
 fn volume(resource: &Resource) -> Option<Volume> {
@@ -327,10 +342,6 @@ mod tests {
             (
                 r#""executor":{"executor_id":{"value":"e"},"command":{"value":"x"}}"#,
                 Some("custom executors are"),
-            ),
-            (
-                r#""command":{"value":"true","uris":[{"value":"http://a/b"}]}"#,
-                Some("CommandInfo.uris is"),
             ),
             (
                 r#""command":{"value":"true"},"container":{"type":"DOCKER","docker":{"image":"x"}}"#,

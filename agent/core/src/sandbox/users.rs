@@ -30,7 +30,10 @@ pub struct Accounts<'a> {
 }
 
 /// The ids of the user that a task asks for; without a wish, 0 of the container.
-pub(super) fn resolve(
+///
+/// # Errors
+/// There is no such user, or it is one that no container has.
+pub fn resolve(
     wish: Option<&str>,
     switch: SwitchUser,
     accounts: Accounts<'_>,
