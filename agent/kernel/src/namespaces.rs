@@ -56,6 +56,10 @@ pub(crate) struct Launcher<'a> {
     pub(crate) report: RawFd,
 }
 
+// SAFETY: the pointers are read only, by the kernel in a copy of this memory, and the strings behind
+// them outlive the borrow.
+unsafe impl Sync for Launcher<'_> {}
+
 /// A step of the child, for its report.
 pub(crate) const STEP_BYTES_MAX: usize = 32;
 
@@ -160,6 +164,21 @@ pub(crate) fn in_mounts_of<T: Send>(
         let visitor = visitor.map_err(|error| crate::files::errno(&error))?;
         visitor.join().unwrap_or(Err(Errno::EIO))
     })
+}
+
+/// The mount namespace of a process.
+///
+/// # Errors
+/// ESRCH: the process has ended.
+pub(crate) fn mounts_of(process: impl AsFd) -> Result<OwnedFd, Errno> {
+    let pid = crate::process::number(&process)?;
+    let file = fs::File::open(format!("/proc/{pid}/ns/mnt"));
+    let file = file.map_err(|error| crate::files::errno(&error))?;
+    // Its number is another's only once its status was taken.
+    match crate::process::is_reaped(process) {
+        true => Err(Errno::ESRCH),
+        false => Ok(file.into()),
+    }
 }
 
 /// A user namespace that no process is in, for what it says of ids: `mount_setattr(2)` wants it.

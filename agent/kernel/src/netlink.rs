@@ -20,6 +20,7 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
+use nix::errno::Errno;
 
 /// `ARPHRD_ETHER` and `ARPHRD_LOOPBACK` of `linux/if_arp.h`.
 const ETHERNET: u32 = 1;
@@ -70,6 +71,25 @@ pub enum NetlinkError {
 #[must_use]
 pub fn ethernet_links() -> Vec<Link> {
     links(ETHERNET)
+}
+
+/// Brings the loopback device of this process's network up. In a new one it is the first.
+///
+/// # Errors
+/// EPERM: the network is not the caller's.
+pub(crate) fn loopback_up() -> Result<(), Errno> {
+    let first = Link {
+        name: "lo".into(),
+        index: 1,
+        mac: [0; 6],
+    };
+    let up = Netlink::open().and_then(|mut netlink| netlink.set_up(&first));
+    up.map_err(|error| match error {
+        NetlinkError::Open(source)
+        | NetlinkError::Ask { source, .. }
+        | NetlinkError::Refused { source, .. } => crate::files::errno(&source),
+        NetlinkError::Answer { .. } => Errno::EPROTO,
+    })
 }
 
 /// The loopback device.

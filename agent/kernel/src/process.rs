@@ -45,6 +45,21 @@ pub fn open(pid: Pid) -> Result<OwnedFd, Errno> {
     owned(Errno::result(fd)?)
 }
 
+/// The number of the process behind a descriptor.
+///
+/// # Errors
+/// ESRCH: the process has ended, and its status was taken.
+pub fn number(pidfd: impl AsFd) -> Result<Pid, Errno> {
+    let info = format!("/proc/self/fdinfo/{}", pidfd.as_fd().as_raw_fd());
+    let info = std::fs::read_to_string(info).map_err(|error| crate::files::errno(&error))?;
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:"));
+    let pid = pid.and_then(|pid| pid.trim().parse().ok());
+    match pid.ok_or(Errno::EBADF)? {
+        pid if pid > 0 => Ok(pid),
+        _ => Err(Errno::ESRCH),
+    }
+}
+
 /// Sends a signal through a descriptor, so that a reused number is never hit.
 ///
 /// # Errors
@@ -134,7 +149,12 @@ mod tests {
         let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
         poll(&mut ended, PollTimeout::NONE).expect("poll");
         assert!(!is_reaped(&pidfd));
+        assert_eq!(
+            number(&pidfd),
+            Ok(Pid::try_from(child.id()).expect("a pid"))
+        );
         child.wait().expect("wait");
+        assert_eq!(number(&pidfd), Err(Errno::ESRCH));
         assert!(is_reaped(&pidfd));
     }
 

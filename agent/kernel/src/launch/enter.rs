@@ -11,7 +11,7 @@ use model::sandbox::{Access, Process, Rlimit, Run};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
@@ -20,7 +20,7 @@ use nix::unistd::{ForkResult, chdir, execve, fork, sethostname, setsid};
 use super::orders::{Order, Orders, What};
 use super::{KIND_EXECUTE, KIND_STEP, init};
 use crate::mounts::{self, Attributes, Detached, PlaceKind};
-use crate::{capabilities, files, process, terminal};
+use crate::{capabilities, files, netlink, process, terminal};
 
 /// The exit code of a launcher that did not get to its task, and of a shell's failed command.
 const NOT_STARTED: i32 = 127;
@@ -129,6 +129,12 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
     }
     if let Some(hostname) = &orders.hostname {
         sethostname(hostname).map_err(failed("sethostname"))?;
+    }
+    if orders.network {
+        netlink::loopback_up().map_err(failed("bring the loopback device up"))?;
+    }
+    if let Some(mounts) = orders.mount_namespace.map(taken) {
+        setns(mounts, CloneFlags::CLONE_NEWNS).map_err(failed("join the parent's mounts"))?;
     }
     if let Some(root) = orders.root.map(taken) {
         enter_root(root, orders)?;

@@ -22,12 +22,16 @@ pub(super) struct Orders {
     pub(super) exit: Option<i32>,
     /// The descriptor of the root, a detached mount; none where the root is the parent's.
     pub(super) root: Option<i32>,
+    /// The descriptor of the parent's mount namespace, where it is joined.
+    pub(super) mount_namespace: Option<i32>,
     /// The descriptor of the file that moves the writer into the group beneath the container's own.
     pub(super) inner_group: Option<i32>,
     /// The host name, where it is the container's own.
     pub(super) hostname: Option<String>,
     /// Whether the cgroup namespace is to be left.
     pub(super) cgroup_namespace: bool,
+    /// Whether the network is new, with nothing in it that works yet.
+    pub(super) network: bool,
     /// Whether this is the first process of its pid namespace.
     pub(super) is_init: bool,
     /// Whether standard input is a terminal that is to control the session.
@@ -86,11 +90,16 @@ impl Orders {
         let mut out = Writer(MAGIC.to_vec());
         out.u32(VERSION);
         out.i32(self.report);
-        for fd in [self.exit, self.root, self.inner_group] {
+        for fd in [self.exit, self.root, self.mount_namespace, self.inner_group] {
             out.i32(fd.unwrap_or(NONE));
         }
         out.list(self.hostname.as_slice(), |out, name| out.text(name));
-        for flag in [self.cgroup_namespace, self.is_init, self.terminal] {
+        for flag in [
+            self.cgroup_namespace,
+            self.network,
+            self.is_init,
+            self.terminal,
+        ] {
             out.u32(flag.into());
         }
         out.list(&self.mounts, |out, order| {
@@ -133,9 +142,11 @@ impl Orders {
             report: input.i32()?,
             exit: input.descriptor()?,
             root: input.descriptor()?,
+            mount_namespace: input.descriptor()?,
             inner_group: input.descriptor()?,
             hostname: input.list(Reader::text)?.pop(),
             cgroup_namespace: input.u32()? != 0,
+            network: input.u32()? != 0,
             is_init: input.u32()? != 0,
             terminal: input.u32()? != 0,
             mounts: input.list(Reader::order)?,
@@ -311,9 +322,11 @@ mod tests {
             report: 5,
             exit: Some(6),
             root: Some(7),
+            mount_namespace: None,
             inner_group: None,
             hostname: Some("node1".into()),
             cgroup_namespace: true,
+            network: false,
             is_init: true,
             terminal: false,
             mounts: [

@@ -27,6 +27,7 @@ pub(super) struct Parts {
     made: Vec<(usize, OwnedFd)>,
     sandbox: Option<OwnedFd>,
     exit: Option<OwnedFd>,
+    mount_namespace: Option<OwnedFd>,
     inner_group: Option<OwnedFd>,
     pub(super) ends: Ends,
 }
@@ -71,6 +72,14 @@ impl Parts {
                 true => Some(make_exit_file(host, plan)?),
                 false => None,
             },
+            mount_namespace: match (plan.joined.contains(&Namespace::Mount), parent) {
+                (true, Some(parent)) => Some(
+                    namespaces::mounts_of(parent)
+                        .and_then(above_stdio)
+                        .map_err(step("open the parent's mount namespace"))?,
+                ),
+                _ => None,
+            },
             inner_group: inner_group
                 .map(above_stdio)
                 .transpose()
@@ -80,7 +89,13 @@ impl Parts {
 
     /// Those that the launcher needs.
     pub(super) fn descriptors(&self) -> Vec<RawFd> {
-        let own = [&self.root, &self.sandbox, &self.exit, &self.inner_group];
+        let own = [
+            &self.root,
+            &self.sandbox,
+            &self.exit,
+            &self.mount_namespace,
+            &self.inner_group,
+        ];
         let own = own.into_iter().flatten();
         let all = own.chain(self.made.iter().map(|(_, fd)| fd));
         all.map(AsRawFd::as_raw_fd).collect()
@@ -119,9 +134,11 @@ impl Parts {
             report,
             exit: self.exit.as_ref().map(AsRawFd::as_raw_fd),
             root: self.root.as_ref().map(AsRawFd::as_raw_fd),
+            mount_namespace: self.mount_namespace.as_ref().map(AsRawFd::as_raw_fd),
             inner_group: self.inner_group.as_ref().map(AsRawFd::as_raw_fd),
             hostname: plan.hostname.clone(),
             cgroup_namespace: plan.namespaces.contains(&Namespace::Cgroup),
+            network: plan.namespaces.contains(&Namespace::Network),
             is_init: has_init(plan),
             terminal: self.ends.terminal,
             mounts: plan.mounts.iter().enumerate().filter_map(order).collect(),

@@ -5,8 +5,7 @@
 //! ```
 //!
 //! A process with threads cannot join a user namespace, and whoever joins a pid namespace is not in
-//! it, only its children are. Hence one process between, which ends before the launcher goes on. It
-//! stays out of the container's sight: its own pid namespace is the agent's.
+//! it, only its children are. Hence one process between, which ends before the launcher goes on.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,15 +13,18 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use model::sandbox::Namespace;
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::libc;
+use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::pipe2;
 
 use super::{
     CLONE_CLEAR_SIGHAND, CloneArgs, Failed, Launcher, Spaces, clone_apart, clone_flags, give_up,
     run, wait_for_the_end,
 };
-use crate::files::above_stdio;
+use crate::files::{self, above_stdio};
 use crate::process::{self, Pid, owned};
 
 /// What the joiner needs, laid out before it is cloned.
@@ -34,7 +36,7 @@ struct Joiner<'a> {
     user: bool,
     /// Of the launcher's clone.
     flags: u64,
-    /// Takes the launcher's number and that of its descriptor here.
+    /// Takes the number of the launcher's descriptor here.
     found: RawFd,
     launcher: &'a Launcher<'a>,
 }
@@ -45,18 +47,35 @@ pub(super) fn clone(
     parent: BorrowedFd<'_>,
     launcher: &Launcher<'_>,
 ) -> Result<(Pid, OwnedFd), Errno> {
-    let is_user = |kind: &&Namespace| **kind == Namespace::User;
-    let others: Vec<_> = spaces
-        .joined
-        .iter()
-        .filter(|kind| !is_user(kind))
-        .copied()
-        .collect();
-    let (found, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    if !spaces.own.contains(&Namespace::Pid) {
+        return clone_here(spaces, parent, launcher);
+    }
+    // A new pid namespace lies in the parent's, and ends with it. Only who is in one makes others in
+    // it, and only children of who has joined are: the joiner is one of a thread that has.
+    std::thread::scope(|scope| {
+        let cloner = std::thread::Builder::new().name("joiner".into());
+        let cloner = cloner.spawn_scoped(scope, || {
+            setns(parent, CloneFlags::CLONE_NEWPID)?;
+            clone_here(spaces, parent, launcher)
+        });
+        let cloner = cloner.map_err(|error| files::errno(&error))?;
+        cloner.join().unwrap_or(Err(Errno::EIO))
+    })
+}
+
+fn clone_here(
+    spaces: &Spaces<'_>,
+    parent: BorrowedFd<'_>,
+    launcher: &Launcher<'_>,
+) -> Result<(Pid, OwnedFd), Errno> {
+    // The mounts are left to the launcher, whose program might not be found among them.
+    let others = spaces.joined.iter().copied();
+    let others = others.filter(|kind| !matches!(kind, Namespace::User | Namespace::Mount));
+    let (found, writer) = pipe2(OFlag::O_CLOEXEC)?;
     let joiner = Joiner {
         parent: parent.as_raw_fd(),
-        others: setns_flags(&others),
-        user: spaces.joined.iter().any(|kind| is_user(&kind)),
+        others: setns_flags(others),
+        user: spaces.joined.contains(&Namespace::User),
         flags: clone_flags(spaces.own)
             | CLONE_CLEAR_SIGHAND
             | libc::CLONE_PIDFD as u64
@@ -75,21 +94,19 @@ pub(super) fn clone(
 
 /// The launcher, which waits at its gate, by a copy of the joiner's descriptor of it.
 fn take_launcher(joiner: &OwnedFd, found: OwnedFd) -> Result<(Pid, OwnedFd), Errno> {
-    let mut numbers = [0_u8; 8];
-    let read = File::from(found).read_exact(&mut numbers);
+    let mut number = [0_u8; 4];
+    let read = File::from(found).read_exact(&mut number);
     // Nothing came: the report says why.
     read.map_err(|_| Errno::ECHILD)?;
-    let (pid, fd) = numbers.split_at(4);
-    let number = |bytes: &[u8]| bytes.try_into().map_or(-1, i32::from_le_bytes);
-    let (joiner, fd) = (joiner.as_raw_fd(), number(fd));
+    let (joiner, fd) = (joiner.as_raw_fd(), libc::c_int::from_le_bytes(number));
     // SAFETY: pidfd_getfd(2) takes three numbers and touches no memory.
     let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, joiner, fd, 0) };
     let pidfd = owned(Errno::result(pidfd)?).and_then(above_stdio)?;
-    Ok((number(pid), pidfd))
+    Ok((process::number(&pidfd)?, pidfd))
 }
 
-fn setns_flags(namespaces: &[Namespace]) -> libc::c_int {
-    let flags = namespaces.iter().map(|kind| match kind {
+fn setns_flags(namespaces: impl Iterator<Item = Namespace>) -> libc::c_int {
+    let flags = namespaces.map(|kind| match kind {
         Namespace::User => libc::CLONE_NEWUSER,
         Namespace::Pid => libc::CLONE_NEWPID,
         Namespace::Mount => libc::CLONE_NEWNS,
@@ -138,17 +155,10 @@ fn enter(joiner: &Joiner<'_>) -> Result<(), Failed> {
     if pid == 0 {
         run(joiner.launcher);
     }
-    let pid = Errno::result(pid).map_err(|errno| ("clone3 within the parent", errno))?;
-    let mut numbers = [0_u8; 8];
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a process number is an int"
-    )]
-    numbers[..4].copy_from_slice(&(pid as Pid).to_le_bytes());
-    numbers[4..].copy_from_slice(&pidfd.to_le_bytes());
-    // SAFETY: eight bytes are read during the call; write(2) is async-signal-safe.
-    let rc = unsafe { libc::write(joiner.found, numbers.as_ptr().cast(), numbers.len()) };
-    Errno::result(rc)
-        .map(drop)
-        .map_err(|errno| ("tell of the launcher", errno))
+    Errno::result(pid).map_err(|errno| ("clone3 within the parent", errno))?;
+    let number = pidfd.to_le_bytes();
+    // SAFETY: four bytes are read during the call; write(2) is async-signal-safe.
+    let rc = unsafe { libc::write(joiner.found, number.as_ptr().cast(), number.len()) };
+    let told = Errno::result(rc).map(drop);
+    told.map_err(|errno| ("tell of the launcher", errno))
 }

@@ -8,6 +8,9 @@ mod failure;
 mod isolation;
 mod life;
 mod limits;
+mod nested;
+mod streams;
+mod volumes;
 mod world;
 
 use std::error::Error;
@@ -48,6 +51,27 @@ const TESTS: &[(&str, Test)] = tests![
     isolation::a_nested_user_namespace_gains_nothing,
     life::many_threads_may_launch_at_once,
     failure::the_launcher_by_hand_explains_itself,
+    nested::containers_of_a_pod_share_what_pods_share_and_nothing_else,
+    nested::the_end_of_a_nested_container_is_told_exactly_and_touches_no_other,
+    nested::containers_of_a_pod_end_with_it,
+    nested::containers_nest_in_nested_ones,
+    nested::a_debugging_process_sees_what_its_container_sees,
+    nested::a_nested_container_of_its_parents_root_has_mounts_of_its_own,
+    nested::a_network_of_its_own_has_a_loopback_device_that_is_up,
+    nested::limits_of_nested_containers_are_their_own,
+    nested::nothing_of_the_agent_is_left_in_a_joined_container,
+    streams::pipes_carry_input_and_both_outputs_apart,
+    streams::a_terminal_has_a_size_sends_signals_and_hangs_up,
+    streams::a_debugging_process_has_a_terminal_of_its_container,
+    streams::a_container_without_traces_has_no_sandbox,
+    volumes::layers_of_an_image_are_a_root_that_can_be_written_to,
+    volumes::an_image_may_have_as_many_layers_as_registries_take,
+    volumes::a_layer_that_is_not_there_is_named,
+    volumes::a_host_path_has_its_owners_inside_and_no_link_leads_elsewhere,
+    volumes::a_part_of_a_sandbox_is_shared_and_no_link_in_it_is_followed,
+    volumes::a_secret_is_a_file_for_the_user_alone,
+    volumes::an_image_is_a_volume_too,
+    volumes::what_a_root_of_layers_forbids,
     limits::the_report_tells_what_is_enforced_and_what_is_not,
     limits::memory_past_the_limit_ends_the_whole_container,
     limits::no_more_processes_than_allowed,

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -88,7 +89,8 @@ impl World {
         for applet in [
             "sh", "cat", "echo", "true", "ls", "readlink", "id", "touch", "sleep", "ps", "kill",
             "hostname", "mkdir", "mknod", "mount", "unshare", "head", "wc", "grep", "seq", "env",
-            "pwd", "stat", "setsid", "sort", "tr", "umount", "tail", "taskset",
+            "pwd", "stat", "setsid", "sort", "tr", "umount", "tail", "taskset", "tty", "stty",
+            "nc", "ping", "cut", "ip", "ulimit", "rm", "rmdir", "mv", "chmod", "chown", "df",
         ] {
             symlink("busybox", root.join("bin").join(applet))?;
         }
@@ -168,7 +170,15 @@ impl World {
     }
 
     pub(crate) fn spawn(&self, plan: &LaunchPlan) -> Result<Launched, Box<dyn Error>> {
-        launch::spawn(&self.host, plan, None).map_err(|error| chain(&error).into())
+        self.spawn_in(plan, None)
+    }
+
+    pub(crate) fn spawn_in(
+        &self,
+        plan: &LaunchPlan,
+        parent: Option<&OwnedFd>,
+    ) -> Result<Launched, Box<dyn Error>> {
+        launch::spawn(&self.host, plan, parent).map_err(|error| chain(&error).into())
     }
 
     /// Waits for the end of a container, as the agent does.
