@@ -50,7 +50,7 @@ pub(crate) fn nested(
 /// A process in another container.
 fn debug(world: &World, parent: &LaunchPlan, script: &str) -> Result<LaunchPlan, Box<dyn Error>> {
     let mut plan = nested(world, parent, script)?;
-    plan.joined.extend(plan.namespaces.drain(..));
+    plan.joined.append(&mut plan.namespaces);
     plan.root = Root::Parent;
     plan.mounts.clear();
     Ok(plan)
