@@ -22,11 +22,11 @@ use std::sync::Arc;
 
 use agent_core::Signal;
 use agent_core::event::{Event, Exit, ExitStatus, MemoryLimit};
-use agent_kernel::cgroup::Cgroup;
-use agent_kernel::launch::Launched;
+use agent_core::sandbox::{self, Cfs, Class, Demand};
+use agent_kernel::cgroup::{self, Cgroup};
 use agent_kernel::process::{self, Pid};
 use model::ContainerId;
-use model::sandbox::Enforcement;
+use model::sandbox::{Enforcement, Process};
 use nix::sys::signal::Signal as Sent;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -38,6 +38,7 @@ use crate::node::Input;
 use crate::wire::task::Launch;
 
 use prepare::Prepared;
+use start::{Parent, Place, Started};
 
 pub use ground::Ground;
 
@@ -53,8 +54,12 @@ const STATISTICS_BYTES_MAX: usize = 4096;
 pub struct Order {
     /// Its id.
     pub container: ContainerId,
-    /// The sandbox, beneath the work directory.
+    /// What kind of container it is. One that is nested starts only while its parent runs.
+    pub class: Class,
+    /// The sandbox, beneath the work directory; a debugging container has that of its parent.
     pub sandbox: PathBuf,
+    /// A link to the sandbox beneath the work directory, and where it points to.
+    pub link: Option<(PathBuf, PathBuf)>,
     /// The variables that the agent sets.
     pub environment: Vec<(String, String)>,
     /// The task.
@@ -78,7 +83,7 @@ pub struct Outcome {
 #[derive(Debug)]
 enum Stage {
     Prepared(Result<(Order, Prepared), String>),
-    Started(Result<(Launched, Prepared), String>),
+    Started(Result<(Started, Prepared), String>),
 }
 
 /// The containers of this agent.
@@ -104,8 +109,12 @@ pub struct Containers {
 #[derive(Debug)]
 struct Running {
     container: ContainerId,
-    pidfd: OwnedFd,
+    pidfd: Arc<OwnedFd>,
     cgroup: Option<Cgroup>,
+    /// Whether its group has limits of its own; else it shares those of its parent.
+    has_limits: bool,
+    /// What runs, where anything does.
+    process: Option<Arc<Process>>,
     /// Stays as long as the container.
     prepared: Prepared,
 }
@@ -155,8 +164,11 @@ impl Containers {
 
     /// Starts a container, in its turn; `Launched` or `LaunchFailed` answers.
     pub fn launch(&mut self, order: Order) {
-        let housekeeping = &self.ground.housekeeping;
-        housekeeping.begun(&order.container, &order.sandbox);
+        // A debugging container is a guest in a sandbox that is looked after already.
+        if order.class != Class::Debug {
+            let housekeeping = &self.ground.housekeeping;
+            housekeeping.begun(&order.container, &order.sandbox);
+        }
         if order.wants_preparation() {
             self.queue.push_back(order);
         } else {
@@ -196,10 +208,10 @@ impl Containers {
 
     fn start(&mut self, order: Order, prepared: Prepared) {
         self.starting += 1;
-        let index = self.range_of(&order.container);
+        let place = self.place(&order.container);
         let (ground, inputs) = (Arc::clone(&self.ground), self.inputs.clone());
         tokio::task::spawn_blocking(move || {
-            let result = start::start(&ground, &order, &prepared, index);
+            let result = place.and_then(|place| start::start(&ground, &order, &prepared, &place));
             let outcome = Outcome {
                 container: order.container,
                 stage: Stage::Started(result.map(|launched| (launched, prepared))),
@@ -209,10 +221,36 @@ impl Containers {
         });
     }
 
-    /// The ids of a container from its preparation on, since its files have them by then.
+    /// Where a container starts: with ids of its own, or within its parent.
+    fn place(&mut self, container: &ContainerId) -> Result<Place, String> {
+        let Some(parent) = container.parent() else {
+            return Ok(Place {
+                index: self.range_of(container),
+                parent: None,
+            });
+        };
+        let gone = || "the container that it is nested in is gone".to_string();
+        let found = self.running.iter().find(|(_, r)| r.container == parent);
+        let (pid, running) = found.ok_or_else(gone)?;
+        let parent = Parent {
+            pid: *pid,
+            pidfd: Arc::clone(&running.pidfd),
+            process: running.process.clone(),
+        };
+        Ok(Place {
+            index: self.range_of(container),
+            parent: Some(parent),
+        })
+    }
+
+    /// The ids of a container from its preparation on, since its files have them by then. A nested
+    /// one has those of the outermost; where that is gone, its start will say so.
     fn range_of(&mut self, container: &ContainerId) -> u32 {
-        if let Some(index) = self.ranges.get(container) {
+        if let Some(index) = self.ranges.get(&container.root()) {
             return *index;
+        }
+        if container.depth() > 1 {
+            return 0;
         }
         let taken: BTreeSet<u32> = self.ranges.values().copied().collect();
         let index = (0..).find(|index| !taken.contains(index)).unwrap_or(0);
@@ -244,12 +282,17 @@ impl Containers {
     fn started(
         &mut self,
         container: ContainerId,
-        result: Result<(Launched, Prepared), String>,
+        result: Result<(Started, Prepared), String>,
     ) -> Vec<Event> {
         self.starting -= 1;
         let mut events = Vec::new();
         match result {
-            Ok((launched, prepared)) => {
+            Ok((started, prepared)) => {
+                let Started {
+                    launched,
+                    has_limits,
+                    process,
+                } = started;
                 let pid = launched.pid;
                 // A launch that failed may have left a status under a number that is another's now.
                 let early = self.early.remove(&pid);
@@ -259,8 +302,10 @@ impl Containers {
                     pid,
                     Running {
                         container: container.clone(),
-                        pidfd: launched.pidfd,
+                        pidfd: Arc::new(launched.pidfd),
                         cgroup: launched.cgroup,
+                        has_limits,
+                        process: process.map(Arc::new),
                         prepared,
                     },
                 );
@@ -302,7 +347,7 @@ impl Containers {
         let running = self.running.remove(&pid)?;
         let container = running.container;
         let status = self.ground.host.exit_status(&container, init);
-        let memory = running.cgroup.as_ref().and_then(memory_limit);
+        let memory = self.memory_limit(&container, running.cgroup.as_ref(), running.has_limits);
         self.ground.host.forget(&container);
         self.ground.housekeeping.ended(&container);
         self.ranges.remove(&container);
@@ -329,7 +374,31 @@ impl Containers {
     pub fn process_of(&self, container: &ContainerId) -> Option<Arc<OwnedFd>> {
         let mut all = self.running.values();
         let running = all.find(|running| running.container == *container)?;
-        Some(Arc::new(running.pidfd.try_clone().ok()?))
+        Some(Arc::clone(&running.pidfd))
+    }
+
+    /// Gives a container that runs other limits.
+    pub fn resize(&self, container: &ContainerId, demand: Demand) {
+        if let Some(tree) = self.ground.host.cgroups() {
+            let limits = sandbox::limits(demand, Cfs::Off);
+            report(container, &cgroup::update(tree, container, &limits));
+        }
+    }
+
+    /// What the kernel says of the limit that a container had, or shared with the one that it was
+    /// nested in.
+    fn memory_limit(
+        &self,
+        container: &ContainerId,
+        own: Option<&Cgroup>,
+        has_limits: bool,
+    ) -> Option<MemoryLimit> {
+        if has_limits {
+            return own.and_then(memory_limit);
+        }
+        let parent = container.parent()?;
+        let found = self.running.values().find(|r| r.container == parent)?;
+        self.memory_limit(&parent, found.cgroup.as_ref(), found.has_limits)
     }
 
     /// Signals a container. One that is gone already needs none; a launch that is not being started

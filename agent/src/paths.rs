@@ -6,10 +6,13 @@
 
 use std::path::{Path, PathBuf};
 
-use model::{AgentId, ContainerId, ExecutorId, FrameworkId};
+use model::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
 
 /// The name of the link to the newest run.
 pub const LATEST: &str = "latest";
+
+/// Where the sandboxes of nested containers are, within that of the one they are nested in.
+const CONTAINERS: &str = "containers";
 
 /// The folder of the agent's own, beneath the work directory.
 pub const META: &str = "meta";
@@ -85,6 +88,22 @@ fn folders_in(work_dir: &Path, folder: &Path) -> Vec<PathBuf> {
     folders
         .map(|entry| folder.join(entry.file_name()))
         .collect()
+}
+
+/// The sandbox of a container that is nested in others, within that of the outermost.
+#[must_use]
+pub fn nested(outermost: PathBuf, container: &ContainerId) -> PathBuf {
+    let names = container.names().skip(1);
+    names.fold(outermost, |sandbox, name| {
+        sandbox.join(CONTAINERS).join(name)
+    })
+}
+
+/// The link by which a task of a pod is found in the pod's sandbox, and where it points to.
+#[must_use]
+pub fn task_link(pod: &Path, task: &TaskId, container: &ContainerId) -> (PathBuf, PathBuf) {
+    let target = Path::new("..").join(CONTAINERS).join(container.name());
+    (pod.join("tasks").join(task.as_str()), target)
 }
 
 /// What a path of the HTTP API names, beneath the work directory; `None` for what is not in a

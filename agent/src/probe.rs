@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use agent_core::checks::{Loopback, Outcome, Probe, ProbeId};
+use agent_core::checks::{Loopback, Outcome, ProbeId, Request};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
@@ -48,7 +48,7 @@ impl Probes {
     }
 
     /// Probes within a network, in its turn; `Input::Probed` answers.
-    pub fn begin(&mut self, probe: ProbeId, how: Probe, network: Network) {
+    pub fn begin(&mut self, probe: ProbeId, how: Request, network: Network) {
         let (inputs, places) = (self.inputs.clone(), Arc::clone(&self.places));
         let named = probe.clone();
         let task = tokio::spawn(async move {
@@ -68,16 +68,16 @@ impl Probes {
     }
 }
 
-async fn carry_out(probe: &Probe, network: &Network) -> Outcome {
-    match probe {
-        Probe::Tcp { loopback, port } => {
+async fn carry_out(request: &Request, network: &Network) -> Outcome {
+    match request {
+        Request::Tcp { loopback, port } => {
             match network.connect((address(*loopback), *port).into()).await {
                 Ok(_) => Outcome::Connected(true),
                 Err(DialError::Connect { .. }) => Outcome::Connected(false),
                 Err(error) => Outcome::Unavailable(chain(&error)),
             }
         }
-        Probe::Http {
+        Request::Http {
             scheme,
             loopback,
             port,
@@ -101,7 +101,6 @@ async fn carry_out(probe: &Probe, network: &Network) -> Outcome {
                 Err(error) => Outcome::Failed(chain(&error)),
             }
         }
-        Probe::Command(_) => Outcome::Unavailable("a command runs in a container".to_string()),
     }
 }
 

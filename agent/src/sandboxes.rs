@@ -49,8 +49,8 @@ pub enum SandboxError {
         /// What came of it.
         source: io::Error,
     },
-    /// The link beside it.
-    #[error("point {path} to the newest run")]
+    /// A link to it.
+    #[error("make the link {path}")]
     Link {
         /// The link.
         path: PathBuf,
@@ -136,10 +136,9 @@ impl Sandboxes {
             path: sandbox.to_path_buf(),
             source,
         })?;
-        self.point(sandbox).map_err(|source| SandboxError::Link {
-            path: sandbox.with_file_name(LATEST),
-            source,
-        })?;
+        if let Some(name) = sandbox.file_name() {
+            self.link(&sandbox.with_file_name(LATEST), Path::new(name))?;
+        }
         Ok(self.work_dir.join(sandbox))
     }
 
@@ -147,6 +146,27 @@ impl Sandboxes {
     #[must_use]
     pub fn path(&self, sandbox: &Path) -> PathBuf {
         self.work_dir.join(sandbox)
+    }
+
+    /// Makes the sandbox of a nested container; gives its whole path.
+    ///
+    /// # Errors
+    /// The file system.
+    pub fn make_nested(&self, sandbox: &Path) -> Result<PathBuf, SandboxError> {
+        self.make_place(sandbox, "")?;
+        Ok(self.work_dir.join(sandbox))
+    }
+
+    /// Makes a link in a sandbox, instead of one that may be there.
+    ///
+    /// # Errors
+    /// The file system.
+    pub fn link(&self, link: &Path, target: &Path) -> Result<(), SandboxError> {
+        let made = self.point(link, target);
+        made.map_err(|source| SandboxError::Link {
+            path: link.to_path_buf(),
+            source,
+        })
     }
 
     /// Makes a directory in a sandbox, for a volume to be mounted on.
@@ -161,18 +181,19 @@ impl Sandboxes {
             .map_err(|source| SandboxError::Make { path, source })
     }
 
-    /// The runs' directory is the agent's alone: no task can put a link in its way.
-    fn point(&self, sandbox: &Path) -> io::Result<()> {
-        let (Some(runs), Some(name)) = (sandbox.parent(), sandbox.file_name()) else {
+    /// No task can put a link in the way of the directory, since none is followed.
+    fn point(&self, link: &Path, target: &Path) -> io::Result<()> {
+        let (Some(folder), Some(name)) = (link.parent(), link.file_name()) else {
             return Ok(());
         };
-        let runs = files::make_directories(&self.folder, runs, Mode::from_bits_truncate(0o755))?;
-        let runs = PathBuf::from(format!("/proc/self/fd/{}", runs.as_raw_fd()));
-        let mut new = name.to_os_string();
-        new.push(".latest");
-        let new = runs.join(new);
-        std::os::unix::fs::symlink(name, &new)?;
-        fs::rename(&new, runs.join(LATEST))
+        let mode = Mode::from_bits_truncate(0o755);
+        let folder = files::make_directories(&self.folder, folder, mode)?;
+        let folder = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+        let mut new = target.file_name().unwrap_or(name).to_os_string();
+        new.push(".link");
+        let new = folder.join(new);
+        std::os::unix::fs::symlink(target, &new)?;
+        fs::rename(&new, folder.join(name))
     }
 }
 

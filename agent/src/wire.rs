@@ -3,6 +3,7 @@
 pub mod check;
 pub mod executor;
 pub mod operation;
+pub mod pod;
 pub mod task;
 
 use std::time::Duration;

@@ -22,7 +22,10 @@ import urllib.request
 import exporter
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-APPLETS = ["sh", "echo", "sleep", "cat", "hostname", "true", "false", "printf", "[", "ls"]
+APPLETS = [
+    *["sh", "echo", "sleep", "cat", "hostname", "true", "false", "printf", "[", "ls"],
+    *["grep", "httpd", "rm", "touch", "wget"],
+]
 
 
 class Failed(Exception):
@@ -195,6 +198,18 @@ class Clients:
         )
         expect(client.returncode == 0, f"http_run.py exits with {client.returncode}")
 
+    def check_pods_and_checked_tasks_end_by_the_rules_of_mesos(self):
+        client = subprocess.run(
+            [
+                sys.executable,
+                ROOT / "tests/compat/pod_run.py",
+                f"--master={self.cluster.master}",
+            ],
+            timeout=180,
+            check=False,
+        )
+        expect(client.returncode == 0, f"pod_run.py exits with {client.returncode}")
+
     def check_an_exporter_finds_every_key_it_reads(self):
         # So that there is a framework to look at.
         task = self.tepui("run", "--detach", "--", "sleep 1000").stdout.strip()
@@ -308,13 +323,15 @@ class Clients:
         return [(name.removeprefix("check_"), getattr(self, name)) for name in names]
 
 
-def run(programs, folder):
+def run(programs, folder, only):
     """Runs every check; the numbers of those that passed and failed."""
     passed, failed = 0, 0
     cluster = Cluster(folder, programs)
     try:
         cluster.start()
         for name, check in Clients(cluster).all():
+            if only not in name:
+                continue
             start = time.monotonic()
             try:
                 check()
@@ -337,6 +354,7 @@ def run(programs, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "target/debug")
+    parser.add_argument("--only", default="", help="part of the names of the checks to run")
     args = parser.parse_args()
     if os.geteuid() != 0:
         print("error: agents need root", file=sys.stderr)
@@ -344,7 +362,7 @@ def main():
     # A SIGTERM ends the children, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="tepui-compat-") as folder:
-        passed, failed = run(args.programs, pathlib.Path(folder))
+        passed, failed = run(args.programs, pathlib.Path(folder), args.only)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

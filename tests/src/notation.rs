@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use agent_core::Status;
-use agent_core::checks::{Check, Checks, HealthCheck, Loopback, Probe};
+use agent_core::checks::{Check, Checks, HealthCheck, Loopback, Probe, Request};
 use agent_core::event::{ExecutorKind, ExecutorSpec, Framework, KillingState, TaskSpec};
 use master_core::event::{Capabilities, Capability, FrameworkInfo, Text};
 use model::resources::{
@@ -161,10 +161,10 @@ fn checks_of_task(info: &Blob) -> Checks {
     let number = id.and_then(|id| id.as_str().split('-').nth(1)?.parse::<u64>().ok());
     let is_checked = number.is_some_and(|number| number.is_multiple_of(3));
     let check = Check {
-        probe: Probe::Tcp {
+        probe: Probe::Request(Request::Tcp {
             loopback: Loopback::V4,
             port: 80,
-        },
+        }),
         delay: Duration::ZERO,
         interval: Duration::from_secs(4),
         timeout: Some(Duration::from_secs(2)),

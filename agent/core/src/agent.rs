@@ -11,7 +11,7 @@ use core::time::Duration;
 
 use model::{ContainerId, FrameworkId, Instant, Resources};
 
-use crate::checks::Checkers;
+use crate::checks::{Checkers, ProbeId};
 use crate::effect::{
     Effect, End, Fact, LinkId, Register, Running, RunningExecutor, ToMaster, WallTime,
 };
@@ -83,6 +83,8 @@ pub(crate) enum Owner {
     Task(TaskKey),
     /// An executor.
     Executor(ExecutorKey),
+    /// A command that checks a task.
+    Check(ProbeId),
 }
 
 /// What the agent is about.

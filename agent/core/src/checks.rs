@@ -55,7 +55,14 @@ pub struct HealthCheck {
 pub enum Probe {
     /// The whole `CommandInfo` of a command to run in the task's container.
     Command(Blob),
-    /// A GET request within the container's network.
+    /// Something to ask within the container's network.
+    Request(Request),
+}
+
+/// What is asked within a container's network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// A GET request.
     Http {
         /// `http` or `https`.
         scheme: Scheme,
@@ -66,7 +73,7 @@ pub enum Probe {
         /// What comes after the port, with its `/`; may be empty.
         path: String,
     },
-    /// A connection within the container's network.
+    /// A connection.
     Tcp {
         /// The address.
         loopback: Loopback,
@@ -125,8 +132,8 @@ impl Check {
     pub fn no_result(&self) -> CheckStatus {
         match self.probe {
             Probe::Command(_) => CheckStatus::Command(None),
-            Probe::Http { .. } => CheckStatus::Http(None),
-            Probe::Tcp { .. } => CheckStatus::Tcp(None),
+            Probe::Request(Request::Http { .. }) => CheckStatus::Http(None),
+            Probe::Request(Request::Tcp { .. }) => CheckStatus::Tcp(None),
         }
     }
 }
@@ -175,6 +182,8 @@ pub(crate) struct Checkers {
     checkers: BTreeMap<(ContainerId, Kind), Checker>,
     /// When each wants to be looked at; an entry may be out of date.
     timers: BTreeSet<(Instant, ContainerId, Kind)>,
+    /// The containers of commands, each from its launch to its end.
+    commands: BTreeMap<(ContainerId, Kind), ContainerId>,
 }
 
 impl Checkers {
@@ -258,6 +267,22 @@ impl Checkers {
         let next = checker.deadline();
         self.timers.extend(next.map(|at| (at, key.0, key.1)));
         Some(verdict)
+    }
+
+    /// The container of the command that checks a task, while there is one.
+    pub(crate) fn command(&self, probe: &ProbeId) -> Option<&ContainerId> {
+        self.commands.get(&(probe.container.clone(), probe.kind))
+    }
+
+    /// A command that checks a task is launched in this container.
+    pub(crate) fn launch(&mut self, probe: &ProbeId, container: ContainerId) {
+        let key = (probe.container.clone(), probe.kind);
+        self.commands.insert(key, container);
+    }
+
+    /// The container of a command is gone.
+    pub(crate) fn ended(&mut self, probe: &ProbeId) {
+        self.commands.remove(&(probe.container.clone(), probe.kind));
     }
 
     fn set_timer(&mut self, key: &(ContainerId, Kind), checker: &Checker) {

@@ -11,7 +11,7 @@ use model::{
     Resources, Source, StatusUuid, TaskId, TaskState,
 };
 
-use crate::checks::{CheckStatus, Kind, Probe, ProbeId};
+use crate::checks::{CheckStatus, Kind, ProbeId, Request};
 use crate::containers::RequestId;
 use crate::event::{Drain, ExecutorKind, ExecutorSpec, Framework, Operation, TaskSpec};
 use crate::executor_api::{ExecutorRefusal, Taken, ToExecutor};
@@ -97,12 +97,13 @@ pub enum Effect {
         /// SIGTERM or SIGKILL.
         signal: Signal,
     },
-    /// Probes the task of a container; answered by `Probed`, unless the probe is ended before.
+    /// Probes the task of a container through its network; answered by `Probed`, unless the probe
+    /// is ended before.
     Probe {
         /// What the answer names.
         probe: ProbeId,
         /// What is done.
-        how: Probe,
+        how: Request,
     },
     /// Ends a probe that may still be under way; nothing answers.
     EndProbe {
@@ -198,6 +199,14 @@ pub enum Start {
     Nested {
         /// The task.
         task: TaskSpec,
+    },
+    /// A command that checks a task, among the task's own processes; the task's container is its
+    /// parent.
+    Check {
+        /// The task.
+        task: TaskSpec,
+        /// The whole `CommandInfo`.
+        command: Blob,
     },
 }
 

@@ -159,13 +159,7 @@ pub fn ending(doom: Option<Doom>, exit: &Exit) -> Ending {
     if let Some(ending) = limitation(exit) {
         return ending;
     }
-    let message = match exit.status {
-        ExitStatus::Code(code) => format!("Command exited with status {code}"),
-        ExitStatus::Signal(signal) => {
-            format!("Command terminated with signal {}", signal_text(signal))
-        }
-        ExitStatus::Unknown => "Command ended and its exit status is not known".to_string(),
-    };
+    let message = command_ended(exit.status);
     let by_executor = |state, reason| Ending {
         state,
         source: Source::Executor,
@@ -201,6 +195,18 @@ pub fn limitation(exit: &Exit) -> Option<Ending> {
             memory_message(memory),
         )
     })
+}
+
+/// How a process ended, as Mesos' executors say it.
+#[must_use]
+pub fn command_ended(status: ExitStatus) -> String {
+    match status {
+        ExitStatus::Code(code) => format!("Command exited with status {code}"),
+        ExitStatus::Signal(signal) => {
+            format!("Command terminated with signal {}", signal_text(signal))
+        }
+        ExitStatus::Unknown => "Command ended and its exit status is not known".to_string(),
+    }
 }
 
 /// The end of a task whose kill came before its process.

@@ -20,7 +20,7 @@ use crate::agent::{Agent, FrameworkStanding, Step};
 use crate::containers::RequestId;
 use crate::effect::{Effect, Fact, Signal, Start, ToMaster};
 use crate::event::{ExecutorKind, ExecutorSpec, Exit, ExitStatus, TaskSpec};
-use crate::executor::{Doom, Ending, Life, Task, limitation};
+use crate::executor::{Ending, Life, Task, limitation};
 use crate::executor_api::ToExecutor;
 use crate::status_updates::TaskKey;
 
@@ -42,6 +42,8 @@ pub struct Executor {
     pub(crate) pending: Option<Ending>,
     /// Whether it was ever given a task.
     pub(crate) was_fed: bool,
+    /// Whether the health check of one of its tasks had that killed, for a pod.
+    pub(crate) is_unhealthy: bool,
     /// Kills that it has yet to hear of, since it has no stream.
     pub(crate) kills: BTreeMap<TaskId, Option<Duration>>,
 }
@@ -94,6 +96,7 @@ impl Executor {
             },
             pending: None,
             was_fed: false,
+            is_unhealthy: false,
             kills: BTreeMap::new(),
         }
     }
@@ -207,6 +210,8 @@ impl Agent {
                 executor.life = ExecutorLife::Running { stream: None };
                 self.executor_changed(step, key, "runs");
                 self.feed(step, key);
+                // What it was made for may have been killed meanwhile.
+                self.end_empty_pod(step, key);
             }
             (ExecutorLife::Registering { .. }, ExecutorKind::Custom | ExecutorKind::Command) => {
                 self.executor_changed(step, key, "launched");
@@ -396,7 +401,11 @@ impl Agent {
 
     /// An executor's container is gone: so are its tasks.
     pub(crate) fn executor_ended(&mut self, step: &mut Step, key: &ExecutorKey, exit: &Exit) {
+        let executor = self.executors.get(key);
+        let is_pod = executor.is_some_and(|one| one.spec.kind == ExecutorKind::Default);
         let wait_status = match exit.status {
+            // Mesos' executor ends by itself, with success, when it has nothing left to do.
+            _ if is_pod && self.live_tasks(key).is_empty() => 0,
             ExitStatus::Code(code) => i32::from(code) << 8,
             ExitStatus::Signal(signal) => i32::from(signal),
             ExitStatus::Unknown => -1,
@@ -448,17 +457,14 @@ impl Agent {
             executor_id: key.1.clone(),
         };
         // Its tasks end before it does, so that it is forgotten with the last of them.
+        if let Some(executor) = self.executors.get_mut(key) {
+            executor.life = ExecutorLife::Terminating {
+                kill_at: None,
+                stream: None,
+            };
+        }
         for task in tasks {
-            let is_nested = self.tasks.get(&task).is_some_and(|task| {
-                matches!(
-                    task.life,
-                    Life::Launching { .. } | Life::Running { .. } | Life::Killing { .. }
-                )
-            });
-            match is_nested {
-                true => self.kill(step, &task, Doom::Requested, Duration::ZERO),
-                false => self.end_task(step, &task, ending.clone()),
-            }
+            self.end_with_executor(step, &task, &ending);
         }
         if self.is_told(&key.0) {
             self.send(

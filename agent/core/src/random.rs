@@ -60,6 +60,11 @@ impl Random {
         parent.child(&format!("{}", self.uuid())).ok()
     }
 
+    /// The id of a new container for a command that checks what runs in another; `None` as above.
+    pub fn check_of(&mut self, task: &ContainerId) -> Option<ContainerId> {
+        task.child(&format!("check-{}", self.uuid())).ok()
+    }
+
     /// A duration of less than `bound`, each equally likely.
     pub fn below(&mut self, bound: Duration) -> Duration {
         let nanos = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);

@@ -11,10 +11,13 @@ use model::task::PartitionAwareness;
 use model::{ContainerId, ExecutorId, FrameworkId, Instant, Reason, Source, TaskId, TaskState};
 
 use crate::agent::{Agent, COMPLETED_MAX, Owner, Step, TASKS_MAX};
-use crate::checks::Check;
+use crate::checking;
+use crate::checks::{Check, Outcome};
 use crate::effect::{Effect, Fact, Signal, Status, ToMaster};
-use crate::event::{Exit, KillingState};
-use crate::executor::{Doom, Ending, Life, Task, ending, killed_during_launch};
+use crate::event::{ExecutorKind, Exit, KillingState};
+use crate::executor::{
+    Doom, Ending, Life, Task, command_ended, ending, killed_during_launch, limitation,
+};
 use crate::status_updates::{Forward, Pushed, TaskKey};
 
 impl Agent {
@@ -22,6 +25,7 @@ impl Agent {
         let key = match self.containers.get(container).cloned() {
             Some(Owner::Task(key)) => key,
             Some(Owner::Executor(key)) => return self.executor_launched(step, &key, pid),
+            Some(Owner::Check(_)) => return,
             None => return step.ignore(format!("launch of container {container}, unknown here")),
         };
         let Some(task) = self.tasks.get_mut(&key) else {
@@ -43,7 +47,10 @@ impl Agent {
                 let complete_by = task.spec.max_completion_time.map(|time| step.now + time);
                 task.life = Life::Running { pid, complete_by };
                 self.timers.extend(complete_by.map(|at| (at, key.clone())));
-                self.update(step, &key, by_executor(TaskState::Starting));
+                let is_told_of = task.state() == TaskState::Starting;
+                if !is_told_of {
+                    self.update(step, &key, by_executor(TaskState::Starting));
+                }
                 self.update(step, &key, by_executor(TaskState::Running));
                 self.begin_checks(step.now, &key);
             }
@@ -68,6 +75,10 @@ impl Agent {
             Some(Owner::Executor(key)) => {
                 return self.executor_launch_failed(step, &key, message);
             }
+            Some(Owner::Check(probe)) => {
+                let outcome = Outcome::Failed(message);
+                return self.check_ended(step, container, &probe, &outcome);
+            }
             None => return step.ignore(format!("launch of container {container}, unknown here")),
         };
         let doom = self.tasks.get(&key).and_then(|task| match task.life {
@@ -80,7 +91,10 @@ impl Agent {
         });
         let ending = match doom {
             Some(_) => killed_during_launch(),
-            None => Ending::by_agent(TaskState::Failed, Reason::ContainerLaunchFailed, message),
+            None => Ending {
+                source: self.speaker_for(&key),
+                ..Ending::by_agent(TaskState::Failed, Reason::ContainerLaunchFailed, message)
+            },
         };
         self.end_task(step, &key, ending);
     }
@@ -89,6 +103,10 @@ impl Agent {
         let key = match self.containers.get(container).cloned() {
             Some(Owner::Task(key)) => key,
             Some(Owner::Executor(key)) => return self.executor_ended(step, &key, exit),
+            Some(Owner::Check(probe)) => {
+                let outcome = checking::outcome(exit.status);
+                return self.check_ended(step, container, &probe, &outcome);
+            }
             None => return step.ignore(format!("end of container {container}, unknown here")),
         };
         let doom = self.tasks.get(&key).and_then(|task| match task.life {
@@ -96,7 +114,27 @@ impl Agent {
             Life::Launching { doomed } => doomed,
             Life::Queued | Life::Delivered | Life::Running { .. } | Life::Ended => None,
         });
-        self.end_task(step, &key, ending(doom, exit));
+        let is_in_pod = self.speaker_for(&key) == Source::Executor;
+        let ending = match (ending(doom, exit), limitation(exit)) {
+            // Mesos' default executor speaks of limits itself, after what it saw.
+            (limit, Some(_)) if is_in_pod => Ending {
+                source: Source::Executor,
+                message: format!("{}: {}", command_ended(exit.status), limit.message),
+                ..limit
+            },
+            (ending, _) => ending,
+        };
+        self.end_task(step, &key, ending);
+    }
+
+    /// Who speaks of what the agent finds out about a task: in a pod its executor, which sees to its
+    /// containers itself.
+    fn speaker_for(&self, key: &TaskKey) -> Source {
+        let task = self.tasks.get(key);
+        match task.map(|task| task.spec.executor.kind) {
+            Some(ExecutorKind::Default) => Source::Executor,
+            Some(ExecutorKind::Command | ExecutorKind::Custom) | None => Source::Agent,
+        }
     }
 
     /// Kills a task as someone asked for it, in the way of whoever runs it.
@@ -120,19 +158,18 @@ impl Agent {
         }
     }
 
-    /// Kills what the agent runs itself: SIGTERM, and SIGKILL after `grace`. A later kill can only bring SIGKILL
-    /// nearer; after SIGKILL it is sent again.
+    /// Kills what the agent runs itself: SIGTERM, and SIGKILL after `grace`. A later kill can only
+    /// bring SIGKILL nearer; after SIGKILL it is sent again.
     pub(crate) fn kill(&mut self, step: &mut Step, key: &TaskKey, doom: Doom, grace: Duration) {
-        let Some(task) = self.tasks.get_mut(key) else {
-            return;
-        };
-        let Some(container) = task.container.clone() else {
+        let container = self.tasks.get(key).and_then(|task| task.container.clone());
+        let Some(container) = container else {
             return;
         };
         // Nobody asks how a task is that is told to end.
-        for probe in self.checkers.stop(&container) {
-            step.out.push(Effect::EndProbe { probe });
-        }
+        self.stop_checks(step, &container);
+        let Some(task) = self.tasks.get_mut(key) else {
+            return;
+        };
         let at = step.now + grace;
         match &mut task.life {
             Life::Launching { doomed } => {
@@ -199,22 +236,16 @@ impl Agent {
         if let Some(task) = self.tasks.get_mut(key) {
             task.life = Life::Ended;
         }
-        for probe in place
-            .container
-            .iter()
-            .flat_map(|one| self.checkers.stop(one))
-        {
-            step.out.push(Effect::EndProbe { probe });
+        if let Some(container) = &place.container {
+            self.stop_checks(step, container);
         }
         self.release_container(key);
+        let state = ending.state;
         let status = self.status_at(step, key, ending, place);
-        let executor = self
-            .tasks
-            .get(key)
-            .map(|task| task.spec.executor.id.clone());
+        let spec = self.tasks.get(key).map(|task| task.spec.clone());
         self.tell(step, key, status);
-        if let Some(executor) = executor {
-            self.end_empty_pod(step, &(key.0.clone(), executor));
+        if let Some(spec) = spec.filter(|spec| spec.executor.kind == ExecutorKind::Default) {
+            self.ended_in_pod(step, key, &spec, state);
         }
     }
 
@@ -233,11 +264,16 @@ impl Agent {
             Source::Executor => checked.map(Check::no_result),
             Source::Agent | Source::Master => None,
         });
+        let says_unhealthy = ending.state.is_terminal()
+            && ending.source == Source::Executor
+            && self.is_unhealthy(key);
+        let healthy = ending.healthy.or(says_unhealthy.then_some(false));
         Status {
             executor_id: place.executor_id,
             container: place.container,
             pid: place.pid,
             check,
+            healthy,
             ..self.status(step, &key.1, ending)
         }
     }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use agent_core::sandbox::SwitchUser;
 use agent_kernel::launch::Host;
 
+use super::Order;
 use crate::fetch::Fetcher;
 use crate::housekeeping::Housekeeping;
-use crate::sandboxes::Sandboxes;
+use crate::sandboxes::{SandboxError, Sandboxes};
 use crate::volumes::Volumes;
 
 /// What all launches share.
@@ -32,4 +33,17 @@ pub struct Ground {
     pub fetcher: Fetcher,
     /// Where the persistent volumes are.
     pub volumes: Volumes,
+}
+
+impl Ground {
+    /// Makes the sandbox of a container; gives its whole path.
+    ///
+    /// # Errors
+    /// The file system.
+    pub(super) fn make_sandbox(&self, order: &Order) -> Result<PathBuf, SandboxError> {
+        match order.container.depth() {
+            1 => self.sandboxes.make(&order.sandbox),
+            _ => self.sandboxes.make_nested(&order.sandbox),
+        }
+    }
 }

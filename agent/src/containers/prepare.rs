@@ -23,7 +23,7 @@ pub(super) async fn prepare(
     index: u32,
 ) -> Result<Prepared, String> {
     // What is fetched is written into the sandbox.
-    let made = ground.sandboxes.make(&order.sandbox);
+    let made = ground.make_sandbox(order);
     made.map_err(|error| chain(&error))?;
     let roots: Vec<&Path> = ground.root.as_deref().into_iter().collect();
     fetched::fetch(ground, order, &roots, index).await?;

@@ -3,17 +3,53 @@
 //! The last stage of a launch. It blocks for some milliseconds and waits for nobody outside of this
 //! node; what takes longer was done by `prepare`. A start that fails leaves no process and no cgroup.
 
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use agent_core::sandbox::{
     self, Accounts, Cfs, Class, Demand, NodeFacts, Policy, RootSpec, VolumeSource, Wishes,
 };
 use agent_kernel::launch::{self, Launched};
-use model::sandbox::Io;
+use agent_kernel::process::Pid;
+use model::sandbox::{Io, Process, Run};
 
 use super::prepare::Prepared;
 use super::{Ground, Order};
 use crate::init::chain;
 
-/// Starts the container of an order, with a range of ids of its own.
+/// Where a container starts.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// The range of ids that it has, or the outermost container that it is in.
+    pub(super) index: u32,
+    /// What it is nested in.
+    pub(super) parent: Option<Parent>,
+}
+
+/// A container that another one is nested in.
+#[derive(Debug)]
+pub(super) struct Parent {
+    /// Its init.
+    pub(super) pid: Pid,
+    /// The same.
+    pub(super) pidfd: Arc<OwnedFd>,
+    /// What runs in it, where anything does.
+    pub(super) process: Option<Arc<Process>>,
+}
+
+/// A container that runs.
+#[derive(Debug)]
+pub(super) struct Started {
+    /// What the kernel's side knows of it.
+    pub(super) launched: Launched,
+    /// Whether its group has limits of its own.
+    pub(super) has_limits: bool,
+    /// What runs in it, where anything does.
+    pub(super) process: Option<Process>,
+}
+
+/// Starts the container of an order.
 ///
 /// # Errors
 /// The first step that went wrong, in words.
@@ -21,33 +57,43 @@ pub(super) fn start(
     ground: &Ground,
     order: &Order,
     prepared: &Prepared,
-    index: u32,
-) -> Result<Launched, String> {
+    place: &Place,
+) -> Result<Started, String> {
     let Prepared {} = prepared;
     let root = ground
         .root
         .as_deref()
         .ok_or("this host was given no root for tasks (--default_rootfs)")?;
-    let sandbox = ground
-        .sandboxes
-        .make(&order.sandbox)
-        .map_err(|error| chain(&error))?;
-    let own = order.launch.environment.iter();
-    ground
-        .housekeeping
-        .rotate(&order.sandbox, own.map(|(name, value)| (&**name, &**value)))
-        .map_err(|error| chain(&error))?;
-    let ids = sandbox::id_range(index).ok_or("this node has no more ids for containers")?;
-    let mut environment = order.environment.clone();
+    let sandbox = ground.make_sandbox(order).map_err(|error| chain(&error))?;
+    if let Some((link, target)) = &order.link {
+        let linked = ground.sandboxes.link(link, target);
+        linked.map_err(|error| chain(&error))?;
+    }
+    if order.class != Class::Debug {
+        let own = order.launch.environment.iter();
+        let own = own.map(|(name, value)| (&**name, &**value));
+        let rotated = ground.housekeeping.rotate(&order.sandbox, own);
+        rotated.map_err(|error| chain(&error))?;
+    }
+    let ids = sandbox::id_range(place.index).ok_or("this node has no more ids for containers")?;
+    let debugged = place.parent.as_ref();
+    let debugged = debugged.filter(|_| order.class == Class::Debug);
+    let beside = debugged.and_then(|parent| parent.process.as_deref());
+    let mut environment = beside.map_or(Vec::new(), |process| process.environment.clone());
+    environment.extend(order.environment.iter().cloned());
     environment.extend(order.launch.environment.iter().cloned());
+    let accounts = match debugged {
+        None => root.to_path_buf(),
+        Some(parent) => PathBuf::from(format!("/proc/{}/root", parent.pid)),
+    };
     let accounts = (
-        launch::root_file(root, "etc/passwd"),
-        launch::root_file(root, "etc/group"),
+        launch::root_file(&accounts, "etc/passwd"),
+        launch::root_file(&accounts, "etc/group"),
     );
     let volumes = volumes(ground, order)?;
     let task = sandbox::TaskSpec {
         container: &order.container,
-        class: Class::Task,
+        class: order.class,
         command: Some(&order.launch.command),
         environment: &environment,
         user: Some(order.launch.user.as_str()).filter(|user| !user.is_empty()),
@@ -56,7 +102,10 @@ pub(super) fn start(
             memory_bytes: order.launch.memory_bytes,
             ..Demand::default()
         },
-        root: RootSpec::Default,
+        root: match order.class {
+            Class::Debug => RootSpec::Parent,
+            Class::Task | Class::Executor | Class::Pod | Class::Nested => RootSpec::Default,
+        },
         directory: None,
         sandbox: Some(&sandbox.to_string_lossy()),
         io: Io::Files,
@@ -76,14 +125,34 @@ pub(super) fn start(
         cfs: Cfs::Off,
         policy: &Policy::default(),
     };
-    let plan = sandbox::plan(&task, &node).map_err(|error| chain(&error))?;
+    let mut plan = sandbox::plan(&task, &node).map_err(|error| chain(&error))?;
+    if let (Some(beside), Run::Process(process)) = (beside, &mut plan.run) {
+        debug(beside, order, process);
+    }
     for volume in &volumes {
         ground
             .sandboxes
             .make_place(&order.sandbox, &volume.container_path)
             .map_err(|error| chain(&error))?;
     }
-    launch::spawn(&ground.host, &plan, None).map_err(|error| chain(&error))
+    let parent = place.parent.as_ref().map(|parent| parent.pidfd.as_ref());
+    let launched = launch::spawn(&ground.host, &plan, parent).map_err(|error| chain(&error))?;
+    Ok(Started {
+        launched,
+        has_limits: plan.cgroup.limits.is_some(),
+        process: match plan.run {
+            Run::Process(process) => Some(process),
+            Run::Hold(_) => None,
+        },
+    })
+}
+
+/// What runs beside a process has its place, and its user where nobody names another.
+fn debug(beside: &Process, order: &Order, process: &mut Process) {
+    process.directory.clone_from(&beside.directory);
+    if order.launch.user.is_empty() {
+        process.user = beside.user.clone();
+    }
 }
 
 /// The volumes of a task, each with its directory on the node.

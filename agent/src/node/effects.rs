@@ -55,8 +55,11 @@ impl Main {
                 framework,
                 start,
             } => self.launch(container, &framework, &start),
-            // Limits follow tasks once the kernel's side can be told of them.
-            Effect::Resize { .. } => {}
+            Effect::Resize {
+                container,
+                executor,
+                tasks,
+            } => self.resize(&container, &executor, &tasks),
             Effect::Answer { request, answer } => self.answer(request, answer),
             Effect::ToExecutor { stream, event } => self.tell_executor(stream, event),
             Effect::CloseExecutor { stream } => {

@@ -2,7 +2,9 @@
 
 use agent_core::effect::Start;
 use agent_core::event::{Event, ExecutorSpec, Framework, TaskSpec};
-use model::ContainerId;
+use agent_core::sandbox::Class;
+use model::{Blob, ContainerId};
+use tracing::warn;
 
 use crate::containers::Order;
 use crate::environment;
@@ -32,9 +34,89 @@ impl Main {
         match start {
             Start::Command { task } => self.command(container, framework, task),
             Start::Executor { .. } => Err("custom executors are not supported yet".to_string()),
-            Start::Pod { .. } | Start::Nested { .. } => {
-                Err("task groups are not supported yet".to_string())
-            }
+            Start::Pod { executor, tasks } => self.pod(container, framework, executor, tasks),
+            Start::Nested { task } => self.nested(container, framework, task),
+            Start::Check { task, command } => self.check(container, framework, task, command),
+        }
+    }
+
+    /// A pod runs nothing; it has what its tasks use, and a little for itself.
+    fn pod(
+        &self,
+        container: ContainerId,
+        framework: &Framework,
+        executor: &ExecutorSpec,
+        tasks: &[TaskSpec],
+    ) -> Result<Order, String> {
+        let tasks = tasks.iter().map(|task| &task.info);
+        let launch = wire::pod::launch(&executor.info, tasks, &framework.info);
+        Ok(Order {
+            class: Class::Pod,
+            sandbox: self.sandbox(&container, framework, executor)?,
+            link: None,
+            container,
+            environment: Vec::new(),
+            launch: launch.map_err(|error| chain(&error))?,
+        })
+    }
+
+    /// A task of a pod, found by its id in the pod's sandbox.
+    fn nested(
+        &self,
+        container: ContainerId,
+        framework: &Framework,
+        task: &TaskSpec,
+    ) -> Result<Order, String> {
+        let launch = wire::task::launch(&task.info, &framework.info);
+        let pod = self.sandbox(&container.root(), framework, &task.executor)?;
+        let mut environment = vec![(
+            "MESOS_CONTAINER_IP".to_string(),
+            self.description.ip.to_string(),
+        )];
+        environment.extend(wire::pod::allocation_role(&task.info));
+        Ok(Order {
+            class: Class::Nested,
+            link: Some(paths::task_link(&pod, &task.id, &container)),
+            sandbox: paths::nested(pod, &container),
+            container,
+            environment,
+            launch: launch.map_err(|error| chain(&error))?,
+        })
+    }
+
+    /// A command beside a task, which has the environment, the user and the directory of the task.
+    fn check(
+        &self,
+        container: ContainerId,
+        framework: &Framework,
+        task: &TaskSpec,
+        command: &Blob,
+    ) -> Result<Order, String> {
+        let launch = wire::pod::beside(command);
+        let outermost = container.root();
+        let sandbox = self.sandbox(&outermost, framework, &task.executor)?;
+        let checked = container.parent().unwrap_or(outermost);
+        Ok(Order {
+            class: Class::Debug,
+            sandbox: paths::nested(sandbox, &checked),
+            link: None,
+            container,
+            environment: Vec::new(),
+            launch: launch.map_err(|error| chain(&error))?,
+        })
+    }
+
+    /// Fits the limits of an executor's container to its tasks.
+    pub(super) fn resize(
+        &mut self,
+        container: &ContainerId,
+        executor: &ExecutorSpec,
+        tasks: &[TaskSpec],
+    ) {
+        let tasks = tasks.iter().map(|task| &task.info);
+        match wire::pod::demand(&executor.info, tasks) {
+            Ok(demand) => self.containers.resize(container, demand),
+            Err(error) => warn!(%container, error = chain(&error), "limits stay as they are"),
         }
     }
 
@@ -49,7 +131,9 @@ impl Main {
         let environment =
             self.environment(&container, framework, &task.executor, launch.checkpoint)?;
         Ok(Order {
+            class: Class::Task,
             sandbox: self.sandbox(&container, framework, &task.executor)?,
+            link: None,
             container,
             environment,
             launch,

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use agent_core::checks::{Check, CheckStatus, Checks, HealthCheck, Loopback, Probe, Scheme};
+use agent_core::checks::{
+    Check, CheckStatus, Checks, HealthCheck, Loopback, Probe, Request, Scheme,
+};
 use api::v1;
 use model::Blob;
 use prost::Message;
@@ -32,31 +34,23 @@ pub fn checks(task: &v1::TaskInfo) -> Result<Checks, CheckError> {
     })
 }
 
-/// Whether a check runs a command in the task's container.
-#[must_use]
-pub fn wants_command(task: &v1::TaskInfo) -> bool {
-    let (check, health) = (task.check.as_ref(), task.health_check.as_ref());
-    check.is_some_and(|check| check.command.is_some())
-        || health.is_some_and(|check| check.command.is_some())
-}
-
 fn check(info: &v1::CheckInfo) -> Result<Check, CheckError> {
     use v1::check_info::Type;
     let probe = match info.r#type() {
         Type::Command => command(info.command.as_ref().map(|command| &command.command))?,
         Type::Http => {
             let http = info.http.as_ref().ok_or(CheckError::Kind)?;
-            Probe::Http {
+            Probe::Request(Request::Http {
                 scheme: Scheme::Http,
                 loopback: Loopback::V4,
                 port: port(http.port)?,
                 path: http.path.clone().unwrap_or_default(),
-            }
+            })
         }
-        Type::Tcp => Probe::Tcp {
+        Type::Tcp => Probe::Request(Request::Tcp {
             loopback: Loopback::V4,
             port: port(info.tcp.as_ref().ok_or(CheckError::Kind)?.port)?,
-        },
+        }),
         Type::Unknown => return Err(CheckError::Kind),
     };
     Ok(Check {
@@ -73,7 +67,7 @@ fn health(info: &v1::HealthCheck) -> Result<HealthCheck, CheckError> {
         Type::Command => command(info.command.as_ref())?,
         Type::Http => {
             let http = info.http.as_ref().ok_or(CheckError::Kind)?;
-            Probe::Http {
+            Probe::Request(Request::Http {
                 scheme: match http.scheme.as_deref() {
                     None | Some("http") => Scheme::Http,
                     Some("https") => Scheme::Https,
@@ -82,14 +76,14 @@ fn health(info: &v1::HealthCheck) -> Result<HealthCheck, CheckError> {
                 loopback: loopback(http.protocol()),
                 port: port(http.port)?,
                 path: http.path.clone().unwrap_or_default(),
-            }
+            })
         }
         Type::Tcp => {
             let tcp = info.tcp.as_ref().ok_or(CheckError::Kind)?;
-            Probe::Tcp {
+            Probe::Request(Request::Tcp {
                 loopback: loopback(tcp.protocol()),
                 port: port(tcp.port)?,
-            }
+            })
         }
         Type::Unknown => return Err(CheckError::Kind),
     };
@@ -193,12 +187,12 @@ mod tests {
         let checks = read(r#""health_check":{"type":"HTTP","http":{"port":80}}"#).expect("checks");
         let expected = HealthCheck {
             check: Check {
-                probe: Probe::Http {
+                probe: Probe::Request(Request::Http {
                     scheme: Scheme::Http,
                     loopback: Loopback::V4,
                     port: 80,
                     path: String::new(),
-                },
+                }),
                 delay: Duration::from_secs(15),
                 interval: Duration::from_secs(10),
                 timeout: Some(Duration::from_secs(20)),
@@ -216,10 +210,10 @@ mod tests {
                "delay_seconds":0.5,"interval_seconds":0,"timeout_seconds":0}"#,
         );
         let expected = Check {
-            probe: Probe::Tcp {
+            probe: Probe::Request(Request::Tcp {
                 loopback: Loopback::V4,
                 port: 81,
-            },
+            }),
             delay: Duration::from_millis(500),
             interval: Duration::ZERO,
             timeout: None,
@@ -234,12 +228,12 @@ mod tests {
                {"port":443,"scheme":"https","path":"/up","protocol":"IPv6"}}"#,
         );
         let health = checks.expect("checks").health.expect("a health check");
-        let expected = Probe::Http {
+        let expected = Probe::Request(Request::Http {
             scheme: Scheme::Https,
             loopback: Loopback::V6,
             port: 443,
             path: "/up".into(),
-        };
+        });
         assert_eq!(health.check.probe, expected);
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use agent_core::event::{ExecutorKind, TaskSpec};
 use agent_core::holdings::{VolumeName, is_kept};
-use agent_core::sandbox::Command;
+use agent_core::sandbox::{Command, Demand};
 use api::{convert, v1};
 use model::resources::{Resource, VolumeMode};
 use model::sandbox::{Access, Handover};
@@ -78,7 +78,8 @@ pub(super) fn duration(info: &v1::DurationInfo) -> Option<Duration> {
 
 /// What a task asks for that this agent cannot give, with its verb.
 fn unsupported(task: &v1::TaskInfo) -> Option<&'static str> {
-    if task.executor.is_some() {
+    let executor = task.executor.as_ref().map(executor::kind);
+    if executor == Some(ExecutorKind::Custom) {
         return Some("custom executors are");
     }
     let Some(command) = &task.command else {
@@ -90,9 +91,6 @@ fn unsupported(task: &v1::TaskInfo) -> Option<&'static str> {
         .any(|variable| variable.secret.is_some())
     {
         return Some("an environment variable of type SECRET is");
-    }
-    if check::wants_command(task) {
-        return Some("checks of type COMMAND are");
     }
     if !task.limits.is_empty() {
         return Some("TaskInfo.limits is");
@@ -246,28 +244,48 @@ pub fn launch(task: &Blob, framework: &Blob) -> Result<Launch, LaunchError> {
     let resources = convert::resources(&task.resources)
         .map_err(|error| LaunchError::Resources(error.to_string()))?;
     let resources: Resources = resources.into_iter().collect();
-    let milli = |name| u64::try_from(resources.scalar(name).thousandths()).unwrap_or(0);
-    let value = command.value.clone().unwrap_or_default();
-    let variables = command.environment.iter().flat_map(|e| &e.variables);
+    let demand = demand_of(&resources);
     Ok(Launch {
         volumes: resources.iter().filter_map(volume).collect(),
-        environment: variables
-            .map(|v| (v.name.clone(), v.value.clone().unwrap_or_default()))
-            .collect(),
+        environment: variables(&command),
         uris: uris(&command),
         user: command.user.clone().unwrap_or(framework.user),
+        cpus_milli: demand.cpus_milli,
+        memory_bytes: demand.memory_bytes,
+        checkpoint: framework.checkpoint.unwrap_or_default(),
+        command: self::command(command),
+    })
+}
+
+/// What resources mean for a container's limits.
+pub(super) fn demand_of(resources: &Resources) -> Demand {
+    let milli = |name| u64::try_from(resources.scalar(name).thousandths()).unwrap_or(0);
+    Demand {
         cpus_milli: milli("cpus"),
         // Thousandths of a MB to bytes.
         memory_bytes: milli("mem").saturating_mul(1 << 20) / 1000,
-        checkpoint: framework.checkpoint.unwrap_or_default(),
-        command: match command.shell() {
-            true => Command::Shell(value),
-            false => Command::Program {
-                value,
-                arguments: command.arguments,
-            },
+        ..Demand::default()
+    }
+}
+
+/// The variables that a command sets.
+pub(super) fn variables(command: &v1::CommandInfo) -> Vec<(String, String)> {
+    let all = command.environment.iter().flat_map(|e| &e.variables);
+    all.map(|v| (v.name.clone(), v.value.clone().unwrap_or_default()))
+        .collect()
+}
+
+/// What a command runs.
+pub(super) fn command(info: v1::CommandInfo) -> Command {
+    let is_shell = info.shell();
+    let value = info.value.unwrap_or_default();
+    match is_shell {
+        true => Command::Shell(value),
+        false => Command::Program {
+            value,
+            arguments: info.arguments,
         },
-    })
+    }
 }
 
 /// What a command wants fetched.

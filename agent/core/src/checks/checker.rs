@@ -275,7 +275,7 @@ fn fault(outcome: &Outcome) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Loopback;
+    use super::super::{Loopback, Request};
     use super::*;
     use std::vec::Vec;
 
@@ -285,10 +285,10 @@ mod tests {
 
     fn check() -> Check {
         Check {
-            probe: Probe::Tcp {
+            probe: Probe::Request(Request::Tcp {
                 loopback: Loopback::V4,
                 port: 80,
-            },
+            }),
             delay: Duration::from_secs(15),
             interval: Duration::from_secs(10),
             timeout: Some(Duration::from_secs(20)),

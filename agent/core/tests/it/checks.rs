@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_core::checks::{Check, Checks, HealthCheck, Loopback, Outcome, Probe};
+use agent_core::checks::{Check, Checks, HealthCheck, Loopback, Outcome, Probe, Request};
 use agent_core::event::{ExitStatus, TaskSpec};
 use expect_test::{Expect, expect};
 
@@ -15,10 +15,10 @@ fn check(world: &World, expect: &Expect) {
 /// A probe each 10 s that may take 5 s.
 fn probing() -> Check {
     Check {
-        probe: Probe::Tcp {
+        probe: Probe::Request(Request::Tcp {
             loopback: Loopback::V4,
             port: 80,
-        },
+        }),
         delay: Duration::from_secs(1),
         interval: Duration::from_secs(10),
         timeout: Some(Duration::from_secs(5)),

@@ -3,4 +3,5 @@
 mod checks;
 mod life;
 mod operations;
+mod pods;
 mod world;

@@ -127,6 +127,10 @@ fn started(start: &Start) -> (String, String) {
             task.id.to_string(),
             format!("launch {} in {}", task.id, task.executor.id),
         ),
+        Start::Check { task, .. } => (
+            format!("check of {}", task.id),
+            format!("launch check of {}", task.id),
+        ),
     }
 }
 

@@ -1,0 +1,292 @@
+#!/usr/bin/env python3
+"""Runs pods and checked tasks on a cluster and looks at what the framework is told of them.
+
+The rules are those of Mesos' default executor and of its checks. Each case is a framework of its
+own. The last line is `N passed, N failed`.
+"""
+
+import argparse
+import json
+import socket
+import sys
+import time
+import urllib.parse
+import urllib.request
+
+from framework import Framework, Late, task
+
+QUICK = {"delay_seconds": 0, "interval_seconds": 0.2, "timeout_seconds": 2}
+HEALTH = REASON = "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED"
+CHECK = "REASON_TASK_CHECK_STATUS_UPDATED"
+
+
+class Failed(Exception):
+    """Something else was seen than must be."""
+
+
+def expect(holds, text):
+    if not holds:
+        raise Failed(text)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def health(kind, failures=2, **how):
+    fields = {"type": kind, "consecutive_failures": failures, "grace_period_seconds": 0}
+    return QUICK | fields | how
+
+
+def http_server(port, then="sleep 1000"):
+    """A server that answers 200 for as long as there is an index.html."""
+    return f"echo up > index.html; httpd -p 127.0.0.1:{port} -h .; {then}"
+
+
+def healths(statuses):
+    return [status["healthy"] for status in statuses if status.get("reason") == HEALTH]
+
+
+class Cases:
+    """Each method whose name begins with `case_` gets a framework."""
+
+    def __init__(self, master):
+        self.master = master
+
+    def case_a_task_is_healthy_by_http_until_it_is_not_and_then_killed(self, framework):
+        port = free_port()
+        line = http_server(port, "sleep 1; rm index.html; sleep 1000")
+        check = health("HTTP", http={"port": port, "path": "/index.html"})
+        framework.launch(task("web", line, health_check=check))
+        (end,) = framework.wait_for_end("web")
+        expect(end["state"] == "TASK_KILLED", end)
+        expect(end["healthy"] is False, end)
+        statuses = framework.seen["web"]
+        expect(healths(statuses)[0] in (True, False), statuses)
+        expect(True in healths(statuses), f"never healthy: {statuses}")
+        expect(healths(statuses)[-2:] == [False, False], f"{healths(statuses)}")
+
+    def case_tcp_checks_tell_of_changes_and_do_not_kill(self, framework):
+        port = free_port()
+        line = f"sleep 0.7; httpd -p 127.0.0.1:{port} -h .; sleep 1000"
+        check = QUICK | {"type": "TCP", "tcp": {"port": port}}
+        framework.launch(task("tcp", line, check=check))
+        framework.until(
+            10, "a connection", lambda: results(framework, "tcp")[-1:] == [{"succeeded": True}]
+        )
+        expect(results(framework, "tcp") == [{"succeeded": False}, {"succeeded": True}], framework)
+        first = framework.wait_for("tcp", "RUNNING")
+        expect(first["check_status"] == {"type": "TCP", "tcp": {}}, first)
+        framework.kill("tcp")
+        (end,) = framework.wait_for_end("tcp")
+        expect((end["state"], "healthy" in end) == ("TASK_KILLED", False), end)
+
+    def case_a_command_checks_a_task_from_within_its_container(self, framework):
+        line = "sleep 0.7; touch up; sleep 1000"
+        check = QUICK | {"type": "COMMAND", "command": {"command": {"value": "[ -e up ] || exit 5"}}}
+        framework.launch(task("file", line, check=check))
+        framework.until(
+            10, "exit code 0", lambda: results(framework, "file")[-1:] == [{"exit_code": 0}]
+        )
+        expect(results(framework, "file") == [{"exit_code": 5}, {"exit_code": 0}], framework)
+
+    def case_failures_within_the_grace_period_do_not_count(self, framework):
+        check = health("COMMAND", 1, command={"value": "[ -e up ]"}) | {"grace_period_seconds": 30}
+        framework.launch(task("slow", "sleep 1; touch up; sleep 1; rm up; sleep 1000", health_check=check))
+        (end,) = framework.wait_for_end("slow")
+        expect(healths(framework.seen["slow"]) == [True, False], healths(framework.seen["slow"]))
+        expect(end["healthy"] is False, end)
+
+    def case_a_check_that_hangs_has_failed(self, framework):
+        check = health("COMMAND", command={"value": "sleep 100"}) | {"timeout_seconds": 0.5}
+        framework.launch(task("hung", "sleep 1000", health_check=check))
+        (end,) = framework.wait_for_end("hung")
+        expect((end["state"], end["healthy"]) == ("TASK_KILLED", False), end)
+
+    def case_a_pod_runs_until_its_last_task_has_finished(self, framework):
+        framework.launch_group(
+            "pod", task("a", "true"), task("b", "sleep 1; echo b"), task("c", "sleep 2")
+        )
+        for end in framework.wait_for_end("a", "b", "c"):
+            expect(end["state"] == "TASK_FINISHED", end)
+            expect(end["source"] == "SOURCE_EXECUTOR", end)
+            expect(end["message"] == "Command exited with status 0", end)
+            expect(end["executor_id"] == {"value": "pod"}, end)
+            parent = end["container_status"]["container_id"]["parent"]
+            expect("parent" not in parent, end)
+        for name in "abc":
+            expect(framework.states(name) == ["STARTING", "RUNNING", "FINISHED"], framework.history())
+        failure = framework.until(10, "the executor's end", lambda: framework.failures)[0]
+        expect((failure["executor_id"], failure["status"]) == ({"value": "pod"}, 0), failure)
+
+    def case_one_task_that_fails_takes_its_group_with_it_and_no_other(self, framework):
+        agent = framework.launch_group(
+            "pod", task("fails", "sleep 1; exit 3"), task("along", "sleep 1000")
+        )
+        framework.wait_for("along", "RUNNING")
+        framework.launch_group("pod", task("stays", "sleep 1000"), agent=agent)
+        fails, along = framework.wait_for_end("fails", "along")
+        expect(fails["state"] == "TASK_FAILED", fails)
+        expect(fails["message"] == "Command exited with status 3", fails)
+        expect(along["state"] == "TASK_KILLED", along)
+        expect(framework.states("along")[-2:] == ["KILLING", "KILLED"], framework.history())
+        time.sleep(0.5)
+        expect(framework.states("stays") == ["STARTING", "RUNNING"], framework.history())
+        framework.kill("stays")
+        framework.wait_for_end("stays")
+
+    def case_a_kill_of_one_task_kills_its_group(self, framework):
+        framework.launch_group("pod", *(task(name, "sleep 1000") for name in "abc"))
+        for name in "abc":
+            framework.wait_for(name, "RUNNING")
+        framework.kill("b")
+        ends = framework.wait_for_end("a", "b", "c")
+        expect([end["state"] for end in ends] == ["TASK_KILLED"] * 3, ends)
+        expect(not any("healthy" in end for end in ends), ends)
+
+    def case_a_pod_of_three_whose_health_fails_is_killed_and_started_again(self, framework):
+        for attempt in ("first", "second"):
+            port = free_port()
+            check = health("HTTP", http={"port": port, "path": "/index.html"})
+            names = [f"{name}-{attempt}" for name in ("web", "side", "car")]
+            web = task(names[0], http_server(port, "while [ ! -e sick ]; do sleep 0.1; done; rm index.html; sleep 1000"), health_check=check)
+            # Tells the first of its neighbours through the network that they share.
+            side = task(names[1], f"until wget -q -O - http://127.0.0.1:{port}/; do sleep 0.1; done; sleep 1000")
+            car = task(names[2], "sleep 1000")
+            agent = framework.launch_group(attempt, web, side, car)
+            framework.until(15, "healthy", lambda: True in healths(framework.seen.get(names[0], [])))
+            framework.until(15, "side", lambda: self.read(framework, agent, names[1]) == "up\n")
+            if attempt == "second":
+                break
+            self.touch_sick(framework, names[0], check)
+            ends = framework.wait_for_end(*names)
+            expect([end["state"] for end in ends] == ["TASK_KILLED"] * 3, ends)
+            expect(all(end["healthy"] is False for end in ends), ends)
+            expect(healths(framework.seen[names[0]])[-2:] == [False, False], framework.history())
+
+    def case_a_command_checks_a_task_of_a_pod(self, framework):
+        check = health("COMMAND", command={"value": "[ -e up ]"})
+        framework.launch_group(
+            "pod",
+            task("a", "touch up; sleep 1.5; rm up; sleep 1000", health_check=check),
+            task("b", "sleep 1000"),
+        )
+        ends = framework.wait_for_end("a", "b")
+        expect([end["state"] for end in ends] == ["TASK_KILLED"] * 2, ends)
+        expect(healths(framework.seen["a"]) in ([True, False, False], [False, True, False, False]), ends)
+
+    def case_a_task_that_ignores_sigterm_is_killed_when_its_grace_is_over(self, framework):
+        stubborn = "trap '' TERM; while :; do sleep 0.1; done"
+        policy = {"grace_period": {"nanoseconds": 1_000_000_000}}
+        framework.launch_group("pod", task("a", stubborn, kill_policy=policy))
+        framework.wait_for("a", "RUNNING")
+        time.sleep(0.3)
+        start = time.monotonic()
+        framework.kill("a")
+        (end,) = framework.wait_for_end("a")
+        expect(end["message"] == "Command terminated with signal Killed", end)
+        expect(0.9 < time.monotonic() - start < 2.5, f"{time.monotonic() - start:.1f} s")
+
+    def case_a_task_past_its_completion_time_fails_and_kills_its_group(self, framework):
+        limit = {"nanoseconds": 1_000_000_000}
+        framework.launch_group(
+            "pod", task("a", "sleep 1000", max_completion_time=limit), task("b", "sleep 1000")
+        )
+        a, b = framework.wait_for_end("a", "b")
+        expect((a["state"], a["reason"]) == ("TASK_FAILED", "REASON_MAX_COMPLETION_TIME_REACHED"), a)
+        expect(b["state"] == "TASK_KILLED", b)
+        expect("KILLING" not in framework.states("a"), framework.history())
+
+    def case_an_executor_that_is_shut_down_ends_its_tasks(self, framework):
+        agent = framework.launch_group("pod", task("a", "sleep 1000"), task("b", "sleep 1000"))
+        framework.wait_for("b", "RUNNING")
+        framework.call("shutdown", executor_id={"value": "pod"}, agent_id={"value": agent})
+        ends = framework.wait_for_end("a", "b")
+        expect([end["state"] for end in ends] == ["TASK_KILLED"] * 2, ends)
+
+    def case_tasks_of_a_pod_share_a_volume_of_its_sandbox(self, framework):
+        source = {"type": "SANDBOX_PATH", "sandbox_path": {"type": "PARENT", "path": "shared"}}
+        volume = {"mode": "RW", "container_path": "common", "source": source}
+        container = {"type": "MESOS", "volumes": [volume]}
+        framework.launch_group(
+            "pod",
+            task("writes", "echo hello > common/word; sleep 1000", container=container),
+            task("reads", "until grep hello common/word; do sleep 0.1; done; sleep 1000", container=container),
+        )
+        agent = framework.wait_for("reads", "RUNNING")["agent_id"]["value"]
+        framework.until(10, "a word", lambda: self.read(framework, agent, "reads") == "hello\n")
+
+    def touch_sick(self, framework, name, _check):
+        """Through the agent there is no way to write: the node's own file system is."""
+        folder = self.sandbox(framework, name)
+        with open(f"{folder}/sick", "w", encoding="utf-8"):
+            pass
+
+    def agent(self, agent):
+        state = fetch(f"http://{self.master}/master/state")
+        found = [one for one in state["slaves"] if one["id"] == agent]
+        return found[0]["pid"].split("@")[1]
+
+    def sandbox(self, framework, name):
+        status = framework.last(name)
+        agent, executor = status["agent_id"]["value"], status["executor_id"]["value"]
+        state = fetch(f"http://{self.agent(agent)}/state")
+        mine = [one for one in state["frameworks"] if one["id"] == framework.id]
+        pods = [one for one in mine[0]["executors"] if one["id"] == executor]
+        return f"{pods[0]['directory']}/tasks/{name}"
+
+    def read(self, framework, agent, name):
+        path = urllib.parse.quote(f"{self.sandbox(framework, name)}/stdout")
+        address = f"http://{self.agent(agent)}/files/read?path={path}&offset=0&length=1000"
+        try:
+            return fetch(address)["data"]
+        except OSError:
+            return None
+
+    def all(self):
+        names = [name for name in type(self).__dict__ if name.startswith("case_")]
+        return [(name.removeprefix("case_"), getattr(self, name)) for name in names]
+
+
+def results(framework, name):
+    """What a check of a task found, as it was told."""
+    told = [s for s in framework.seen.get(name, []) if s.get("reason") == CHECK]
+    return [next(v for k, v in s["check_status"].items() if k != "type") for s in told]
+
+
+def fetch(address):
+    with urllib.request.urlopen(address, timeout=5) as answer:
+        return json.load(answer)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--master", required=True, help="host:port")
+    parser.add_argument("--only", default="", help="part of the names of the cases to run")
+    args = parser.parse_args()
+    passed, failed = 0, 0
+    for name, case in Cases(args.master).all():
+        if args.only not in name:
+            continue
+        start = time.monotonic()
+        framework = None
+        try:
+            framework = Framework(args.master, name, ["TASK_KILLING_STATE"])
+            case(framework)
+            passed += 1
+            verdict = "ok"
+        except (Failed, Late, OSError, KeyError, IndexError) as error:
+            failed += 1
+            verdict = f"FAILED: {error!r}"
+        finally:
+            if framework:
+                framework.teardown()
+        print(f"test {name} ... {verdict} ({time.monotonic() - start:.1f} s)", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
