@@ -60,6 +60,11 @@ fn confined(orders: &Orders, folder: OwnedFd) -> Result<(), Fault> {
     };
     let input = std::io::stdin().as_fd().try_clone_to_owned();
     let input = File::from(input.map_err(|error| node("open the input", &error))?);
+    // Before the filter: a runtime makes a pair of sockets for signals, which nobody needs later.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| node("start the fetcher", &error))?;
     let user = User {
         uid: orders.uid,
         gid: orders.gid,
@@ -91,10 +96,6 @@ fn confined(orders: &Orders, folder: OwnedFd) -> Result<(), Fault> {
     let Some(address) = &orders.web else {
         return folder.copy(&orders.path, orders.mode, input);
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| node("start the fetcher", &error))?;
     runtime.block_on(load(orders, address, &mut folder))
 }
 

@@ -23,11 +23,15 @@ const IDS: IdRange = match id_range(7) {
 pub(crate) fn what(format: Format) -> What {
     What::Files {
         format,
-        owner: Owner {
-            ids: IDS,
-            uid: 1000,
-            gid: 1000,
-        },
+        owner: owner(),
+    }
+}
+
+pub(crate) fn owner() -> Owner {
+    Owner {
+        ids: IDS,
+        uid: 1000,
+        gid: 1000,
     }
 }
 

@@ -5,6 +5,7 @@
 //! files the ids of the store: for others the tests are left out and say so.
 
 mod archive;
+mod fetching;
 mod files;
 mod hostile;
 mod layers;
@@ -35,6 +36,9 @@ const TESTS: &[(&str, Test)] = tests![
     files::what_a_task_fetches_is_its_own_and_loses_set_user_id,
     files::zip_archives_become_files_and_links,
     files::a_link_of_the_sandbox_leads_nowhere_else,
+    fetching::files_of_a_server_and_of_the_node_come_as_the_tasks_own,
+    fetching::what_several_tasks_want_is_loaded_once,
+    fetching::what_cannot_be_fetched_is_told_in_words,
     hostile::forty_hostile_archives_stay_inside_and_in_their_bounds,
     hostile::the_unpacker_has_no_network_and_no_files_but_its_folder,
 ];
@@ -42,6 +46,7 @@ const TESTS: &[(&str, Test)] = tests![
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some(agent::unpack::ROLE) => return agent::unpack::enter(),
+        Some(agent::fetch::ROLE) => return agent::fetch::enter(),
         Some(hostile::ROLE) => return hostile::enter(),
         _ => {}
     }
