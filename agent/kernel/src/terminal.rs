@@ -11,15 +11,12 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open as open_path};
 use nix::libc;
 use nix::sys::stat::{Mode, fstat, major, minor};
-use nix::sys::statfs::{FsType, fstatfs};
+use nix::sys::statfs::fstatfs;
 
 use crate::files;
 use crate::mounts::{Attributes, Detached};
 use crate::namespaces;
 use crate::process::owned;
-
-/// The magic number of devpts (`linux/magic.h`).
-const DEVPTS_SUPER_MAGIC: libc::c_long = 0x1cd1;
 
 /// The device behind every `ptmx`.
 const PTMX: (u64, u64) = (5, 2);
@@ -101,8 +98,8 @@ pub(crate) fn unseen() -> Result<(OwnedFd, OwnedFd), Errno> {
 fn ends(agents: OwnedFd) -> Result<(OwnedFd, OwnedFd), Errno> {
     let device = fstat(&agents)?.st_rdev;
     let filesystem = fstatfs(&agents)?.filesystem_type();
-    let is_terminal =
-        (major(device), minor(device)) == PTMX && filesystem == FsType(DEVPTS_SUPER_MAGIC);
+    // `DEVPTS_SUPER_MAGIC` of linux/magic.h, whose type differs between libraries.
+    let is_terminal = (major(device), minor(device)) == PTMX && filesystem.0 == 0x1cd1;
     if !is_terminal {
         return Err(Errno::ENODEV);
     }
