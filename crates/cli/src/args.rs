@@ -1,5 +1,7 @@
 //! Args: the command line of `tepui`, read by clap into values that later code need not check.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::address::Address;
@@ -14,8 +16,8 @@ use container::{ContainerArgs, HealthArgs};
 The master is the one given with --master or in TEPUI_MASTER; else the one of the cluster that
 ./qemu/up started in this checkout (target/cluster/cluster.json).
 
-Exit codes: 0 done, 1 not done, 2 bad command line. `tepui run` and `tepui exec` end with the exit code
-of what they ran, 128+n where signal n ended it, 130 after Ctrl-C, 125 where nothing ran.")]
+Exit codes: 0 done, 1 not done, 2 bad command line. `tepui run`, `tepui pod run` and `tepui exec`
+end with the exit code of what they ran, 128+n where signal n ended it, 130 after Ctrl-C, 125 where nothing ran.")]
 pub(crate) struct Cli {
     /// Address of a master, HOST:PORT.
     #[arg(long, global = true, env = "TEPUI_MASTER", value_name = "HOST:PORT")]
@@ -29,6 +31,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a command on the cluster, with its output and exit code here.
     Run(RunArgs),
+    /// Run tasks that belong together.
+    #[command(subcommand)]
+    Pod(PodCommand),
     /// List the nodes.
     Nodes(ListArgs),
     /// List the tasks that are not over, of all frameworks.
@@ -98,6 +103,38 @@ pub(crate) struct RunArgs {
         value_name = "CMD"
     )]
     pub(crate) command: Vec<String>,
+}
+
+/// What to do with a pod.
+#[derive(Subcommand)]
+pub(crate) enum PodCommand {
+    /// Run the tasks of a file on one node, with their output and the exit code of the first that
+    /// fails here; when one fails, the others are killed.
+    Run(PodRunArgs),
+}
+
+/// A pod of `tepui pod run`.
+#[derive(Args)]
+#[command(after_help = "\
+FILE holds JSON, as in
+  {\"name\": \"web\", \"tasks\": [
+    {\"name\": \"server\", \"image\": \"redis:7\", \"ports\": [0], \"command\": \"redis-server --port $PORT0\",
+     \"health_check\": {\"type\": \"TCP\", \"tcp\": {\"port\": 31000}}},
+    {\"name\": \"beside\", \"cpus\": 0.1, \"mem\": 32, \"command\": [\"sleep\", \"1000\"], \"env\": {\"A\": \"1\"}}]}
+A task may hold every field of Mesos' TaskInfo but those that come of an offer, and \"executor\" those of
+its ExecutorInfo: a \"container\" there has the network and the volumes that all share.")]
+pub(crate) struct PodRunArgs {
+    /// The file; - is standard input.
+    pub(crate) file: PathBuf,
+    /// Role whose resources are used.
+    #[arg(long, default_value = "*")]
+    pub(crate) role: String,
+    /// User that the tasks run as, in their own roots.
+    #[arg(long, default_value = "root")]
+    pub(crate) user: String,
+    /// Leave the tasks running, and print their ids.
+    #[arg(long, short = 'd')]
+    pub(crate) detach: bool,
 }
 
 /// A list.

@@ -15,11 +15,13 @@ mod ending;
 mod exec;
 mod follow;
 mod kill;
+mod label;
 mod locate;
 mod logs;
 mod need;
 mod nodes;
 mod output;
+mod pod;
 mod run;
 mod spec;
 mod stops;
@@ -29,15 +31,15 @@ mod terminal;
 mod top;
 mod version;
 
-use args::{Cli, Command};
+use args::{Cli, Command, PodCommand};
 
-/// The exit code of everything but `tepui run` and `tepui exec` when it was not done.
+/// The exit code of everything but `tepui run`, `tepui pod run` and `tepui exec` when it was not done.
 const NOT_DONE: u8 = 1;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let failed = match cli.command {
-        Command::Run(_) | Command::Exec(_) => ending::NO_TASK,
+        Command::Run(_) | Command::Exec(_) | Command::Pod(_) => ending::NO_TASK,
         _ => NOT_DONE,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -61,6 +63,7 @@ async fn execute(cli: Cli) -> Result<u8, Box<dyn std::error::Error>> {
     let master = &located.master;
     let done: Result<u8, Box<dyn std::error::Error>> = match &cli.command {
         Command::Run(args) => run::run(args, master).await.map_err(Into::into),
+        Command::Pod(PodCommand::Run(args)) => pod::run(args, master).await.map_err(Into::into),
         Command::Nodes(args) => nodes::list(args, master).await.map_err(Into::into),
         Command::Tasks(args) => tasks::list(args, master).await.map_err(Into::into),
         Command::Logs(args) => logs::print(args, master).await.map_err(Into::into),

@@ -55,7 +55,7 @@ impl Need {
     /// taken away again, and volumes, are left alone.
     pub(crate) fn take(&self, offered: &[Resource]) -> Option<Taken> {
         let mut resources = self.take_scalars(offered)?;
-        let ports = self.take_ports(offered, &mut resources)?;
+        let ports = self.take_ports(offered, &BTreeSet::new(), &mut resources)?;
         Some(Taken { resources, ports })
     }
 
@@ -82,13 +82,22 @@ impl Need {
         Some(taken)
     }
 
-    /// Picks the ports, and adds what they are taken from.
-    fn take_ports(&self, offered: &[Resource], taken: &mut Vec<Resource>) -> Option<Vec<u16>> {
+    fn fixed_ports(&self) -> BTreeSet<u16> {
         let fixed = self.ports.iter().copied().filter(|port| *port > 0);
-        let fixed: BTreeSet<u16> = fixed.collect();
+        fixed.collect()
+    }
+
+    /// Picks the ports, of those that are `others` none, and adds what they are taken from.
+    fn take_ports(
+        &self,
+        offered: &[Resource],
+        others: &BTreeSet<u16>,
+        taken: &mut Vec<Resource>,
+    ) -> Option<Vec<u16>> {
+        let fixed = self.fixed_ports();
         let usable = usable(offered, "ports");
         let all = usable.iter().flat_map(|resource| ports(resource));
-        let mut free = all.filter(|port| !fixed.contains(port));
+        let mut free = all.filter(|port| !fixed.contains(port) && !others.contains(port));
         let picked: Option<Vec<u16>> = self
             .ports
             .iter()
@@ -154,6 +163,58 @@ impl Need {
             ),
             None => format!("waiting for {wanted}"),
         }
+    }
+}
+
+/// Fills needs out of one offer, one after the other; `None` where it does not suffice for all.
+pub(crate) fn take_all(needs: &[&Need], offered: &[Resource]) -> Option<Vec<Taken>> {
+    let fixed: BTreeSet<u16> = needs.iter().flat_map(|need| need.fixed_ports()).collect();
+    let mut left = offered.to_vec();
+    let taken = needs.iter().map(|need| {
+        let mut resources = need.take_scalars(&left)?;
+        let ports = need.take_ports(&left, &fixed, &mut resources)?;
+        for piece in &resources {
+            remove(&mut left, piece);
+        }
+        Some(Taken { resources, ports })
+    });
+    taken.collect()
+}
+
+/// What several needs are together.
+pub(crate) fn sum(needs: &[&Need]) -> Need {
+    let total = |of: fn(&Need) -> i64| needs.iter().map(|need| of(need)).sum();
+    Need {
+        cpus: total(|need| need.cpus),
+        mem: total(|need| need.mem),
+        disk: total(|need| need.disk),
+        ports: needs.iter().flat_map(|need| need.ports.clone()).collect(),
+    }
+}
+
+/// Takes a piece off the resource that it is of.
+fn remove(left: &mut [Resource], piece: &Resource) {
+    let kind = |resource: &Resource| Resource {
+        scalar: None,
+        ranges: None,
+        ..resource.clone()
+    };
+    let whole = kind(piece);
+    let Some(resource) = left.iter_mut().find(|resource| kind(resource) == whole) else {
+        return;
+    };
+    if let (Some(amount), Some(part)) = (&mut resource.scalar, &piece.scalar) {
+        amount.value = from_thousandths(thousandths(amount.value) - thousandths(part.value));
+    }
+    let gone: BTreeSet<u16> = ports(piece).collect();
+    if !gone.is_empty() {
+        let kept = ports(resource).filter(|port| !gone.contains(port));
+        let kept = kept.map(|port| value::Range {
+            begin: port.into(),
+            end: port.into(),
+        });
+        let range = kept.collect();
+        resource.ranges = Some(value::Ranges { range });
     }
 }
 
@@ -298,6 +359,13 @@ mod tests {
             .collect();
         assert_eq!(resources, [vec![80], vec![31_000, 31_001, 31_002]]);
         assert_eq!(take(&[]).unwrap().resources.len(), 2);
+        let one = Need::new(0.6, 32.0, None).with_ports(&[0]);
+        let other = Need::new(0.4, 32.0, None).with_ports(&[0, 80]);
+        let both = take_all(&[&one, &other], &offered).unwrap();
+        let ports: Vec<&[u16]> = both.iter().map(|taken| &*taken.ports).collect();
+        assert_eq!(ports, [&[31_000][..], &[31_001, 80]]);
+        assert_eq!(take_all(&[&one, &one], &offered), None);
+        assert_eq!(sum(&[&one, &other]).cpus, 1000);
         assert_eq!(take(&[81]), None);
         assert_eq!(take(&[80, 80, 0, 0, 0, 0, 0]), None);
     }

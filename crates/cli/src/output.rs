@@ -2,13 +2,17 @@
 //!
 //! A file of the sandbox is followed (`follow`); when the task is over it is read to its end once more.
 
+use tokio::io::{AsyncWrite, duplex};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::client::address::Address;
 use crate::client::files::sandbox_path;
 use crate::follow::{Life, OutputError, follow};
-use crate::{chain, note};
+use crate::{chain, label, note};
+
+/// What may wait between a file and its labels.
+const PIPE_BYTES: usize = 64 << 10;
 
 /// How the carrying of output ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,24 +44,35 @@ impl Output {
         if self.followers.is_some() {
             return;
         }
-        let followers = self.followers.insert(JoinSet::new());
-        let folder = sandbox_path(framework, task, None);
-        let out = follow(
-            agent.clone(),
-            folder.clone(),
-            "stdout",
-            self.life.subscribe(),
-            tokio::io::stdout(),
-        );
-        followers.spawn(out);
-        let err = follow(
-            agent.clone(),
-            folder,
-            "stderr",
-            self.life.subscribe(),
-            tokio::io::stderr(),
-        );
-        followers.spawn(err);
+        self.add(agent, &sandbox_path(framework, task, None), None);
+    }
+
+    /// Begins to carry what is written in a folder, each line with a name before it where one is given.
+    pub(crate) fn add(&mut self, agent: &Address, folder: &str, name: Option<&str>) {
+        self.carry(agent, folder, "stdout", name, tokio::io::stdout());
+        self.carry(agent, folder, "stderr", name, tokio::io::stderr());
+    }
+
+    fn carry(
+        &mut self,
+        agent: &Address,
+        folder: &str,
+        file: &'static str,
+        name: Option<&str>,
+        out: impl AsyncWrite + Unpin + Send + 'static,
+    ) {
+        let (agent, folder, life) = (agent.clone(), folder.to_owned(), self.life.subscribe());
+        let followers = self.followers.get_or_insert_with(JoinSet::new);
+        match name.map(|name| format!("{name}: ")) {
+            None => followers.spawn(follow(agent, folder, file, life, out)),
+            Some(label) => followers.spawn(async move {
+                let (near, far) = duplex(PIPE_BYTES);
+                let labelled = label::carry(&label, far, out);
+                // Where nobody reads, the other end hears of it.
+                let (carried, _) = tokio::join!(follow(agent, folder, file, life, near), labelled);
+                carried
+            }),
+        };
     }
 
     /// Waits until nobody reads this program's output any more; for ever where that never is.

@@ -30,12 +30,12 @@ mod again;
 use again::Again;
 
 /// After so long without an offer that fits, the user is told what is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// An offer that does not fit is declined for so long; an offer that grew comes back at once.
-const DECLINE_S: f64 = 5.0;
+pub(crate) const DECLINE_S: f64 = 5.0;
 /// A kill and a reconciliation are repeated: the first may be lost with the agent's connection, the
 /// second is not answered before the agent is back.
-const AGAIN: Duration = Duration::from_secs(5);
+pub(crate) const AGAIN: Duration = Duration::from_secs(5);
 /// A failure that a reconciliation told of has its exit code in the agent's own update, which is sent
 /// until it is acknowledged: again after 10 s, then after 20 s.
 const HEARSAY_MAX: Duration = Duration::from_secs(35);
@@ -73,9 +73,9 @@ enum Parting {
 }
 
 /// Where the task was launched.
-struct Place {
-    agent_id: AgentId,
-    agent: Address,
+pub(crate) struct Place {
+    pub(crate) agent_id: AgentId,
+    pub(crate) agent: Address,
 }
 
 /// Whether the present master has spoken of the task.
@@ -439,7 +439,7 @@ impl Run<'_> {
 }
 
 /// Where the agent of an offer is reached, as it advertises itself.
-fn agent_address(offer: &Offer) -> Address {
+pub(crate) fn agent_address(offer: &Offer) -> Address {
     const AGENT_PORT: u16 = 5051;
     let advertised = offer.url.as_ref().map(|url| &url.address);
     let port = advertised.and_then(|address| u16::try_from(address.port).ok());
@@ -450,6 +450,6 @@ fn agent_address(offer: &Offer) -> Address {
     }
 }
 
-fn far_away() -> Instant {
+pub(crate) fn far_away() -> Instant {
     Instant::now() + Duration::from_secs(3600)
 }

@@ -72,19 +72,8 @@ pub(crate) fn task(args: &RunArgs, task_id: &TaskId, agent_id: &AgentId, taken: 
 
 /// The command, with the ports that it got in its environment.
 fn command(args: &RunArgs, ports: &[u16]) -> CommandInfo {
-    let first = ports.first().map(|port| ("PORT".to_owned(), *port));
-    let all = ports.iter().enumerate();
-    let all = all.map(|(number, port)| (format!("PORT{number}"), *port));
-    let ports = first.into_iter().chain(all);
-    let ports = ports.map(|(name, port)| (name, port.to_string()));
-    let variables = ports.chain(args.env.iter().cloned());
-    let variables: Vec<_> = variables
-        .map(|(name, value)| environment::Variable {
-            name,
-            value: Some(value),
-            ..Default::default()
-        })
-        .collect();
+    let own = args.env.iter().map(|(name, value)| variable(name, value));
+    let variables: Vec<_> = port_variables(ports).into_iter().chain(own).collect();
     let environment = (!variables.is_empty()).then_some(Environment { variables });
     let shell = args.command.len() == 1 && !args.no_shell;
     let words = args.command.clone();
@@ -95,6 +84,25 @@ fn command(args: &RunArgs, ports: &[u16]) -> CommandInfo {
         value: words.first().cloned(),
         arguments: if shell { Vec::new() } else { words },
         user: Some(args.user.clone()),
+    }
+}
+
+/// PORT0, PORT1 and so on for the ports that a task got, and PORT for the first.
+pub(crate) fn port_variables(ports: &[u16]) -> Vec<environment::Variable> {
+    let first = ports.first().map(|port| ("PORT".to_owned(), port));
+    let all = ports.iter().enumerate();
+    let all = all.map(|(number, port)| (format!("PORT{number}"), port));
+    let ports = first.into_iter().chain(all);
+    ports
+        .map(|(name, port)| variable(&name, &port.to_string()))
+        .collect()
+}
+
+fn variable(name: &str, value: &str) -> environment::Variable {
+    environment::Variable {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+        ..Default::default()
     }
 }
 

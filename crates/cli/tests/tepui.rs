@@ -470,3 +470,51 @@ fn files_are_copied_out_of_a_sandbox_and_nothing_of_it_leads_elsewhere() {
         assert!(stderr.contains(said), "{words:?}: {stderr}");
     }
 }
+
+#[test]
+fn a_pod_runs_as_one_group_with_labelled_output_and_the_code_of_what_failed() {
+    let fake = Fake::start(Script {
+        end: Some((TaskState::Failed, "Command exited with status 7")),
+        stdout: b"hello\nagain\n".to_vec(),
+        ..Script::default()
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("web.json");
+    let pod = r#"{"tasks": [{"name": "a", "command": "x", "cpus": 0.5, "env": {"A": "1"}},
+                            {"name": "b", "command": ["y", "z"]}]}"#;
+    std::fs::write(&file, pod).unwrap();
+    let (stdout, stderr, code) = run(&fake.address, &["pod", "run", file.to_str().unwrap()]);
+    assert_eq!(code, 7, "{stderr}");
+    let mut lines: Vec<&str> = stdout.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["a: again", "a: hello", "b: again", "b: hello"]);
+    assert!(stderr.contains("a ended with 7"), "{stderr}");
+    assert!(
+        stderr.contains("b: the task ended as TASK_KILLED"),
+        "{stderr}"
+    );
+    use Type::{Accept, Subscribe, Suppress, Teardown};
+    assert_eq!(fake.calls(), [Subscribe, Accept, Suppress, Teardown]);
+    let accept = fake.call(Accept).accept.unwrap();
+    let group = accept.operations[0].launch_group.as_ref().unwrap();
+    assert_eq!(group.executor.r#type().as_str_name(), "DEFAULT");
+    let id = &group.executor.executor_id.value;
+    assert!(id.starts_with("web-"), "{id}");
+    let amounts = |resources: &[api::v1::Resource]| -> Vec<f64> {
+        let scalars = resources.iter().map(|r| r.scalar.unwrap().value);
+        scalars.collect()
+    };
+    assert_eq!(amounts(&group.executor.resources), [0.1, 32.0]);
+    let tasks = &group.task_group.tasks;
+    assert_eq!(tasks[0].task_id.value, format!("{id}-a"));
+    assert_eq!(amounts(&tasks[0].resources), [0.5, 64.0]);
+    assert_eq!(tasks[1].command.as_ref().unwrap().arguments, ["y", "z"]);
+
+    std::fs::write(&file, r#"{"tasks": [{"name": "a"}]}"#).unwrap();
+    let (_, stderr, code) = run(&fake.address, &["pod", "run", file.to_str().unwrap()]);
+    assert_eq!(code, 125);
+    assert!(
+        stderr.contains("web.json: tasks[0].command: is missing"),
+        "{stderr}"
+    );
+}

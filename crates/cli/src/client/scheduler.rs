@@ -8,8 +8,8 @@ use std::time::Duration;
 use api::recordio;
 use api::v1::scheduler::{Call, Event, call};
 use api::v1::{
-    AgentId, Filters, FrameworkId, FrameworkInfo, Offer, OfferId, TaskId, TaskInfo, TaskStatus,
-    offer,
+    AgentId, ExecutorInfo, Filters, FrameworkId, FrameworkInfo, Offer, OfferId, TaskGroupInfo,
+    TaskId, TaskInfo, TaskStatus, offer,
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -183,6 +183,28 @@ impl Calls {
             }),
             ..Default::default()
         };
+        self.accept(offer, launch).await
+    }
+
+    /// Launches tasks of one executor, all or none, on an offer and refuses what it leaves.
+    pub(crate) async fn launch_group(
+        &mut self,
+        offer: &Offer,
+        executor: ExecutorInfo,
+        tasks: Vec<TaskInfo>,
+    ) -> Result<(), ClientError> {
+        let launch = offer::Operation {
+            r#type: Some(offer::operation::Type::LaunchGroup.into()),
+            launch_group: Some(offer::operation::LaunchGroup {
+                executor,
+                task_group: TaskGroupInfo { tasks },
+            }),
+            ..Default::default()
+        };
+        self.accept(offer, launch).await
+    }
+
+    async fn accept(&mut self, offer: &Offer, launch: offer::Operation) -> Result<(), ClientError> {
         self.call(Call {
             r#type: Some(call::Type::Accept.into()),
             accept: Some(call::Accept {

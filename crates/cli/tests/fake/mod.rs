@@ -305,6 +305,13 @@ fn files(world: &Mutex<World>, out: &mut TcpStream, request: &Request) -> std::i
         let path = format!("/frameworks/{FRAMEWORK}/executors/{id}/runs/latest/{file}");
         request.path.ends_with(&path).then_some(())
     };
+    if let Some((_, file)) = request.path.split_once("/runs/latest/tasks/") {
+        let bytes = match file.ends_with("/stdout") {
+            true => &world.script.stdout[..],
+            false => b"",
+        };
+        return answer(out, "200 OK", "application/octet-stream", bytes);
+    }
     let mut older = world.script.older.iter().rev().zip(1..);
     let older = older.find(|(_, number)| sandbox(&format!("stdout.{number}")).is_some());
     let bytes = match (sandbox("stdout"), sandbox("stderr"), older) {
@@ -375,6 +382,11 @@ fn on_call(world: &mut World, call: Call) {
     match kind {
         call::Type::Accept => {
             let accept = call.accept.as_ref().unwrap();
+            if accept.operations[0].launch_group.is_some() {
+                on_group(world, accept);
+                world.calls.push(call);
+                return;
+            }
             let launch = accept.operations[0].launch.as_ref().unwrap();
             world.task = Some(launch.task_infos[0].clone());
             world.update(TaskState::Starting, "", b"1");
@@ -390,6 +402,26 @@ fn on_call(world: &mut World, call: Call) {
         _ => {}
     }
     world.calls.push(call);
+}
+
+/// All run, then the first ends as scripted, and the others are killed for it.
+fn on_group(world: &World, accept: &call::Accept) {
+    let group = accept.operations[0].launch_group.as_ref().unwrap();
+    let (end, message) = world.script.end.unwrap();
+    let status = |task: &TaskInfo, state: TaskState, message: &str| TaskStatus {
+        task_id: task.task_id.clone(),
+        state: state.number(),
+        message: Some(message.to_owned()),
+        ..Default::default()
+    };
+    let tasks = &group.task_group.tasks;
+    for task in tasks {
+        world.tell_of(status(task, TaskState::Running, ""));
+    }
+    world.tell_of(status(&tasks[0], end, message));
+    for task in &tasks[1..] {
+        world.tell_of(status(task, TaskState::Killed, ""));
+    }
 }
 
 /// The next update comes when the one before was acknowledged, as from a real agent.
@@ -459,11 +491,20 @@ impl World {
             agent_id: Some(agent_id()),
             ..status
         };
-        self.send(Some(Event {
-            r#type: Some(event::Type::Update.into()),
-            update: Some(event::Update { status }),
-            ..Default::default()
-        }));
+        self.send(Some(update(status)));
+    }
+
+    fn tell_of(&self, status: TaskStatus) {
+        let events = self.events.as_ref().expect("a subscription");
+        events.send(Some(update(status))).expect("nobody listens");
+    }
+}
+
+fn update(status: TaskStatus) -> Event {
+    Event {
+        r#type: Some(event::Type::Update.into()),
+        update: Some(event::Update { status }),
+        ..Default::default()
     }
 }
 
