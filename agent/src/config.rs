@@ -7,6 +7,7 @@
 //! Linux host its flags and environment and nothing else. Later code sees no raw text.
 
 pub mod fetching;
+pub mod images;
 mod settings;
 
 use std::fmt;
@@ -58,6 +59,10 @@ pub struct Config {
     pub housekeeping: housekeeping::Settings,
     /// What commands may have fetched.
     pub fetching: Fetching,
+    /// Authorities that are believed beside Mozilla's, where this node takes something from elsewhere.
+    pub ca_file: Option<PathBuf>,
+    /// Where images come from.
+    pub images: images::Images,
     /// The least severe events that are logged.
     pub logging_level: LoggingLevel,
     /// What only a booting node needs to know.

@@ -13,6 +13,7 @@
 mod fetched;
 mod ground;
 mod prepare;
+mod root;
 mod start;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -69,7 +70,7 @@ pub struct Order {
 impl Order {
     /// Whether anything has to be brought here first.
     fn wants_preparation(&self) -> bool {
-        !self.launch.uris.is_empty()
+        !self.launch.uris.is_empty() || self.launch.image.is_some()
     }
 }
 

@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod handle;
 pub mod housekeeping;
 pub mod http;
+pub mod images;
 pub mod init;
 pub mod link;
 pub mod logging;

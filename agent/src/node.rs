@@ -18,7 +18,7 @@ use agent_core::sandbox::SwitchUser;
 use agent_core::{Agent, Settings};
 use agent_kernel::facts;
 use agent_kernel::launch::Host;
-use agent_kernel::worker::Workers;
+use agent_kernel::worker::{WorkerError, Workers};
 use api::v1::executor;
 use model::{ContainerId, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,6 +34,8 @@ use crate::fetch::{self, FetchError, Fetcher};
 use crate::handle::Reply;
 use crate::housekeeping::Housekeeping;
 use crate::http;
+use crate::images::Provisioner;
+use crate::images::scratch::Scratches;
 use crate::init::{Node, PowerEvent, chain};
 use crate::link::Link;
 use crate::paths;
@@ -79,11 +81,15 @@ enum NodeError {
     #[error(transparent)]
     Launch(#[from] agent_kernel::launch::LaunchError),
     #[error(transparent)]
+    Images(#[from] crate::images::OpenError),
+    #[error(transparent)]
+    Scratch(#[from] crate::images::scratch::ScratchError),
+    #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Http(#[from] http::HttpError),
     #[error(transparent)]
-    Worker(#[from] agent_kernel::worker::WorkerError),
+    Worker(#[from] WorkerError),
     #[error(transparent)]
     Fetch(#[from] FetchError),
 }
@@ -117,6 +123,8 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
     let version = uuid::Uuid::new_v4().into_bytes();
     let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
     let facts = facts::measure(&node.work_dir);
+    let disk_bytes = facts.disk_bytes;
+    let workers = Arc::new(Workers::open()?);
     let description = Arc::new(Description::new(&config, &node, facts, version)?);
     info!(resources = %description.resources, "resources of this node");
     let agent = Agent::new(Settings {
@@ -146,10 +154,12 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         housekeeping: Housekeeping::new(config.housekeeping, Arc::clone(&sandboxes)),
         sandboxes,
         fetcher: Fetcher::open(
-            Arc::new(Workers::open()?),
-            fetch::Settings::of(&config.fetching, &node.work_dir, None),
+            Arc::clone(&workers),
+            fetch::Settings::of(&config.fetching, &node.work_dir, config.ca_file.as_deref()),
         )?,
         volumes: Volumes::beneath(&node.work_dir),
+        images: Provisioner::configured(&config, &node.work_dir, disk_bytes, workers)?,
+        scratches: Scratches::open(&node.work_dir.join("provisioner"))?,
     });
     let recovered = Checkpoint::open(&paths::checkpoint(&node.work_dir))?;
     if recovered.torn_bytes > 0 {

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod executor;
+pub mod image;
 pub mod operation;
 pub mod pod;
 pub mod task;

@@ -13,6 +13,7 @@ use crate::description::{self, DescriptionError};
 use crate::housekeeping;
 
 use super::fetching::{self, Fetching};
+use super::images::{self, Images};
 use super::{Boot, Config, HostPort, Ipv4Net, LoggingLevel, StaticAddress};
 
 /// One setting.
@@ -58,6 +59,8 @@ pub(super) struct Draft {
     gc_non_executor_container_sandboxes: Option<bool>,
     rotation: rotation::Rules,
     fetching: Fetching,
+    ca_file: Option<PathBuf>,
+    images: Images,
     logging_level: LoggingLevel,
     boot: Boot,
 }
@@ -106,6 +109,8 @@ impl Draft {
                 rotation: self.rotation,
             },
             fetching: self.fetching,
+            ca_file: self.ca_file,
+            images: self.images,
             logging_level: self.logging_level,
             boot: self.boot,
         })
@@ -455,6 +460,81 @@ pub(super) static SETTINGS: &[Setting] = &[
         boot: false,
         switch: false,
         set: |draft, text| put(&mut draft.fetching.frameworks_home, absolute(text)),
+    },
+    Setting {
+        name: "ca_file",
+        value: "FILE",
+        allowed: ABSOLUTE,
+        help: "certificates in PEM of authorities that are believed beside Mozilla's, for images and files (default: none)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.ca_file, absolute(text)),
+    },
+    Setting {
+        name: "docker_registry",
+        value: "ADDRESS|DIR",
+        allowed: "a registry, as in https://registry.example:5000, or the absolute path of a directory with images",
+        help: "where images are that name no registry: a registry, or a directory with OCI layouts and\n      archives of docker save (default: https://registry-1.docker.io)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.images.registry = images::registry(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "docker_config",
+        value: "JSON|FILE",
+        allowed: "a Docker configuration in JSON, or the absolute path of a file with one",
+        help: "names and passwords for registries, as docker login writes them (default: none)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.images.credentials = images::credentials(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "docker_insecure_registries",
+        value: "HOST[:PORT],…",
+        allowed: "registries, as in 10.0.2.2:5000,registry.example",
+        help: "registries that speak http without TLS (default: localhost and 127.0.0.1 with a port, and port 80)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.images.insecure = images::insecure(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "docker_registry_mirrors",
+        value: "REGISTRY=ADDRESS,…",
+        allowed: "registries and mirrors, as in registry-1.docker.io=https://mirror.example",
+        help: "what is asked before a registry (default: none)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.images.mirrors = images::mirrors(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "docker_store_dir",
+        value: "DIR",
+        allowed: ABSOLUTE,
+        help: "where the layers of images are kept (default: store in the work directory)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.images.store, absolute(text)),
+    },
+    Setting {
+        name: "image_store_size",
+        value: "SIZE",
+        allowed: "a size: a whole number and one of B, KB, MB, GB, TB, as in 10GB",
+        help: "how much is kept of images that nobody uses, and how large one may be (default: half of the disk)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.images.store_bytes_max, images::size(text)),
     },
     Setting {
         name: "logging_level",

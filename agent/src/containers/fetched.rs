@@ -1,38 +1,48 @@
 //! Fetched: the files that a command names, in its sandbox before it starts.
 
-use std::path::Path;
-
 use agent_core::sandbox::{self, Accounts};
 use agent_kernel::launch;
 
+use super::prepare::{ACCOUNTS, Image};
+use super::start::NO_IDS;
 use super::{Ground, Order};
 use crate::fetch;
 use crate::init::chain;
 use crate::unpack::Owner;
 
-/// Fetches what the order's command names. The roots are those that the container will have, the
-/// uppermost first: their passwd says whose the files become.
+/// Fetches what the order's command names. The files become those of the user that the command will
+/// run as, by the passwd of its root.
 ///
 /// # Errors
 /// The first file that could not be had, in words.
 pub(super) async fn fetch(
     ground: &Ground,
     order: &Order,
-    roots: &[&Path],
+    image: Option<&Image>,
     index: u32,
 ) -> Result<(), String> {
-    if order.launch.uris.is_empty() {
+    let wanted = &order.launch;
+    if wanted.uris.is_empty() {
         return Ok(());
     }
-    let ids = sandbox::id_range(index).ok_or("this node has no more ids for containers")?;
-    let (passwd, group) = (text(roots, "etc/passwd"), text(roots, "etc/group"));
+    let ids = sandbox::id_range(index).ok_or(NO_IDS)?;
+    let name = wanted.user.as_str();
+    let wish = Some(name).filter(|user| !user.is_empty());
+    let [passwd, group] = match (image, &ground.root) {
+        (Some(image), _) => image.accounts.clone(),
+        (None, Some(root)) => ACCOUNTS.map(|file| launch::root_file(root, file)),
+        (None, None) => Default::default(),
+    };
+    let own = wanted.command_user.as_deref();
+    let (wish, switch) = match image {
+        Some(image) => image.config.user(own, name, ground.switch_user),
+        None => (wish, ground.switch_user),
+    };
     let accounts = Accounts {
         passwd: &passwd,
         group: &group,
     };
-    let name = order.launch.user.as_str();
-    let wish = Some(name).filter(|user| !user.is_empty());
-    let user = sandbox::user(wish, ground.switch_user, accounts, ids);
+    let user = sandbox::user(wish, switch, accounts, ids);
     let user = user.map_err(|error| chain(&error))?;
     let folder = ground.sandboxes.path(&order.sandbox);
     let into = fetch::Sandbox {
@@ -44,12 +54,6 @@ pub(super) async fn fetch(
         },
         user: name,
     };
-    let fetched = ground.fetcher.fetch(&order.launch.uris, into).await;
+    let fetched = ground.fetcher.fetch(&wanted.uris, into).await;
     fetched.map_err(|error| chain(&error))
-}
-
-/// A file of the uppermost root that has it.
-fn text(roots: &[&Path], path: &str) -> String {
-    let mut all = roots.iter().map(|root| launch::root_file(root, path));
-    all.find(|text| !text.is_empty()).unwrap_or_default()
 }

@@ -9,6 +9,8 @@ use agent_kernel::launch::Host;
 use super::Order;
 use crate::fetch::Fetcher;
 use crate::housekeeping::Housekeeping;
+use crate::images::Provisioner;
+use crate::images::scratch::Scratches;
 use crate::sandboxes::{SandboxError, Sandboxes};
 use crate::volumes::Volumes;
 
@@ -33,6 +35,10 @@ pub struct Ground {
     pub fetcher: Fetcher,
     /// Where the persistent volumes are.
     pub volumes: Volumes,
+    /// Who brings images here.
+    pub images: Provisioner,
+    /// Where containers write that have an image's root.
+    pub scratches: Scratches,
 }
 
 impl Ground {

@@ -3,29 +3,85 @@
 //! Runs beside the main loop and may take minutes. It is dropped where the container is killed
 //! meanwhile, and whatever it holds then removes what it had begun to write.
 
-use std::path::Path;
+use std::sync::Arc;
 
+use agent_core::sandbox::ImageConfig;
+use model::ContainerId;
+
+use crate::images::scratch::Scratch;
+use crate::images::{Provisioned, Wanted};
 use crate::init::chain;
 
 use super::{Ground, Order, fetched};
 
+/// Where a root names its users and groups.
+pub(super) const ACCOUNTS: [&str; 2] = ["etc/passwd", "etc/group"];
+
 /// What was brought here for one container; gone with it.
 #[derive(Debug, Default)]
-pub(super) struct Prepared {}
+pub(super) struct Prepared {
+    /// Its root; the node's default where there is none.
+    pub(super) image: Option<Image>,
+}
+
+/// An image that becomes a container's root.
+#[derive(Debug)]
+pub(super) struct Image {
+    /// The layers' directories, the bottom first.
+    pub(super) layers: Vec<String>,
+    /// What it says of its containers.
+    pub(super) config: ImageConfig,
+    /// `etc/passwd` and `etc/group`.
+    pub(super) accounts: [String; 2],
+    /// Where the container's own changes go.
+    pub(super) scratch: Scratch,
+    /// Keeps the layers.
+    _provisioned: Provisioned,
+}
 
 /// Brings everything here that the order names.
 ///
 /// # Errors
 /// The first thing that could not be had.
 pub(super) async fn prepare(
-    ground: &Ground,
+    ground: &Arc<Ground>,
     order: &Order,
     index: u32,
 ) -> Result<Prepared, String> {
     // What is fetched is written into the sandbox.
     let made = ground.make_sandbox(order);
     made.map_err(|error| chain(&error))?;
-    let roots: Vec<&Path> = ground.root.as_deref().into_iter().collect();
-    fetched::fetch(ground, order, &roots, index).await?;
-    Ok(Prepared::default())
+    let image = match &order.launch.image {
+        Some(wanted) => Some(image(ground, &order.container, wanted).await?),
+        None => None,
+    };
+    fetched::fetch(ground, order, image.as_ref(), index).await?;
+    Ok(Prepared { image })
+}
+
+async fn image(
+    ground: &Arc<Ground>,
+    container: &ContainerId,
+    wanted: &Wanted,
+) -> Result<Image, String> {
+    let provisioned = ground.images.provision(wanted).await;
+    let provisioned = provisioned.map_err(|error| chain(&error))?;
+    let layers = provisioned.layers.iter();
+    let layers: Vec<String> = layers
+        .map(|layer| layer.to_string_lossy().into_owned())
+        .collect();
+    let accounts = {
+        let (ground, layers) = (Arc::clone(ground), layers.clone());
+        let read = move || ground.host.image_files(&layers, ACCOUNTS);
+        tokio::task::spawn_blocking(read).await
+    };
+    let accounts = accounts.map_err(|error| chain(&error))?;
+    let scratch = ground.scratches.make(container);
+    Ok(Image {
+        layers,
+        config: provisioned.config.clone(),
+        accounts: accounts.map_err(|error| chain(&error))?,
+        scratch: scratch.map_err(|error| chain(&error))?,
+        _provisioned: provisioned,
+    })
 }

@@ -4,19 +4,22 @@
 //! node; what takes longer was done by `prepare`. A start that fails leaves no process and no cgroup.
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use agent_core::sandbox::{
-    self, Accounts, Cfs, Class, Demand, NodeFacts, Policy, RootSpec, VolumeSource, Wishes,
+    self, Accounts, Cfs, Class, Demand, NodeFacts, Policy, VolumeSource, Wishes,
 };
 use agent_kernel::launch::{self, Launched};
 use agent_kernel::process::Pid;
 use model::sandbox::{Io, Process, Run};
 
 use super::prepare::Prepared;
+use super::root::Root;
 use super::{Ground, Order};
 use crate::init::chain;
+
+/// Every range of ids has a container.
+pub(super) const NO_IDS: &str = "this node has no more ids for containers";
 
 /// Where a container starts.
 #[derive(Debug)]
@@ -59,11 +62,6 @@ pub(super) fn start(
     prepared: &Prepared,
     place: &Place,
 ) -> Result<Started, String> {
-    let Prepared {} = prepared;
-    let root = ground
-        .root
-        .as_deref()
-        .ok_or("this host was given no root for tasks (--default_rootfs)")?;
     let sandbox = ground.make_sandbox(order).map_err(|error| chain(&error))?;
     if let Some((link, target)) = &order.link {
         let linked = ground.sandboxes.link(link, target);
@@ -75,52 +73,44 @@ pub(super) fn start(
         let rotated = ground.housekeeping.rotate(&order.sandbox, own);
         rotated.map_err(|error| chain(&error))?;
     }
-    let ids = sandbox::id_range(place.index).ok_or("this node has no more ids for containers")?;
+    let ids = sandbox::id_range(place.index).ok_or(NO_IDS)?;
     let debugged = place.parent.as_ref();
     let debugged = debugged.filter(|_| order.class == Class::Debug);
     let beside = debugged.and_then(|parent| parent.process.as_deref());
-    let mut environment = beside.map_or(Vec::new(), |process| process.environment.clone());
-    environment.extend(order.environment.iter().cloned());
-    environment.extend(order.launch.environment.iter().cloned());
-    let accounts = match debugged {
-        None => root.to_path_buf(),
-        Some(parent) => PathBuf::from(format!("/proc/{}/root", parent.pid)),
+    let root = match (debugged, &prepared.image) {
+        (Some(parent), _) => Root::of_parent(ground, order, parent),
+        (None, Some(image)) => Root::of_image(ground, order, image)?,
+        (None, None) => Root::default(ground, order)?,
     };
-    let accounts = (
-        launch::root_file(&accounts, "etc/passwd"),
-        launch::root_file(&accounts, "etc/group"),
-    );
     let volumes = volumes(ground, order)?;
+    let launch = &order.launch;
     let task = sandbox::TaskSpec {
         container: &order.container,
         class: order.class,
-        command: Some(&order.launch.command),
-        environment: &environment,
-        user: Some(order.launch.user.as_str()).filter(|user| !user.is_empty()),
+        command: Some(&root.command),
+        environment: &root.environment,
+        user: root.user,
         demand: Demand {
-            cpus_milli: order.launch.cpus_milli,
-            memory_bytes: order.launch.memory_bytes,
+            cpus_milli: launch.cpus_milli,
+            memory_bytes: launch.memory_bytes,
             ..Demand::default()
         },
-        root: match order.class {
-            Class::Debug => RootSpec::Parent,
-            Class::Task | Class::Executor | Class::Pod | Class::Nested => RootSpec::Default,
-        },
-        directory: None,
+        root: root.spec,
+        directory: root.directory,
         sandbox: Some(&sandbox.to_string_lossy()),
         io: Io::Files,
         volumes: &volumes,
         wishes: &Wishes::default(),
     };
     let node = NodeFacts {
-        root: &root.to_string_lossy(),
+        root: &root.default.to_string_lossy(),
         hostname: &ground.hostname,
         etc: &ground.etc.to_string_lossy(),
         ids,
-        switch_user: ground.switch_user,
+        switch_user: root.switch_user,
         accounts: Accounts {
-            passwd: &accounts.0,
-            group: &accounts.1,
+            passwd: &root.accounts[0],
+            group: &root.accounts[1],
         },
         cfs: Cfs::Off,
         policy: &Policy::default(),

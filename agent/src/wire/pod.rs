@@ -4,8 +4,8 @@ use agent_core::sandbox::{Command, Demand};
 use api::{convert, v1};
 use model::{Blob, Resources};
 
-use super::stored;
-use super::task::{Launch, LaunchError, command, demand_of, variables};
+use super::task::{Launch, LaunchError, demand_of, variables};
+use super::{image, stored};
 
 /// What a pod's container is made of: nothing to run, and room for its tasks.
 ///
@@ -23,6 +23,9 @@ pub fn launch<'a>(
         command: Command::Shell(String::new()),
         environment: Vec::new(),
         user: framework.user,
+        command_user: None,
+        // Nothing runs in it: its tasks have roots of their own.
+        image: None,
         cpus_milli: demand.cpus_milli,
         memory_bytes: demand.memory_bytes,
         volumes: Vec::new(),
@@ -74,8 +77,10 @@ pub fn beside(info: &Blob) -> Result<Launch, LaunchError> {
     let info: v1::CommandInfo = stored(info).ok_or(LaunchError::Malformed("CommandInfo"))?;
     Ok(Launch {
         environment: variables(&info),
-        command: command(info),
+        command: image::command(None, info),
         user: String::new(),
+        command_user: None,
+        image: None,
         cpus_milli: 0,
         memory_bytes: 0,
         volumes: Vec::new(),

@@ -15,8 +15,9 @@ use model::{Blob, FrameworkId, Resources, TaskId};
 use prost::Message;
 
 use crate::fetch::Uri;
+use crate::images::Wanted;
 
-use super::{FrameError, check, executor};
+use super::{FrameError, check, executor, image};
 
 /// The executor that Mesos would add to a command task: 0.1 cpus and 32 MB.
 const EXECUTOR: [(&str, f64); 2] = [("cpus", 0.1), ("mem", 32.0)];
@@ -106,18 +107,20 @@ fn unsupported(task: &v1::TaskInfo) -> Option<&'static str> {
 }
 
 fn unsupported_container(container: &v1::ContainerInfo) -> Option<&'static str> {
-    use v1::container_info::Type;
-    if container.r#type != i32::from(Type::Mesos) || container.docker.is_some() {
-        return Some("a container of type DOCKER is");
-    }
-    if container
-        .mesos
-        .as_ref()
-        .is_some_and(|mesos| mesos.image.is_some())
-    {
-        return Some("a container image is");
-    }
+    let docker = container.docker.as_ref();
     [
+        (
+            docker.is_some_and(|docker| docker.privileged()),
+            "DockerInfo.privileged is",
+        ),
+        (
+            docker.is_some_and(|docker| !docker.parameters.is_empty()),
+            "DockerInfo.parameters is",
+        ),
+        (
+            docker.is_some_and(|docker| !docker.port_mappings.is_empty()),
+            "DockerInfo.port_mappings is",
+        ),
         (!container.volumes.is_empty(), "ContainerInfo.volumes is"),
         (
             !container.network_infos.is_empty(),
@@ -196,14 +199,18 @@ pub struct Launch {
     pub environment: Vec<(String, String)>,
     /// What is fetched into the sandbox first.
     pub uris: Vec<Uri>,
-    /// Whom to run as.
+    /// Whom to run as: the command's user, or the framework's.
     pub user: String,
+    /// The user that the command itself names.
+    pub command_user: Option<String>,
     /// Processors of the task alone, in thousandths.
     pub cpus_milli: u64,
     /// Memory of the task alone, in bytes.
     pub memory_bytes: u64,
     /// Its persistent volumes.
     pub volumes: Vec<Volume>,
+    /// The image that its root comes from; the node's default root where there is none.
+    pub image: Option<Wanted>,
     /// Whether the framework wants its executors to outlive the agent.
     pub checkpoint: bool,
 }
@@ -230,6 +237,9 @@ pub enum LaunchError {
     /// The task's resources are not resources.
     #[error("read the task's resources: {0}")]
     Resources(String),
+    /// The task's image.
+    #[error(transparent)]
+    Image(#[from] image::ImageError),
 }
 
 /// Reads what a launch needs.
@@ -245,15 +255,18 @@ pub fn launch(task: &Blob, framework: &Blob) -> Result<Launch, LaunchError> {
         .map_err(|error| LaunchError::Resources(error.to_string()))?;
     let resources: Resources = resources.into_iter().collect();
     let demand = demand_of(&resources);
+    let container = task.container.as_ref();
     Ok(Launch {
         volumes: resources.iter().filter_map(volume).collect(),
         environment: variables(&command),
         uris: uris(&command),
+        command_user: command.user.clone(),
         user: command.user.clone().unwrap_or(framework.user),
         cpus_milli: demand.cpus_milli,
         memory_bytes: demand.memory_bytes,
         checkpoint: framework.checkpoint.unwrap_or_default(),
-        command: self::command(command),
+        image: container.map(image::wanted).transpose()?.flatten(),
+        command: image::command(container, command),
     })
 }
 
@@ -273,19 +286,6 @@ pub(super) fn variables(command: &v1::CommandInfo) -> Vec<(String, String)> {
     let all = command.environment.iter().flat_map(|e| &e.variables);
     all.map(|v| (v.name.clone(), v.value.clone().unwrap_or_default()))
         .collect()
-}
-
-/// What a command runs.
-pub(super) fn command(info: v1::CommandInfo) -> Command {
-    let is_shell = info.shell();
-    let value = info.value.unwrap_or_default();
-    match is_shell {
-        true => Command::Shell(value),
-        false => Command::Program {
-            value,
-            arguments: info.arguments,
-        },
-    }
 }
 
 /// What a command wants fetched.
@@ -363,11 +363,11 @@ mod tests {
             ),
             (
                 r#""command":{"value":"true"},"container":{"type":"DOCKER","docker":{"image":"x"}}"#,
-                Some("a container of type DOCKER is"),
+                None,
             ),
             (
                 r#""command":{"value":"true"},"container":{"type":"MESOS","mesos":{"image":{"type":"DOCKER","docker":{"name":"x"}}}}"#,
-                Some("a container image is"),
+                None,
             ),
             (
                 r#""command":{"value":"true"},"limits":{"cpus":{"value":2.0}}"#,

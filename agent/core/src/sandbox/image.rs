@@ -7,7 +7,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{Command, PlanError};
+use super::{Command, PlanError, SwitchUser};
 
 /// What an image says of the container that it becomes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,6 +43,24 @@ impl ImageConfig {
             value,
             arguments: words,
         })
+    }
+
+    /// Whom to run as, and whether that is looked up: the user that the command names, else the image's
+    /// own, else the framework's. What clients send as their user does not count where the node switches
+    /// none; an image's user is not the client's, and counts.
+    #[must_use]
+    pub fn user<'a>(
+        &'a self,
+        command: Option<&'a str>,
+        framework: &'a str,
+        switch: SwitchUser,
+    ) -> (Option<&'a str>, SwitchUser) {
+        let framework = Some(framework).filter(|user| !user.is_empty());
+        match (switch, command, self.user.as_deref()) {
+            (SwitchUser::Yes, Some(user), _) | (_, _, Some(user)) => (Some(user), SwitchUser::Yes),
+            (SwitchUser::Yes, None, None) => (framework, SwitchUser::Yes),
+            (SwitchUser::No, _, None) => (None, SwitchUser::No),
+        }
     }
 
     fn by_default(&self, arguments: &[String]) -> Vec<String> {
@@ -108,6 +126,24 @@ mod tests {
                 });
                 assert_eq!(got, expected.map(words), "{wanted:?} {image:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_commands_user_wins_over_an_images_and_that_over_a_frameworks() {
+        use SwitchUser::{No, Yes};
+        for (switch, command, image, expected) in [
+            (Yes, Some("c"), Some("i"), (Some("c"), Yes)),
+            (Yes, None, Some("i"), (Some("i"), Yes)),
+            (Yes, None, None, (Some("f"), Yes)),
+            (No, Some("c"), Some("i"), (Some("i"), Yes)),
+            (No, Some("c"), None, (None, No)),
+        ] {
+            let image = ImageConfig {
+                user: image.map(String::from),
+                ..ImageConfig::default()
+            };
+            assert_eq!(image.user(command, "f", switch), expected);
         }
     }
 

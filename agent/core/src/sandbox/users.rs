@@ -42,11 +42,21 @@ pub fn resolve(
     let (Some(wish), SwitchUser::Yes) = (wish, switch) else {
         return Ok(User::default());
     };
-    let user = match (named(wish, accounts), wish.parse::<u32>()) {
+    // An image may name the group, too.
+    let (name, group) = match wish.split_once(':') {
+        Some((name, group)) => (name, Some(group)),
+        None => (wish, None),
+    };
+    let mut user = match (named(name, accounts), name.parse::<u32>()) {
         (Some(user), _) => user,
         (None, Ok(uid)) => numbered(uid, accounts),
         (None, Err(_)) => return Err(PlanError::User(wish.to_string())),
     };
+    if let Some(group) = group {
+        let gid = group_named(group, accounts).or_else(|| group.parse().ok());
+        user.gid = gid.ok_or_else(|| PlanError::User(wish.to_string()))?;
+        user.groups = Vec::new();
+    }
     let all = [user.uid, user.gid];
     match all.iter().chain(&user.groups).find(|id| **id >= ids.length) {
         Some(&id) => Err(PlanError::Id {
@@ -90,6 +100,15 @@ fn entries<'a>(accounts: Accounts<'a>) -> impl Iterator<Item = (&'a str, u32, u3
         let uid = fields.nth(1)?.parse().ok()?;
         let gid = fields.next()?.parse().ok()?;
         Some((name, uid, gid))
+    })
+}
+
+fn group_named(name: &str, accounts: Accounts<'_>) -> Option<u32> {
+    accounts.group.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let is_it = fields.next()? == name;
+        let gid = fields.nth(1)?.parse().ok()?;
+        is_it.then_some(gid)
     })
 }
 
@@ -148,23 +167,31 @@ mod tests {
             Some("-1"),
             Some("65536"),
             Some("high"),
+            Some("web:log"),
+            Some("1000:4"),
+            Some("web:"),
+            Some("web:nobody"),
         ];
         check(
             SwitchUser::Yes,
             &wishes,
             &expect![[r#"
-            None: 0:0 []
-            Some("root"): 0:0 [4]
-            Some("web"): 33:34 [4]
-            Some("33"): 33:34 [4]
-            Some("1000"): 1000:1000 []
-            Some("alice"): user "alice" is not in the task's root, and names no number
-            Some("broken"): user "broken" is not in the task's root, and names no number
-            Some(""): user "" is not in the task's root, and names no number
-            Some("-1"): user "-1" is not in the task's root, and names no number
-            Some("65536"): user 65536 is outside the container's ids, which are 0 to 65535
-            Some("high"): user 70000 is outside the container's ids, which are 0 to 65535
-        "#]],
+                None: 0:0 []
+                Some("root"): 0:0 [4]
+                Some("web"): 33:34 [4]
+                Some("33"): 33:34 [4]
+                Some("1000"): 1000:1000 []
+                Some("alice"): user "alice" is not in the task's root, and names no number
+                Some("broken"): user "broken" is not in the task's root, and names no number
+                Some(""): user "" is not in the task's root, and names no number
+                Some("-1"): user "-1" is not in the task's root, and names no number
+                Some("65536"): user 65536 is outside the container's ids, which are 0 to 65535
+                Some("high"): user 70000 is outside the container's ids, which are 0 to 65535
+                Some("web:log"): 33:4 []
+                Some("1000:4"): 1000:4 []
+                Some("web:"): user "web:" is not in the task's root, and names no number
+                Some("web:nobody"): user "web:nobody" is not in the task's root, and names no number
+            "#]],
         );
     }
 

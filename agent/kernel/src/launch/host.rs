@@ -2,20 +2,23 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use model::ContainerId;
-use model::sandbox::ExitStatus;
+use model::sandbox::{Access, ExitStatus, IdRange, Overlay, Scratch};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
 use super::spawn::{LaunchError, step};
 use crate::cgroup::Tree;
 use crate::files::{self, above_stdio};
+use crate::overlay;
 
 /// The most that is read of a file of a task's root, such as `etc/passwd`.
 const ROOT_FILE_BYTES_MAX: u64 = 1 << 20;
+/// What an image that is only read needs to be mounted.
+const SCRATCH_BYTES_MAX: u64 = 1 << 20;
 
 /// What all launches of this agent share.
 #[derive(Debug)]
@@ -83,6 +86,35 @@ impl Host {
         &self.runtime
     }
 
+    /// Reads small text files of an image as its layers show them together; empty where there are none.
+    ///
+    /// # Errors
+    /// The layers cannot be mounted.
+    pub fn image_files<const N: usize>(
+        &self,
+        layers: &[String],
+        paths: [&str; N],
+    ) -> Result<[String; N], LaunchError> {
+        let overlay = Overlay {
+            layers: layers.to_vec(),
+            ids: None,
+            scratch: Scratch::Memory {
+                bytes_max: SCRATCH_BYTES_MAX,
+            },
+            access: Access::ReadOnly,
+        };
+        // The ids are as they are on the disk.
+        let ids = IdRange {
+            first: 0,
+            length: u32::MAX,
+        };
+        let root = overlay::make(&overlay, ids, self.stage());
+        let root = root.map_err(|overlay::Failed(what, errno)| {
+            step(format!("read the image: {what}"))(errno)
+        })?;
+        Ok(paths.map(|path| text(&root, path).unwrap_or_default()))
+    }
+
     /// Where the container's init leaves the status of the task.
     pub(super) fn exit_file(&self, container: &ContainerId) -> PathBuf {
         self.runtime.join(format!("{container}.exit"))
@@ -93,12 +125,13 @@ impl Host {
 /// in the root leads to a file of the node.
 #[must_use]
 pub fn root_file(root: &Path, path: &str) -> String {
-    let read = || -> io::Result<String> {
-        let root = fs::File::open(root)?;
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let file = files::in_root(root, Path::new(path), flags)?;
-        let content = files::read_bounded(file, ROOT_FILE_BYTES_MAX)?;
-        Ok(String::from_utf8_lossy(&content).into_owned())
-    };
-    read().unwrap_or_default()
+    let root = fs::File::open(root);
+    root.and_then(|root| text(root, path)).unwrap_or_default()
+}
+
+fn text(root: impl AsFd, path: &str) -> io::Result<String> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = files::in_root(root, Path::new(path), flags)?;
+    let content = files::read_bounded(file, ROOT_FILE_BYTES_MAX)?;
+    Ok(String::from_utf8_lossy(&content).into_owned())
 }
