@@ -63,6 +63,10 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// Where images come from.
     pub images: images::Images,
+    /// The file of the key that signs executors' tokens; they get none where it is not given.
+    pub jwt_secret_key: Option<PathBuf>,
+    /// Whether executors are refused that show no token.
+    pub authenticate_http_executors: bool,
     /// The least severe events that are logged.
     pub logging_level: LoggingLevel,
     /// What only a booting node needs to know.

@@ -6,6 +6,8 @@
 
 mod api;
 mod body;
+mod connection;
+mod executor;
 mod files;
 mod metrics;
 mod router;
@@ -24,7 +26,7 @@ use ::api::http::respond::{self, Refusal};
 use ::api::http::verbosity::Verbosity;
 use agent_kernel::cgroup;
 use hyper::service::service_fn;
-use hyper::{Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use socket2::SockRef;
@@ -34,9 +36,12 @@ use tracing::{debug, info};
 
 use crate::config::Config;
 use crate::description::Description;
+use crate::handle::Handle;
 use crate::init::Node;
 use crate::snapshot::Snapshot;
+use crate::token::Key;
 use body::Body;
+use connection::Place;
 
 /// Connections that are served at the same time.
 const CONNECTIONS_MAX: usize = 256;
@@ -76,6 +81,16 @@ pub struct Context {
     started_at: f64,
     renders: Arc<Semaphore>,
     verbosity: Verbosity,
+    handle: Handle,
+    tokens: Option<Tokens>,
+}
+
+/// How executors show who they are.
+#[derive(Debug)]
+struct Tokens {
+    key: Key,
+    /// Whether a call without one is refused.
+    asked_for: bool,
 }
 
 impl Context {
@@ -86,6 +101,8 @@ impl Context {
         node: &Node,
         description: Arc<Description>,
         snapshots: watch::Receiver<Arc<Snapshot>>,
+        handle: Handle,
+        key: Option<Key>,
     ) -> Self {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Self {
@@ -99,6 +116,11 @@ impl Context {
             started_at: since.map_or(0.0, |since| since.as_secs_f64()),
             renders: Arc::new(Semaphore::new(RENDERS_MAX)),
             verbosity: crate::logging::verbosity(),
+            handle,
+            tokens: key.map(|key| Tokens {
+                key,
+                asked_for: config.authenticate_http_executors,
+            }),
         }
     }
 
@@ -127,16 +149,19 @@ impl Context {
 
 /// Settings under Mesos' names, as texts.
 fn flags(config: &Config, node: &Node) -> Value {
-    let duration = model::duration::format(config.executor_shutdown_grace_period);
+    let text = model::duration::format;
     let mut flags = json!({
         "advertise_ip": config.advertise_ip.map(|ip| ip.to_string()),
         "advertise_port": config.advertise_port.map(|port| port.to_string()),
         "attributes": config.attributes,
-        "executor_shutdown_grace_period": duration,
+        "executor_registration_timeout": text(config.executor_registration_timeout),
+        "executor_reregistration_timeout": text(config.executor_reregistration_timeout),
+        "executor_shutdown_grace_period": text(config.executor_shutdown_grace_period),
         "hostname": node.hostname,
         "ip": config.ip.map(|ip| ip.to_string()),
         "master": config.master.to_string(),
         "port": config.port.to_string(),
+        "recovery_timeout": text(config.recovery_timeout),
         "resources": config.resources,
         "sandbox_directory": agent_core::sandbox::SANDBOX,
         "switch_user": config.switch_user.to_string(),
@@ -172,10 +197,7 @@ async fn accept(listener: TcpListener, context: Arc<Context>) {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let context = Arc::clone(&context);
-                tokio::spawn(async move {
-                    connection(stream, context).await;
-                    drop(place);
-                });
+                tokio::spawn(connection(stream, context, Place::new(place)));
             }
             Err(error) => {
                 // No descriptors left, as a rule: the next one may have to wait for a close.
@@ -186,13 +208,14 @@ async fn accept(listener: TcpListener, context: Arc<Context>) {
     }
 }
 
-async fn connection(stream: TcpStream, context: Arc<Context>) {
+async fn connection(stream: TcpStream, context: Arc<Context>, place: Place) {
     // A client that stops reading in the middle of a file would keep its place for ever.
     if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD_MAX)) {
         debug!(%error, "bound the time that a client may not read");
     }
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request| {
         let context = Arc::clone(&context);
+        Request::extensions_mut(&mut request).insert(place.clone());
         async move { Ok::<_, Infallible>(router::route(&context, request).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()

@@ -31,7 +31,7 @@ use crate::config::Config;
 use crate::containers::{Containers, Ground};
 use crate::description::Description;
 use crate::fetch::{self, FetchError, Fetcher};
-use crate::handle::Reply;
+use crate::handle::{Handle, Reply};
 use crate::housekeeping::Housekeeping;
 use crate::http;
 use crate::images::Provisioner;
@@ -42,6 +42,7 @@ use crate::paths;
 use crate::probe::Probes;
 use crate::sandboxes::Sandboxes;
 use crate::snapshot::{Counters, Snapshot};
+use crate::token::{Key, KeyError};
 use crate::volumes::Volumes;
 
 pub use inputs::Input;
@@ -86,6 +87,8 @@ enum NodeError {
     Scratch(#[from] crate::images::scratch::ScratchError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
     #[error(transparent)]
     Http(#[from] http::HttpError),
     #[error(transparent)]
@@ -172,7 +175,19 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         total: description.resources.clone(),
         ..Snapshot::default()
     }));
-    let context = http::Context::new(&config, &node, Arc::clone(&description), published);
+    let key = config
+        .jwt_secret_key
+        .as_deref()
+        .map(Key::read)
+        .transpose()?;
+    let context = http::Context::new(
+        &config,
+        &node,
+        Arc::clone(&description),
+        published,
+        Handle::new(inputs_in.clone()),
+        key.clone(),
+    );
     http::serve(&config, context).await?;
 
     let main = Main {
@@ -190,6 +205,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         inputs_in,
         inputs,
         description,
+        key,
         config,
         counters: Counters::default(),
         snapshots,
@@ -218,6 +234,8 @@ struct Main {
     inputs_in: mpsc::Sender<Input>,
     inputs: mpsc::Receiver<Input>,
     description: Arc<Description>,
+    /// What signs the tokens of executors.
+    key: Option<Key>,
     config: Config,
     counters: Counters,
     snapshots: watch::Sender<Arc<Snapshot>>,

@@ -66,6 +66,7 @@ class Cluster:
                 "--resources=cpus:2;mem:2048;disk:4096;ports:[31000-31100]",
                 "--switch_user=false",
                 f"--default_rootfs={rootfs}",
+                "--executor_registration_timeout=20secs",
             )
         self.until(20, "two agents to register", lambda: self.registered() == 2)
 
@@ -101,7 +102,32 @@ class Cluster:
             (rootfs / "bin" / applet).symlink_to("busybox")
         (rootfs / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
         (rootfs / "etc/group").write_text("root:x:0:\n")
+        self.add_python(rootfs)
         return rootfs
+
+    def add_python(self, rootfs):
+        """The Python of the clients, their packages and the executor, each where it is on this host."""
+        python = ROOT / "target/venv/bin/python"
+        asked = "import sys, sysconfig; print(sys._base_executable, *map(sysconfig.get_paths().get, ['stdlib', 'purelib']))"
+        answer = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True)
+        program, library, packages = answer.stdout.split()
+        self.python = os.path.realpath(program)
+        self.packages = packages
+        left_out = shutil.ignore_patterns("test", "tests", "idlelib", "ensurepip", "__pycache__", "site-packages", "pip", "*cython*", "*Cython*")
+        for folder in [library, packages]:
+            target = rootfs / folder.lstrip("/")
+            shutil.copytree(folder, target, ignore=left_out, dirs_exist_ok=True)
+        needed = {self.python}
+        objects = [self.python, *pathlib.Path(library).glob("lib-dynload/*.so")]
+        listed = subprocess.run(["ldd", *objects], capture_output=True, text=True, check=False)
+        for word in listed.stdout.split():
+            if word.startswith("/") and not word.endswith(":"):
+                needed.add(word)
+        for name in needed:
+            target = rootfs / name.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(name, target)
+        shutil.copy(ROOT / "tests/compat/executor.py", rootfs / "executor.py")
 
     def state(self):
         try:
@@ -178,6 +204,20 @@ class Clients:
             check=False,
         )
         expect(client.returncode == 0, f"pymesos_run.py exits with {client.returncode}")
+
+    def check_pymesos_executor_runs_messages_kills_and_ends_in_every_way(self):
+        client = subprocess.run(
+            [
+                ROOT / "target/venv/bin/python",
+                ROOT / "tests/compat/executor_run.py",
+                f"--master={self.cluster.master}",
+                f"--executor=exec {self.cluster.python} /executor.py",
+                f"--env=PYTHONPATH={self.cluster.packages}",
+            ],
+            timeout=240,
+            check=False,
+        )
+        expect(client.returncode == 0, f"executor_run.py exits with {client.returncode}")
 
     def check_avmesos_runs_20_tasks_and_kills_one(self):
         self.http_client("avmesos")

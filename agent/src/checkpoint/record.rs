@@ -323,7 +323,7 @@ fn task_record(framework: &Framework, task: &TaskSpec, container: Option<&Contai
         unsupported: task.unsupported.clone(),
         container: container.map(ToString::to_string),
         held: convert::to_refined(&task.held),
-        kind: Some(executor::kind_number(task.executor.kind)),
+        kind: Some(executor::kind_number(task.executor.kind)).filter(|kind| *kind != 0),
         shutdown_grace_ns: task.executor.shutdown_grace.map(nanos),
         group: task.group.iter().map(ToString::to_string).collect(),
     }

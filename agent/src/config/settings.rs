@@ -61,6 +61,8 @@ pub(super) struct Draft {
     fetching: Fetching,
     ca_file: Option<PathBuf>,
     images: Images,
+    jwt_secret_key: Option<PathBuf>,
+    authenticate_http_executors: Option<bool>,
     logging_level: LoggingLevel,
     boot: Boot,
 }
@@ -68,6 +70,12 @@ pub(super) struct Draft {
 impl Draft {
     /// Fills in what was not given.
     pub(super) fn finish(self) -> Result<Config, &'static Setting> {
+        let wants_key = self.authenticate_http_executors == Some(true);
+        if wants_key && self.jwt_secret_key.is_none() {
+            let mut all = SETTINGS.iter();
+            let key = all.find(|setting| setting.name == "jwt_secret_key");
+            return Err(key.unwrap_or(&SETTINGS[0]));
+        }
         Ok(Config {
             master: self.master.ok_or(&SETTINGS[0])?,
             work_dir: self
@@ -92,6 +100,8 @@ impl Draft {
             executor_reregistration_timeout: self
                 .executor_reregistration_timeout
                 .unwrap_or(Duration::from_secs(2)),
+            jwt_secret_key: self.jwt_secret_key,
+            authenticate_http_executors: self.authenticate_http_executors.unwrap_or(false),
             recovery_timeout: self
                 .recovery_timeout
                 .unwrap_or(Duration::from_secs(15 * 60)),
@@ -535,6 +545,24 @@ pub(super) static SETTINGS: &[Setting] = &[
         boot: false,
         switch: false,
         set: |draft, text| put(&mut draft.images.store_bytes_max, images::size(text)),
+    },
+    Setting {
+        name: "jwt_secret_key",
+        value: "FILE",
+        allowed: ABSOLUTE,
+        help: "the file of the key that signs executors' tokens",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.jwt_secret_key, absolute(text)),
+    },
+    Setting {
+        name: "authenticate_http_executors",
+        value: "BOOL",
+        allowed: "true or false",
+        help: "whether executors are refused that show no token; needs --jwt_secret_key\n      (default: false)",
+        boot: false,
+        switch: true,
+        set: |draft, text| put(&mut draft.authenticate_http_executors, boolean(text)),
     },
     Setting {
         name: "logging_level",

@@ -10,7 +10,7 @@ use hyper::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
 use super::files::download::download;
-use super::{Answer, Context, api, files, json_answer, metrics, state};
+use super::{Answer, Context, api, executor, files, json_answer, metrics, state};
 use crate::description::VERSION;
 
 /// The name of the agent among the parts of the program.
@@ -34,6 +34,7 @@ type Document = fn(&Context) -> Value;
 #[derive(Debug, Clone, Copy)]
 enum Endpoint {
     Operator,
+    Executor,
     Health,
     Document(Document),
     Browse,
@@ -54,12 +55,17 @@ pub(super) async fn route(context: &Arc<Context>, request: Request<Incoming>) ->
     if let Endpoint::Operator = endpoint {
         return api::handle(context, request).await;
     }
+    if let Endpoint::Executor = endpoint {
+        return executor::handle(context, request).await;
+    }
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return Refusal::method("GET", request.method()).into();
     }
     let query = Query(request.uri().query().unwrap_or_default());
     let answered = match endpoint {
-        Endpoint::Operator | Endpoint::Health => Ok(respond::empty(StatusCode::OK)),
+        Endpoint::Operator | Endpoint::Executor | Endpoint::Health => {
+            Ok(respond::empty(StatusCode::OK))
+        }
         Endpoint::Document(make) => rendered(context, &query, make).await,
         Endpoint::Browse => files::browse(context, &query).await,
         Endpoint::Read => files::read(context, &query).await,
@@ -72,6 +78,7 @@ pub(super) async fn route(context: &Arc<Context>, request: Request<Incoming>) ->
 fn look(part: &str, name: &str) -> Option<Endpoint> {
     Some(match (part, name) {
         (AGENT, "api/v1") => Endpoint::Operator,
+        (AGENT, "api/v1/executor") => Endpoint::Executor,
         (AGENT, "health") => Endpoint::Health,
         (AGENT, "flags") => Endpoint::Document(|context| json!({ "flags": context.flags })),
         (AGENT, "state") => Endpoint::Document(state::state),
@@ -127,6 +134,7 @@ mod tests {
             ("/slave%281%29/state", Some("/state")),
             ("/slave(1)/api/v1", Some("/api/v1")),
             ("/api/v1/", Some("/api/v1")),
+            ("/slave(1)/api/v1/executor", Some("/api/v1/executor")),
             ("/files/read", Some("/files/read")),
             ("/version", Some("/version")),
             ("/slave(2)/state", None),

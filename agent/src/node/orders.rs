@@ -2,6 +2,7 @@
 
 use agent_core::effect::Start;
 use agent_core::event::{Event, ExecutorSpec, Framework, TaskSpec};
+use agent_core::executor_api::Claims;
 use agent_core::sandbox::Class;
 use model::{Blob, ContainerId};
 use tracing::warn;
@@ -33,7 +34,9 @@ impl Main {
     ) -> Result<Order, String> {
         match start {
             Start::Command { task } => self.command(container, framework, task),
-            Start::Executor { .. } => Err("custom executors are not supported yet".to_string()),
+            Start::Executor { executor, tasks } => {
+                self.executor(container, framework, executor, tasks)
+            }
             Start::Pod { executor, tasks } => self.pod(container, framework, executor, tasks),
             Start::Nested { task } => self.nested(container, framework, task),
             Start::Check { task, command } => self.check(container, framework, task, command),
@@ -140,6 +143,28 @@ impl Main {
         })
     }
 
+    /// The executor's program is what runs, with what its tasks will use.
+    fn executor(
+        &self,
+        container: ContainerId,
+        framework: &Framework,
+        executor: &ExecutorSpec,
+        tasks: &[TaskSpec],
+    ) -> Result<Order, String> {
+        let tasks = tasks.iter().map(|task| &task.info);
+        let launch = wire::executor::launch(&executor.info, tasks, &framework.info);
+        let launch = launch.map_err(|error| chain(&error))?;
+        let environment = self.environment(&container, framework, executor, launch.checkpoint)?;
+        Ok(Order {
+            class: Class::Executor,
+            sandbox: self.sandbox(&container, framework, executor)?,
+            link: None,
+            container,
+            environment,
+            launch,
+        })
+    }
+
     fn environment(
         &self,
         container: &ContainerId,
@@ -157,7 +182,13 @@ impl Main {
             spec: executor,
             directory: &self.description.work_dir.join(sandbox),
             checkpoint,
-            token: None,
+            token: self.key.as_ref().map(|key| {
+                key.sign(&Claims {
+                    framework_id: framework.id.to_string(),
+                    executor_id: executor.id.to_string(),
+                    container: container.to_string(),
+                })
+            }),
         }))
     }
 

@@ -8,6 +8,7 @@ use api::v1::executor as wire;
 use model::{AgentId, Blob, ExecutorId, FrameworkId, Reason, StatusUuid, TaskId, TaskState};
 use prost::Message;
 
+use super::task::{Launch, LaunchError};
 use super::{FrameError, stored};
 use crate::description::Description;
 
@@ -31,6 +32,36 @@ pub(super) fn spec(
         info: Blob::new(&info.encode_to_vec()),
         shutdown_grace: grace.and_then(super::task::duration),
     })
+}
+
+/// The program of a custom executor as a task: what it runs, in what, with the resources of its tasks
+/// beside its own.
+pub(super) fn as_task(
+    info: &v1::ExecutorInfo,
+    tasks: impl Iterator<Item = v1::TaskInfo>,
+) -> v1::TaskInfo {
+    let own = info.resources.iter().cloned();
+    v1::TaskInfo {
+        name: info.name.clone().unwrap_or_default(),
+        command: info.command.clone(),
+        container: info.container.clone(),
+        resources: own.chain(tasks.flat_map(|task| task.resources)).collect(),
+        ..v1::TaskInfo::default()
+    }
+}
+
+/// Reads what the launch of a custom executor needs.
+///
+/// # Errors
+/// As [`super::task::launch`].
+pub fn launch<'a>(
+    info: &Blob,
+    tasks: impl Iterator<Item = &'a Blob>,
+    framework: &Blob,
+) -> Result<Launch, LaunchError> {
+    let info = stored(info).ok_or(LaunchError::Malformed("ExecutorInfo"))?;
+    let task = as_task(&info, tasks.filter_map(stored));
+    super::task::launch(&Blob::new(&task.encode_to_vec()), framework)
 }
 
 /// Why a call is refused before agent-core hears of it; the words are Mesos'.

@@ -79,9 +79,15 @@ pub(super) fn duration(info: &v1::DurationInfo) -> Option<Duration> {
 
 /// What a task asks for that this agent cannot give, with its verb.
 fn unsupported(task: &v1::TaskInfo) -> Option<&'static str> {
-    let executor = task.executor.as_ref().map(executor::kind);
-    if executor == Some(ExecutorKind::Custom) {
-        return Some("custom executors are");
+    if let Some(info) = &task.executor
+        && executor::kind(info) == ExecutorKind::Custom
+    {
+        // What a task of its executor is to run in is the executor's question.
+        let itself = v1::TaskInfo {
+            resources: task.resources.clone(),
+            ..v1::TaskInfo::default()
+        };
+        return unsupported(&executor::as_task(info, std::iter::once(itself)));
     }
     let Some(command) = &task.command else {
         return Some("a task without a command is");
@@ -359,7 +365,11 @@ mod tests {
             ),
             (
                 r#""executor":{"executor_id":{"value":"e"},"command":{"value":"x"}}"#,
-                Some("custom executors are"),
+                None,
+            ),
+            (
+                r#""executor":{"executor_id":{"value":"e"},"command":{"value":"x"},"container":{"type":"DOCKER","docker":{"image":"x"}}}"#,
+                Some("a container of type DOCKER is"),
             ),
             (
                 r#""command":{"value":"true"},"container":{"type":"DOCKER","docker":{"image":"x"}}"#,

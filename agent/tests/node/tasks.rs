@@ -15,14 +15,14 @@ fn an_agent_registers_refuses_what_it_cannot_run_and_ends_when_told() {
     master.admit();
     master.run(
         r#""task_id":{"value":"t1"},"executor":{"executor_id":{"value":"e"},
-           "command":{"value":"x"}}"#,
+           "command":{"value":"x"},"container":{"type":"MESOS","network_infos":[{"name":"n"}]}}"#,
     );
     let status = master.update();
     assert_eq!(status.state, TaskState::Failed.number());
     assert_eq!(status.reason, Some(Reason::ContainerLaunchFailed.number()));
     assert_eq!(
         status.message(),
-        "custom executors are not supported by this agent yet"
+        "ContainerInfo.network_infos is not supported by this agent yet"
     );
     master.run(r#""task_id":{"value":"t2"},"command":{"value":"true"}"#);
     let status = master.update();
