@@ -368,8 +368,8 @@ mod tests {
                 None,
             ),
             (
-                r#""executor":{"executor_id":{"value":"e"},"command":{"value":"x"},"container":{"type":"DOCKER","docker":{"image":"x"}}}"#,
-                Some("a container of type DOCKER is"),
+                r#""executor":{"executor_id":{"value":"e"},"command":{"value":"x"},"container":{"type":"MESOS","network_infos":[{"name":"n"}]}}"#,
+                Some("ContainerInfo.network_infos is"),
             ),
             (
                 r#""command":{"value":"true"},"container":{"type":"DOCKER","docker":{"image":"x"}}"#,
