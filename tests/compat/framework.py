@@ -105,8 +105,10 @@ class Framework:
         deadline = time.monotonic() + seconds
         with self.changed:
             while not (value := holds()):
-                if self.errors or not self.changed.wait(deadline - time.monotonic()):
+                if self.errors or time.monotonic() > deadline:
                     raise Late(f"{what} within {seconds} s; {self.errors or self.history()}")
+                # Not all that is waited for is an event.
+                self.changed.wait(0.1)
             return value
 
     def history(self):

@@ -118,6 +118,10 @@ pub(super) fn start(
     let mut plan = sandbox::plan(&task, &node).map_err(|error| chain(&error))?;
     if let (Some(beside), Run::Process(process)) = (beside, &mut plan.run) {
         debug(beside, order, process);
+        // What it says is for whoever looks into the sandbox, and no part of the task's output.
+        if let Some(sandbox) = &mut plan.sandbox {
+            sandbox.stdout.clone_from(&sandbox.stderr);
+        }
     }
     for volume in &volumes {
         ground

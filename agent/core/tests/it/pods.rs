@@ -6,6 +6,7 @@ use agent_core::checks::{Check, Checks, HealthCheck, Probe};
 use agent_core::event::{ExecutorKind, ExitStatus, FromMaster, TaskSpec};
 use expect_test::{Expect, expect};
 use model::{Blob, ExecutorId};
+use proptest::prelude::*;
 
 use crate::world::{World, framework, framework_id, task, task_id};
 
@@ -55,6 +56,26 @@ fn settle(world: &mut World, names: &[String]) {
             world.acknowledge_head(name);
         }
     }
+}
+
+fn health() -> HealthCheck {
+    HealthCheck {
+        check: Check {
+            probe: Probe::Command(Blob::new(b"probe")),
+            delay: Duration::from_secs(1),
+            interval: Duration::from_secs(10),
+            timeout: Some(Duration::from_secs(5)),
+        },
+        failures_max: 2,
+        grace: Duration::ZERO,
+    }
+}
+
+fn shut_down(world: &mut World) {
+    world.frame(FromMaster::ShutdownExecutor {
+        framework_id: framework_id(),
+        executor_id: ExecutorId::new("pod").expect("a valid id"),
+    });
 }
 
 /// What was logged but for what was sent.
@@ -142,20 +163,10 @@ fn a_kill_ends_the_task_and_then_its_group() {
 
 #[test]
 fn a_pod_with_an_unhealthy_task_is_killed_and_all_its_ends_say_so() {
-    let health = HealthCheck {
-        check: Check {
-            probe: Probe::Command(Blob::new(b"probe")),
-            delay: Duration::from_secs(1),
-            interval: Duration::from_secs(10),
-            timeout: Some(Duration::from_secs(5)),
-        },
-        failures_max: 2,
-        grace: Duration::ZERO,
-    };
     let mut tasks = group(&["a", "b"]);
     tasks[0].checks = Checks {
         check: None,
-        health: Some(health),
+        health: Some(health()),
     };
     let mut world = running(tasks);
     world.next_deadline();
@@ -235,10 +246,7 @@ fn a_pod_that_cannot_be_made_or_dies_ends_all_its_tasks() {
 #[test]
 fn a_pod_that_is_shut_down_ends_within_its_grace_period() {
     let mut world = running(group(&["a", "b"]));
-    world.frame(FromMaster::ShutdownExecutor {
-        framework_id: framework_id(),
-        executor_id: ExecutorId::new("pod").expect("a valid id"),
-    });
+    shut_down(&mut world);
     world.exited("a", ExitStatus::Code(0));
     world.pass(Duration::from_secs(5));
     expect![[r#"
@@ -271,4 +279,95 @@ fn a_kill_before_the_pod_is_there_ends_the_whole_group() {
         pod runs
         kill pod Kill"#]],
     );
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Launch(u8),
+    Launched(u8),
+    LaunchFails(u8),
+    Exit(u8),
+    Kill(u8),
+    Acknowledge(u8),
+    ShutdownExecutor,
+    ShutdownFramework,
+    Pass(u8),
+    Restart,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        2 => (0..2_u8).prop_map(Act::Launch),
+        8 => (0..6_u8).prop_map(Act::Launched),
+        1 => (0..6_u8).prop_map(Act::LaunchFails),
+        4 => (0..6_u8).prop_map(Act::Exit),
+        2 => (0..4_u8).prop_map(Act::Kill),
+        6 => (0..4_u8).prop_map(Act::Acknowledge),
+        1 => Just(Act::ShutdownExecutor),
+        1 => Just(Act::ShutdownFramework),
+        4 => (0..8_u8).prop_map(Act::Pass),
+        1 => Just(Act::Restart),
+    ]
+}
+
+/// The tasks `t0` and `t1` are one group, `t2` and `t3` another; then the pod, and a check.
+fn container(n: u8) -> String {
+    match n {
+        0..4 => format!("t{n}"),
+        4 => "pod".to_string(),
+        _ => "check of t0".to_string(),
+    }
+}
+
+fn checked(n: u8) -> Vec<TaskSpec> {
+    let names = [container(2 * n), container(2 * n + 1)];
+    let mut tasks = group(&[&names[0], &names[1]]);
+    tasks[0].checks.health = Some(health());
+    tasks
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever happens in whatever order: a task has one end, and when all containers are gone and
+    /// all is acknowledged, nothing of a pod is left.
+    #[test]
+    fn no_sequence_of_events_leaves_a_task_or_a_pod_behind(acts in prop::collection::vec(act(), 1..80)) {
+        let mut world = World::registered();
+        for act in acts {
+            match act {
+                Act::Launch(n) => launch(&mut world, checked(n)),
+                Act::Launched(n) => world.launched(&container(n)),
+                Act::LaunchFails(n) => world.launch_failed(&container(n)),
+                Act::Exit(n) => world.exited(&container(n), ExitStatus::Code(n % 2)),
+                Act::Kill(n) => world.kill(&container(n), None),
+                Act::Acknowledge(n) => world.acknowledge_head(&container(n)),
+                Act::ShutdownExecutor => shut_down(&mut world),
+                Act::ShutdownFramework => world.frame(FromMaster::ShutdownFramework {
+                    framework_id: framework_id(),
+                }),
+                Act::Pass(seconds) => {
+                    world.pass(Duration::from_secs(seconds.into()));
+                    world.open_and_register();
+                }
+                Act::Restart => {
+                    world = world.restarted(&[]);
+                    world.open_and_register();
+                }
+            }
+            world.check_invariants();
+        }
+        for _ in 0..4 {
+            for n in [4, 0, 1, 2, 3, 5] {
+                world.launched(&container(n));
+                world.exited(&container(n), ExitStatus::Signal(9));
+            }
+            for n in 0..4 {
+                (0..64).for_each(|_| world.acknowledge_head(&container(n)));
+            }
+        }
+        prop_assert_eq!(world.agent.tasks().count(), 0);
+        prop_assert_eq!(world.agent.executors().count(), 0);
+        prop_assert_eq!(world.agent.frameworks().count(), 0);
+    }
 }

@@ -58,6 +58,7 @@ const TESTS: &[(&str, Test)] = tests![
     nested::a_debugging_process_sees_what_its_container_sees,
     nested::a_nested_container_of_its_parents_root_has_mounts_of_its_own,
     nested::a_network_of_its_own_has_a_loopback_device_that_is_up,
+    nested::a_socket_is_made_in_the_network_of_a_container,
     nested::limits_of_nested_containers_are_their_own,
     nested::nothing_of_the_agent_is_left_in_a_joined_container,
     streams::pipes_carry_input_and_both_outputs_apart,

@@ -2,12 +2,19 @@
 
 use std::error::Error;
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use agent_kernel::launch::Launched;
 use agent_kernel::process;
+use agent_kernel::sockets::{self, Family};
 use model::sandbox::{Content, ExitStatus, LaunchPlan, Mount, Namespace, Nesting, Root, Run, User};
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use nix::sys::socket::{SockaddrIn, connect};
 
 use crate::Outcome;
 use crate::world::{World, process_of, same, sandbox};
@@ -234,6 +241,38 @@ pub(crate) fn a_network_of_its_own_has_a_loopback_device_that_is_up(world: &Worl
     let words: Vec<_> = output.split_whitespace().collect();
     same(words.first(), Some(&"lo"), &output)?;
     same(words.last(), Some(&"hello"), &output)
+}
+
+pub(crate) fn a_socket_is_made_in_the_network_of_a_container(world: &World) -> Outcome {
+    const PORT: u16 = 7778;
+    let mut plan = world.plan(&format!("nc -l -p {PORT}"))?;
+    plan.namespaces.push(Namespace::Network);
+    let launched = world.spawn(&plan)?;
+    let address = SockaddrIn::new(127, 0, 0, 1, PORT);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut stream = loop {
+        let socket = sockets::tcp_within(launched.pidfd.as_fd(), Family::V4)?;
+        let stream = TcpStream::from(socket);
+        stream.set_nonblocking(false)?;
+        match connect(stream.as_raw_fd(), &address) {
+            Ok(()) => break stream,
+            Err(Errno::ECONNREFUSED) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    };
+    same(
+        TcpStream::connect(("127.0.0.1", PORT)).is_err(),
+        true,
+        "nobody listens on this host",
+    )?;
+    stream.write_all(b"hello")?;
+    drop(stream);
+    same(world.end(&plan, &launched)?, ExitStatus::Exited(0), "nc")?;
+    same(world.output(&plan)?.trim(), "hello", "what was sent")?;
+    let gone = sockets::tcp_within(launched.pidfd.as_fd(), Family::V4);
+    same(gone.err(), Some(Errno::ESRCH), "a container that is gone")
 }
 
 pub(crate) fn limits_of_nested_containers_are_their_own(world: &World) -> Outcome {
