@@ -7,11 +7,14 @@
 mod api;
 mod body;
 mod connection;
+mod containers;
 mod executor;
 mod files;
 mod metrics;
 mod router;
 mod state;
+mod usage;
+mod view;
 
 use std::convert::Infallible;
 use std::io;

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::housekeeping::Figures;
-use agent_core::event::Drain;
+use agent_core::effect::OperationStatus;
+use agent_core::event::{Drain, Operation};
 use agent_core::executor::{Life, Task};
+use agent_core::executors::Executor;
 use agent_core::{Agent, Status};
 use model::{AgentId, Blob, FrameworkId, Resources, TaskState};
+
+use crate::housekeeping::Figures;
 
 /// The agent at one moment.
 #[derive(Debug, Clone, Default)]
@@ -22,10 +25,16 @@ pub struct Snapshot {
     pub drain: Option<Drain>,
     /// The frameworks with tasks here.
     pub frameworks: Vec<(FrameworkId, Blob)>,
+    /// The frameworks of which nothing but completed tasks is left.
+    pub past_frameworks: Vec<(FrameworkId, Blob)>,
+    /// Their executors that have containers of their own.
+    pub executors: Vec<(FrameworkId, Executor)>,
     /// Their tasks, until their end is acknowledged.
     pub tasks: Vec<(FrameworkId, Task)>,
     /// Ended and acknowledged tasks, the oldest first.
     pub completed: Vec<(FrameworkId, Task)>,
+    /// Operations whose end is not acknowledged.
+    pub operations: Vec<(Operation, OperationStatus)>,
     /// What was counted since the start.
     pub counters: Counters,
 }
@@ -44,8 +53,17 @@ impl Snapshot {
                 .frameworks()
                 .map(|entry| (entry.framework.id.clone(), entry.framework.info.clone()))
                 .collect(),
+            past_frameworks: agent
+                .past_frameworks()
+                .map(|framework| (framework.id.clone(), framework.info.clone()))
+                .collect(),
+            executors: agent
+                .executors()
+                .map(|(id, executor)| (id.clone(), executor.clone()))
+                .collect(),
             tasks: agent.tasks().map(owned).collect(),
             completed: agent.completed().map(owned).collect(),
+            operations: agent.operations().iter().cloned().collect(),
             counters: counters.clone(),
         })
     }

@@ -74,6 +74,8 @@ pub struct Agent {
     /// When each executor wants to be looked at; an entry may be out of date.
     pub(crate) executor_timers: BTreeSet<(Instant, ExecutorKey)>,
     pub(crate) completed: VecDeque<(FrameworkId, Task)>,
+    /// What the master said of frameworks of which nothing but completed tasks is left.
+    pub(crate) past: BTreeMap<FrameworkId, Framework>,
 }
 
 /// What a container was made for.
@@ -154,6 +156,7 @@ impl Agent {
             checkers: Checkers::default(),
             executor_timers: BTreeSet::new(),
             completed: VecDeque::new(),
+            past: BTreeMap::new(),
         }
     }
 
@@ -257,6 +260,11 @@ impl Agent {
     /// Ended and acknowledged tasks, the oldest first, at most [`COMPLETED_MAX`].
     pub fn completed(&self) -> impl Iterator<Item = (&FrameworkId, &Task)> {
         self.completed.iter().map(|(id, task)| (id, task))
+    }
+
+    /// The frameworks of which nothing but completed tasks is left.
+    pub fn past_frameworks(&self) -> impl Iterator<Item = &Framework> {
+        self.past.values()
     }
 
     fn link_opened(&mut self, step: &mut Step, link: LinkId) {

@@ -492,7 +492,12 @@ impl Agent {
         let has_tasks = self.tasks.keys().any(|other| other.0 == key.0);
         let has_executors = self.executors.keys().any(|other| other.0 == key.0);
         if !has_tasks && !has_executors {
-            self.frameworks.remove(&key.0);
+            if let Some(entry) = self.frameworks.remove(&key.0) {
+                self.past.insert(key.0.clone(), entry.framework);
+            }
+            let completed = &self.completed;
+            let is_told = |id: &FrameworkId| completed.iter().any(|(of, _)| of == id);
+            self.past.retain(|id, _| is_told(id));
         }
     }
 

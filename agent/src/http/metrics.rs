@@ -146,10 +146,6 @@ fn system_figures() -> Vec<(&'static str, f64)> {
     all.push(("mem_total_bytes", count(facts.memory_bytes.unwrap_or(0))));
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     all.push(("mem_free_bytes", count(kilobytes(&memory, "MemFree:"))));
-    all.push((
-        "mem_available_bytes",
-        count(kilobytes(&memory, "MemAvailable:")),
-    ));
     all
 }
 
@@ -172,7 +168,7 @@ impl Memory {
 }
 
 /// The bytes of a line such as `Pss:   123 kB`; 0 where there is none.
-fn kilobytes(text: &str, name: &str) -> u64 {
+pub(super) fn kilobytes(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
     number

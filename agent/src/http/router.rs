@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
+use super::containers::Wanted;
 use super::files::download::download;
 use super::{Answer, Context, api, executor, files, json_answer, metrics, state};
 use crate::description::VERSION;
@@ -37,6 +38,7 @@ enum Endpoint {
     Executor,
     Health,
     Document(Document),
+    Containers,
     Browse,
     Read,
     Download,
@@ -67,6 +69,7 @@ pub(super) async fn route(context: &Arc<Context>, request: Request<Incoming>) ->
             Ok(respond::empty(StatusCode::OK))
         }
         Endpoint::Document(make) => rendered(context, &query, make).await,
+        Endpoint::Containers => containers(context, &query).await,
         Endpoint::Browse => files::browse(context, &query).await,
         Endpoint::Read => files::read(context, &query).await,
         Endpoint::Download => download(context, &query, request.headers()).await,
@@ -82,7 +85,8 @@ fn look(part: &str, name: &str) -> Option<Endpoint> {
         (AGENT, "health") => Endpoint::Health,
         (AGENT, "flags") => Endpoint::Document(|context| json!({ "flags": context.flags })),
         (AGENT, "state") => Endpoint::Document(state::state),
-        (AGENT, "containers") => Endpoint::Document(state::containers),
+        (AGENT, "containers") => Endpoint::Containers,
+        (AGENT, "containerizer/debug") => Endpoint::Document(|_| json!({ "pending": [] })),
         (AGENT, "monitor/statistics") => Endpoint::Document(state::statistics),
         ("version", "") => Endpoint::Document(|_| version()),
         ("metrics", "snapshot") => Endpoint::Document(metrics::snapshot),
@@ -106,8 +110,16 @@ async fn rendered(
     Ok(json_answer(made.await?, query))
 }
 
+async fn containers(context: &Arc<Context>, query: &Query<'_>) -> Result<Answer, Refusal> {
+    let wanted = Wanted::parse(query)?;
+    let made = context.beside(move |context| state::containers(context, &wanted).to_string());
+    Ok(json_answer(made.await?, query))
+}
+
 fn version() -> Value {
     json!({
+        "git_sha": "",
+        "git_tag": VERSION,
         "build_date": "",
         "build_time": 0.0,
         "build_user": "",

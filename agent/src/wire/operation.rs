@@ -63,7 +63,7 @@ pub(super) fn update(
 }
 
 /// An operation as a registration lists it.
-pub(super) fn listed(
+pub(crate) fn listed(
     agent: Option<&AgentId>,
     operation: &Operation,
     status: &OperationStatus,

@@ -73,6 +73,34 @@ impl From<&model::ContainerId> for v1::ContainerId {
     }
 }
 
+/// The part of a task that a `TaskInfo` tells. As in Mesos, its user is the command's, or its
+/// executor's.
+#[must_use]
+pub fn task(info: v1::TaskInfo, framework_id: v1::FrameworkId) -> v1::Task {
+    let user = |command: Option<v1::CommandInfo>| command.and_then(|command| command.user);
+    let executor_id = info.executor.as_ref().map(|one| one.executor_id.clone());
+    let of_executor = info.executor.and_then(|executor| user(executor.command));
+    v1::Task {
+        name: info.name,
+        task_id: info.task_id,
+        framework_id,
+        executor_id,
+        agent_id: info.agent_id,
+        state: v1::TaskState::TaskStaging.into(),
+        resources: info.resources,
+        statuses: Vec::new(),
+        status_update_state: None,
+        status_update_uuid: None,
+        labels: info.labels,
+        discovery: info.discovery,
+        container: info.container,
+        health_check: info.health_check,
+        kill_policy: info.kill_policy,
+        user: user(info.command).or(of_executor),
+        limits: info.limits,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,7 @@ pub mod convert;
 mod decode;
 pub mod descriptor;
 pub mod faults;
+pub mod flat;
 #[expect(
     clippy::all,
     missing_docs,

@@ -1,12 +1,12 @@
 //! Agents, as `/slaves` and the state show them.
 
+use api::flat::{self, resources};
 use api::v1;
 use api::v1::agent_info::capability::Type as Capability;
 use model::{AgentId, Blob};
 use serde_json::{Map, Value, json};
 
 use super::part::{Fields, Part};
-use super::resources;
 use super::view::{Agent, View};
 use crate::convert::events::{seconds, split_address};
 use crate::convert::maintenance::wire_drain_info;
@@ -51,7 +51,7 @@ fn of_info(id: &AgentId, info: &v1::AgentInfo) -> Map<String, Value> {
     put("port", json!(info.port.unwrap_or(DEFAULT_PORT)));
     put("attributes", resources::attributes(&info.attributes));
     if let Some(domain) = &info.domain {
-        put("domain", resources::message(domain));
+        put("domain", flat::message(domain));
     }
     object
 }
@@ -83,7 +83,7 @@ pub(super) fn short(agent: &Agent) -> Map<String, Value> {
     put("capabilities", capabilities(&agent.facts.capabilities));
     if let Some(drain) = agent.drain {
         let info = wire_drain_info(drain.info);
-        put("drain_info", resources::message(&info));
+        put("drain_info", flat::message(&info));
         if let Some(time) = drain.started {
             put("estimated_drain_start_time_seconds", json!(seconds(time)));
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use api::flat::{self, list, resources};
 use api::v1;
 use api::v1::executor_info::Type as ExecutorType;
 use api::v1::framework_info::capability::Type as WireCapability;
@@ -10,9 +11,7 @@ use master_core::tasks::TaskStatus;
 use model::{Resources, TaskState};
 use serde_json::{Map, Value, json};
 
-use super::list;
 use super::part::{Fields, Part};
-use super::resources;
 use super::view::{Framework, Task, View};
 use crate::convert::events::{self, seconds};
 use crate::convert::message;
@@ -93,11 +92,11 @@ pub(super) fn full(framework: &Framework) -> Part<'_> {
         }),
     );
     if let Some(labels) = &info.labels {
-        fields.put("labels", labels_value(labels));
+        fields.put("labels", flat::labels(labels));
     }
     let constraints = framework.offer_constraints.as_ref();
     let constraints: v1::scheduler::OfferConstraints = constraints.map(message).unwrap_or_default();
-    fields.put("offer_constraints", resources::message(&constraints));
+    fields.put("offer_constraints", flat::message(&constraints));
     fields.into()
 }
 
@@ -214,63 +213,23 @@ fn began(task: &Task) -> i64 {
 /// A task with its statuses.
 pub(super) fn task(task: &Task) -> Value {
     let info: v1::TaskInfo = message(&task.info);
-    let mut object = Map::new();
-    let mut put = |name: &str, value: Value| object.insert(name.into(), value);
-    put("id", json!(task.id.as_str()));
-    put("name", json!(info.name));
-    put("framework_id", json!(task.framework_id.as_str()));
-    let executor_id = task.executor_id.as_ref().map_or("", |id| id.as_str());
-    put("executor_id", json!(executor_id));
-    put("slave_id", json!(task.agent_id.as_str()));
-    put("state", json!(task.state.name()));
-    put("resources", resources::object(&task.resources));
-    put("role", json!(role(&task.resources)));
-    put("statuses", list(&task.statuses, status));
-    let own = info.command.as_ref();
-    let executor = info.executor.as_ref().and_then(|e| e.command.as_ref());
-    let user = |command: Option<&v1::CommandInfo>| command.and_then(|c| c.user.clone());
-    if let Some(user) = user(own).or_else(|| user(executor)) {
-        put("user", json!(user));
-    }
-    if let Some(labels) = &info.labels {
-        put("labels", labels_value(labels));
-    }
-    if let Some(discovery) = &info.discovery {
-        put("discovery", resources::message(discovery));
-    }
-    if let Some(container) = &info.container {
-        put("container", resources::message(container));
-    }
-    if let Some(check) = &info.health_check {
-        put("health_check", resources::message(check));
-    }
-    Value::Object(object)
-}
-
-fn role(resources: &Resources) -> String {
-    resources
-        .iter()
-        .find_map(|resource| resource.allocation_role.as_ref())
-        .map_or_else(|| "*".to_owned(), ToString::to_string)
+    flat::task(flat::Task {
+        info: &info,
+        framework_id: task.framework_id.as_str(),
+        executor_id: task.executor_id.as_ref().map_or("", |id| id.as_str()),
+        agent_id: task.agent_id.as_str(),
+        state: task.state.name(),
+        resources: &task.resources,
+        statuses: list(&task.statuses, status),
+    })
 }
 
 fn status((state, status): &(TaskState, TaskStatus)) -> Value {
-    let wire = wire_status(status);
-    let mut object = Map::new();
-    object.insert("state".into(), json!(state.name()));
-    object.insert("timestamp".into(), json!(wire.timestamp.unwrap_or(0.0)));
-    if let Some(labels) = &wire.labels {
-        object.insert("labels".into(), labels_value(labels));
+    let mut wire = wire_status(status);
+    if let TaskStatus::Made(_) = status {
+        wire.container_status = None;
     }
-    if let TaskStatus::Relayed(_) = status
-        && let Some(container) = &wire.container_status
-    {
-        object.insert("container_status".into(), container_status(container));
-    }
-    if let Some(healthy) = wire.healthy {
-        object.insert("healthy".into(), json!(healthy));
-    }
-    Value::Object(object)
+    flat::status(state.name(), &wire)
 }
 
 fn wire_status(status: &TaskStatus) -> v1::TaskStatus {
@@ -302,7 +261,7 @@ fn executor(agent_id: &str, info: &v1::ExecutorInfo) -> Value {
     // One that has no command is shown with an empty one.
     put(
         "command",
-        command(&info.command.clone().unwrap_or_default()),
+        flat::command(&info.command.clone().unwrap_or_default()),
     );
     let held: Resources = api::convert::resources(&info.resources)
         .unwrap_or_default()
@@ -310,10 +269,10 @@ fn executor(agent_id: &str, info: &v1::ExecutorInfo) -> Value {
         .collect();
     put("resources", resources::object(&held));
     if !info.resources.is_empty() {
-        put("role", json!(role(&held)));
+        put("role", json!(resources::role(&held)));
     }
     if let Some(labels) = &info.labels {
-        put("labels", labels_value(labels));
+        put("labels", flat::labels(labels));
     }
     if let Some(kind) = info
         .r#type
@@ -323,54 +282,4 @@ fn executor(agent_id: &str, info: &v1::ExecutorInfo) -> Value {
     }
     put("slave_id", json!(agent_id));
     Value::Object(object)
-}
-
-fn command(command: &v1::CommandInfo) -> Value {
-    let mut object = Map::new();
-    let mut put = |name: &str, value: Value| object.insert(name.into(), value);
-    if let Some(shell) = command.shell {
-        put("shell", json!(shell));
-    }
-    if let Some(value) = &command.value {
-        put("value", json!(value));
-    }
-    put("argv", json!(command.arguments));
-    if let Some(environment) = &command.environment {
-        put("environment", resources::message(environment));
-    }
-    let uris = list(
-        &command.uris,
-        |uri| json!({ "value": uri.value, "executable": uri.executable.unwrap_or(false) }),
-    );
-    put("uris", uris);
-    Value::Object(object)
-}
-
-/// A container's status, as far as the state shows it: no process ids.
-fn container_status(status: &v1::ContainerStatus) -> Value {
-    let mut object = Map::new();
-    let mut put = |name: &str, value: Value| object.insert(name.into(), value);
-    if let Some(id) = &status.container_id {
-        put("container_id", resources::message(id));
-    }
-    if !status.network_infos.is_empty() {
-        put("network_infos", list(&status.network_infos, network_info));
-    }
-    if let Some(cgroup) = &status.cgroup_info {
-        put("cgroup_info", resources::message(cgroup));
-    }
-    Value::Object(object)
-}
-
-/// The labels are a list of their own here, unlike in the message.
-fn network_info(info: &v1::NetworkInfo) -> Value {
-    let mut value = resources::message(info);
-    if let Some(labels) = &info.labels {
-        value["labels"] = labels_value(labels);
-    }
-    value
-}
-
-fn labels_value(labels: &v1::Labels) -> Value {
-    list(&labels.labels, resources::message)
 }

@@ -11,7 +11,6 @@ pub(crate) mod messages;
 mod metrics;
 mod part;
 mod registry;
-mod resources;
 mod roles;
 pub(crate) mod sight;
 mod system;
@@ -21,6 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use api::flat;
 use master_core::Master;
 use serde_json::{Map, Value, json};
 
@@ -159,13 +159,11 @@ fn part<'a>(
         Document::Frameworks => frameworks::document(view, query.get("framework_id")),
         Document::Tasks => frameworks::tasks(view, query),
         Document::Registry => registry::document(view, facts),
-        Document::MaintenanceSchedule => {
-            resources::message(&snapshot.maintenance_schedule()).into()
-        }
-        Document::MaintenanceStatus => resources::message(&snapshot.maintenance_status()).into(),
+        Document::MaintenanceSchedule => flat::message(&snapshot.maintenance_schedule()).into(),
+        Document::MaintenanceStatus => flat::message(&snapshot.maintenance_status()).into(),
         Document::Roles => roles::document(view),
-        Document::Quota => resources::message(&snapshot.quotas()).into(),
-        Document::Weights => Part::list(snapshot.weights(), |info| resources::message(&info)),
+        Document::Quota => flat::message(&snapshot.quotas()).into(),
+        Document::Weights => Part::list(snapshot.weights(), |info| flat::message(&info)),
     }
 }
 
@@ -192,9 +190,4 @@ fn check_timeout(query: &Query<'_>) -> Result<(), String> {
     checked
         .map(drop)
         .map_err(|fault| format!("Invalid timeout '{text}': {fault}.\n"))
-}
-
-/// A list of anything.
-fn list<T>(items: impl IntoIterator<Item = T>, make: impl Fn(T) -> Value) -> Value {
-    Value::Array(items.into_iter().map(make).collect())
 }

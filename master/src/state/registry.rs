@@ -1,14 +1,13 @@
 //! `/registrar(1)/registry`: what outlives this master, under the names of Mesos' registry.
 
+use api::flat::{self, list, resources};
 use api::v1;
 use master_core::draining::Drain;
 use master_core::maintenance::Plan;
 use model::{AgentId, Blob, Resources};
 use serde_json::{Value, json};
 
-use super::list;
 use super::part::{Fields, Part};
-use super::resources;
 use super::view::View;
 use crate::convert::maintenance::{
     wire_drain_info, wire_machine, wire_schedule, wire_unavailability,
@@ -36,7 +35,7 @@ pub(super) fn document<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
     fields.put("slaves", Part::object("slaves", slaves));
     let plan = &view.maintenance.plan;
     if !plan.schedule.windows.is_empty() {
-        let schedule = resources::message(&wire_schedule(&plan.schedule));
+        let schedule = flat::message(&wire_schedule(&plan.schedule));
         fields.put("machines", json!({ "machines": machines(plan) }));
         fields.put("schedules", json!([schedule]));
     }
@@ -48,14 +47,14 @@ fn slave(id: &AgentId, info: &Blob, deactivated: bool, drain: Option<Drain>) -> 
     let message: v1::AgentInfo = message(info);
     let held = api::convert::resources(&message.resources).unwrap_or_default();
     let held: Resources = held.into_iter().collect();
-    let mut info = resources::message(&message);
+    let mut info = flat::message(&message);
     info["resources"] = resources::full(&held);
     info["id"] = json!({ "value": id.as_str() });
     // Of before v1, when an agent could say that it does not checkpoint; none here does.
     info["checkpoint"] = json!(true);
     let mut slave = json!({ "deactivated": deactivated, "info": info });
     if let Some(drain) = drain {
-        slave["drain_info"] = resources::message(&wire_drain_info(drain.info));
+        slave["drain_info"] = flat::message(&wire_drain_info(drain.info));
     }
     slave
 }
@@ -65,13 +64,13 @@ fn machines(plan: &Plan) -> Value {
     let windows = plan.schedule.windows.iter();
     let machines = windows.flat_map(|window| {
         let unavailability = wire_unavailability(window.unavailability);
-        let unavailability = resources::message(&unavailability);
+        let unavailability = flat::message(&unavailability);
         window.machines.iter().map(move |machine| {
             let mode = match plan.down.contains(machine) {
                 true => "DOWN",
                 false => "DRAINING",
             };
-            let id = resources::message(&wire_machine(machine));
+            let id = flat::message(&wire_machine(machine));
             json!({ "info": { "id": id, "mode": mode, "unavailability": unavailability } })
         })
     });
@@ -81,7 +80,7 @@ fn machines(plan: &Plan) -> Value {
 /// The master's own entry. The registry is written in the messages of before v1, which have a name
 /// for every capability.
 fn master(facts: &Facts) -> Value {
-    let mut info = resources::message(&facts.master_info);
+    let mut info = flat::message(&facts.master_info);
     info["capabilities"] = list(CAPABILITIES, |(name, _)| json!({ "type": name }));
     info
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::flat::resources;
 use api::v1;
 use api::v1::quota::QuotaStatus;
 use master_core::authorization::Action;
@@ -12,9 +13,9 @@ use model::Resources;
 use model::resources::{Quantities, Resource, Role, Scalar};
 use serde_json::{Value, json};
 
+use super::Snapshot;
 use super::part::Part;
 use super::view::View;
-use super::{Snapshot, resources};
 use crate::convert::quota;
 
 /// The weight of a role for which nobody has set one.

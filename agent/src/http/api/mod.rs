@@ -5,10 +5,12 @@
 
 mod agent;
 mod answer;
+mod files;
 mod launch;
 mod logging;
 mod process;
 mod providers;
+mod state;
 mod validate;
 
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 
 use super::{Answer, Context};
+use state::Part;
 
 /// How long the first record of a stream may take; what follows comes when there is something.
 const FIRST_RECORD_TIME_MAX: Duration = Duration::from_secs(60);
@@ -148,15 +151,18 @@ async fn dispatch(caller: &Caller<'_>, kind: Type, call: Call) -> Result<Answer,
         }
         Type::RemoveResourceProviderConfig => Err(providers::no_configuration()),
         Type::MarkResourceProviderGone => Ok(providers::mark_gone()),
+        Type::ListFiles => files::list(caller, call.list_files.unwrap_or_default()).await,
+        Type::ReadFile => files::read(caller, call.read_file.unwrap_or_default()).await,
+        Type::GetState => state::read(caller, Part::State).await,
+        Type::GetFrameworks => state::read(caller, Part::Frameworks).await,
+        Type::GetExecutors => state::read(caller, Part::Executors).await,
+        Type::GetTasks => state::read(caller, Part::Tasks).await,
+        Type::GetOperations => Ok(state::operations(caller)),
+        Type::GetContainers => {
+            let wanted = call.get_containers.unwrap_or_default();
+            state::containers(caller, wanted).await
+        }
         Type::Unknown
-        | Type::ListFiles
-        | Type::ReadFile
-        | Type::GetState
-        | Type::GetContainers
-        | Type::GetFrameworks
-        | Type::GetExecutors
-        | Type::GetOperations
-        | Type::GetTasks
         | Type::LaunchNestedContainer
         | Type::WaitNestedContainer
         | Type::KillNestedContainer

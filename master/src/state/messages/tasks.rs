@@ -53,12 +53,7 @@ fn wire(shown: &Task) -> v1::Task {
 /// A task with what was told of it.
 pub(crate) fn task(framework_id: &FrameworkId, task: &tasks::Task) -> v1::Task {
     let info: v1::TaskInfo = message(&task.info);
-    let user = |command: Option<v1::CommandInfo>| command.and_then(|command| command.user);
-    let of_executor = info.executor.and_then(|executor| user(executor.command));
     v1::Task {
-        name: info.name,
-        task_id: v1::TaskId::from(&task.id),
-        framework_id: v1::FrameworkId::from(framework_id),
         executor_id: task.executor_id.as_ref().map(v1::ExecutorId::from),
         agent_id: v1::AgentId::from(&task.agent_id),
         state: task.state.number(),
@@ -66,13 +61,7 @@ pub(crate) fn task(framework_id: &FrameworkId, task: &tasks::Task) -> v1::Task {
         statuses: task.statuses.iter().map(|(_, told)| status(told)).collect(),
         status_update_state: task.status_update_state.map(model::TaskState::number),
         status_update_uuid: task.status_update_uuid.map(|uuid| uuid.0.to_vec()),
-        labels: info.labels,
-        discovery: info.discovery,
-        container: info.container,
-        health_check: info.health_check,
-        kill_policy: info.kill_policy,
-        user: user(info.command).or(of_executor),
-        limits: info.limits,
+        ..api::convert::task(info, v1::FrameworkId::from(framework_id))
     }
 }
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::v1;
+use crate::v1;
 use model::Resources;
 use model::resources::{Ranges, Resource, Scalar, Set, Value};
 use serde_json::{Map, Value as Json, json};
 
 /// Amounts by name; the four that everything has come first, also where there is nothing of them.
-pub(super) fn object(resources: &Resources) -> Json {
+#[must_use]
+pub fn object(resources: &Resources) -> Json {
     let mut scalars: BTreeMap<String, Scalar> = BTreeMap::new();
     let mut ranges: BTreeMap<String, Ranges> = BTreeMap::new();
     let mut sets: BTreeMap<String, Set> = BTreeMap::new();
@@ -46,7 +47,7 @@ pub(super) fn object(resources: &Resources) -> Json {
 }
 
 /// Amounts by name.
-pub(super) fn amounts<'a>(amounts: impl IntoIterator<Item = (&'a Arc<str>, &'a Scalar)>) -> Json {
+pub fn amounts<'a>(amounts: impl IntoIterator<Item = (&'a Arc<str>, &'a Scalar)>) -> Json {
     let amounts = amounts.into_iter();
     Json::Object(
         amounts
@@ -56,7 +57,8 @@ pub(super) fn amounts<'a>(amounts: impl IntoIterator<Item = (&'a Arc<str>, &'a S
 }
 
 /// For each role, what is reserved for it.
-pub(super) fn reserved(resources: &Resources) -> Json {
+#[must_use]
+pub fn reserved(resources: &Resources) -> Json {
     let by_role = resources.reservations();
     Json::Object(
         by_role
@@ -67,14 +69,16 @@ pub(super) fn reserved(resources: &Resources) -> Json {
 }
 
 /// Whole resources, in the format of before the refinement of reservations.
-pub(super) fn full(resources: &Resources) -> Json {
-    super::list(api::convert::to_unrefined(resources), |resource| {
-        message(&resource)
+#[must_use]
+pub fn full(resources: &Resources) -> Json {
+    super::list(crate::convert::to_unrefined(resources), |resource| {
+        super::message(&resource)
     })
 }
 
 /// For each role, whole resources reserved for it.
-pub(super) fn reserved_full(resources: &Resources) -> Json {
+#[must_use]
+pub fn reserved_full(resources: &Resources) -> Json {
     let by_role = resources.reservations();
     Json::Object(
         by_role
@@ -84,13 +88,9 @@ pub(super) fn reserved_full(resources: &Resources) -> Json {
     )
 }
 
-/// A message as a JSON value.
-pub(super) fn message<M: api::Described>(message: &M) -> Json {
-    serde_json::from_str(&api::json::to_json(message)).unwrap_or(Json::Null)
-}
-
 /// Attributes of an agent, by name.
-pub(super) fn attributes(attributes: &[v1::Attribute]) -> Json {
+#[must_use]
+pub fn attributes(attributes: &[v1::Attribute]) -> Json {
     let value = |attribute: &v1::Attribute| {
         if let Some(text) = &attribute.text {
             json!(text.value)
@@ -114,6 +114,15 @@ pub(super) fn attributes(attributes: &[v1::Attribute]) -> Json {
             .map(|attribute| (attribute.name.clone(), value(attribute)))
             .collect(),
     )
+}
+
+/// The role that resources are allocated to.
+#[must_use]
+pub fn role(resources: &Resources) -> String {
+    resources
+        .iter()
+        .find_map(|resource| resource.allocation_role.as_ref())
+        .map_or_else(|| "*".to_owned(), ToString::to_string)
 }
 
 fn name(resource: &Resource) -> String {

@@ -1,0 +1,202 @@
+//! View: frameworks, their executors and their tasks, put together from a snapshot as the API shows
+//! them. A command task has an executor here, as it has in Mesos.
+
+use std::collections::BTreeMap;
+
+use agent_core::executor::{Life, Task};
+use api::{convert, v1};
+use model::{AgentId, Blob, ContainerId, ExecutorId, FrameworkId, Resources};
+
+use crate::description::Description;
+use crate::paths;
+use crate::snapshot::Snapshot;
+use crate::wire::{stored, task_status};
+
+/// A framework.
+#[derive(Debug)]
+pub(super) struct Framework<'a> {
+    /// Its id.
+    pub(super) id: &'a FrameworkId,
+    /// What the master said of it.
+    pub(super) info: v1::FrameworkInfo,
+    /// Executors that are here, with the ends of their tasks to be acknowledged at least.
+    pub(super) executors: Vec<Executor<'a>>,
+    /// Executors of which nothing but completed tasks is left.
+    pub(super) completed_executors: Vec<Executor<'a>>,
+}
+
+/// An executor.
+#[derive(Debug)]
+pub(super) struct Executor<'a> {
+    /// Whose it is.
+    pub(super) framework_id: &'a FrameworkId,
+    /// Its id.
+    pub(super) id: &'a ExecutorId,
+    /// What it is.
+    pub(super) info: v1::ExecutorInfo,
+    /// Its container; unset where it never got one.
+    pub(super) container: Option<ContainerId>,
+    /// Its container's init, while there is one.
+    pub(super) pid: Option<u32>,
+    /// Whether its container is there, or being made.
+    pub(super) is_alive: bool,
+    /// Tasks that are not acknowledged to have ended.
+    pub(super) tasks: Vec<&'a Task>,
+    /// Tasks that are.
+    pub(super) completed_tasks: Vec<&'a Task>,
+}
+
+/// How far a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Its executor does not have it yet.
+    Queued,
+    /// Its executor has it.
+    Launched,
+    /// It has ended, and its framework has not said that it knows.
+    Terminated,
+}
+
+/// How far a task is.
+pub(super) fn phase(task: &Task) -> Phase {
+    match task.life {
+        Life::Ended => Phase::Terminated,
+        Life::Queued => Phase::Queued,
+        Life::Launching { .. } if task.statuses.is_empty() => Phase::Queued,
+        Life::Launching { .. } | Life::Delivered | Life::Running { .. } | Life::Killing { .. } => {
+            Phase::Launched
+        }
+    }
+}
+
+/// Frameworks that have executors here.
+pub(super) fn frameworks(snapshot: &Snapshot) -> Vec<Framework<'_>> {
+    all(snapshot, &snapshot.frameworks)
+}
+
+/// Frameworks of which nothing but completed tasks is left.
+pub(super) fn completed_frameworks(snapshot: &Snapshot) -> Vec<Framework<'_>> {
+    all(snapshot, &snapshot.past_frameworks)
+}
+
+/// All executors whose containers are there, or being made.
+pub(super) fn live_executors(snapshot: &Snapshot) -> impl Iterator<Item = Executor<'_>> {
+    let all = frameworks(snapshot).into_iter();
+    all.flat_map(|framework| framework.executors)
+        .filter(|executor| executor.is_alive)
+}
+
+fn all<'a>(snapshot: &'a Snapshot, infos: &'a [(FrameworkId, Blob)]) -> Vec<Framework<'a>> {
+    let mut executors: BTreeMap<&FrameworkId, Vec<Executor<'a>>> = BTreeMap::new();
+    let mut completed: BTreeMap<&FrameworkId, Vec<Executor<'a>>> = BTreeMap::new();
+    for (framework, one) in &snapshot.executors {
+        executors.entry(framework).or_default().push(Executor {
+            framework_id: framework,
+            id: &one.spec.id,
+            info: stored(&one.spec.info).unwrap_or_default(),
+            container: Some(one.container.clone()),
+            pid: one.pid,
+            is_alive: one.is_alive(),
+            tasks: Vec::new(),
+            completed_tasks: Vec::new(),
+        });
+    }
+    for (framework, task) in &snapshot.tasks {
+        let known = executors.entry(framework).or_default();
+        match known
+            .iter_mut()
+            .find(|one| *one.id == task.spec.executor.id)
+        {
+            Some(executor) => executor.tasks.push(task),
+            None => known.push(Executor {
+                tasks: vec![task],
+                ..of_task(framework, task)
+            }),
+        }
+    }
+    for (framework, task) in &snapshot.completed {
+        let is_its = |one: &&mut Executor<'_>| {
+            *one.id == task.spec.executor.id && one.container == container(task)
+        };
+        let here = executors.entry(framework).or_default();
+        let gone = completed.entry(framework).or_default();
+        match here.iter_mut().chain(gone.iter_mut()).find(is_its) {
+            Some(executor) => executor.completed_tasks.push(task),
+            None => gone.push(Executor {
+                completed_tasks: vec![task],
+                ..of_task(framework, task)
+            }),
+        }
+    }
+    let framework = |(id, info): &'a (FrameworkId, Blob)| Framework {
+        id,
+        info: stored(info).unwrap_or_default(),
+        executors: executors.remove(id).unwrap_or_default(),
+        completed_executors: completed.remove(id).unwrap_or_default(),
+    };
+    infos.iter().map(framework).collect()
+}
+
+/// The executor of a task that has none of its own, or whose own is forgotten.
+fn of_task<'a>(framework_id: &'a FrameworkId, task: &'a Task) -> Executor<'a> {
+    Executor {
+        framework_id,
+        id: &task.spec.executor.id,
+        info: stored(&task.spec.executor.info).unwrap_or_default(),
+        container: container(task),
+        pid: task.pid(),
+        is_alive: task.life != Life::Ended,
+        tasks: Vec::new(),
+        completed_tasks: Vec::new(),
+    }
+}
+
+/// The container of a task's executor.
+fn container(task: &Task) -> Option<ContainerId> {
+    task.container.as_ref().map(ContainerId::root)
+}
+
+impl Executor<'_> {
+    /// What it holds for itself and for tasks that have not ended.
+    pub(super) fn allocated(&self) -> Resources {
+        let alive = self.tasks.iter().filter(|task| task.life != Life::Ended);
+        alive
+            .map(|task| {
+                let info: v1::TaskInfo = stored(&task.spec.info).unwrap_or_default();
+                resources(&info.resources)
+            })
+            .fold(resources(&self.info.resources), |sum, held| sum.plus(&held))
+    }
+
+    /// Its sandbox, beneath the work directory.
+    pub(super) fn sandbox(&self, agent: &AgentId) -> Option<std::path::PathBuf> {
+        let container = self.container.as_ref()?;
+        Some(paths::sandbox(agent, self.framework_id, self.id, container))
+    }
+}
+
+/// Resources of a message; none where they cannot be read.
+pub(super) fn resources(wire: &[v1::Resource]) -> Resources {
+    let all = convert::resources(wire).unwrap_or_default();
+    all.into_iter().collect()
+}
+
+/// A task as a message, with everything that was told of it.
+pub(super) fn task(
+    description: &Description,
+    agent: Option<&AgentId>,
+    framework: &FrameworkId,
+    task: &Task,
+) -> v1::Task {
+    let info: v1::TaskInfo = stored(&task.spec.info).unwrap_or_default();
+    let statuses = task.statuses.iter();
+    let statuses = statuses.map(|one| task_status(description, agent, one));
+    let newest = task.statuses.last();
+    v1::Task {
+        state: task.state().number(),
+        statuses: statuses.collect(),
+        status_update_state: newest.map(|status| status.state.number()),
+        status_update_uuid: newest.map(|status| status.uuid.0.to_vec()),
+        ..convert::task(info, framework.into())
+    }
+}
