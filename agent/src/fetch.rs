@@ -33,7 +33,7 @@ use crate::workers::{self, AskError};
 use cache::Cache;
 use uri::{Output, Scheme};
 
-pub use uri::{Uri, UriError};
+pub use uri::{Uri, UriError, output};
 pub use work::enter;
 
 /// The program's first argument that makes it a fetcher.

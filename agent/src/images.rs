@@ -8,6 +8,7 @@
 //! Pulls run on threads of their own: reckoning digests would keep the main loop. Images that nobody
 //! uses go when the store is larger than its bound, and at once when the disk is full.
 
+pub mod appc;
 pub mod challenge;
 pub mod credentials;
 pub mod digest;
@@ -37,6 +38,7 @@ use crate::config::images::Shown;
 use crate::init::chain;
 use crate::unpack::Unpacker;
 use crate::web::{Authorities, Client, Patience};
+use appc::{Discovery, Name};
 use credentials::{Credentials, CredentialsError};
 use progress::Progress;
 use pull::{Pull, PullError, Source, Unpack};
@@ -56,10 +58,21 @@ const STORE_BYTES_MAX: u64 = 16 << 30;
 pub struct Wanted {
     /// Its name.
     pub name: String,
+    /// What else names an App Container Image; unset of any other.
+    pub appc: Option<Appc>,
     /// Whether one that is here already will do.
     pub cached: bool,
     /// A Docker configuration with credentials for this image alone; it is secret.
     pub credentials: Option<Secret>,
+}
+
+/// What names an App Container Image beside its name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Appc {
+    /// Its id.
+    pub id: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A text that is never printed.
@@ -237,6 +250,7 @@ impl Provisioner {
             default: images.registry.clone(),
             insecure: images.insecure.clone(),
             mirrors: images.mirrors.clone(),
+            appc: images.appc.clone(),
             credentials: match &images.credentials {
                 Shown::Here(credentials) => credentials.clone(),
                 Shown::File(path) => read_credentials(path)?,
@@ -251,15 +265,18 @@ impl Provisioner {
     /// # Errors
     /// There is no such image, or no way to it.
     pub async fn provision(&self, wanted: &Wanted) -> Result<Provisioned, ProvisionError> {
-        let reference: Reference = wanted.name.parse()?;
-        let name = self.0.settings.name(&reference);
+        let target = Target::of(wanted)?;
+        let name = match &target {
+            Target::Reference(reference) => self.0.settings.name(reference),
+            Target::Appc(name) => name.stored(),
+        };
         loop {
             if wanted.cached
                 && let Some((image, lease)) = self.0.store.image(&name)
             {
                 return Ok(self.provisioned(image, lease));
             }
-            let pulling = self.pulling(&reference, &name, wanted)?;
+            let pulling = self.pulling(&target, &name, wanted)?;
             let mut result = pulling.result.clone();
             let known = result.wait_for(Option::is_some).await;
             let known = known.map_err(|_| ProvisionError::Lost(name.clone()))?;
@@ -302,7 +319,7 @@ impl Provisioner {
     /// The pull of an image that is under way, or a new one.
     fn pulling(
         &self,
-        reference: &Reference,
+        target: &Target,
         name: &str,
         wanted: &Wanted,
     ) -> Result<Arc<Pulling>, ProvisionError> {
@@ -320,12 +337,11 @@ impl Provisioner {
             image: name.to_string(),
             source,
         })?;
-        let sources = self.0.sources(reference, own.as_ref());
+        let sources = self.0.sources(target, own.as_ref());
         let (tell, result) = watch::channel(None);
         let work = Work {
             store: Arc::clone(&self.0.store),
             unpack: Arc::clone(&self.0.unpack),
-            reference: reference.clone(),
             name: name.to_string(),
         };
         let Some(runtime) = &self.0.runtime else {
@@ -358,9 +374,19 @@ fn read_credentials(path: &Path) -> Result<Credentials, OpenError> {
 
 impl Inner {
     /// Where an image may be, in the order of trying.
-    fn sources(&self, reference: &Reference, own: Option<&Credentials>) -> Vec<Source> {
+    fn sources(&self, target: &Target, own: Option<&Credentials>) -> Vec<Source> {
+        let reference = match target {
+            Target::Reference(reference) => reference,
+            Target::Appc(name) => {
+                return vec![Source::Appc(Discovery {
+                    name: name.clone(),
+                    prefix: self.settings.appc.clone(),
+                    client: self.client.clone(),
+                })];
+            }
+        };
         match self.settings.registries(reference) {
-            Registries::Folder(folder) => vec![Source::Folder(folder)],
+            Registries::Folder(folder) => vec![Source::Folder(folder, reference.clone())],
             Registries::Remote {
                 addresses,
                 repository,
@@ -370,7 +396,7 @@ impl Inner {
                     let shown = own.or_else(|| self.settings.credentials.of(&address.authority));
                     let (client, shown) = (self.client.clone(), shown.cloned());
                     let registry = Registry::new(client, address, repository.clone(), shown);
-                    Source::Registry(registry)
+                    Source::Registry(registry, reference.clone())
                 };
                 addresses.into_iter().map(registry).collect()
             }
@@ -378,11 +404,29 @@ impl Inner {
     }
 }
 
+/// What is asked for.
+enum Target {
+    Reference(Reference),
+    Appc(Name),
+}
+
+impl Target {
+    fn of(wanted: &Wanted) -> Result<Self, ReferenceError> {
+        Ok(match wanted.appc.clone() {
+            None => Self::Reference(wanted.name.parse()?),
+            Some(Appc { id, labels }) => Self::Appc(Name {
+                name: wanted.name.clone(),
+                id,
+                labels,
+            }),
+        })
+    }
+}
+
 /// A pull, as its task sees it.
 struct Work {
     store: Arc<Store>,
     unpack: Arc<dyn Unpack>,
-    reference: Reference,
     name: String,
 }
 
@@ -434,7 +478,6 @@ impl Work {
         let pull = Pull {
             store: &self.store,
             unpack: &*self.unpack,
-            reference: &self.reference,
             name: &self.name,
             progress,
         };

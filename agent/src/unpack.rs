@@ -30,7 +30,7 @@ use crate::workers::{self, AskError};
 
 pub use fault::Fault;
 pub use folder::{Begun, Folder};
-pub use work::enter;
+pub use work::{enter, here};
 
 /// The program's first argument that makes it an unpacker.
 pub const ROLE: &str = "unpack";

@@ -4,6 +4,7 @@
 //! toolchain and for a bounded time: `TEPUI_LONG=1` is a hundred times longer. No target may panic,
 //! and what is taken must come out of its own writing again.
 
+mod archives;
 mod seeds;
 mod targets;
 
@@ -73,10 +74,9 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
 }
 
 /// Bytes like those of a seed, or like nothing.
-fn bytes() -> impl Strategy<Value = Vec<u8>> {
+fn bytes(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let changed =
-        (any::<prop::sample::Index>(), vec(change(), 0..6)).prop_map(|(seed, changes)| {
-            let seeds = seeds::all();
+        (any::<prop::sample::Index>(), vec(change(), 0..6)).prop_map(move |(seed, changes)| {
             let mut bytes = seeds[seed.index(seeds.len())].clone();
             for change in &changes {
                 apply(&mut bytes, change);
@@ -88,12 +88,17 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 
 #[track_caller]
 fn fuzz(target: impl Fn(&[u8])) {
+    fuzz_from(seeds::all(), target);
+}
+
+#[track_caller]
+fn fuzz_from(seeds: Vec<Vec<u8>>, target: impl Fn(&[u8])) {
     let config = Config {
         failure_persistence: None,
         ..Config::with_cases(cases())
     };
     let mut runner = TestRunner::new(config);
-    let outcome = runner.run(&bytes(), |bytes| {
+    let outcome = runner.run(&bytes(seeds), |bytes| {
         target(&bytes);
         Ok(())
     });
@@ -125,6 +130,23 @@ fn resources_read_again_what_they_print() {
 #[test]
 fn offer_constraints_are_taken_or_refused() {
     fuzz(targets::offer_constraints);
+}
+
+#[test]
+fn a_tar_archive_is_unpacked_into_its_folder_or_refused() {
+    let ground = archives::Ground::new();
+    fuzz_from(archives::seeds(), |bytes| ground.tar(bytes));
+}
+
+#[test]
+fn a_zip_archive_is_unpacked_into_its_folder_or_refused() {
+    let ground = archives::Ground::new();
+    fuzz_from(archives::seeds(), |bytes| ground.zip(bytes));
+}
+
+#[test]
+fn a_uri_names_a_file_of_the_sandbox_or_is_refused() {
+    fuzz_from(archives::seeds(), archives::uri);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::images::appc::Prefix;
 use crate::images::credentials::Credentials;
 use crate::images::registry::Address;
 use crate::images::settings::Default as DefaultRegistry;
@@ -20,6 +21,8 @@ pub struct Images {
     pub insecure: Vec<String>,
     /// What is asked before a registry.
     pub mirrors: BTreeMap<String, Vec<Address>>,
+    /// Where App Container Images are.
+    pub appc: Prefix,
     /// Where layers are kept; beneath the work directory where it is not given.
     pub store: Option<PathBuf>,
     /// How many bytes of images nobody uses are kept; half of the work disk where it is not given.
@@ -48,6 +51,17 @@ pub(super) fn registry(text: &str) -> Result<DefaultRegistry, Why> {
         return absolute(path).map(DefaultRegistry::Folder);
     }
     address(text).map(DefaultRegistry::Registry)
+}
+
+/// What begins an address, or a folder.
+pub(super) fn appc(text: &str) -> Result<Prefix, Why> {
+    if text.starts_with('/') {
+        return absolute(text).map(Prefix::Folder);
+    }
+    match text.starts_with("http://") || text.starts_with("https://") {
+        true => Ok(Prefix::Web(text.to_owned())),
+        false => Err(Why::new()),
+    }
 }
 
 /// JSON, or a path of a file with it.

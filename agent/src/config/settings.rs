@@ -406,6 +406,18 @@ pub(super) static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "appc_simple_discovery_uri_prefix",
+        value: "PREFIX",
+        allowed: "http://…, https://… or an absolute path without ..",
+        help: "what stands before the name of an Appc image, or the folder that has them (default: https://)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.images.appc = images::appc(text)?;
+            Ok(())
+        },
+    },
+    Setting {
         name: "fetcher_cache_dir",
         value: "DIR",
         allowed: ABSOLUTE,

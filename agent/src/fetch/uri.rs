@@ -57,6 +57,14 @@ pub(super) struct Output {
     pub(super) format: Option<Format>,
 }
 
+/// The file in the sandbox that a URI becomes.
+///
+/// # Errors
+/// It is none that is fetched.
+pub fn output(uri: &Uri) -> Result<String, UriError> {
+    parse(uri).map(|(_, output)| output.path)
+}
+
 /// Reads a URI, by Mesos' rules of names.
 pub(super) fn parse(uri: &Uri) -> Result<(Scheme, Output), UriError> {
     let value = uri.value.trim_start();

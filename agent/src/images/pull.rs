@@ -15,6 +15,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use nix::errno::Errno;
 use oci_spec::image::{Descriptor, Digest, ImageManifest};
 
+use super::appc::{self, AppcError, Discovery};
 use super::local::{self, Folder, LocalError, Place};
 use super::manifest::{self, Configuration, Document, ManifestError};
 use super::progress::Progress;
@@ -56,9 +57,11 @@ impl Unpack for Unpacker {
 #[derive(Debug)]
 pub enum Source {
     /// A registry's repository.
-    Registry(Registry),
+    Registry(Registry, Reference),
     /// A folder of the operator.
-    Folder(PathBuf),
+    Folder(PathBuf, Reference),
+    /// Where App Container Images are.
+    Appc(Discovery),
 }
 
 /// Why an image did not come.
@@ -106,6 +109,9 @@ pub enum PullError {
     /// The agent ends, or a fault of its own.
     #[error("read a layer")]
     Interrupted(#[source] tokio::task::JoinError),
+    /// An App Container Image.
+    #[error(transparent)]
+    Appc(#[from] AppcError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -136,6 +142,7 @@ impl PullError {
                 UnpackError::Fault(_) | UnpackError::Ask(_) => false,
             },
             Self::Store(error) => error.is_full(),
+            Self::Appc(error) => error.is_full(),
             Self::Registry(_)
             | Self::Local(_)
             | Self::Manifest(_)
@@ -154,8 +161,6 @@ pub struct Pull<'a> {
     pub store: &'a Arc<Store>,
     /// Who unpacks.
     pub unpack: &'a dyn Unpack,
-    /// Which.
-    pub reference: &'a Reference,
     /// The name that the store keeps it under.
     pub name: &'a str,
     /// How far it is.
@@ -191,13 +196,14 @@ impl Pull<'_> {
         // An archive is a folder for as long as it is read.
         let _staging;
         let found = match source {
-            Source::Registry(registry) => self.in_registry(registry).await?,
-            Source::Folder(folder) => match local::find(folder, self.reference)? {
-                Place::Layout(path) => self.in_folder(&path)?,
+            Source::Appc(discovery) => return appc::pull(self, discovery).await,
+            Source::Registry(registry, reference) => self.in_registry(registry, reference).await?,
+            Source::Folder(folder, reference) => match local::find(folder, reference)? {
+                Place::Layout(path) => self.in_folder(&path, reference)?,
                 Place::Archive(path) => {
                     _staging = self.store.stage()?;
                     self.open_archive(&path, _staging.path()).await?;
-                    self.in_folder(_staging.path())?
+                    self.in_folder(_staging.path(), reference)?
                 }
             },
         };
@@ -225,8 +231,12 @@ impl Pull<'_> {
         Ok((image, leases))
     }
 
-    async fn in_registry<'a>(&self, registry: &'a Registry) -> Result<Found<'a>, PullError> {
-        let mut version = self.reference.version().to_string();
+    async fn in_registry<'a>(
+        &self,
+        registry: &'a Registry,
+        reference: &Reference,
+    ) -> Result<Found<'a>, PullError> {
+        let mut version = reference.version().to_string();
         for _ in 0..=INDEXES_MAX {
             let content = registry.manifest(&version).await?;
             match manifest::parse(&content)? {
@@ -244,9 +254,9 @@ impl Pull<'_> {
         Err(PullError::Nested)
     }
 
-    fn in_folder(&self, path: &Path) -> Result<Found<'static>, PullError> {
+    fn in_folder(&self, path: &Path, reference: &Reference) -> Result<Found<'static>, PullError> {
         let folder = Arc::new(Folder::open(path)?);
-        if let Some(saved) = folder.saved(self.reference)? {
+        if let Some(saved) = folder.saved(reference)? {
             let config = folder.small(&saved.config)?;
             return Ok(Found {
                 configuration: manifest::configuration(&config, saved.layers.len())?,
@@ -254,7 +264,7 @@ impl Pull<'_> {
                 pieces: saved.layers.into_iter().map(Piece::File).collect(),
             });
         }
-        let mut digest = folder.manifest(self.reference)?.digest().clone();
+        let mut digest = folder.manifest(reference)?.digest().clone();
         for _ in 0..=INDEXES_MAX {
             let content = folder.small_blob(&digest)?;
             match manifest::parse(&content)? {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use super::appc::Prefix;
 use super::credentials::Credentials;
 use super::reference::{Reference, is_authority};
 use super::registry::Address;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub mirrors: BTreeMap<String, Vec<Address>>,
     /// What registries are shown.
     pub credentials: Credentials,
+    /// Where App Container Images are.
+    pub appc: Prefix,
 }
 
 /// Where images are that name no registry (`--docker_registry`).
@@ -181,6 +184,7 @@ mod tests {
             insecure: vec!["10.0.2.2:5000".to_string()],
             mirrors: BTreeMap::from([(HUB.to_string(), vec![mirror])]),
             credentials: Credentials::default(),
+            appc: Prefix::default(),
         }
     }
 

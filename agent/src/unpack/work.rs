@@ -170,8 +170,30 @@ fn confined(orders: &Orders, folder: OwnedFd) -> Result<Unpacked, Fault> {
     })
 }
 
+/// Unpacks an archive of files in this very process, as whoever it runs as and without confinement:
+/// for tests of what reads the formats.
+///
+/// # Errors
+/// As [`super::Unpacker::unpack`].
+pub fn here(
+    source: File,
+    format: Format,
+    bounds: Bounds,
+    into: OwnedFd,
+) -> Result<Unpacked, Fault> {
+    let orders = Orders {
+        format,
+        rules: Rules::Files,
+        uid: 0,
+        gid: 0,
+        bounds,
+        digest: None,
+    };
+    run(&orders, source, into)
+}
+
 /// Reads the input and writes beneath the folder.
-pub(super) fn run(orders: &Orders, input: File, folder: OwnedFd) -> Result<Unpacked, Fault> {
+fn run(orders: &Orders, input: File, folder: OwnedFd) -> Result<Unpacked, Fault> {
     let meter = Meter::new(orders.bounds.bytes);
     let mut tree = Tree::new(folder, orders.rules, orders.bounds, meter.clone());
     let digest = match &orders.format {

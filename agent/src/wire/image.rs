@@ -4,7 +4,7 @@ use agent_core::sandbox::Command;
 use api::v1;
 use api::v1::container_info::Type;
 
-use crate::images::{Secret, Wanted};
+use crate::images::{Appc, Secret, Wanted};
 
 /// Why an image cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,9 +12,6 @@ pub enum ImageError {
     /// The message lacks what its type says.
     #[error("the image has type {0} and no field for it")]
     Missing(&'static str),
-    /// Appc.
-    #[error("images of type APPC are not supported by this agent yet")]
-    Appc,
     /// Credentials that lie elsewhere.
     #[error(
         "the image's config is a secret that is named and not given; only type VALUE is supported"
@@ -34,6 +31,7 @@ pub fn wanted(container: &v1::ContainerInfo) -> Result<Option<Wanted>, ImageErro
         let docker = container.docker.as_ref();
         return Ok(docker.map(|docker| Wanted {
             name: docker.image.clone(),
+            appc: None,
             cached: !docker.force_pull_image(),
             credentials: None,
         }));
@@ -67,11 +65,26 @@ pub fn command(container: Option<&v1::ContainerInfo>, info: v1::CommandInfo) -> 
 /// As [`wanted`].
 pub fn read(image: &v1::Image) -> Result<Wanted, ImageError> {
     match image.r#type() {
-        v1::image::Type::Appc => Err(ImageError::Appc),
+        v1::image::Type::Appc => {
+            let appc = image.appc.as_ref().ok_or(ImageError::Missing("APPC"))?;
+            let labels = appc.labels.iter().flat_map(|labels| &labels.labels);
+            Ok(Wanted {
+                name: appc.name.clone(),
+                appc: Some(Appc {
+                    id: appc.id.clone(),
+                    labels: labels
+                        .map(|label| (label.key.clone(), label.value().to_owned()))
+                        .collect(),
+                }),
+                cached: image.cached(),
+                credentials: None,
+            })
+        }
         v1::image::Type::Docker => {
             let docker = image.docker.as_ref().ok_or(ImageError::Missing("DOCKER"))?;
             Ok(Wanted {
                 name: docker.name.clone(),
+                appc: None,
                 cached: image.cached(),
                 credentials: docker.config.as_ref().map(config).transpose()?,
             })
@@ -115,7 +128,7 @@ mod tests {
         );
         check(
             r#"{"type":"MESOS","mesos":{"image":{"type":"APPC","appc":{"name":"a"}}}}"#,
-            Err(ImageError::Appc),
+            Ok(Some(("a", true))),
         );
         check(
             r#"{"type":"MESOS","mesos":{"image":{"type":"DOCKER"}}}"#,

@@ -4,6 +4,7 @@
 //! The unpacker is this very program, run again; hence no standard test harness. It takes root to give
 //! files the ids of the store: for others the tests are left out and say so.
 
+mod appc;
 mod archive;
 mod fetching;
 mod files;
@@ -39,6 +40,8 @@ const TESTS: &[(&str, Test)] = tests![
     fetching::files_of_a_server_and_of_the_node_come_as_the_tasks_own,
     fetching::what_several_tasks_want_is_loaded_once,
     fetching::what_cannot_be_fetched_is_told_in_words,
+    appc::an_image_lies_on_those_that_it_depends_on,
+    appc::an_image_that_is_not_what_it_should_be_leaves_nothing,
     hostile::forty_hostile_archives_stay_inside_and_in_their_bounds,
     hostile::the_unpacker_has_no_network_and_no_files_but_its_folder,
 ];

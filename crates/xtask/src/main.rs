@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod attack;
+mod bench;
 mod check;
 mod codegen;
 mod image;
@@ -26,6 +27,8 @@ mod sim;
 enum Tool {
     /// Hostile requests against a master that has work to do.
     Attack(attack::Args),
+    /// Benchmarks beside other programs, each with its budget.
+    Bench(bench::Args),
     /// Format, lints, dependencies, import arrows, tidiness; ends with the number passed and failed.
     Check(check::Args),
     /// Writes crates/api/src/generated from the .proto files.
@@ -45,6 +48,7 @@ enum Tool {
 fn main() -> ExitCode {
     let done = match Tool::parse() {
         Tool::Attack(args) => attack::run(&args),
+        Tool::Bench(args) => bench::run(&args),
         Tool::Check(args) => check::run(&args),
         Tool::Codegen(args) => codegen::run(&args),
         Tool::Image(args) => image::run(&args),
