@@ -1,22 +1,32 @@
 //! The tests as PID 1 of a machine of their own, where the whole cgroup tree is theirs.
 //!
 //! Boots in seconds with the image of this repository around this program, built for musl:
-//! `tepui-qemu boot --init <program> --memory 512`.
+//! `tepui-qemu boot --init <program> --memory 512 --disk <image of an ext4 file system>`. Linux before
+//! 6.3 maps no ids of files in memory, so that layers and volumes want the disk there.
 
 use std::error::Error;
+use std::fs;
 use std::path::Path;
 
 use agent_kernel::boot_mounts::{self, Flags};
-use agent_kernel::power;
+use agent_kernel::{modules, power};
 
 /// Whether this program is the first of its machine.
 pub(crate) fn is_init() -> bool {
     std::process::id() == 1
 }
 
+/// The disk that the tests have their files on, where the machine has one.
+const DISK: &str = "/dev/vda";
+
 /// Mounts what a container needs of a node.
 pub(crate) fn prepare() -> Result<(), Box<dyn Error>> {
     boot_mounts::move_root()?;
+    let folder = Path::new("/lib/modules").join(modules::release()?);
+    let list = fs::read_to_string(folder.join("modules.load")).unwrap_or_default();
+    for module in list.lines() {
+        modules::load(&folder.join(module))?;
+    }
     for (kind, target) in [
         ("devtmpfs", "/dev"),
         ("proc", "/proc"),
@@ -25,6 +35,9 @@ pub(crate) fn prepare() -> Result<(), Box<dyn Error>> {
         ("tmpfs", "/tmp"),
     ] {
         boot_mounts::mount(kind, Path::new(target), kind, Flags::empty(), "")?;
+    }
+    if Path::new(DISK).exists() {
+        boot_mounts::mount(DISK, Path::new("/tmp"), "ext4", Flags::empty(), "")?;
     }
     Ok(())
 }
