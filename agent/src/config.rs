@@ -8,6 +8,7 @@
 
 pub mod fetching;
 pub mod images;
+pub mod isolation;
 mod settings;
 
 use std::fmt;
@@ -57,6 +58,8 @@ pub struct Config {
     pub recovery_timeout: Duration,
     /// When sandboxes go, and how output is rotated.
     pub housekeeping: housekeeping::Settings,
+    /// What containers are allowed.
+    pub isolation: isolation::Isolation,
     /// What commands may have fetched.
     pub fetching: Fetching,
     /// Authorities that are believed beside Mozilla's, where this node takes something from elsewhere.

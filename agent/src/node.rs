@@ -154,6 +154,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
             true => SwitchUser::Yes,
             false => SwitchUser::No,
         },
+        isolation: config.isolation.clone(),
         housekeeping: Housekeeping::new(config.housekeeping, Arc::clone(&sandboxes)),
         sandboxes,
         fetcher: Fetcher::open(

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use agent_core::sandbox::Cfs;
 use agent_core::{gc, rotation};
 
 use crate::description::{self, DescriptionError};
@@ -14,6 +15,7 @@ use crate::housekeeping;
 
 use super::fetching::{self, Fetching};
 use super::images::{self, Images};
+use super::isolation::{self, Isolation};
 use super::{Boot, Config, HostPort, Ipv4Net, LoggingLevel, StaticAddress};
 
 /// One setting.
@@ -58,6 +60,7 @@ pub(super) struct Draft {
     disk_watch_interval: Option<Duration>,
     gc_non_executor_container_sandboxes: Option<bool>,
     rotation: rotation::Rules,
+    isolation: Isolation,
     fetching: Fetching,
     ca_file: Option<PathBuf>,
     images: Images,
@@ -118,6 +121,7 @@ impl Draft {
                     .unwrap_or(false),
                 rotation: self.rotation,
             },
+            isolation: self.isolation,
             fetching: self.fetching,
             ca_file: self.ca_file,
             images: self.images,
@@ -241,6 +245,85 @@ pub(super) static SETTINGS: &[Setting] = &[
         boot: false,
         switch: true,
         set: |draft, text| put(&mut draft.switch_user, boolean(text)),
+    },
+    Setting {
+        name: "allowed_host_paths",
+        value: "DIR,…",
+        allowed: "absolute paths with commas between them",
+        help: "the directories of this host that volumes may show, with all in them (default: none)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            let folders = fetching::folders(text)?;
+            let paths = folders
+                .iter()
+                .map(|path| path.to_string_lossy().into_owned());
+            draft.isolation.policy.host_paths = paths.collect();
+            Ok(())
+        },
+    },
+    Setting {
+        name: "allow_privileged",
+        value: "BOOL",
+        allowed: "true or false",
+        help: "let containers of type DOCKER be privileged: all capabilities over what is their own (default: false)",
+        boot: false,
+        switch: true,
+        set: |draft, text| {
+            draft.isolation.policy.privileged = boolean(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "effective_capabilities",
+        value: "JSON",
+        allowed: CAPABILITIES,
+        help: "what a container has that asks for no capabilities (default: none)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.isolation.policy.effective = isolation::capabilities(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "bounding_capabilities",
+        value: "JSON",
+        allowed: CAPABILITIES,
+        help: "what containers may ask for; what is theirs is never the host's (default: all)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.isolation.policy.bounding = Some(isolation::capabilities(text)?);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "default_container_shm_size",
+        value: "SIZE",
+        allowed: "a size, as in 64MB",
+        help: "the size of a container's /dev/shm where it does not say (default: 64MB)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.isolation.policy.shm_bytes = Some(fetching::size(text)?);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "cgroups_enable_cfs",
+        value: "BOOL",
+        allowed: "true or false",
+        help: "make the cpus of a container a limit, and not only its share (default: false)",
+        boot: false,
+        switch: true,
+        set: |draft, text| {
+            draft.isolation.cfs = match boolean(text)? {
+                true => Cfs::On,
+                false => Cfs::Off,
+            };
+            Ok(())
+        },
     },
     Setting {
         name: "credential",
@@ -632,6 +715,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     },
 ];
 
+const CAPABILITIES: &str = r#"a CapabilityInfo, as in {"capabilities":["NET_RAW"]}"#;
 const ABSOLUTE: &str = "an absolute path without ..";
 const SIZE: &str = "a size above 0: a whole number and one of B, KB, MB, GB, TB, as in 2GB";
 const PORT: &str = "a port from 1 to 65535";

@@ -7,6 +7,7 @@ use agent_core::sandbox::SwitchUser;
 use agent_kernel::launch::Host;
 
 use super::Order;
+use crate::config::isolation::Isolation;
 use crate::fetch::Fetcher;
 use crate::housekeeping::Housekeeping;
 use crate::images::Provisioner;
@@ -27,6 +28,8 @@ pub struct Ground {
     pub hostname: String,
     /// Whether a task's user is looked up.
     pub switch_user: SwitchUser,
+    /// What containers are allowed.
+    pub isolation: Isolation,
     /// Where the sandboxes are made.
     pub sandboxes: Arc<Sandboxes>,
     /// Rotates what containers write, and collects what they leave.

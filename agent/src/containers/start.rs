@@ -4,11 +4,10 @@
 //! node; what takes longer was done by `prepare`. A start that fails leaves no process and no cgroup.
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 
-use agent_core::sandbox::{
-    self, Accounts, Cfs, Class, Demand, NodeFacts, Policy, VolumeSource, Wishes,
-};
+use agent_core::sandbox::{self, Accounts, Class, NodeFacts, VolumeSource};
 use agent_kernel::launch::{self, Launched};
 use agent_kernel::process::Pid;
 use model::sandbox::{Io, Process, Run};
@@ -17,6 +16,7 @@ use super::prepare::Prepared;
 use super::root::Root;
 use super::{Ground, Order};
 use crate::init::chain;
+use crate::wire::container_info::Wanted;
 
 /// Every range of ids has a container.
 pub(super) const NO_IDS: &str = "this node has no more ids for containers";
@@ -82,7 +82,7 @@ pub(super) fn start(
         (None, Some(image)) => Root::of_image(ground, order, image)?,
         (None, None) => Root::default(ground, order)?,
     };
-    let volumes = volumes(ground, order)?;
+    let volumes = volumes(ground, order, &sandbox)?;
     let launch = &order.launch;
     let task = sandbox::TaskSpec {
         container: &order.container,
@@ -90,17 +90,13 @@ pub(super) fn start(
         command: Some(&root.command),
         environment: &root.environment,
         user: root.user,
-        demand: Demand {
-            cpus_milli: launch.cpus_milli,
-            memory_bytes: launch.memory_bytes,
-            ..Demand::default()
-        },
+        demand: launch.demand,
         root: root.spec,
-        directory: root.directory,
+        directory: launch.container.directory.as_deref().or(root.directory),
         sandbox: Some(&sandbox.to_string_lossy()),
         io: Io::Files,
         volumes: &volumes,
-        wishes: &Wishes::default(),
+        wishes: &launch.container.wishes,
     };
     let node = NodeFacts {
         root: &root.default.to_string_lossy(),
@@ -112,8 +108,8 @@ pub(super) fn start(
             passwd: &root.accounts[0],
             group: &root.accounts[1],
         },
-        cfs: Cfs::Off,
-        policy: &Policy::default(),
+        cfs: ground.isolation.cfs,
+        policy: &ground.isolation.policy,
     };
     let mut plan = sandbox::plan(&task, &node).map_err(|error| chain(&error))?;
     if let (Some(beside), Run::Process(process)) = (beside, &mut plan.run) {
@@ -122,12 +118,6 @@ pub(super) fn start(
         if let Some(sandbox) = &mut plan.sandbox {
             sandbox.stdout.clone_from(&sandbox.stderr);
         }
-    }
-    for volume in &volumes {
-        ground
-            .sandboxes
-            .make_place(&order.sandbox, &volume.container_path)
-            .map_err(|error| chain(&error))?;
     }
     let parent = place.parent.as_ref().map(|parent| parent.pidfd.as_ref());
     let launched = launch::spawn(&ground.host, &plan, parent).map_err(|error| chain(&error))?;
@@ -149,9 +139,9 @@ fn debug(beside: &Process, order: &Order, process: &mut Process) {
     }
 }
 
-/// The volumes of a task, each with its directory on the node.
-fn volumes(ground: &Ground, order: &Order) -> Result<Vec<sandbox::Volume>, String> {
-    let all = order.launch.volumes.iter().map(|volume| {
+/// The volumes of a container, each with its directory on the node; the persistent ones first.
+fn volumes(ground: &Ground, order: &Order, sandbox: &Path) -> Result<Vec<sandbox::Volume>, String> {
+    let persistent = order.launch.volumes.iter().map(|volume| {
         let source = ground.volumes.ensure(&volume.name);
         let source = source.map_err(|error| chain(&error))?;
         Ok(sandbox::Volume {
@@ -163,5 +153,28 @@ fn volumes(ground: &Ground, order: &Order) -> Result<Vec<sandbox::Volume>, Strin
             access: volume.access,
         })
     });
-    all.collect()
+    let others = order.launch.container.volumes.iter().map(|volume| {
+        let beneath = |directory: &Path, path: &str| VolumeSource::Sandbox {
+            directory: directory.to_string_lossy().into_owned(),
+            path: path.to_string(),
+        };
+        Ok(sandbox::Volume {
+            source: match &volume.source {
+                Wanted::Host(path) => VolumeSource::Host { path: path.clone() },
+                Wanted::OwnSandbox(path) => beneath(sandbox, path),
+                Wanted::ParentSandbox(path) => beneath(parent_of(sandbox)?, path),
+                Wanted::Secret(secret) => VolumeSource::Secret(secret.clone()),
+            },
+            container_path: volume.container_path.clone(),
+            access: volume.access,
+        })
+    });
+    persistent.chain(others).collect()
+}
+
+/// A nested container's sandbox is `containers/<name>` in that of its parent.
+fn parent_of(sandbox: &Path) -> Result<&Path, String> {
+    let containers = sandbox.parent();
+    let parent = containers.and_then(Path::parent);
+    parent.ok_or_else(|| "the sandbox has no parent".to_string())
 }

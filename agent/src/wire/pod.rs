@@ -4,8 +4,9 @@ use agent_core::sandbox::{Command, Demand};
 use api::{convert, v1};
 use model::{Blob, Resources};
 
-use super::task::{Launch, LaunchError, demand_of, variables};
-use super::{image, stored};
+use super::container_info::{self, Container, Place};
+use super::task::{Launch, LaunchError, variables};
+use super::{demand, image, stored};
 
 /// What a pod's container is made of: nothing to run, and room for its tasks.
 ///
@@ -19,6 +20,11 @@ pub fn launch<'a>(
     let framework: v1::FrameworkInfo =
         stored(framework).ok_or(LaunchError::Malformed("FrameworkInfo"))?;
     let demand = demand(executor, tasks)?;
+    let executor: v1::ExecutorInfo =
+        stored(executor).ok_or(LaunchError::Malformed("ExecutorInfo"))?;
+    let container = executor.container.as_ref();
+    let container = container.map(|info| container_info::read(info, Place::Outermost));
+    let container = container.transpose().map_err(LaunchError::Container)?;
     Ok(Launch {
         command: Command::Shell(String::new()),
         environment: Vec::new(),
@@ -26,8 +32,8 @@ pub fn launch<'a>(
         command_user: None,
         // Nothing runs in it: its tasks have roots of their own.
         image: None,
-        cpus_milli: demand.cpus_milli,
-        memory_bytes: demand.memory_bytes,
+        demand,
+        container: container.unwrap_or_default(),
         volumes: Vec::new(),
         uris: Vec::new(),
         checkpoint: framework.checkpoint.unwrap_or_default(),
@@ -44,15 +50,17 @@ pub fn demand<'a>(
 ) -> Result<Demand, LaunchError> {
     let executor: v1::ExecutorInfo =
         stored(executor).ok_or(LaunchError::Malformed("ExecutorInfo"))?;
-    let mut all = executor.resources;
+    let read = |resources: &[v1::Resource]| -> Result<Resources, LaunchError> {
+        let all = convert::resources(resources);
+        let all = all.map_err(|error| LaunchError::Resources(error.to_string()))?;
+        Ok(all.into_iter().collect())
+    };
+    let mut all = vec![demand::of(&read(&executor.resources)?)];
     for task in tasks {
         let task: v1::TaskInfo = stored(task).ok_or(LaunchError::Malformed("TaskInfo"))?;
-        all.extend(task.resources);
+        all.push(demand::limited(&read(&task.resources)?, &task.limits));
     }
-    let all = convert::resources(&all);
-    let all = all.map_err(|error| LaunchError::Resources(error.to_string()))?;
-    let all: Resources = all.into_iter().collect();
-    Ok(demand_of(&all))
+    Ok(demand::together(&all))
 }
 
 /// The variable that tells a task of a pod the role of its resources; there is one for all of them.
@@ -76,13 +84,13 @@ pub fn allocation_role(task: &Blob) -> Option<(String, String)> {
 pub fn beside(info: &Blob) -> Result<Launch, LaunchError> {
     let info: v1::CommandInfo = stored(info).ok_or(LaunchError::Malformed("CommandInfo"))?;
     Ok(Launch {
-        environment: variables(&info),
+        environment: variables(&info).map_err(LaunchError::Container)?,
         command: image::command(None, info),
         user: String::new(),
         command_user: None,
         image: None,
-        cpus_milli: 0,
-        memory_bytes: 0,
+        demand: Demand::default(),
+        container: Container::default(),
         volumes: Vec::new(),
         uris: Vec::new(),
         checkpoint: false,

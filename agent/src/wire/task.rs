@@ -17,7 +17,8 @@ use prost::Message;
 use crate::fetch::Uri;
 use crate::images::Wanted;
 
-use super::{FrameError, check, executor, image};
+use super::container_info::{self, Container, Place};
+use super::{FrameError, check, demand, executor, image};
 
 /// The executor that Mesos would add to a command task: 0.1 cpus and 32 MB.
 const EXECUTOR: [(&str, f64); 2] = [("cpus", 0.1), ("mem", 32.0)];
@@ -44,14 +45,12 @@ pub fn spec(task: &v1::TaskInfo, framework_id: &FrameworkId) -> Result<TaskSpec,
         info: Blob::new(&task.encode_to_vec()),
         kill_grace: task.kill_policy.as_ref().and_then(grace),
         max_completion_time: task.max_completion_time.as_ref().and_then(duration),
-        unsupported: unsupported(task)
-            .map(|what| format!("{what} not supported by this agent yet"))
-            .or_else(|| {
-                checks
-                    .as_ref()
-                    .err()
-                    .map(|error| format!("{error} cannot be done"))
-            }),
+        unsupported: unsupported(task).or_else(|| {
+            checks
+                .as_ref()
+                .err()
+                .map(|error| format!("{error} cannot be done"))
+        }),
         checks: checks.unwrap_or_default(),
         held: held(task),
     })
@@ -77,8 +76,8 @@ pub(super) fn duration(info: &v1::DurationInfo) -> Option<Duration> {
         .map(Duration::from_nanos)
 }
 
-/// What a task asks for that this agent cannot give, with its verb.
-fn unsupported(task: &v1::TaskInfo) -> Option<&'static str> {
+/// What a task asks for that this agent cannot give, in words.
+fn unsupported(task: &v1::TaskInfo) -> Option<String> {
     if let Some(info) = &task.executor
         && executor::kind(info) == ExecutorKind::Custom
     {
@@ -89,62 +88,30 @@ fn unsupported(task: &v1::TaskInfo) -> Option<&'static str> {
         };
         return unsupported(&executor::as_task(info, std::iter::once(itself)));
     }
+    let yet = |what: &str| Some(format!("{what} not supported by this agent yet"));
     let Some(command) = &task.command else {
-        return Some("a task without a command is");
+        return yet("a task without a command is");
     };
-    let variables = command.environment.iter().flat_map(|e| &e.variables);
-    if variables
-        .into_iter()
-        .any(|variable| variable.secret.is_some())
-    {
-        return Some("an environment variable of type SECRET is");
-    }
-    if !task.limits.is_empty() {
-        return Some("TaskInfo.limits is");
+    if let Err(fault) = variables(command) {
+        return Some(fault);
     }
     let disks = task.resources.iter().filter_map(|r| r.disk.as_ref());
     if disks.clone().any(|disk| disk.source.is_some()) {
-        return Some("disk sources are");
+        return yet("disk sources are");
     }
     if disks.clone().any(|disk| disk.persistence.is_none()) {
-        return Some("disk volumes that are not persistent are");
+        return yet("disk volumes that are not persistent are");
     }
-    task.container.as_ref().and_then(unsupported_container)
+    let container = task.container.as_ref()?;
+    container_info::read(container, place(task)).err()
 }
 
-fn unsupported_container(container: &v1::ContainerInfo) -> Option<&'static str> {
-    let docker = container.docker.as_ref();
-    [
-        (
-            docker.is_some_and(|docker| docker.privileged()),
-            "DockerInfo.privileged is",
-        ),
-        (
-            docker.is_some_and(|docker| !docker.parameters.is_empty()),
-            "DockerInfo.parameters is",
-        ),
-        (
-            docker.is_some_and(|docker| !docker.port_mappings.is_empty()),
-            "DockerInfo.port_mappings is",
-        ),
-        (!container.volumes.is_empty(), "ContainerInfo.volumes is"),
-        (
-            !container.network_infos.is_empty(),
-            "ContainerInfo.network_infos is",
-        ),
-        (
-            container.linux_info.is_some(),
-            "ContainerInfo.linux_info is",
-        ),
-        (
-            container.rlimit_info.is_some(),
-            "ContainerInfo.rlimit_info is",
-        ),
-        (container.tty_info.is_some(), "ContainerInfo.tty_info is"),
-        (container.hostname.is_some(), "ContainerInfo.hostname is"),
-    ]
-    .into_iter()
-    .find_map(|(is_set, what)| is_set.then_some(what))
+/// A task of a pod is nested in it.
+fn place(task: &v1::TaskInfo) -> Place {
+    match task.executor.as_ref().map(executor::kind) {
+        Some(ExecutorKind::Default) => Place::Nested,
+        Some(ExecutorKind::Command | ExecutorKind::Custom) | None => Place::Outermost,
+    }
 }
 
 /// The executor that the API reports for a command task; it exists in messages only.
@@ -209,10 +176,10 @@ pub struct Launch {
     pub user: String,
     /// The user that the command itself names.
     pub command_user: Option<String>,
-    /// Processors of the task alone, in thousandths.
-    pub cpus_milli: u64,
-    /// Memory of the task alone, in bytes.
-    pub memory_bytes: u64,
+    /// What it may use, alone.
+    pub demand: Demand,
+    /// What its container is to be like.
+    pub container: Container,
     /// Its persistent volumes.
     pub volumes: Vec<Volume>,
     /// The image that its root comes from; the node's default root where there is none.
@@ -243,6 +210,9 @@ pub enum LaunchError {
     /// The task's resources are not resources.
     #[error("read the task's resources: {0}")]
     Resources(String),
+    /// What its container is to be like cannot be given.
+    #[error("{0}")]
+    Container(String),
     /// The task's image.
     #[error(transparent)]
     Image(#[from] image::ImageError),
@@ -256,41 +226,51 @@ pub fn launch(task: &Blob, framework: &Blob) -> Result<Launch, LaunchError> {
     let task: v1::TaskInfo = super::stored(task).ok_or(LaunchError::Malformed("TaskInfo"))?;
     let framework: v1::FrameworkInfo =
         super::stored(framework).ok_or(LaunchError::Malformed("FrameworkInfo"))?;
+    let place = place(&task);
     let command = task.command.ok_or(LaunchError::Malformed("CommandInfo"))?;
     let resources = convert::resources(&task.resources)
         .map_err(|error| LaunchError::Resources(error.to_string()))?;
     let resources: Resources = resources.into_iter().collect();
-    let demand = demand_of(&resources);
     let container = task.container.as_ref();
+    let wanted = container.map(|info| container_info::read(info, place));
+    let wanted = wanted.transpose().map_err(LaunchError::Container)?;
+    let wanted = wanted.unwrap_or_default();
     Ok(Launch {
         volumes: resources.iter().filter_map(volume).collect(),
-        environment: variables(&command),
+        environment: {
+            let own = variables(&command).map_err(LaunchError::Container)?;
+            [wanted.environment.clone(), own].concat()
+        },
         uris: uris(&command),
-        command_user: command.user.clone(),
+        command_user: command.user.clone().or(wanted.user.clone()),
         user: command.user.clone().unwrap_or(framework.user),
-        cpus_milli: demand.cpus_milli,
-        memory_bytes: demand.memory_bytes,
+        demand: demand::limited(&resources, &task.limits),
+        container: wanted,
         checkpoint: framework.checkpoint.unwrap_or_default(),
         image: container.map(image::wanted).transpose()?.flatten(),
         command: image::command(container, command),
     })
 }
 
-/// What resources mean for a container's limits.
-pub(super) fn demand_of(resources: &Resources) -> Demand {
-    let milli = |name| u64::try_from(resources.scalar(name).thousandths()).unwrap_or(0);
-    Demand {
-        cpus_milli: milli("cpus"),
-        // Thousandths of a MB to bytes.
-        memory_bytes: milli("mem").saturating_mul(1 << 20) / 1000,
-        ..Demand::default()
-    }
-}
-
 /// The variables that a command sets.
-pub(super) fn variables(command: &v1::CommandInfo) -> Vec<(String, String)> {
+///
+/// # Errors
+/// The value of one is a secret that stands elsewhere.
+pub(super) fn variables(command: &v1::CommandInfo) -> Result<Vec<(String, String)>, String> {
     let all = command.environment.iter().flat_map(|e| &e.variables);
-    all.map(|v| (v.name.clone(), v.value.clone().unwrap_or_default()))
+    let value = |variable: &v1::environment::Variable| match &variable.secret {
+        None => Ok(variable.value.clone().unwrap_or_default()),
+        Some(secret) => {
+            let secret = container_info::secret(secret)?;
+            String::from_utf8(secret.0).map_err(|_| {
+                format!(
+                    "The secret of environment variable '{}' is no text",
+                    variable.name
+                )
+            })
+        }
+    };
+    all.map(|variable| Ok((variable.name.clone(), value(variable)?)))
         .collect()
 }
 
@@ -369,7 +349,7 @@ mod tests {
             ),
             (
                 r#""executor":{"executor_id":{"value":"e"},"command":{"value":"x"},"container":{"type":"MESOS","network_infos":[{"name":"n"}]}}"#,
-                Some("ContainerInfo.network_infos is"),
+                Some("Unknown network 'n': this agent has none but its own"),
             ),
             (
                 r#""command":{"value":"true"},"container":{"type":"DOCKER","docker":{"image":"x"}}"#,
@@ -380,11 +360,11 @@ mod tests {
                 None,
             ),
             (
-                r#""command":{"value":"true"},"limits":{"cpus":{"value":2.0}}"#,
-                Some("TaskInfo.limits is"),
+                r#""command":{"value":"true"},"container":{"type":"MESOS","network_infos":[{"name":"x"}]}"#,
+                Some("Unknown network 'x': this agent has none but its own"),
             ),
         ] {
-            assert_eq!(unsupported(&task(json)), what, "{json}");
+            assert_eq!(unsupported(&task(json)).as_deref(), what, "{json}");
         }
     }
 
@@ -406,7 +386,8 @@ mod tests {
             &blob(framework.encode_to_vec()),
         );
         let launch = launch.expect("a launch");
-        assert_eq!((launch.cpus_milli, launch.memory_bytes), (500, 129 << 19));
+        let demand = launch.demand;
+        assert_eq!((demand.cpus_milli, demand.memory_bytes), (500, 129 << 19));
         assert_eq!(launch.user, "nobody");
         assert_eq!(launch.environment, [("A".to_string(), "1".to_string())]);
     }

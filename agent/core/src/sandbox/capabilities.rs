@@ -1,7 +1,7 @@
 //! Capabilities: the sets to keep.
 //!
-//! A container has none, unless it asks and the operator allows: what tasks need of them (ports below
-//! 1024, other users) is given by namespaces. Whatever it has counts for what is its own only.
+//! A container has none, unless it asks, or is of a kind that has some everywhere (`docker run` gives
+//! them), and the operator allows. Whatever it has counts for what is its own only.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -49,7 +49,13 @@ pub(super) fn kept(wishes: &Wishes, policy: &Policy) -> Result<Capabilities, Pla
     }
     // Whoever bounds and does not say what is in force has all of it in force, as in Mesos.
     let effective = wishes.effective.as_ref().or(wishes.bounding.as_ref());
-    let effective = effective.unwrap_or(&policy.effective);
+    let is_allowed = |one: &&Capability| {
+        let bounding = policy.bounding.as_ref();
+        bounding.is_none_or(|bounding| bounding.contains(one)) && !policy.effective.contains(one)
+    };
+    let usual: Vec<_> = wishes.usual.iter().filter(is_allowed).copied().collect();
+    let usual = [policy.effective.clone(), usual].concat();
+    let effective = effective.unwrap_or(&usual);
     let bounding = wishes.bounding.as_ref().unwrap_or(effective);
     if let Some(other) = effective.iter().find(|one| !bounding.contains(one)) {
         return Err(PlanError::Unbounded(other.0));
@@ -115,6 +121,22 @@ mod tests {
             let kept = kept(&wishes(effective, bounding), &policy(allowed));
             assert_eq!(kept, expected, "{effective:?} {bounding:?} {allowed:?}");
         }
+    }
+
+    #[test]
+    fn what_is_usual_for_a_kind_of_container_is_given_as_far_as_the_operator_allows() {
+        let wishes = Wishes {
+            usual: set(&[0, 1, 7]),
+            ..Wishes::default()
+        };
+        let policy = |bounding: Option<&[u8]>| Policy {
+            effective: set(&[7]),
+            bounding: bounding.map(set),
+            ..Policy::default()
+        };
+        let effective = |policy: &Policy| kept(&wishes, policy).map(|sets| sets.effective);
+        assert_eq!(effective(&policy(None)), Ok(set(&[7, 0, 1])));
+        assert_eq!(effective(&policy(Some(&[1, 7]))), Ok(set(&[7, 1])));
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Wishes {
     pub share_pids: bool,
     /// Whether a nested container has limits of its own.
     pub own_limits: bool,
+    /// The capabilities that it has where it asks for none, as far as the operator allows them.
+    pub usual: Vec<Capability>,
     /// The capabilities in force.
     pub effective: Option<Vec<Capability>>,
     /// The capabilities that can be had.

@@ -1,0 +1,47 @@
+//! Isolation: what containers are allowed that is not theirs by themselves.
+
+use agent_core::sandbox::{Cfs, Policy};
+use api::v1;
+use model::sandbox::Capability;
+
+use super::settings::Why;
+use crate::wire::container_info;
+
+/// What the operator says of containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Isolation {
+    /// What they may ask for.
+    pub policy: Policy,
+    /// Whether the share of the processor is a limit as well.
+    pub cfs: Cfs,
+}
+
+impl Default for Isolation {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            cfs: Cfs::Off,
+        }
+    }
+}
+
+/// A `CapabilityInfo`, as in Mesos.
+pub(super) fn capabilities(text: &str) -> Result<Vec<Capability>, Why> {
+    let info: v1::CapabilityInfo =
+        api::json::from_json(text.as_bytes()).map_err(|error| format!(": {error}"))?;
+    container_info::capabilities(&info).map_err(|fault| format!(": {fault}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_named_as_in_mesos() {
+        let text = r#"{"capabilities":["NET_RAW","CHOWN"]}"#;
+        assert_eq!(capabilities(text), Ok(vec![Capability(13), Capability(0)]));
+        for text in ["", "NET_RAW", r#"{"capabilities":7}"#] {
+            assert!(capabilities(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Demand: what a container may use, by resources and the limits that stand apart from them.
+
+use std::collections::BTreeMap;
+
+use agent_core::sandbox::{Ceiling, Demand};
+use api::v1;
+use model::Resources;
+use model::resources::Scalar;
+
+/// The two limits that there are.
+const CPUS: &str = "cpus";
+const MEM: &str = "mem";
+
+/// What resources mean for a container.
+#[must_use]
+pub fn of(resources: &Resources) -> Demand {
+    let thousandths = |name| u64::try_from(resources.scalar(name).thousandths()).unwrap_or(0);
+    Demand {
+        cpus_milli: thousandths(CPUS),
+        memory_bytes: bytes(thousandths(MEM)),
+        ..Demand::default()
+    }
+}
+
+/// The same with limits of its own.
+#[must_use]
+pub fn limited(resources: &Resources, limits: &Limits) -> Demand {
+    let limit = |name| limits.get(name).map(|limit| limit.value);
+    Demand {
+        cpus_milli_max: limit(CPUS).map(|value| ceiling(value, |thousandths| thousandths)),
+        memory_bytes_max: limit(MEM).map(|value| ceiling(value, bytes)),
+        ..of(resources)
+    }
+}
+
+/// The limits of a message, by the resource's name.
+pub type Limits = BTreeMap<String, v1::value::Scalar>;
+
+/// What several use together. Where one has a limit of its own, those of the others are their
+/// requests, as in Mesos.
+#[must_use]
+pub fn together(all: &[Demand]) -> Demand {
+    let sum = |of: fn(&Demand) -> u64| all.iter().map(of).fold(0, u64::saturating_add);
+    let most = |limit: fn(&Demand) -> Option<Ceiling>, request: fn(&Demand) -> u64| {
+        all.iter().find_map(limit)?;
+        let each = all
+            .iter()
+            .map(|one| limit(one).unwrap_or(Ceiling::At(request(one))));
+        Some(each.fold(Ceiling::At(0), |sum, one| match (sum, one) {
+            (Ceiling::At(sum), Ceiling::At(one)) => Ceiling::At(sum.saturating_add(one)),
+            (Ceiling::Unlimited, _) | (_, Ceiling::Unlimited) => Ceiling::Unlimited,
+        }))
+    };
+    Demand {
+        cpus_milli: sum(|one| one.cpus_milli),
+        memory_bytes: sum(|one| one.memory_bytes),
+        cpus_milli_max: most(|one| one.cpus_milli_max, |one| one.cpus_milli),
+        memory_bytes_max: most(|one| one.memory_bytes_max, |one| one.memory_bytes),
+    }
+}
+
+/// Thousandths of a MB to bytes.
+fn bytes(thousandths: u64) -> u64 {
+    thousandths.saturating_mul(1 << 20) / 1000
+}
+
+fn ceiling(value: f64, unit: impl Fn(u64) -> u64) -> Ceiling {
+    if value.is_infinite() {
+        return Ceiling::Unlimited;
+    }
+    // What is no number at all is refused by the master.
+    let thousandths = Scalar::from_f64(value).map_or(0, Scalar::thousandths);
+    Ceiling::At(unit(u64::try_from(thousandths).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_a_number_or_infinite() {
+        let scalar = |value| v1::value::Scalar { value };
+        let limits = Limits::from([
+            (CPUS.to_string(), scalar(1.5)),
+            (MEM.to_string(), scalar(f64::INFINITY)),
+        ]);
+        let demand = limited(&Resources::default(), &limits);
+        assert_eq!(demand.cpus_milli_max, Some(Ceiling::At(1500)));
+        assert_eq!(demand.memory_bytes_max, Some(Ceiling::Unlimited));
+        let limits = Limits::from([(MEM.to_string(), scalar(64.5))]);
+        let demand = limited(&Resources::default(), &limits);
+        assert_eq!(demand.memory_bytes_max, Some(Ceiling::At(129 << 19)));
+        assert_eq!(demand.cpus_milli_max, None);
+    }
+
+    #[test]
+    fn those_without_a_limit_count_with_their_request() {
+        let one = |cpus_milli, cpus_milli_max| Demand {
+            cpus_milli,
+            cpus_milli_max,
+            memory_bytes: 10,
+            ..Demand::default()
+        };
+        let sum = together(&[one(100, None), one(200, Some(Ceiling::At(1000)))]);
+        assert_eq!((sum.cpus_milli, sum.memory_bytes), (300, 20));
+        assert_eq!(sum.cpus_milli_max, Some(Ceiling::At(1100)));
+        assert_eq!(sum.memory_bytes_max, None);
+        let sum = together(&[one(100, None), one(200, Some(Ceiling::Unlimited))]);
+        assert_eq!(sum.cpus_milli_max, Some(Ceiling::Unlimited));
+    }
+}
