@@ -14,7 +14,7 @@ use std::time::Duration;
 use agent_core::gc;
 use agent_core::rotation::{RotationError, Rules};
 use model::ContainerId;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::sandboxes::Sandboxes;
 
@@ -24,7 +24,9 @@ use rotate::Rotator;
 pub use collect::Figures;
 
 /// How often the sizes of outputs are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// And so while one grows faster than that is good for.
+const LOOK_SOON: Duration = Duration::from_millis(50);
 
 /// What the operator set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,20 +74,30 @@ impl Housekeeping {
             let found = Arc::clone(&collector);
             // A panic in there was logged; what is not found is not collected.
             let _ = tokio::task::spawn_blocking(move || found.find(&orphans)).await;
-            repeat(watch_every, || {
+            let mut times = interval(watch_every);
+            times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                times.tick().await;
                 let collector = Arc::clone(&collector);
-                Some(move || collector.collect())
-            })
-            .await;
+                // As above.
+                let _ = tokio::task::spawn_blocking(move || collector.collect()).await;
+            }
         });
         let rotator = Arc::clone(&self.rotator);
         tokio::spawn(async move {
-            repeat(LOOK_EVERY, || {
+            let mut pause = LOOK_EVERY;
+            loop {
+                sleep(pause).await;
                 let watched = rotator.watched();
+                if watched.is_empty() {
+                    continue;
+                }
                 let rotator = Arc::clone(&rotator);
-                (!watched.is_empty()).then_some(move || rotator.look(&watched))
-            })
-            .await;
+                let looked = tokio::task::spawn_blocking(move || rotator.look(&watched));
+                // A panic in there was logged; the next look may do better.
+                let is_busy = looked.await.unwrap_or(false);
+                pause = if is_busy { LOOK_SOON } else { LOOK_EVERY };
+            }
         });
     }
 
@@ -131,21 +143,5 @@ impl Housekeeping {
     fn in_use(&self) -> MutexGuard<'_, BTreeMap<ContainerId, PathBuf>> {
         // An insertion or a removal is whole or not begun.
         self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Does `work` every so often on a thread where it may block, one after the other.
-async fn repeat<W>(every: Duration, mut work: impl FnMut() -> Option<W>)
-where
-    W: FnOnce() + Send + 'static,
-{
-    let mut times = interval(every);
-    times.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        times.tick().await;
-        if let Some(work) = work() {
-            // A panic in there was logged; the next time may do better.
-            let _ = tokio::task::spawn_blocking(work).await;
-        }
     }
 }

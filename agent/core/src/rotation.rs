@@ -112,9 +112,17 @@ impl Rule {
             return None;
         }
         Some(Cut {
-            from: size.saturating_sub(self.size.saturating_mul(2)),
+            from: size.saturating_sub(self.kept_max() / 2),
             until: size,
         })
+    }
+
+    /// The most that all older files hold together: past it the oldest go, but for the newest. Half of
+    /// it may come at once.
+    #[must_use]
+    pub const fn kept_max(self) -> u64 {
+        let files = if self.keep < 2 { 2 } else { self.keep };
+        self.size.saturating_mul(2 * files as u64)
     }
 }
 
@@ -192,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_cut_from_its_size_on_and_at_most_two_sizes_are_kept_of_it() {
+    fn a_file_is_cut_from_its_size_on_and_no_more_is_kept_of_it_than_of_older_ones() {
         let rule = Rule {
             size: 4096,
             keep: 1,
@@ -205,6 +213,8 @@ mod tests {
         assert_eq!(rule.cut(4096), Some(whole));
         let late = rule.cut(1 << 40).unwrap();
         assert_eq!(late.until - late.from, 8192);
+        let more = Rule { keep: 5, ..rule }.cut(1 << 40).unwrap();
+        assert_eq!(more.until - more.from, 5 * 4096);
         let never = Rule { size: 0, ..rule };
         assert_eq!(never.cut(u64::MAX), None);
     }

@@ -6,7 +6,7 @@
 //! that is gone, as with every rotation by copying.
 //!
 //! The files are in a task's hands: they are opened beneath the work directory without links, only
-//! regular ones are touched, and at most two sizes are copied of one.
+//! regular ones are touched, and no more is copied of one than of older ones is kept.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata, Permissions};
@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use agent_core::rotation::{Cut, Rule, Rules, Stream};
 use agent_kernel::files;
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, OFlag, fallocate, renameat};
-use nix::sys::stat::Mode;
+use nix::fcntl::{AtFlags, FallocateFlags, OFlag, fallocate, renameat};
+use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use tracing::warn;
 
@@ -64,8 +64,10 @@ impl Rotator {
         self.sandboxes().values().map(Arc::clone).collect()
     }
 
-    /// Rotates what has reached its size.
-    pub(super) fn look(&self, watched: &[Arc<Watched>]) {
+    /// Rotates what has reached its size; whether something had more than twice that, and is to be
+    /// looked at again soon.
+    pub(super) fn look(&self, watched: &[Arc<Watched>]) -> bool {
+        let mut is_busy = false;
         for one in watched {
             let outputs = [
                 (Stream::Stdout, one.rules.stdout),
@@ -78,6 +80,7 @@ impl Rotator {
                 if rule.cut(size).is_none() {
                     continue;
                 }
+                is_busy |= size / 2 > rule.size;
                 if let Err(error) = rotate(&self.work_dir, &one.sandbox, stream, rule) {
                     warn!(
                         path = %one.sandbox.display(), stream = stream.name(),
@@ -86,6 +89,7 @@ impl Rotator {
                 }
             }
         }
+        is_busy
     }
 
     fn sandboxes(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Arc<Watched>>> {
@@ -128,7 +132,7 @@ fn rotate(work_dir: &Path, sandbox: &Path, stream: Stream, rule: Rule) -> io::Re
         output.set_len(0)?;
     }
     if kept? {
-        shift(&folder, stream, rule.keep)?;
+        shift(&folder, stream, rule)?;
     }
     Ok(())
 }
@@ -181,12 +185,23 @@ fn copy(mut output: &File, older: Option<&File>, from: u64, until: u64) -> io::R
 }
 
 /// The older files move up by one, the new one first among them.
-fn shift(folder: &File, stream: Stream, keep: u32) -> io::Result<()> {
-    for number in (0..keep).rev() {
+fn shift(folder: &File, stream: Stream, rule: Rule) -> io::Result<()> {
+    for number in (0..rule.keep).rev() {
         let (from, to) = (stream.older(number), stream.older(number + 1));
         match renameat(folder, &*from, folder, &*to) {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(errno) => return Err(errno.into()),
+        }
+    }
+    let mut kept = 0_u64;
+    for number in 1..=rule.keep {
+        let name = stream.older(number);
+        let Ok(data) = fstatat(folder, &*name, AtFlags::AT_SYMLINK_NOFOLLOW) else {
+            break;
+        };
+        kept = kept.saturating_add(data.st_size.unsigned_abs());
+        if number > 1 && kept > rule.kept_max() {
+            unlinkat(folder, &*name, UnlinkatFlags::NoRemoveDir)?;
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use crate::args::{CpArgs, Remote, TaskArgs};
 use crate::client::ClientError;
 use crate::client::address::Address;
-use crate::client::files::{Entry, browse, read_from};
+use crate::client::files::{Entry, browse, read_from, sandbox_of};
 use crate::client::http::Connection;
 use crate::client::state;
 use crate::note;
@@ -88,33 +88,37 @@ pub(crate) async fn copy(args: &CpArgs, master: &Address) -> Result<u8, CpError>
             agent: task.slave_id.clone(),
         });
     };
-    let sandbox = framework.sandbox_of(task);
-    let mut copying = Copying {
-        agent: Connection::new(node.address()),
-        skipped: 0,
-    };
-    let path = match inside.as_str() {
-        "" => sandbox,
-        inside => format!("{sandbox}/{inside}"),
-    };
+    let mut agent = Connection::new(node.address());
+    let sandbox = sandbox_of(&mut agent, framework, task).await?;
+    let mut copying = Copying { agent, skipped: 0 };
     // A whole sandbox is named for its task.
-    let name = match inside.rsplit('/').next() {
-        Some("") | None => task.id.as_str(),
-        Some(name) => name,
+    let (folder, name) = match inside.rsplit_once('/') {
+        Some((folder, name)) => (format!("{sandbox}/{folder}"), name),
+        None if inside.is_empty() => (sandbox.clone(), task.id.as_str()),
+        None => (sandbox.clone(), inside.as_str()),
     };
     let to = target(Path::new(&args.to.path), name).await;
-    match browse(&mut copying.agent, &path).await? {
-        Some(listed) if !is_file(&listed, &path) => copying.folder(listed, to).await?,
-        Some(_) | None => {
-            let found = copying.file(&path, &to).await?;
-            if !found {
-                return Err(CpError::Path {
-                    path: args.from.path.clone(),
-                    task: task.id.clone(),
-                    why: "there is no such file, or it is a link or a device",
-                });
-            }
+    let listed = browse(&mut copying.agent, &folder)
+        .await?
+        .unwrap_or_default();
+    let entry = listed.iter().find(|entry| entry.name() == name);
+    let path = format!("{folder}/{name}");
+    let copied = match entry.and_then(|entry| entry.mode.chars().next()) {
+        _ if inside.is_empty() => copying.folder(listed, to).await.map(|()| true)?,
+        Some('d') => {
+            let listed = browse(&mut copying.agent, &path).await?;
+            let listed = listed.unwrap_or_default();
+            copying.folder(listed, to).await.map(|()| true)?
         }
+        Some('-') => copying.file(&path, &to).await?,
+        Some(_) | None => false,
+    };
+    if !copied {
+        return Err(CpError::Path {
+            path: args.from.path.clone(),
+            task: task.id.clone(),
+            why: "there is no such file, or it is a link or a device",
+        });
     }
     if copying.skipped > 0 {
         let skipped = copying.skipped;
@@ -128,7 +132,7 @@ pub(crate) async fn copy(args: &CpArgs, master: &Address) -> Result<u8, CpError>
 /// The path beneath the sandbox; tasks know it as /mnt/mesos/sandbox.
 fn inside(path: &str) -> Result<String, &'static str> {
     let beneath = path.strip_prefix("/mnt/mesos/sandbox").unwrap_or(path);
-    if beneath.len() == path.len() && path.starts_with('/') {
+    if beneath.len() == path.len() && path.starts_with('/') && path != "/" {
         return Err("a path is beneath it, as in stdout, or begins with /mnt/mesos/sandbox");
     }
     let parts = beneath.split('/').filter(|part| !matches!(*part, "" | "."));
@@ -137,11 +141,6 @@ fn inside(path: &str) -> Result<String, &'static str> {
         true => Err("a path with .. leads out"),
         false => Ok(parts.join("/")),
     }
-}
-
-/// A file that is listed is its own list.
-fn is_file(listed: &[Entry], path: &str) -> bool {
-    matches!(listed, [only] if only.path.trim_end_matches('/') == path && !only.mode.starts_with('d'))
 }
 
 /// Into a folder that is there, else to that name.
@@ -268,6 +267,7 @@ mod tests {
             ("/mnt/mesos/sandbox/a", Some("a")),
             ("/mnt/mesos/sandbox", Some("")),
             ("", Some("")),
+            ("/", Some("")),
             ("/etc/passwd", None),
             ("/mnt/mesos/sandbox/../x", None),
             ("a/../../b", None),

@@ -26,6 +26,9 @@ const LAST_TRIES: u32 = 3;
 /// A file is shorter than what was read of it, so often in a row: it was cut, and nothing was kept.
 const SHORT_MAX: u32 = 3;
 
+/// The largest block of a file system.
+const BLOCK_MAX: u64 = 64 << 10;
+
 /// Whether a task may still write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Life {
@@ -60,6 +63,8 @@ struct Place {
     /// 0 is the present file, 1 the newest of the older ones.
     behind: usize,
     offset: u64,
+    /// The size that the present file had at least.
+    grown: u64,
     begun: bool,
 }
 
@@ -94,11 +99,25 @@ impl Place {
         if moved == 0 && self.behind <= self.older.len() {
             return Seen::Same;
         }
+        let was_present = self.behind == 0;
         self.behind += moved;
-        if self.behind > self.older.len() {
+        let grown = std::mem::take(&mut self.grown);
+        let Some((size, _)) = self.behind.checked_sub(1).and_then(|at| self.older.get(at)) else {
             self.behind = self.older.len();
             self.offset = 0;
             return Seen::Lost;
+        };
+        // Whole blocks move. Where more is missing, the beginning of the file was not kept.
+        if was_present && size + 2 * BLOCK_MAX < grown {
+            self.offset = 0;
+            return Seen::Lost;
+        }
+        // The end of a file may have stayed where it was, and begins the newer one.
+        while let Some((size, _)) = self.behind.checked_sub(1).and_then(|at| self.older.get(at))
+            && self.offset > *size
+        {
+            self.offset -= size;
+            self.behind -= 1;
         }
         Seen::Moved
     }
@@ -249,23 +268,20 @@ async fn step(
         Seen::Lost => return Ok(Step::Lost),
         Seen::Same => {}
     }
+    if place.behind == 0 {
+        place.grown = part.size.unwrap_or(0);
+    }
     if !part.bytes.is_empty() {
         place.offset += part.bytes.len() as u64;
         return Ok(Step::Read(part.bytes));
     }
-    let is_short = part.size.is_some_and(|size| size < place.offset);
-    match (place.behind, is_short) {
-        (0, true) => Ok(Step::Short),
-        (0, false) => Ok(Step::End),
-        // More was cut than an older file keeps.
-        (_, true) => {
-            place.next();
-            Ok(Step::Lost)
-        }
-        (_, false) => {
-            place.next();
-            Ok(Step::On)
-        }
+    if place.behind > 0 {
+        place.next();
+        return Ok(Step::On);
+    }
+    match part.size.is_some_and(|size| size < place.offset) {
+        true => Ok(Step::Short),
+        false => Ok(Step::End),
     }
 }
 
@@ -308,6 +324,18 @@ mod tests {
         place.offset = 7;
         assert_eq!(place.look(vec![C]), Seen::Lost);
         assert_eq!((place.behind, place.offset), (1, 0));
+        // What was read past the end of what moved began the present file anew.
+        let mut place = Place {
+            begun: true,
+            offset: 12,
+            grown: 15,
+            ..Place::default()
+        };
+        assert_eq!(place.look(vec![A]), Seen::Moved);
+        assert_eq!((place.behind, place.offset), (0, 2));
+        // Less than was there already has moved: the beginning is gone.
+        place.grown = 1 << 20;
+        assert_eq!(place.look(vec![B, A]), Seen::Lost);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use tokio::time::{Duration, sleep};
 use crate::args::{LogsArgs, TaskArgs};
 use crate::client::ClientError;
 use crate::client::address::Address;
+use crate::client::files::sandbox_of;
 use crate::client::http::Connection;
 use crate::client::state;
 use crate::follow::{Life, OutputError, follow};
@@ -39,7 +40,8 @@ pub(crate) async fn print(args: &LogsArgs, master: &Address) -> Result<u8, LogsE
         });
     };
     let file = if args.stderr { "stderr" } else { "stdout" };
-    let folder = framework.sandbox_of(task);
+    let mut agent = Connection::new(node.address());
+    let folder = sandbox_of(&mut agent, framework, task).await?;
     // A name may mean another task by and by; the id goes on meaning this one.
     let followed = TaskArgs {
         task: task.id.clone(),

@@ -460,6 +460,7 @@ fn files_are_copied_out_of_a_sandbox_and_nothing_of_it_leads_elsewhere() {
         ),
         (&["a.txt", "b.txt"], "neither side is a task's"),
         (&["nobody:a", "."], "no task \"nobody\""),
+        (&["mine:nothing", "."], "there is no such file"),
         (
             &["mine:a.txt", "no/such/folder/x"],
             "write no/such/folder/x",
@@ -504,7 +505,7 @@ fn a_pod_runs_as_one_group_with_labelled_output_and_the_code_of_what_failed() {
         let scalars = resources.iter().map(|r| r.scalar.unwrap().value);
         scalars.collect()
     };
-    assert_eq!(amounts(&group.executor.resources), [0.1, 32.0]);
+    assert_eq!(amounts(&group.executor.resources), [0.1, 32.0, 32.0]);
     let tasks = &group.task_group.tasks;
     assert_eq!(tasks[0].task_id.value, format!("{id}-a"));
     assert_eq!(amounts(&tasks[0].resources), [0.5, 64.0]);

@@ -9,6 +9,7 @@ use hyper::header::{HeaderValue, RANGE};
 use serde::Deserialize;
 
 use super::http::{Ask, Connection};
+use super::state::{Framework, Task};
 use super::{AGENT, ClientError, unexpected};
 
 /// A sandbox by the path that agents give to it for as long as it lives: the executor's, or within
@@ -19,6 +20,21 @@ pub(crate) fn sandbox_path(framework: &str, executor: &str, task: Option<&str>) 
         Some(task) => format!("{sandbox}/tasks/{task}"),
         None => sandbox,
     }
+}
+
+/// The sandbox of a task: its own where it is one of a pod, else its executor's.
+pub(crate) async fn sandbox_of(
+    agent: &mut Connection,
+    framework: &Framework,
+    task: &Task,
+) -> Result<String, ClientError> {
+    let own = sandbox_path(&framework.id, task.executor(), Some(&task.id));
+    let is_pod = framework.is_pod(task)
+        || !task.executor_id.is_empty() && browse(agent, &own).await?.is_some();
+    Ok(match is_pod {
+        true => own,
+        false => sandbox_path(&framework.id, task.executor(), None),
+    })
 }
 
 /// So many bytes are asked for at once, at most.

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::address::Address;
-use super::files::sandbox_path;
 use super::http::{Ask, Connection};
 use super::{ClientError, MASTER, unexpected};
 
@@ -189,13 +188,12 @@ impl Task {
 }
 
 impl Framework {
-    /// Where an agent shows the sandbox of one of its tasks.
-    pub(crate) fn sandbox_of(&self, task: &Task) -> String {
+    /// Whether a task is known to be one of a pod; an executor that is gone is not listed any more.
+    pub(crate) fn is_pod(&self, task: &Task) -> bool {
         let mut executors = self.executors.iter();
-        let is_pod = executors.any(|executor| {
+        executors.any(|executor| {
             executor.executor_id == task.executor_id && executor.r#type == "DEFAULT"
-        });
-        sandbox_path(&self.id, task.executor(), is_pod.then_some(&*task.id))
+        })
     }
 
     /// All its tasks, those that are over too.

@@ -19,6 +19,8 @@ const TASKS_MAX: usize = 100;
 /// What a pod takes beside its tasks, as Mesos' own executor does.
 const EXECUTOR_CPUS: f64 = 0.1;
 const EXECUTOR_MEM: f64 = 32.0;
+/// A master refuses an executor without any.
+const EXECUTOR_DISK: f64 = 32.0;
 /// What a task takes that says nothing.
 const TASK_CPUS: f64 = 0.1;
 const TASK_MEM: f64 = 64.0;
@@ -36,13 +38,14 @@ const TASK_FIELDS: [&str; 10] = [
     "discovery",
     "limits",
 ];
-const EXECUTOR_FIELDS: [&str; 6] = [
+const EXECUTOR_FIELDS: [&str; 7] = [
     "container",
     "labels",
     "discovery",
     "shutdown_grace_period",
     "cpus",
     "mem",
+    "disk",
 ];
 
 /// Why a file is no pod.
@@ -125,7 +128,7 @@ fn executor(given: Option<Value>) -> Result<(ExecutorInfo, Need), FileError> {
     let need = Need::new(
         number(executor.remove("cpus"), "executor.cpus")?.unwrap_or(EXECUTOR_CPUS),
         number(executor.remove("mem"), "executor.mem")?.unwrap_or(EXECUTOR_MEM),
-        None,
+        Some(number(executor.remove("disk"), "executor.disk")?.unwrap_or(EXECUTOR_DISK)),
     );
     if let Some(container) = executor.get_mut("container") {
         typed(container, "executor.container")?;

@@ -241,7 +241,7 @@ fn in_sandbox(request: &Request) -> Option<&str> {
     Some(path.trim_start_matches('/'))
 }
 
-/// What is in a folder of that sandbox; a file lists itself.
+/// What is in a folder of that sandbox; nothing is in a file.
 fn list(world: &World, folder: &str) -> Option<String> {
     let files = &world.script.files;
     let entry = |(name, text): &(&str, &str)| {
@@ -259,8 +259,8 @@ fn list(world: &World, folder: &str) -> Option<String> {
             text.len()
         )
     };
-    if let Some(file) = files.iter().find(|(name, _)| *name == folder) {
-        return Some(format!("[{}]", entry(file)));
+    if files.iter().any(|(name, _)| *name == folder) {
+        return Some("[]".to_owned());
     }
     let inside = files.iter().filter(|(name, _)| {
         let name = name.trim_end_matches('/');
@@ -546,7 +546,11 @@ fn offers(world: &World) -> Event {
             },
             ..Default::default()
         }),
-        resources: vec![scalar("cpus", world.script.cpus), scalar("mem", 1024.0)],
+        resources: vec![
+            scalar("cpus", world.script.cpus),
+            scalar("mem", 1024.0),
+            scalar("disk", 1024.0),
+        ],
         ..Default::default()
     };
     Event {
