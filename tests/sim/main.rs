@@ -10,11 +10,22 @@ fn no_seed_of_the_short_form_breaks_a_rule() {
     let mut faults = 0;
     let mut ended = 0;
     let mut operations = 0;
+    let mut pods = 0;
+    let mut probes_failed = 0;
     for seed in 0..SEEDS {
         let report = run(&Scenario::of_seed(seed));
         faults += report.faults;
         ended += report.tasks_ended;
         operations += report.operations;
+        let traced = |words: &str| {
+            report
+                .trace
+                .iter()
+                .filter(|line| line.contains(words))
+                .count()
+        };
+        pods += traced(" launches pod ");
+        probes_failed += traced(" probe of ");
         assert!(
             report.violations.is_empty(),
             "{:#?}\nreplay: cargo xtask sim --seed {seed}",
@@ -24,6 +35,8 @@ fn no_seed_of_the_short_form_breaks_a_rule() {
     assert!(faults > 1000, "the world is too kind: {faults} faults");
     assert!(ended > 1000, "the world is too idle: {ended} tasks");
     assert!(operations > 1000, "no more than {operations} operations");
+    assert!(pods > 200, "no more than {pods} pods");
+    assert!(probes_failed > 100, "no more than {probes_failed} failed");
 }
 
 #[test]

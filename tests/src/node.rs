@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_core::holdings::VolumeName;
 use agent_core::{Agent, Fact, Settings};
-use model::{ContainerId, FrameworkId, Instant, Resources, TaskId};
+use model::{ContainerId, FrameworkId, Instant, Resources};
 
 /// The cpus of every simulated node, in thousandths.
 pub const NODE_CPUS: i64 = 4000;
@@ -30,7 +30,7 @@ pub struct Node {
     pub kept: Resources,
     /// The volumes on its disk.
     pub volumes: BTreeSet<VolumeName>,
-    /// What runs, with its framework and task.
+    /// What runs, with its framework.
     pub containers: BTreeMap<ContainerId, Container>,
     /// The instant of the earliest wake-up in the queue.
     pub wake_at: Option<Instant>,
@@ -41,8 +41,10 @@ pub struct Node {
 pub struct Container {
     /// Whose.
     pub framework_id: FrameworkId,
-    /// Which task.
-    pub task_id: TaskId,
+    /// The cpus that it holds, in thousandths.
+    pub cpus: i64,
+    /// Whether it holds others and runs nothing itself.
+    pub is_pod: bool,
     /// Whether its process runs.
     pub is_running: bool,
     /// Set when a signal is on its way, so that it ends once.
@@ -88,7 +90,7 @@ impl Node {
 
     /// Cpus that containers hold here, in thousandths.
     pub fn cpus_used(&self) -> i64 {
-        i64::try_from(self.containers.len()).unwrap_or(i64::MAX) * crate::notation::TASK_CPUS
+        self.containers.values().map(|one| one.cpus).sum()
     }
 }
 

@@ -18,6 +18,8 @@ use model::{Blob, ExecutorId, FrameworkId, Reason, StatusUuid, TaskId, TaskState
 const VOLUME_DISK: i64 = 10_000;
 /// The cpus of every simulated task, in thousandths.
 pub const TASK_CPUS: i64 = 1000;
+/// The cpus of every simulated executor, in thousandths.
+pub const EXECUTOR_CPUS: i64 = 100;
 
 fn lines(blob: &Blob) -> Vec<String> {
     let text = String::from_utf8_lossy(blob.as_bytes());
@@ -153,6 +155,31 @@ pub fn task_for_agent(info: &Blob) -> Option<TaskSpec> {
         unsupported: None,
         held: volume_of_task(info).into_iter().collect(),
     })
+}
+
+/// An executor as a blob.
+pub fn executor(id: &str) -> Blob {
+    blob(&[id])
+}
+
+/// The tasks of a group as an agent's core sees them.
+pub fn group_for_agent(executor: &Blob, tasks: &[Blob]) -> Option<Vec<TaskSpec>> {
+    let executor = ExecutorSpec {
+        id: ExecutorId::new(lines(executor).first()?).ok()?,
+        kind: ExecutorKind::Default,
+        info: executor.clone(),
+        shutdown_grace: None,
+    };
+    let ids: Option<Vec<_>> = tasks.iter().map(task_id_of_blob).collect();
+    let ids = ids?;
+    let specs = tasks.iter().map(|task| {
+        Some(TaskSpec {
+            executor: executor.clone(),
+            group: ids.clone(),
+            ..task_for_agent(task)?
+        })
+    });
+    specs.collect()
 }
 
 /// Every third task is asked how it is.

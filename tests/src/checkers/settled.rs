@@ -35,6 +35,9 @@ pub fn restless(nodes: &[Node], schedulers: &[Scheduler], master: Option<&Master
                 task.state()
             )
         }));
+        out.extend(core.executors().map(|(_, executor)| {
+            format!("node{number} still holds executor {}", executor.spec.id)
+        }));
         if !core.operations().is_empty() {
             out.push(format!(
                 "node{number} waits for acknowledgements of operations"
@@ -49,6 +52,12 @@ pub fn restless(nodes: &[Node], schedulers: &[Scheduler], master: Option<&Master
         }
         let counted = core.registration().agent_id.as_ref();
         let counted = counted.and_then(|id| master?.view().agent(id));
+        if let (Some(agent), Some(master)) = (counted, master) {
+            let used = master.view().used_on(agent);
+            if !used.is_empty() {
+                out.push(format!("the master counts {used} as used on node{number}"));
+            }
+        }
         if counted.is_none_or(|agent| agent.total != *core.holdings().total()) {
             out.push(format!("the master does not know what node{number} has"));
         }

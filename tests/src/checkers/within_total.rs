@@ -12,7 +12,7 @@ pub fn exceeded(number: usize, node: &Node) -> Option<String> {
 mod tests {
     use super::*;
     use crate::node::Container;
-    use model::{ContainerId, FrameworkId, TaskId};
+    use model::{ContainerId, FrameworkId};
 
     #[test]
     fn one_container_too_many_is_a_violation() {
@@ -21,7 +21,8 @@ mod tests {
             assert_eq!(exceeded(0, &node), None);
             let container = Container {
                 framework_id: FrameworkId::new("f").unwrap(),
-                task_id: TaskId::new("t").unwrap(),
+                cpus: crate::notation::TASK_CPUS,
+                is_pod: false,
                 is_running: true,
                 is_dying: false,
             };

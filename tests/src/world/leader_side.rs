@@ -6,20 +6,21 @@ use agent_core::event::{Drain, ExecutorKind, Fate, Standing, Verdict};
 use agent_core::{FromMaster, ToMaster};
 use master_core::event::{
     AgentMessage, AgentUpdate, LinkId, MasterMessage, Note, OperationUpdate, Registration,
-    RegistryChange, RunningTask, StoreId, Text,
+    RegistryChange, RunningExecutor, RunningTask, StoreId, Text,
 };
 use master_core::{Effect, Event, StreamId};
 use model::{Blob, Resources};
 
+use super::groups::executor_resources;
 use super::{Happening, World, operations};
 use crate::checkers::counted;
 use crate::notation;
 
-fn parse(text: &str) -> Resources {
+pub(super) fn parse(text: &str) -> Resources {
     model::resources::parse(text).unwrap_or_default()
 }
 
-fn thousandths(amount: i64) -> String {
+pub(super) fn thousandths(amount: i64) -> String {
     format!("{}.{:03}", amount / 1000, amount % 1000)
 }
 
@@ -318,6 +319,18 @@ fn registration(node: usize, register: &agent_core::effect::Register) -> Registr
             info: running.task.clone(),
         })
     });
+    let own = register.executors.iter();
+    let own = own.filter(|running| running.executor.kind != ExecutorKind::Command);
+    let executors = own.filter_map(|running| {
+        let number = notation::number_of_task(&running.executor.info)?;
+        Some(RunningExecutor {
+            framework_id: running.framework_id.clone(),
+            executor_id: running.executor.id.clone(),
+            resources: executor_resources().allocate(&notation::role(number)),
+            info: running.executor.info.clone(),
+            identity: running.executor.info.clone(),
+        })
+    });
     Registration {
         agent_id: register.agent_id.clone(),
         hostname: Text::from(format!("node{node}")),
@@ -334,7 +347,7 @@ fn registration(node: usize, register: &agent_core::effect::Register) -> Registr
             .iter()
             .filter_map(notation::framework_of_blob)
             .collect(),
-        executors: Vec::new(),
+        executors: executors.collect(),
         tasks: tasks.collect(),
         operations: Vec::new(),
     }
@@ -446,9 +459,19 @@ fn for_agent(message: MasterMessage) -> Option<FromMaster> {
         } => FromMaster::FrameworkUpdated {
             framework: notation::framework_for_agent(&framework_id, &framework)?,
         },
-        // Nothing in this world launches groups or sends messages.
-        MasterMessage::RunTaskGroup { .. } | MasterMessage::FrameworkMessage { .. } => {
-            return None;
-        }
+        MasterMessage::RunTaskGroup {
+            framework_id,
+            framework,
+            executor,
+            tasks,
+            resource_version,
+            ..
+        } => FromMaster::RunTaskGroup {
+            framework: notation::framework_for_agent(&framework_id, &framework)?,
+            tasks: notation::group_for_agent(&executor, &tasks)?,
+            resource_version: resource_version.as_bytes().to_vec(),
+        },
+        // Nothing in this world sends messages.
+        MasterMessage::FrameworkMessage { .. } => return None,
     })
 }

@@ -4,6 +4,7 @@
 //! the seed, the connections, the trace, and the loop.
 
 mod faults;
+mod groups;
 mod leader_side;
 mod node_side;
 mod operations;

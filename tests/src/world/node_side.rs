@@ -12,6 +12,7 @@ use model::ContainerId;
 
 use super::{Happening, Wire, World, below};
 use crate::node::Container;
+use crate::notation;
 
 /// One probe in so many fails.
 const PROBE_FAILS: u64 = 4;
@@ -112,17 +113,26 @@ impl World {
                 framework,
                 start,
             } => {
-                // Nothing in this world launches executors or groups.
-                let Start::Command { task } = start else {
-                    return;
+                let (cpus, is_pod) = match start {
+                    Start::Command { task } | Start::Nested { task } => {
+                        self.note(&format!("node{node} launches {} as {container}", task.id));
+                        if let Some(line) = self.launched.launched(&framework.id, &task.id) {
+                            self.violation(line);
+                        }
+                        (notation::TASK_CPUS, false)
+                    }
+                    Start::Pod { executor, .. } => {
+                        let id = executor.id;
+                        self.note(&format!("node{node} launches pod {id} as {container}"));
+                        (notation::EXECUTOR_CPUS, true)
+                    }
+                    // Nothing in this world launches custom executors, or checks by a command.
+                    Start::Executor { .. } | Start::Check { .. } => return,
                 };
-                self.note(&format!("node{node} launches {} as {container}", task.id));
-                if let Some(line) = self.launched.launched(&framework.id, &task.id) {
-                    self.violation(line);
-                }
                 let entry = Container {
                     framework_id: framework.id,
-                    task_id: task.id,
+                    cpus,
+                    is_pod,
                     is_running: false,
                     is_dying: false,
                 };
@@ -219,13 +229,23 @@ impl World {
         }
         let run_for = self.random.below(Duration::from_secs(30));
         let code = u8::try_from(below(&mut self.random, 3)).unwrap_or(0);
-        let ends = Happening::ContainerEnds {
-            node,
-            life,
-            container: container.clone(),
-            status: ExitStatus::Code(code),
-        };
-        self.queue.after(run_for, ends);
+        // A pod ends with its tasks, unless something kills it.
+        let is_pod = self.nodes[node]
+            .containers
+            .get(container)
+            .is_some_and(|entry| entry.is_pod);
+        if !is_pod || self.chance(5) {
+            let ends = Happening::ContainerEnds {
+                node,
+                life,
+                container: container.clone(),
+                status: match is_pod {
+                    true => ExitStatus::Signal(9),
+                    false => ExitStatus::Code(code),
+                },
+            };
+            self.queue.after(run_for, ends);
+        }
         let container = container.clone();
         self.node_step(
             node,
@@ -278,13 +298,36 @@ impl World {
             }
             None => return,
         }
-        self.nodes[node].containers.remove(container);
-        let container = container.clone();
+        // The kernel ends what is in a pid namespace before its init.
+        let within = self.nodes[node].containers.iter();
+        let within = within.filter(|(id, _)| id.is_within(container) && *id != container);
+        let within: Vec<_> = within
+            .map(|(id, one)| (id.clone(), one.is_running))
+            .collect();
+        for (container, ran) in within {
+            self.container_gone(node, container, ran, ExitStatus::Signal(9));
+        }
+        self.container_gone(node, container.clone(), true, status);
+    }
+
+    fn container_gone(
+        &mut self,
+        node: usize,
+        container: ContainerId,
+        ran: bool,
+        status: ExitStatus,
+    ) {
+        self.nodes[node].containers.remove(&container);
+        let message = "the container that it is nested in is gone".to_string();
         let exit = Exit {
             status,
             memory: None,
         };
-        self.node_step(node, Event::Exited { container, exit });
+        let event = match ran {
+            true => Event::Exited { container, exit },
+            false => Event::LaunchFailed { container, message },
+        };
+        self.node_step(node, event);
     }
 
     pub(super) fn volume_destroyed(&mut self, node: usize, life: u64, volume: VolumeName) {

@@ -246,6 +246,11 @@ impl World {
     fn offered(&mut self, number: usize, offer: &Arc<Offer>) {
         let mut left: Resources = offer.resources.unallocate();
         let mut operations = self.changes(number, offer, &mut left);
+        if self.chance(3)
+            && let Some(group) = self.new_group(number, offer, &mut left)
+        {
+            operations.push(Operation::LaunchGroup(group));
+        }
         let mut tasks = Vec::new();
         while self.schedulers[number].wanted > 0 && left.contains(&task_resources()) {
             left.subtract_all(&task_resources());
@@ -278,7 +283,12 @@ impl World {
         self.send_call(number, call);
     }
 
-    fn new_task(&mut self, number: usize, offer: &Offer, volume: Option<Resource>) -> LaunchTask {
+    pub(super) fn new_task(
+        &mut self,
+        number: usize,
+        offer: &Offer,
+        volume: Option<Resource>,
+    ) -> LaunchTask {
         let scheduler = &mut self.schedulers[number];
         scheduler.wanted -= 1;
         scheduler.named += 1;
