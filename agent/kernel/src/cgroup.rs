@@ -23,7 +23,9 @@ use cgroups_rs::fs::cpu::CpuController;
 use cgroups_rs::fs::memory::MemController;
 use cgroups_rs::fs::pid::PidController;
 use model::ContainerId;
-use model::sandbox::{CgroupLimits, CgroupPlan, Enforcement, Isolation, Nesting};
+use model::sandbox::{CgroupLimits, CgroupPlan, CpuQuota, Enforcement, Isolation, Nesting};
+
+use crate::process::Pid;
 
 /// The group above all containers, beneath the mount.
 const CONTAINERS: &str = "tepui";
@@ -37,6 +39,9 @@ const AGENT: &str = "agent";
 
 /// The controllers a container needs.
 const CONTROLLERS: [&str; 5] = ["cpu", "memory", "pids", "io", "cpuset"];
+
+/// How deep groups of nested containers lie, with one more for the processes of the innermost.
+const NESTED_MAX: usize = model::container_id::DEPTH_MAX + 1;
 
 /// What an operation on the tree was doing when the kernel refused.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +138,10 @@ pub fn root_setup(mount: &Path, place: AgentPlace) -> Result<Tree, CgroupError> 
         {
             enabled.push(controller);
         }
+    }
+    if enabled.contains(&"memory") {
+        // What a container is promised counts as far as those above it are promised as much.
+        write(&containers.join("memory.low"), "max")?;
     }
     Ok(Tree {
         containers,
@@ -261,13 +270,25 @@ pub struct Usage {
     pub cpu_user: Option<Duration>,
     /// Processor time in kernel mode.
     pub cpu_system: Option<Duration>,
+    /// Periods of the quota.
+    pub cpu_periods: Option<u64>,
     /// Periods in which the quota ran out.
     pub cpu_periods_throttled: Option<u64>,
+    /// How long processes waited for the next period.
+    pub cpu_throttled: Option<Duration>,
     /// Memory in use, in bytes.
     pub memory_bytes: Option<u64>,
+    /// What of it is of no file.
+    pub memory_anonymous_bytes: Option<u64>,
+    /// What of it is of files.
+    pub memory_file_bytes: Option<u64>,
+    /// What of that is mapped.
+    pub memory_mapped_bytes: Option<u64>,
+    /// What cannot be given back.
+    pub memory_unevictable_bytes: Option<u64>,
     /// The most memory that was in use, in bytes.
     pub memory_peak_bytes: Option<u64>,
-    /// Processes and threads.
+    /// Processes, their threads counted apart.
     pub pids: Option<u64>,
 }
 
@@ -310,13 +331,19 @@ impl Cgroup {
     /// What its processes use, and used.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        let cpu = self.table("cpu.stat");
+        let (cpu, memory) = (self.table("cpu.stat"), self.table("memory.stat"));
         let micros = |key| value(&cpu, key).map(Duration::from_micros);
         Usage {
             cpu_user: micros("user_usec"),
             cpu_system: micros("system_usec"),
+            cpu_periods: value(&cpu, "nr_periods"),
             cpu_periods_throttled: value(&cpu, "nr_throttled"),
+            cpu_throttled: micros("throttled_usec"),
             memory_bytes: self.number("memory.current"),
+            memory_anonymous_bytes: value(&memory, "anon"),
+            memory_file_bytes: value(&memory, "file"),
+            memory_mapped_bytes: value(&memory, "file_mapped"),
+            memory_unevictable_bytes: value(&memory, "unevictable"),
             memory_peak_bytes: self.number("memory.peak"),
             pids: self.number("pids.current"),
         }
@@ -326,6 +353,25 @@ impl Cgroup {
     #[must_use]
     pub fn memory_bytes_max(&self) -> Option<u64> {
         self.number("memory.max")
+    }
+
+    /// The limit of the processor in force.
+    #[must_use]
+    pub fn cpu_quota(&self) -> Option<CpuQuota> {
+        let line = self.table("cpu.max");
+        let (quota, period) = line.trim().split_once(' ')?;
+        Some(CpuQuota {
+            quota_us: quota.parse().ok()?,
+            period_us: period.parse().ok()?,
+        })
+    }
+
+    /// Its processes, and those of the groups beneath it, by number.
+    #[must_use]
+    pub fn processes(&self) -> Vec<Pid> {
+        let mut found = Vec::new();
+        processes(&self.path, NESTED_MAX, &mut found);
+        found
     }
 
     /// Whether the kernel killed for lack of memory in it.
@@ -418,11 +464,27 @@ fn make(path: &Path) -> Result<(), CgroupError> {
     }
 }
 
+fn processes(path: &Path, depth: usize, found: &mut Vec<Pid>) {
+    let own = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    found.extend(own.lines().filter_map(|pid| pid.parse::<Pid>().ok()));
+    if depth == 0 {
+        return;
+    }
+    for beneath in groups_in(path) {
+        processes(&beneath, depth - 1, found);
+    }
+}
+
+fn groups_in(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let groups = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    groups.map(|entry| entry.path())
+}
+
 /// Files of a group go with it; only groups stand in the way of its end.
 fn remove(path: &Path) -> Result<(), CgroupError> {
-    let beneath = fs::read_dir(path).into_iter().flatten().flatten();
-    for entry in beneath.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        remove(&entry.path())?;
+    for beneath in groups_in(path) {
+        remove(&beneath)?;
     }
     match fs::remove_dir(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(CgroupError::Remove {

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-use model::sandbox::ExitStatus;
+use model::sandbox::{ExitStatus, Rlimit};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -90,6 +90,42 @@ pub fn is_reaped(pidfd: impl AsFd) -> bool {
 pub fn raise_descriptors(number: u64) -> Result<(), Errno> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, soft.max(number), hard.max(number))
+}
+
+/// Lets a process set itself a limit: raises what stands in its way, which takes rights that it lacks.
+/// The limit itself is the task's alone; its init has to write files and start processes.
+///
+/// # Errors
+/// EPERM: the agent may not either.
+pub(crate) fn raise_limit(pid: Pid, wanted: &Rlimit) -> Result<(), Errno> {
+    let mut now = limit_of(pid, wanted.resource, None)?;
+    if now.rlim_max >= wanted.hard {
+        return Ok(());
+    }
+    now.rlim_max = wanted.hard;
+    limit_of(pid, wanted.resource, Some(now)).map(drop)
+}
+
+/// Sets this process a limit.
+pub(crate) fn set_limit(limit: &Rlimit) -> Result<(), Errno> {
+    let values = libc::rlimit64 {
+        rlim_cur: limit.soft,
+        rlim_max: limit.hard,
+    };
+    limit_of(0, limit.resource, Some(values)).map(drop)
+}
+
+/// The limit of a process as it was, 0 being the caller.
+fn limit_of(pid: Pid, resource: u32, new: Option<libc::rlimit64>) -> Result<libc::rlimit64, Errno> {
+    let mut old = libc::rlimit64 {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let new = new.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    let place = &raw mut old;
+    // SAFETY: `new` is null or points to values that outlive the call, and `old` is a place for two.
+    let rc = unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, new, place) };
+    Errno::result(rc).map(|_| old)
 }
 
 /// Gives every signal its default action again: execve(2) resets handlers, but what was ignored

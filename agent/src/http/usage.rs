@@ -4,25 +4,29 @@
 //! resident is summed up instead, as Mesos does without cgroups.
 
 use std::fs;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use agent_kernel::cgroup::Cgroup;
+use agent_kernel::process::Pid;
 use api::v1;
 use model::Resources;
 
 /// Mesos' unit of memory.
 const MEGABYTE: u64 = 1 << 20;
-/// Levels of cgroups that are looked into: of a container, those nested in it, and their payloads.
-const DEPTH_MAX: usize = 8;
-
 /// What a container takes that was given these resources.
 pub(super) fn statistics(resources: &Resources, cgroup: Option<&Cgroup>) -> v1::ResourceStatistics {
     let usage = cgroup.map(Cgroup::usage).unwrap_or_default();
-    let memory_bytes = usage.memory_bytes.or_else(|| {
-        let path = cgroup?.path();
-        path.exists().then(|| resident_bytes(path, DEPTH_MAX))
+    let resident = usage.memory_anonymous_bytes.or_else(|| {
+        let all = cgroup.filter(|cgroup| cgroup.path().exists())?.processes();
+        Some(all.into_iter().map(resident_bytes_of).sum())
     });
+    let threads = usage.pids.and_then(|pids| u32::try_from(pids).ok());
+    let counted = cgroup.filter(|_| threads.is_some());
+    let processes = counted.map(|cgroup| cgroup.processes().len());
+    let cut = |number: Option<u64>| number.and_then(|number| u32::try_from(number).ok());
+    let cpus = cgroup.and_then(Cgroup::cpu_quota);
+    #[expect(clippy::cast_precision_loss, reason = "microseconds of a few seconds")]
+    let cpus = cpus.map(|cpu| cpu.quota_us as f64 / cpu.period_us.max(1) as f64);
     let mem = u64::try_from(resources.scalar("mem").thousandths()).unwrap_or(0);
     let mem = (mem > 0).then_some(mem * MEGABYTE / 1000);
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -33,29 +37,25 @@ pub(super) fn statistics(resources: &Resources, cgroup: Option<&Cgroup>) -> v1::
         cpus_system_time_secs: usage.cpu_system.map(|time| time.as_secs_f64()),
         mem_limit_bytes: cgroup.and_then(Cgroup::memory_bytes_max).or(mem),
         mem_soft_limit_bytes: mem,
-        mem_rss_bytes: memory_bytes,
-        processes: usage.pids.and_then(|pids| u32::try_from(pids).ok()),
+        mem_rss_bytes: resident,
+        mem_total_bytes: usage.memory_bytes,
+        mem_anon_bytes: usage.memory_anonymous_bytes,
+        mem_file_bytes: usage.memory_file_bytes,
+        mem_cache_bytes: usage.memory_file_bytes,
+        mem_mapped_file_bytes: usage.memory_mapped_bytes,
+        mem_unevictable_bytes: usage.memory_unevictable_bytes,
+        cpus_limit: cpus,
+        cpus_nr_periods: cut(usage.cpu_periods),
+        cpus_nr_throttled: cut(usage.cpu_periods_throttled),
+        cpus_throttled_time_secs: usage.cpu_throttled.map(|time| time.as_secs_f64()),
+        processes: processes.and_then(|number| u32::try_from(number).ok()),
+        threads,
         ..v1::ResourceStatistics::default()
     }
 }
 
-/// What the processes of a cgroup, and of those beneath it, have in memory.
-fn resident_bytes(group: &Path, depth: usize) -> u64 {
-    let processes = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-    let own: u64 = processes.lines().map(resident_bytes_of).sum();
-    let inner = match depth {
-        0 => None,
-        _ => fs::read_dir(group).ok(),
-    };
-    let inner = inner.into_iter().flatten().flatten();
-    let inner = inner.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    own + inner
-        .map(|entry| resident_bytes(&entry.path(), depth.saturating_sub(1)))
-        .sum::<u64>()
-}
-
 /// 0 for one that is gone.
-fn resident_bytes_of(pid: &str) -> u64 {
+fn resident_bytes_of(pid: Pid) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     super::metrics::kilobytes(&status, "VmRSS:")
 }

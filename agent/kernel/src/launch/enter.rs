@@ -139,9 +139,6 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
     if let Some(root) = orders.root.map(taken) {
         enter_root(root, orders)?;
     }
-    if let Run::Process(process) = &orders.run {
-        process.rlimits.iter().try_for_each(set_limit)?;
-    }
     umask(Mode::from_bits_truncate(0o022));
     capabilities::become_user(orders.run.user(), &orders.capabilities)
         .map_err(|(name, errno)| Failed(name.into(), errno))?;
@@ -156,7 +153,9 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
     let program = Program::of(process).map_err(failed("arguments hold a NUL byte"))?;
     files::close_on_exec_from(3).map_err(failed("close_range"))?;
     let become_task = || -> ! {
-        let (kind, name, errno) = match lead_session(orders) {
+        let ready =
+            lead_session(orders).and_then(|()| process.rlimits.iter().try_for_each(set_limit));
+        let (kind, name, errno) = match ready {
             Ok(()) => (KIND_EXECUTE, process.program.clone(), program.execute()),
             Err(Failed(name, errno)) => (KIND_STEP, name, errno),
         };
@@ -252,24 +251,7 @@ fn mask(root: &OwnedFd, target: &OwnedFd) -> Result<Detached, Errno> {
 }
 
 fn set_limit(limit: &Rlimit) -> Result<(), Failed> {
-    let values = libc::rlimit64 {
-        rlim_cur: limit.soft,
-        rlim_max: limit.hard,
-    };
-    let none = std::ptr::null_mut::<libc::rlimit64>();
-    // SAFETY: `values` outlives the call, and a null pointer asks for no old values.
-    let rc = unsafe {
-        libc::syscall(
-            libc::SYS_prlimit64,
-            0,
-            limit.resource,
-            &raw const values,
-            none,
-        )
-    };
-    Errno::result(rc)
-        .map(drop)
-        .map_err(failed(format!("rlimit {}", limit.resource)))
+    process::set_limit(limit).map_err(failed(format!("rlimit {}", limit.resource)))
 }
 
 /// The task: a session of its own, with its terminal, and no signal blocked.

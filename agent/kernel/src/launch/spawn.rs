@@ -213,6 +213,12 @@ fn open_gate(plan: &LaunchPlan, pid: Pid, gate: OwnedFd) -> Result<(), LaunchErr
         namespaces::write_id_maps(pid, plan.ids).map_err(step("write the id maps"))?;
     }
     namespaces::reset_oom_score(pid).map_err(step("write oom_score_adj"))?;
+    if let Run::Process(process) = &plan.run {
+        for limit in &process.rlimits {
+            let name = format!("raise rlimit {}", limit.resource);
+            process::raise_limit(pid, limit).map_err(step(name))?;
+        }
+    }
     fs::File::from(gate)
         .write_all(&[1])
         .map_err(|error| step("open the gate")(files::errno(&error)))

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use agent_kernel::launch::Streams;
 use agent_kernel::process;
-use model::sandbox::{CpuQuota, ExitStatus, Isolation};
+use model::sandbox::{CpuQuota, ExitStatus, Io, Isolation, Rlimit};
 use nix::sys::signal::Signal;
 
 use crate::Outcome;
-use crate::world::{World, limits_of, same};
+use crate::world::{World, limits_of, process_of, same};
 
 /// Whether a controller is there to be tested; says so where it is not.
 fn has(world: &World, controller: &str) -> bool {
@@ -121,4 +122,30 @@ pub(crate) fn processor_time_is_shared_by_weight(world: &World) -> Outcome {
     let ratio = used[1].as_secs_f64() / used[0].as_secs_f64();
     println!("  weights 100 and 400: {used:?}, ratio {ratio:.2}");
     same((2.5..6.0).contains(&ratio), true, &format!("ratio {ratio}"))
+}
+
+pub(crate) fn limits_of_a_task_bind_it_and_not_its_init(world: &World) -> Outcome {
+    let mut plan = world.plan("ulimit -n; ulimit -c; ulimit -f; echo x >file; ulimit -Hn")?;
+    let limit = |resource, soft, hard| Rlimit {
+        resource,
+        soft,
+        hard,
+    };
+    process_of(&mut plan).rlimits = vec![
+        limit(libc::RLIMIT_NOFILE, 77, 88),
+        limit(libc::RLIMIT_CORE, 0, 0),
+        // Files of no bytes: the task ends by SIGXFSZ, and its init can still tell so.
+        limit(libc::RLIMIT_FSIZE, 0, 0),
+    ];
+    plan.io = Io::Pipes;
+    let launched = world.spawn(&plan)?;
+    let Streams::Pipes { stdout, .. } = &launched.streams else {
+        return Err("no pipes".into());
+    };
+    let status = world.end(&plan, &launched)?;
+    let mut text = [0; 64];
+    let length = nix::unistd::read(stdout, &mut text)?;
+    let text = String::from_utf8_lossy(&text[..length]).into_owned();
+    same(text.as_str(), "77\n0\n0\n", "limits")?;
+    same(status, ExitStatus::Signaled(libc::SIGXFSZ), "status")
 }

@@ -73,6 +73,7 @@ const TESTS: &[(&str, Test)] = tests![
     volumes::a_secret_is_a_file_for_the_user_alone,
     volumes::an_image_is_a_volume_too,
     volumes::what_a_root_of_layers_forbids,
+    limits::limits_of_a_task_bind_it_and_not_its_init,
     limits::the_report_tells_what_is_enforced_and_what_is_not,
     limits::memory_past_the_limit_ends_the_whole_container,
     limits::no_more_processes_than_allowed,
