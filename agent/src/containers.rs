@@ -27,7 +27,7 @@ use agent_core::sandbox::{self, Cfs, Class, Demand};
 use agent_kernel::cgroup::{self, Cgroup};
 use agent_kernel::process::{self, Pid};
 use model::ContainerId;
-use model::sandbox::{Enforcement, Process};
+use model::sandbox::{Enforcement, Io, Process};
 use nix::sys::signal::Signal as Sent;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -36,6 +36,8 @@ use tracing::{debug, warn};
 use crate::housekeeping::Figures;
 use crate::init::chain;
 use crate::node::Input;
+use crate::paths;
+use crate::switchboard::Switchboard;
 use crate::wire::task::Launch;
 
 use prepare::Prepared;
@@ -57,10 +59,13 @@ pub struct Order {
     pub container: ContainerId,
     /// What kind of container it is. One that is nested starts only while its parent runs.
     pub class: Class,
-    /// The sandbox, beneath the work directory; a debugging container has that of its parent.
+    /// The sandbox, beneath the work directory; a debugging container has that of its parent, and a
+    /// session none.
     pub sandbox: PathBuf,
     /// A link to the sandbox beneath the work directory, and where it points to.
     pub link: Option<(PathBuf, PathBuf)>,
+    /// Where its input comes from and its output goes.
+    pub io: Io,
     /// The variables that the agent sets.
     pub environment: Vec<(String, String)>,
     /// The task.
@@ -68,6 +73,11 @@ pub struct Order {
 }
 
 impl Order {
+    /// Whether it leaves no traces: a process in another container, for somebody who is attached.
+    fn is_session(&self) -> bool {
+        self.class == Class::Debug && self.io != Io::Files
+    }
+
     /// Whether anything has to be brought here first.
     fn wants_preparation(&self) -> bool {
         !self.launch.uris.is_empty() || self.launch.image.is_some()
@@ -92,6 +102,7 @@ enum Stage {
 pub struct Containers {
     ground: Arc<Ground>,
     inputs: mpsc::Sender<Input>,
+    board: Switchboard,
     /// To be prepared.
     queue: VecDeque<Order>,
     preparing: BTreeMap<ContainerId, AbortHandle>,
@@ -112,6 +123,8 @@ struct Running {
     container: ContainerId,
     pidfd: Arc<OwnedFd>,
     cgroup: Option<Cgroup>,
+    /// Beneath the work directory.
+    sandbox: PathBuf,
     /// Whether its group has limits of its own; else it shares those of its parent.
     has_limits: bool,
     /// What runs, where anything does.
@@ -123,10 +136,11 @@ struct Running {
 impl Containers {
     /// No containers yet.
     #[must_use]
-    pub fn new(ground: Arc<Ground>, inputs: mpsc::Sender<Input>) -> Self {
+    pub fn new(ground: Arc<Ground>, inputs: mpsc::Sender<Input>, board: Switchboard) -> Self {
         Self {
             ground,
             inputs,
+            board,
             queue: VecDeque::new(),
             preparing: BTreeMap::new(),
             ready: VecDeque::new(),
@@ -231,10 +245,9 @@ impl Containers {
             });
         };
         let gone = || "the container that it is nested in is gone".to_string();
-        let found = self.running.iter().find(|(_, r)| r.container == parent);
-        let (pid, running) = found.ok_or_else(gone)?;
+        let (pid, running) = self.find(&parent).ok_or_else(gone)?;
         let parent = Parent {
-            pid: *pid,
+            pid,
             pidfd: Arc::clone(&running.pidfd),
             process: running.process.clone(),
         };
@@ -257,6 +270,36 @@ impl Containers {
         let index = (0..).find(|index| !taken.contains(index)).unwrap_or(0);
         self.ranges.insert(container.clone(), index);
         index
+    }
+
+    /// The sandbox of a nested container, beneath the work directory; `None` where its outermost
+    /// container does not run.
+    #[must_use]
+    pub fn nested_sandbox(&self, container: &ContainerId) -> Option<PathBuf> {
+        let (_, outermost) = self.find(&container.root())?;
+        Some(paths::nested(outermost.sandbox.clone(), container))
+    }
+
+    /// Removes what a container that a call launched has left in the work directory.
+    pub fn remove_sandbox(&self, container: &ContainerId) {
+        let sandbox = match container.depth() {
+            1 => Some(paths::standalone(container)),
+            _ => self.nested_sandbox(container),
+        };
+        let (ground, container) = (Arc::clone(&self.ground), container.clone());
+        if let Some(sandbox) = sandbox {
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = ground.sandboxes.remove_nested(&sandbox) {
+                    warn!(%container, error = chain(&error), "sandbox was not removed");
+                }
+            });
+        }
+    }
+
+    fn find(&self, container: &ContainerId) -> Option<(Pid, &Running)> {
+        let mut all = self.running.iter();
+        let (pid, running) = all.find(|(_, running)| running.container == *container)?;
+        Some((*pid, running))
     }
 
     /// A stage of a launch has answered.
@@ -293,18 +336,21 @@ impl Containers {
                     launched,
                     has_limits,
                     process,
+                    sandbox,
                 } = started;
                 let pid = launched.pid;
                 // A launch that failed may have left a status under a number that is another's now.
                 let early = self.early.remove(&pid);
                 let early = early.filter(|_| process::is_reaped(&launched.pidfd));
                 report(&container, &launched.enforcement);
+                self.board.connect(&container, launched.streams);
                 self.running.insert(
                     pid,
                     Running {
                         container: container.clone(),
                         pidfd: Arc::new(launched.pidfd),
                         cgroup: launched.cgroup,
+                        sandbox,
                         has_limits,
                         process: process.map(Arc::new),
                         prepared,
@@ -351,6 +397,7 @@ impl Containers {
         let memory = self.memory_limit(&container, running.cgroup.as_ref(), running.has_limits);
         self.ground.host.forget(&container);
         self.ground.housekeeping.ended(&container);
+        self.board.disconnect(&container);
         self.ranges.remove(&container);
         drop(running.prepared);
         // What the task left behind dies with its pid namespace, yet maybe not at once.
@@ -373,8 +420,7 @@ impl Containers {
     /// The init of a container that runs.
     #[must_use]
     pub fn process_of(&self, container: &ContainerId) -> Option<Arc<OwnedFd>> {
-        let mut all = self.running.values();
-        let running = all.find(|running| running.container == *container)?;
+        let (_, running) = self.find(container)?;
         Some(Arc::clone(&running.pidfd))
     }
 
@@ -398,23 +444,24 @@ impl Containers {
             return own.and_then(memory_limit);
         }
         let parent = container.parent()?;
-        let found = self.running.values().find(|r| r.container == parent)?;
+        let (_, found) = self.find(&parent)?;
         self.memory_limit(&parent, found.cgroup.as_ref(), found.has_limits)
     }
 
     /// Signals a container. One that is gone already needs none; a launch that is not being started
     /// yet ends with SIGKILL, and the answer is given here.
     pub fn kill(&mut self, container: &ContainerId, signal: Signal) -> Option<Event> {
-        let mut all = self.running.values();
-        let Some(running) = all.find(|running| running.container == *container) else {
+        let Some((_, running)) = self.find(container) else {
             return match signal {
                 Signal::Kill => self.cancel(container),
-                Signal::Terminate => None,
+                Signal::Terminate | Signal::Other(_) => None,
             };
         };
         let send = |signal| process::signal(&running.pidfd, signal);
         let sent = match (signal, &running.cgroup) {
             (Signal::Terminate, _) => send(Sent::SIGTERM),
+            // 0 asks whether it is there, which it is.
+            (Signal::Other(number), _) => Sent::try_from(number).map_or(Ok(()), send),
             // With its init a container ends as well, and no file has to be opened for that.
             (Signal::Kill, Some(cgroup)) => cgroup.kill().or_else(|_| send(Sent::SIGKILL)),
             (Signal::Kill, None) => send(Sent::SIGKILL),

@@ -42,6 +42,7 @@ use crate::description::Description;
 use crate::handle::Handle;
 use crate::init::Node;
 use crate::snapshot::Snapshot;
+use crate::switchboard::Switchboard;
 use crate::token::Key;
 use body::Body;
 use connection::Place;
@@ -76,6 +77,8 @@ pub enum HttpError {
 pub struct Context {
     description: Arc<Description>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    handle: Handle,
+    switchboard: Switchboard,
     cgroups: Option<cgroup::Tree>,
     flags: Value,
     master: String,
@@ -84,7 +87,6 @@ pub struct Context {
     started_at: f64,
     renders: Arc<Semaphore>,
     verbosity: Verbosity,
-    handle: Handle,
     tokens: Option<Tokens>,
 }
 
@@ -96,21 +98,29 @@ struct Tokens {
     asked_for: bool,
 }
 
+/// The ways from HTTP to the rest of the agent.
+#[derive(Debug)]
+pub struct Ways {
+    /// To what the main loop publishes.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// To the main loop itself.
+    pub handle: Handle,
+    /// To the input and output of containers.
+    pub switchboard: Switchboard,
+    /// What the tokens of executors are signed with.
+    pub key: Option<Key>,
+}
+
 impl Context {
     /// What is known at the start.
     #[must_use]
-    pub fn new(
-        config: &Config,
-        node: &Node,
-        description: Arc<Description>,
-        snapshots: watch::Receiver<Arc<Snapshot>>,
-        handle: Handle,
-        key: Option<Key>,
-    ) -> Self {
+    pub fn new(config: &Config, node: &Node, description: Arc<Description>, ways: Ways) -> Self {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Self {
             description,
-            snapshots,
+            snapshots: ways.snapshots,
+            handle: ways.handle,
+            switchboard: ways.switchboard,
             cgroups: node.cgroups.clone(),
             flags: flags(config, node),
             master: config.master.host.clone(),
@@ -119,8 +129,7 @@ impl Context {
             started_at: since.map_or(0.0, |since| since.as_secs_f64()),
             renders: Arc::new(Semaphore::new(RENDERS_MAX)),
             verbosity: crate::logging::verbosity(),
-            handle,
-            tokens: key.map(|key| Tokens {
+            tokens: ways.key.map(|key| Tokens {
                 key,
                 asked_for: config.authenticate_http_executors,
             }),

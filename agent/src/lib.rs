@@ -21,6 +21,7 @@ pub mod paths;
 pub mod probe;
 pub mod sandboxes;
 pub mod snapshot;
+pub mod switchboard;
 pub mod token;
 pub mod unpack;
 pub mod volumes;

@@ -42,6 +42,7 @@ use crate::paths;
 use crate::probe::Probes;
 use crate::sandboxes::Sandboxes;
 use crate::snapshot::{Counters, Snapshot};
+use crate::switchboard::Switchboard;
 use crate::token::{Key, KeyError};
 use crate::volumes::Volumes;
 
@@ -181,21 +182,21 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         .as_deref()
         .map(Key::read)
         .transpose()?;
-    let context = http::Context::new(
-        &config,
-        &node,
-        Arc::clone(&description),
-        published,
-        Handle::new(inputs_in.clone()),
-        key.clone(),
-    );
+    let board = Switchboard::default();
+    let ways = http::Ways {
+        snapshots: published,
+        handle: Handle::new(inputs_in.clone()),
+        switchboard: board.clone(),
+        key: key.clone(),
+    };
+    let context = http::Context::new(&config, &node, Arc::clone(&description), ways);
     http::serve(&config, context).await?;
 
     let main = Main {
         started: std::time::Instant::now(),
         agent,
         checkpoint: Some(recovered.checkpoint),
-        containers: Containers::new(ground, inputs_in.clone()),
+        containers: Containers::new(ground, inputs_in.clone(), board),
         probes: Probes::new(inputs_in.clone()),
         volumes: Volumes::beneath(&node.work_dir),
         link: None,

@@ -51,6 +51,12 @@ pub fn sandbox(
     runs(agent, framework, executor).join(container.as_str())
 }
 
+/// The sandbox of a container that belongs to no framework, beneath the work directory.
+#[must_use]
+pub fn standalone(container: &ContainerId) -> PathBuf {
+    Path::new(CONTAINERS).join(container.as_str())
+}
+
 /// Whether a path beneath the work directory is that of an executor's container.
 #[must_use]
 pub fn is_run(path: &Path) -> bool {

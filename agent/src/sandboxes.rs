@@ -3,12 +3,13 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use agent_kernel::files;
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use crate::paths::LATEST;
@@ -92,12 +93,7 @@ impl Sandboxes {
             path: sandbox.to_path_buf(),
             source,
         };
-        // A link in it is removed, not followed.
-        match fs::remove_dir_all(self.work_dir.join(sandbox)) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
-        }
+        self.clear(sandbox).map_err(failed)?;
         let _above = self.above.lock().unwrap_or_else(PoisonError::into_inner);
         for folder in sandbox.ancestors().skip(1) {
             if folder.as_os_str().is_empty() {
@@ -108,6 +104,39 @@ impl Sandboxes {
             }
         }
         Ok(())
+    }
+
+    /// Removes a sandbox that is in one in use.
+    ///
+    /// # Errors
+    /// The file system.
+    pub fn remove_nested(&self, sandbox: &Path) -> Result<(), SandboxError> {
+        self.clear(sandbox).map_err(|source| SandboxError::Remove {
+            path: sandbox.to_path_buf(),
+            source,
+        })
+    }
+
+    /// Removes a directory with all that is in it; one that is not there is as good. No link on the
+    /// way to it is followed: a task may have put one there.
+    fn clear(&self, sandbox: &Path) -> io::Result<()> {
+        let (Some(parent), Some(name)) = (sandbox.parent(), sandbox.file_name()) else {
+            return Ok(());
+        };
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+        let mut folder = OwnedFd::from(self.folder.try_clone()?);
+        for component in parent.iter().map(Path::new) {
+            folder = match files::beneath(&folder, component, flags, Mode::empty()) {
+                Err(Errno::ENOENT) => return Ok(()),
+                inner => inner?,
+            };
+        }
+        // The library follows no link on its way down.
+        let path = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
     }
 
     /// Removes a folder that holds nothing, or only the link to a run that is gone; whether it did.
@@ -213,5 +242,27 @@ mod tests {
         }
         std::os::unix::fs::symlink("/tmp", folder.path().join("away")).expect("a link");
         assert!(sandboxes.make(Path::new("away/x")).is_err());
+    }
+
+    #[test]
+    fn a_nested_sandbox_goes_and_a_link_in_its_place_leads_nowhere() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let sandboxes = Sandboxes::open(folder.path()).expect("the folder");
+        let nested = Path::new("runs/a/containers/n");
+        sandboxes.make_nested(nested).expect("a sandbox");
+        fs::write(folder.path().join(nested).join("x"), "x").expect("a file");
+        sandboxes.remove_nested(nested).expect("removed");
+        sandboxes.remove_nested(nested).expect("removed before");
+        assert!(!folder.path().join(nested).exists());
+        let victim = folder.path().join("victim");
+        fs::create_dir(&victim).expect("a folder");
+        fs::write(victim.join("n"), "x").expect("a file");
+        let containers = folder.path().join("runs/a/containers");
+        fs::remove_dir(&containers).expect("empty");
+        std::os::unix::fs::symlink("../../victim", &containers).expect("a link");
+        assert!(sandboxes.make_nested(nested).is_err());
+        assert!(sandboxes.remove_nested(nested).is_err());
+        assert!(sandboxes.remove(nested).is_err());
+        assert!(victim.join("n").exists());
     }
 }

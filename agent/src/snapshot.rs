@@ -1,14 +1,16 @@
 //! Snapshot: what readers see of the agent, published by the main loop and never waited for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_core::containers::Owner;
 use agent_core::effect::OperationStatus;
 use agent_core::event::{Drain, Operation};
 use agent_core::executor::{Life, Task};
 use agent_core::executors::Executor;
 use agent_core::{Agent, Status};
-use model::{AgentId, Blob, FrameworkId, Resources, TaskState};
+use model::{AgentId, Blob, ContainerId, FrameworkId, Resources, TaskState};
 
 use crate::housekeeping::Figures;
 
@@ -35,8 +37,19 @@ pub struct Snapshot {
     pub completed: Vec<(FrameworkId, Task)>,
     /// Operations whose end is not acknowledged.
     pub operations: Vec<(Operation, OperationStatus)>,
+    /// All containers that have not ended.
+    pub containers: BTreeMap<ContainerId, Container>,
     /// What was counted since the start.
     pub counters: Counters,
+}
+
+/// A container that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Container {
+    /// Its first process, once that runs.
+    pub pid: Option<u32>,
+    /// Who launched it.
+    pub owner: Owner,
 }
 
 impl Snapshot {
@@ -64,6 +77,11 @@ impl Snapshot {
             tasks: agent.tasks().map(owned).collect(),
             completed: agent.completed().map(owned).collect(),
             operations: agent.operations().iter().cloned().collect(),
+            containers: agent
+                .tree()
+                .alive()
+                .map(|(id, pid, owner)| (id.clone(), Container { pid, owner }))
+                .collect(),
             counters: counters.clone(),
         })
     }

@@ -1,6 +1,7 @@
 //! Wire: frames of the link to and from what agent-core says and hears.
 
 pub mod check;
+pub mod container;
 pub mod container_info;
 pub mod demand;
 pub mod executor;

@@ -12,6 +12,7 @@ use core::time::Duration;
 use model::{ContainerId, FrameworkId, Instant, Resources};
 
 use crate::checks::{Checkers, ProbeId};
+use crate::containers::Containers;
 use crate::effect::{
     Effect, End, Fact, LinkId, Register, Running, RunningExecutor, ToMaster, WallTime,
 };
@@ -62,6 +63,7 @@ pub struct Agent {
     pub(crate) tasks: BTreeMap<TaskKey, Task>,
     pub(crate) executors: BTreeMap<ExecutorKey, Executor>,
     pub(crate) containers: BTreeMap<ContainerId, Owner>,
+    pub(crate) tree: Containers,
     pub(crate) updates: StatusUpdates,
     pub(crate) holdings: Holdings,
     pub(crate) operations: Operations,
@@ -147,6 +149,7 @@ impl Agent {
             tasks: BTreeMap::new(),
             executors: BTreeMap::new(),
             containers: BTreeMap::new(),
+            tree: Containers::default(),
             updates: StatusUpdates::default(),
             holdings,
             operations: Operations::default(),
@@ -172,7 +175,12 @@ impl Agent {
         match event {
             Event::Tick => {}
             Event::Recovered(fact) => self.recover(&fact),
-            Event::RecoveryEnded { alive } => self.end_recovery(&mut step, &alive),
+            Event::RecoveryEnded { alive } => {
+                for (container, pid) in &alive {
+                    self.tree.recover(container, *pid);
+                }
+                self.end_recovery(&mut step, &alive);
+            }
             Event::LinkOpened { link } => self.link_opened(&mut step, link),
             Event::LinkClosed { link } => self.link_lost(&mut step, link),
             Event::Frame {
@@ -184,11 +192,20 @@ impl Agent {
                 Ok(()) => self.frame(&mut step, link, epoch, frame),
                 Err(fence) => step.ignore(fence.to_string()),
             },
-            Event::Launched { container, pid } => self.launched(&mut step, &container, pid),
-            Event::LaunchFailed { container, message } => {
-                self.launch_failed(&mut step, &container, message);
+            Event::Launched { container, pid } => {
+                self.container_launched(&mut step, &container, pid);
             }
-            Event::Exited { container, exit } => self.exited(&mut step, &container, &exit),
+            Event::LaunchFailed { container, message } => {
+                self.container_failed(&mut step, &container, message);
+            }
+            Event::Exited { container, exit } => {
+                self.container_exited(&mut step, &container, &exit)
+            }
+            Event::Container {
+                request,
+                caller,
+                call,
+            } => self.container_call(&mut step, request, &caller, call),
             Event::Probed { probe, outcome } => self.probed(&mut step, &probe, &outcome),
             Event::ExecutorCall {
                 request,
@@ -205,6 +222,7 @@ impl Agent {
             Event::Stop(stop) => self.end_work(&mut step, End::Stopped, stop),
         }
         self.run_timers(&mut step);
+        self.plant(&step);
         step.out
     }
 
@@ -233,6 +251,12 @@ impl Agent {
     #[must_use]
     pub fn registration(&self) -> &Registration {
         &self.registration
+    }
+
+    /// All containers here.
+    #[must_use]
+    pub fn tree(&self) -> &Containers {
+        &self.tree
     }
 
     /// The frameworks with tasks here.
@@ -377,6 +401,7 @@ impl Agent {
             self.kill(step, &key, Doom::Requested, grace);
         }
         self.shut_down_all(step, |_| true);
+        self.end_requested(step);
         let own = self.executors.values();
         let own = own.filter_map(|one| one.spec.shutdown_grace);
         let longest = own.fold(self.settings.shutdown_grace, Duration::max);
@@ -415,7 +440,8 @@ impl Agent {
             return;
         };
         let alive = self.tasks.values().any(|task| task.life != Life::Ended)
-            || self.executors.values().any(Executor::is_alive);
+            || self.executors.values().any(Executor::is_alive)
+            || self.tree.has_requested();
         if alive && step.now < by {
             return;
         }

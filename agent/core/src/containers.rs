@@ -5,8 +5,8 @@
 //!     `-> Doomed -^
 //! ```
 //!
-//! Invariants: a container's end is told after the ends of all that are nested in it; of a nested
-//! container the end is kept until it is removed or its outermost container is gone (Mesos'
+//! Invariants: whoever waits for a container hears of its end after the ends of all that are nested in
+//! it, which it takes with it; of a nested container the end is kept until it is removed or its outermost container is gone (Mesos'
 //! `WAIT_NESTED_CONTAINER` after the fact); what calls launched, what is kept and who waits is
 //! bounded. What the containers of executors are for is not this module's question.
 
@@ -61,6 +61,8 @@ enum Closed {
 struct Node {
     owner: Owner,
     life: Life,
+    /// Its first process, once that runs.
+    pid: Option<u32>,
     /// What is nested in it, alive or kept.
     children: BTreeSet<ContainerId>,
     waiters: BTreeSet<RequestId>,
@@ -68,7 +70,7 @@ struct Node {
 
 /// Who launched a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owner {
+pub enum Owner {
     /// The agent, for a task or an executor: somebody else hears of its end.
     Agent,
     /// A call.
@@ -96,9 +98,6 @@ impl Node {
         !matches!(self.life, Life::Ended(_))
     }
 }
-
-/// Ends of containers that the agent launched, in the order in which they are to be told.
-pub type Ends = Vec<(ContainerId, Exit)>;
 
 impl Containers {
     /// The agent launches a container for a task or an executor; one that is there stays.
@@ -203,6 +202,7 @@ impl Containers {
             owner,
             life: Life::Launching { request },
             children: BTreeSet::new(),
+            pid: None,
             waiters: BTreeSet::new(),
         };
         self.nodes.insert(container.clone(), node);
@@ -301,10 +301,13 @@ impl Containers {
         });
     }
 
+    /// Those that the agent launched are for whom it did.
     fn destroy_children(&mut self, out: &mut Vec<Deed>, container: &ContainerId) {
         let children = self.nodes.get(container).map(|node| node.children.clone());
         for child in children.into_iter().flatten() {
-            self.destroy(out, &child);
+            if self.is_requested(&child) {
+                self.destroy(out, &child);
+            }
         }
     }
 
@@ -325,6 +328,13 @@ impl Containers {
         self.requested > 0
     }
 
+    /// The containers that have not ended, each with its first process as soon as that runs, and
+    /// whether a call launched it.
+    pub fn alive(&self) -> impl Iterator<Item = (&ContainerId, Option<u32>, Owner)> {
+        let alive = self.nodes.iter().filter(|(_, node)| node.is_alive());
+        alive.map(|(container, node)| (container, node.pid, node.owner))
+    }
+
     /// Whether a call launched this container.
     #[must_use]
     pub fn is_requested(&self, container: &ContainerId) -> bool {
@@ -332,8 +342,21 @@ impl Containers {
         node.is_some_and(|node| node.owner == Owner::Call)
     }
 
+    /// A container that ran before the agent did.
+    pub fn recover(&mut self, container: &ContainerId, pid: u32) {
+        self.began(container);
+        self.launched(&mut Vec::new(), container, pid);
+    }
+
     /// A container's process runs.
-    pub fn launched(&mut self, out: &mut Vec<Deed>, container: &ContainerId) {
+    pub fn launched(&mut self, out: &mut Vec<Deed>, container: &ContainerId, pid: u32) {
+        if let Some(node) = self.nodes.get_mut(container) {
+            node.pid = Some(pid);
+            self.runs(out, container);
+        }
+    }
+
+    fn runs(&mut self, out: &mut Vec<Deed>, container: &ContainerId) {
         let Some(node) = self.nodes.get_mut(container) else {
             return;
         };
@@ -376,30 +399,23 @@ impl Containers {
             cause: Some(cause),
         };
         self.end(out, container, termination);
-        let mut none = Ends::new();
-        self.settle(out, &mut none, container.parent());
+        self.settle(out, container.parent());
     }
 
-    /// A container's process is gone. Gives the ends that may be told now: this one only when
-    /// nothing that is nested in it is left, and a parent's that waited for it.
-    pub fn exited(&mut self, out: &mut Vec<Deed>, container: ContainerId, exit: Exit) -> Ends {
-        let mut ends = Ends::new();
+    /// A container's process is gone: what calls launched in it ends with it.
+    pub fn exited(&mut self, out: &mut Vec<Deed>, container: &ContainerId, exit: &Exit) {
         // What has ended has run, even where nobody said so.
-        self.launched(out, &container);
-        match self.nodes.get_mut(&container) {
-            Some(node) => {
-                node.life = Life::Exited(exit);
-                self.destroy_children(out, &container);
-                self.settle(out, &mut ends, Some(container));
-            }
-            None => ends.push((container, exit)),
+        self.runs(out, container);
+        if let Some(node) = self.nodes.get_mut(container) {
+            node.life = Life::Exited(exit.clone());
+            self.destroy_children(out, container);
+            self.settle(out, Some(container.clone()));
         }
-        ends
     }
 
     /// Ends a container whose process is gone as soon as nothing nested in it is left, and then
     /// those that waited for it in the same way.
-    fn settle(&mut self, out: &mut Vec<Deed>, ends: &mut Ends, container: Option<ContainerId>) {
+    fn settle(&mut self, out: &mut Vec<Deed>, container: Option<ContainerId>) {
         let mut next = container;
         while let Some(container) = next {
             let Some(node) = self.nodes.get(&container) else {
@@ -412,16 +428,12 @@ impl Containers {
             if node.children.iter().any(alive) {
                 return;
             }
-            let (owner, exit) = (node.owner, exit.clone());
             let termination = Termination {
                 status: exit.status,
-                cause: exit.memory.is_some().then(|| executor::ending(None, &exit)),
+                cause: exit.memory.is_some().then(|| executor::ending(None, exit)),
             };
             next = container.parent();
             self.end(out, &container, termination);
-            if owner == Owner::Agent {
-                ends.push((container, exit));
-            }
         }
     }
 

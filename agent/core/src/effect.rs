@@ -12,7 +12,7 @@ use model::{
 };
 
 use crate::checks::{CheckStatus, Kind, ProbeId, Request};
-use crate::containers::RequestId;
+use crate::containers::{self, RequestId, Requested};
 use crate::event::{Drain, ExecutorKind, ExecutorSpec, Framework, Operation, TaskSpec};
 use crate::executor_api::{ExecutorRefusal, Taken, ToExecutor};
 use crate::holdings::VolumeName;
@@ -88,6 +88,13 @@ pub enum Effect {
     CloseExecutor {
         /// The request that opened it.
         stream: RequestId,
+    },
+    /// Starts a container that a call asks for; answered as `Launch` is.
+    LaunchRequested(Requested),
+    /// Removes the sandbox of a container that a call launched and that has ended; no event answers.
+    RemoveSandbox {
+        /// The container.
+        container: ContainerId,
     },
     /// Signals every process of a container. One that is being started ends as soon as it can,
     /// with `LaunchFailed` where it never ran.
@@ -215,6 +222,8 @@ pub enum Start {
 pub enum Answer {
     /// A call of an executor.
     Executor(Result<Taken, ExecutorRefusal>),
+    /// A call about a container.
+    Container(containers::Answer),
 }
 
 /// Why the agent has ended its work.
@@ -226,13 +235,15 @@ pub enum End {
     Refused(String),
 }
 
-/// The two signals of a kill.
+/// The signal of a kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// SIGTERM: the task may end by itself.
     Terminate,
     /// SIGKILL to everything in the container's cgroup.
     Kill,
+    /// Another one, as kill(2) takes it; it ends no launch.
+    Other(i32),
 }
 
 /// A frame to the master, to be encoded.

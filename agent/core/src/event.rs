@@ -17,7 +17,7 @@ use model::{
 };
 
 use crate::checks::{Checks, Outcome, ProbeId};
-use crate::containers::RequestId;
+use crate::containers::{Caller, ContainerCall, RequestId};
 use crate::effect::{Fact, LinkId};
 use crate::executor_api::{Claims, ExecutorCall};
 use crate::holdings::VolumeName;
@@ -101,6 +101,15 @@ pub enum Event {
     ExecutorClosed {
         /// The request that opened it.
         stream: RequestId,
+    },
+    /// A call about a container; `Effect::Answer` answers it, unless the caller leaves.
+    Container {
+        /// Names the call in its answer.
+        request: RequestId,
+        /// Whom it is by.
+        caller: Caller,
+        /// What it asks for.
+        call: ContainerCall,
     },
     /// The data of a volume can no longer be reached under its name.
     VolumeDestroyed {

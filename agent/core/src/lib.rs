@@ -29,6 +29,7 @@ mod pods;
 pub mod random;
 pub mod recovery;
 pub mod registration;
+mod requests;
 pub mod resend;
 pub mod rotation;
 pub mod sandbox;

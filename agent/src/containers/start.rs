@@ -4,13 +4,13 @@
 //! node; what takes longer was done by `prepare`. A start that fails leaves no process and no cgroup.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent_core::sandbox::{self, Accounts, Class, NodeFacts, VolumeSource};
 use agent_kernel::launch::{self, Launched};
 use agent_kernel::process::Pid;
-use model::sandbox::{Io, Process, Run};
+use model::sandbox::{Process, Run};
 
 use super::prepare::Prepared;
 use super::root::Root;
@@ -46,6 +46,8 @@ pub(super) struct Parent {
 pub(super) struct Started {
     /// What the kernel's side knows of it.
     pub(super) launched: Launched,
+    /// Its sandbox, beneath the work directory.
+    pub(super) sandbox: PathBuf,
     /// Whether its group has limits of its own.
     pub(super) has_limits: bool,
     /// What runs in it, where anything does.
@@ -62,7 +64,11 @@ pub(super) fn start(
     prepared: &Prepared,
     place: &Place,
 ) -> Result<Started, String> {
-    let sandbox = ground.make_sandbox(order).map_err(|error| chain(&error))?;
+    let sandbox = match order.is_session() {
+        true => None,
+        false => Some(ground.make_sandbox(order).map_err(|error| chain(&error))?),
+    };
+    let sandbox = sandbox.map(|path| path.to_string_lossy().into_owned());
     if let Some((link, target)) = &order.link {
         let linked = ground.sandboxes.link(link, target);
         linked.map_err(|error| chain(&error))?;
@@ -76,13 +82,13 @@ pub(super) fn start(
     let ids = sandbox::id_range(place.index).ok_or(NO_IDS)?;
     let debugged = place.parent.as_ref();
     let debugged = debugged.filter(|_| order.class == Class::Debug);
-    let beside = debugged.and_then(|parent| parent.process.as_deref());
     let root = match (debugged, &prepared.image) {
         (Some(parent), _) => Root::of_parent(ground, order, parent),
         (None, Some(image)) => Root::of_image(ground, order, image)?,
         (None, None) => Root::default(ground, order)?,
     };
-    let volumes = volumes(ground, order, &sandbox)?;
+    let inside = Path::new(sandbox.as_deref().unwrap_or_default());
+    let volumes = volumes(ground, order, inside)?;
     let launch = &order.launch;
     let task = sandbox::TaskSpec {
         container: &order.container,
@@ -93,8 +99,8 @@ pub(super) fn start(
         demand: launch.demand,
         root: root.spec,
         directory: launch.container.directory.as_deref().or(root.directory),
-        sandbox: Some(&sandbox.to_string_lossy()),
-        io: Io::Files,
+        sandbox: sandbox.as_deref(),
+        io: order.io,
         volumes: &volumes,
         wishes: &launch.container.wishes,
     };
@@ -112,10 +118,14 @@ pub(super) fn start(
         policy: &ground.isolation.policy,
     };
     let mut plan = sandbox::plan(&task, &node).map_err(|error| chain(&error))?;
-    if let (Some(beside), Run::Process(process)) = (beside, &mut plan.run) {
-        debug(beside, order, process);
-        // What it says is for whoever looks into the sandbox, and no part of the task's output.
-        if let Some(sandbox) = &mut plan.sandbox {
+    let above = place.parent.as_ref();
+    let above = above.and_then(|parent| parent.process.as_deref());
+    if let (Some(above), Run::Process(process)) = (above, &mut plan.run) {
+        inherit(above, order, root.user, process);
+        // What a check says is for whoever looks into the sandbox, and no part of the task's output.
+        if let Some(sandbox) = &mut plan.sandbox
+            && order.class == Class::Debug
+        {
             sandbox.stdout.clone_from(&sandbox.stderr);
         }
     }
@@ -123,6 +133,7 @@ pub(super) fn start(
     let launched = launch::spawn(&ground.host, &plan, parent).map_err(|error| chain(&error))?;
     Ok(Started {
         launched,
+        sandbox: order.sandbox.clone(),
         has_limits: plan.cgroup.limits.is_some(),
         process: match plan.run {
             Run::Process(process) => Some(process),
@@ -131,11 +142,14 @@ pub(super) fn start(
     })
 }
 
-/// What runs beside a process has its place, and its user where nobody names another.
-fn debug(beside: &Process, order: &Order, process: &mut Process) {
-    process.directory.clone_from(&beside.directory);
-    if order.launch.user.is_empty() {
-        process.user = beside.user.clone();
+/// What is nested has the user of its parent where nobody names another; what runs beside it, its
+/// place as well.
+fn inherit(parent: &Process, order: &Order, user: Option<&str>, process: &mut Process) {
+    if order.class == Class::Debug {
+        process.directory.clone_from(&parent.directory);
+    }
+    if user.is_none() {
+        process.user = parent.user.clone();
     }
 }
 

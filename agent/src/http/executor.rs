@@ -97,6 +97,11 @@ async fn answer(context: &Arc<Context>, request: Request<Incoming>) -> Result<An
         }
         (CoreAnswer::Executor(Err(refusal)), _) => Err(refused(&refusal)),
         (CoreAnswer::Executor(Ok(_)), _) => Ok(respond::empty(StatusCode::ACCEPTED)),
+        // Not to a call of an executor.
+        (CoreAnswer::Container(_), _) => Err(Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the main loop answered another question",
+        )),
     }
 }
 
@@ -114,23 +119,31 @@ fn refused(refusal: &ExecutorRefusal) -> Refusal {
 
 /// What the caller's token says; `None` where this agent asks for none, or why it is refused.
 fn authenticate(context: &Context, headers: &HeaderMap) -> Result<Option<Claims>, String> {
+    let is_asked_for = context
+        .tokens
+        .as_ref()
+        .is_some_and(|tokens| tokens.asked_for);
+    match shown(context, headers)? {
+        None if is_asked_for => Err(format!("Bearer realm=\"{REALM}\"")),
+        claims => Ok(claims),
+    }
+}
+
+/// What a token says that the caller shows; `None` where it shows none, or nobody could check it.
+pub(super) fn shown(context: &Context, headers: &HeaderMap) -> Result<Option<Claims>, String> {
     let Some(tokens) = &context.tokens else {
         return Ok(None);
     };
     let shown = headers.get(AUTHORIZATION);
     let shown = shown.and_then(|value| value.to_str().ok());
     let token = shown.and_then(|value| value.strip_prefix("Bearer "));
-    match token.map(|token| tokens.key.verify(token)) {
-        Some(Ok(claims)) => Ok(Some(claims)),
-        Some(Err(error)) => Err(format!(
-            "Bearer realm=\"{REALM}\", error=\"invalid_token\", error_description=\"{error}\""
-        )),
-        None if tokens.asked_for => Err(format!("Bearer realm=\"{REALM}\"")),
-        None => Ok(None),
-    }
+    let claims = token.map(|token| tokens.key.verify(token)).transpose();
+    claims.map_err(|error| {
+        format!("Bearer realm=\"{REALM}\", error=\"invalid_token\", error_description=\"{error}\"")
+    })
 }
 
-fn unauthorized(asked: &str) -> Answer {
+pub(super) fn unauthorized(asked: &str) -> Answer {
     let mut answer: Answer = respond::text(StatusCode::UNAUTHORIZED, "401 Unauthorized.");
     if let Ok(asked) = HeaderValue::from_str(asked) {
         answer.headers_mut().insert(WWW_AUTHENTICATE, asked);

@@ -55,6 +55,8 @@ impl Main {
                 framework,
                 start,
             } => self.launch(container, &framework, &start),
+            Effect::LaunchRequested(requested) => self.launch_requested(&requested),
+            Effect::RemoveSandbox { container } => self.containers.remove_sandbox(&container),
             Effect::Resize {
                 container,
                 executor,
@@ -144,7 +146,7 @@ impl Main {
                 self.streams.insert(request, sender);
                 Some(events)
             }
-            Answer::Executor(_) => None,
+            Answer::Executor(_) | Answer::Container(_) => None,
         };
         let Some(reply) = self.requests.remove(&request) else {
             return;

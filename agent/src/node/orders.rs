@@ -1,11 +1,15 @@
 //! Orders: what agent-core wants started, with all that the containers need to know of it.
 
+use std::path::PathBuf;
+
+use agent_core::containers::{self, Requested};
 use agent_core::effect::Start;
 use agent_core::event::{Event, ExecutorSpec, Framework, TaskSpec};
 use agent_core::executor_api::Claims;
 use agent_core::sandbox::Class;
+use model::sandbox::Io;
 use model::{Blob, ContainerId};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::containers::Order;
 use crate::environment;
@@ -24,6 +28,47 @@ impl Main {
                 .pending
                 .push(Event::LaunchFailed { container, message }),
         }
+    }
+
+    /// Starts a container that a call asks for; as `launch`.
+    pub(super) fn launch_requested(&mut self, requested: &Requested) {
+        let container = requested.container.clone();
+        info!(%container, class = ?requested.class, "launch of a container by a call");
+        match self.requested(requested) {
+            Ok(order) => self.containers.launch(order),
+            Err(message) => self
+                .pending
+                .push(Event::LaunchFailed { container, message }),
+        }
+    }
+
+    fn requested(&self, requested: &Requested) -> Result<Order, String> {
+        let launch = wire::container::requested(requested).map_err(|error| chain(&error))?;
+        let container = requested.container.clone();
+        let (class, sandbox, io) = match (requested.class, container.depth()) {
+            (containers::Class::Debug, _) => {
+                let io = launch.container.terminal.map_or(Io::Pipes, Io::Terminal);
+                (Class::Debug, PathBuf::new(), io)
+            }
+            // As the container of an executor, it may have others in it.
+            (containers::Class::Default, 1) => {
+                (Class::Executor, paths::standalone(&container), launch.io())
+            }
+            (containers::Class::Default, _) => {
+                let sandbox = self.containers.nested_sandbox(&container);
+                let gone = || format!("Parent container of {container} does not exist");
+                (Class::Nested, sandbox.ok_or_else(gone)?, launch.io())
+            }
+        };
+        Ok(Order {
+            class,
+            sandbox,
+            link: None,
+            container,
+            environment: Vec::new(),
+            io,
+            launch,
+        })
     }
 
     fn order(
@@ -59,6 +104,7 @@ impl Main {
             link: None,
             container,
             environment: Vec::new(),
+            io: Io::Files,
             launch: launch.map_err(|error| chain(&error))?,
         })
     }
@@ -71,6 +117,7 @@ impl Main {
         task: &TaskSpec,
     ) -> Result<Order, String> {
         let launch = wire::task::launch(&task.info, &framework.info);
+        let launch = launch.map_err(|error| chain(&error))?;
         let pod = self.sandbox(&container.root(), framework, &task.executor)?;
         let mut environment = vec![(
             "MESOS_CONTAINER_IP".to_string(),
@@ -83,7 +130,8 @@ impl Main {
             sandbox: paths::nested(pod, &container),
             container,
             environment,
-            launch: launch.map_err(|error| chain(&error))?,
+            io: launch.io(),
+            launch,
         })
     }
 
@@ -105,6 +153,7 @@ impl Main {
             link: None,
             container,
             environment: Vec::new(),
+            io: Io::Files,
             launch: launch.map_err(|error| chain(&error))?,
         })
     }
@@ -139,6 +188,7 @@ impl Main {
             link: None,
             container,
             environment,
+            io: launch.io(),
             launch,
         })
     }
@@ -161,6 +211,7 @@ impl Main {
             link: None,
             container,
             environment,
+            io: launch.io(),
             launch,
         })
     }
@@ -198,7 +249,7 @@ impl Main {
         container: &ContainerId,
         framework: &Framework,
         executor: &ExecutorSpec,
-    ) -> Result<std::path::PathBuf, String> {
+    ) -> Result<PathBuf, String> {
         let agent = self.agent.registration().agent_id.as_ref().ok_or(NO_ID)?;
         Ok(paths::sandbox(
             agent,

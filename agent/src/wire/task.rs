@@ -10,7 +10,7 @@ use agent_core::holdings::{VolumeName, is_kept};
 use agent_core::sandbox::{Command, Demand};
 use api::{convert, v1};
 use model::resources::{Resource, VolumeMode};
-use model::sandbox::{Access, Handover};
+use model::sandbox::{Access, Handover, Io};
 use model::{Blob, FrameworkId, Resources, TaskId};
 use prost::Message;
 
@@ -77,7 +77,7 @@ pub(super) fn duration(info: &v1::DurationInfo) -> Option<Duration> {
 }
 
 /// What a task asks for that this agent cannot give, in words.
-fn unsupported(task: &v1::TaskInfo) -> Option<String> {
+pub(super) fn unsupported(task: &v1::TaskInfo) -> Option<String> {
     if let Some(info) = &task.executor
         && executor::kind(info) == ExecutorKind::Custom
     {
@@ -186,6 +186,14 @@ pub struct Launch {
     pub image: Option<Wanted>,
     /// Whether the framework wants its executors to outlive the agent.
     pub checkpoint: bool,
+}
+
+impl Launch {
+    /// Where input comes from and output goes, unless somebody is attached.
+    #[must_use]
+    pub fn io(&self) -> Io {
+        self.container.terminal.map_or(Io::Files, Io::Terminal)
+    }
 }
 
 /// A persistent volume of a task.

@@ -149,6 +149,8 @@ impl World {
                 let number = match signal {
                     Signal::Terminate => 15,
                     Signal::Kill => 9,
+                    // Nobody calls the operator API in this world.
+                    Signal::Other(_) => return,
                 };
                 self.container_dies(node, &container, ExitStatus::Signal(number));
             }
@@ -169,6 +171,8 @@ impl World {
             }
             Effect::Resize { .. }
             | Effect::Answer { .. }
+            | Effect::LaunchRequested(_)
+            | Effect::RemoveSandbox { .. }
             | Effect::ToExecutor { .. }
             | Effect::CloseExecutor { .. }
             | Effect::ExecutorChanged { .. } => {}

@@ -1,6 +1,5 @@
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 
 use model::Blob;
 
@@ -85,7 +84,7 @@ impl World {
 
     fn launched(&mut self, container: &str) -> Vec<String> {
         let mut out = Vec::new();
-        self.tree.launched(&mut out, &id(container));
+        self.tree.launched(&mut out, &id(container), 7);
         out.iter().map(line).collect()
     }
 
@@ -97,9 +96,8 @@ impl World {
 
     fn exited(&mut self, container: &str, exit: Exit) -> Vec<String> {
         let mut out = Vec::new();
-        let ends = self.tree.exited(&mut out, id(container), exit);
-        let ends = ends.iter().map(|(container, _)| format!("end {container}"));
-        out.iter().map(line).chain(ends).collect()
+        self.tree.exited(&mut out, &id(container), &exit);
+        out.iter().map(line).collect()
     }
 
     fn killed(&mut self, container: &str) -> Vec<String> {
@@ -216,7 +214,7 @@ fn nothing_is_nested_in_what_does_not_run() {
         world.launch("a.m"),
         ["3: refused: Parent container a is in 'DESTROYING' state"]
     );
-    assert_eq!(world.killed("a.n"), ["end a"]);
+    assert!(world.killed("a.n").is_empty());
     assert_eq!(
         world.launch("a.m"),
         ["4: refused: Parent container a does not exist"]
@@ -224,7 +222,7 @@ fn nothing_is_nested_in_what_does_not_run() {
 }
 
 #[test]
-fn the_end_of_a_container_is_told_after_the_ends_of_all_in_it() {
+fn whoever_waits_for_a_container_hears_of_its_end_after_the_ends_of_all_in_it() {
     let mut world = World::with_task("a");
     world.run("a.n");
     world.run("a.n.deep");
@@ -248,12 +246,24 @@ fn the_end_of_a_container_is_told_after_the_ends_of_all_in_it() {
             "3: refused: Container destroyed during its launch"
         ]
     );
-    assert_eq!(world.killed("a.late"), ["4: ended Code(0)", "end a"]);
+    assert_eq!(world.killed("a.late"), ["4: ended Code(0)"]);
     assert_eq!(
         world.wait("a.n"),
         ["6: refused: Container a.n cannot be found"],
         "kept ends go with the outermost container"
     );
+}
+
+#[test]
+fn what_the_agent_launched_in_a_container_is_left_to_whom_it_did_it_for() {
+    let mut world = World::with_task("pod");
+    world.tree.began(&id("pod.task"));
+    world.launched("pod.task");
+    world.run("pod.task.shell");
+    assert!(world.killed("pod").is_empty());
+    assert_eq!(world.killed("pod.task"), ["kill -9 pod.task.shell"]);
+    assert!(world.killed("pod.task.shell").is_empty());
+    assert!(world.tree.nodes.is_empty());
 }
 
 #[test]
@@ -268,6 +278,15 @@ fn a_kill_before_the_process_is_there_ends_the_launch() {
         ["4: ended Unknown, Some(ContainerLaunchFailed)"]
     );
     world.run("a.n");
+    assert_eq!(world.launch("a.m"), ["launch a.m"]);
+    world.killed("a.n");
+    assert_eq!(world.killed("a"), ["kill -9 a.m"]);
+    assert!(world.wait("a").is_empty());
+    assert_eq!(
+        world.failed("a.m"),
+        ["6: refused: no root", "7: ended Signal(9)"],
+        "a launch that fails is an end, too"
+    );
 }
 
 #[test]
@@ -410,5 +429,5 @@ fn an_agent_that_ends_takes_what_calls_launched_with_it() {
     assert!(world.tree.has_requested());
     world.killed("s");
     assert!(!world.tree.has_requested());
-    assert_eq!(world.killed("a"), vec!["end a"]);
+    assert!(world.killed("a").is_empty());
 }

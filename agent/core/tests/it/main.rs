@@ -1,6 +1,7 @@
 //! The core as its shell drives it: events in, effects out.
 
 mod checks;
+mod containers;
 mod life;
 mod operations;
 mod pods;

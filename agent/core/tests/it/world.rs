@@ -200,6 +200,11 @@ impl World {
         self
     }
 
+    /// Calls a container so from now on.
+    pub(crate) fn name(&mut self, name: &str, container: &ContainerId) {
+        self.containers.insert(name.to_string(), container.clone());
+    }
+
     pub(crate) fn step(&mut self, event: Event) {
         let effects = self
             .agent
@@ -279,7 +284,10 @@ impl World {
             Effect::Answer { request, answer } => match answer {
                 Answer::Executor(Ok(taken)) => format!("answer {} {taken:?}", request.0),
                 Answer::Executor(Err(refusal)) => format!("answer {} {refusal}", request.0),
+                Answer::Container(answer) => format!("answer {} {answer:?}", request.0),
             },
+            Effect::LaunchRequested(requested) => format!("launch {}", requested.container),
+            Effect::RemoveSandbox { container } => format!("remove sandbox of {container}"),
             Effect::ToExecutor { stream, event } => format!("tell {} {}", stream.0, told(event)),
             Effect::CloseExecutor { stream } => format!("close stream {}", stream.0),
             Effect::ExecutorChanged {

@@ -5,6 +5,8 @@
 
 mod agent;
 mod answer;
+mod attach;
+mod containers;
 mod files;
 mod launch;
 mod logging;
@@ -16,18 +18,22 @@ mod validate;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_core::containers::Caller as Who;
+use agent_core::executor_api::Claims;
 use api::http::call::decode;
 use api::http::forms::{self, Form};
 use api::http::read;
 use api::http::records::Records;
 use api::http::respond::Refusal;
 use api::v1::agent::Call;
-use api::v1::agent::call::Type;
+use api::v1::agent::call::{LaunchContainer, Type};
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
+use model::ContainerId;
 
-use super::{Answer, Context};
+use super::{Answer, Context, executor};
+use containers::Name;
 use state::Part;
 
 /// How long the first record of a stream may take; what follows comes when there is something.
@@ -37,13 +43,14 @@ const FIRST_RECORD_TIME_MAX: Duration = Duration::from_secs(60);
 pub(super) struct Caller<'a> {
     /// The way to the snapshot, the facts and the loop.
     context: &'a Arc<Context>,
+    /// Whom the call is by.
+    who: Who,
     /// The request's line and headers.
     #[expect(dead_code, reason = "executors will show their token in it")]
     head: Parts,
     /// The form of the answer.
     accept: Form,
     /// What follows the call in the request's body.
-    #[expect(dead_code, reason = "ATTACH_CONTAINER_INPUT will read it")]
     records: Option<Records<Incoming>>,
 }
 
@@ -60,6 +67,12 @@ async fn answer(context: &Arc<Context>, request: Request<Incoming>) -> Result<An
     let content = forms::content(request.headers())?;
     let accept = forms::accept(request.headers())?;
     let (head, body) = request.into_parts();
+    let who = match executor::shown(context, &head.headers).map(|claims| claims.map(who)) {
+        Ok(None) => Who::Operator,
+        Ok(Some(Some(executor))) => executor,
+        Ok(Some(None)) => return Err(Refusal::forbidden()),
+        Err(asked) => return Ok(executor::unauthorized(&asked)),
+    };
     let mut records = None;
     let call: Call = match content {
         Form::Whole(media) => {
@@ -73,13 +86,20 @@ async fn answer(context: &Arc<Context>, request: Request<Incoming>) -> Result<An
     })?;
     may_stream(kind, content, accept)?;
     tracing::debug!(call = kind.as_str_name(), "call of the agent's API");
-    let caller = Caller {
+    let mut caller = Caller {
         context,
+        who,
         head,
         accept,
         records,
     };
-    dispatch(&caller, kind, call).await
+    dispatch(&mut caller, kind, call).await
+}
+
+/// The executor that a token was given to; `None` where its container is none.
+fn who(claims: Claims) -> Option<Who> {
+    let container = ContainerId::new(&claims.container).ok()?;
+    Some(Who::Executor { container })
 }
 
 /// The call that begins a stream.
@@ -128,7 +148,7 @@ fn may_stream(kind: Type, content: Form, accept: Form) -> Result<(), Refusal> {
     Ok(())
 }
 
-async fn dispatch(caller: &Caller<'_>, kind: Type, call: Call) -> Result<Answer, Refusal> {
+async fn dispatch(caller: &mut Caller<'_>, kind: Type, call: Call) -> Result<Answer, Refusal> {
     match kind {
         Type::GetHealth => Ok(process::health(caller)),
         Type::GetFlags => Ok(process::flags(caller)),
@@ -162,19 +182,62 @@ async fn dispatch(caller: &Caller<'_>, kind: Type, call: Call) -> Result<Answer,
             let wanted = call.get_containers.unwrap_or_default();
             state::containers(caller, wanted).await
         }
-        Type::Unknown
-        | Type::LaunchNestedContainer
-        | Type::WaitNestedContainer
-        | Type::KillNestedContainer
-        | Type::RemoveNestedContainer
-        | Type::LaunchNestedContainerSession
-        | Type::AttachContainerInput
-        | Type::AttachContainerOutput
-        | Type::LaunchContainer
-        | Type::WaitContainer
-        | Type::KillContainer
-        | Type::RemoveContainer
-        | Type::PruneImages => Err(Refusal::new(
+        Type::LaunchContainer => {
+            containers::launch(caller, &call.launch_container.unwrap_or_default()).await
+        }
+        Type::LaunchNestedContainer => {
+            let launch = call.launch_nested_container.unwrap_or_default();
+            let launch = LaunchContainer {
+                container_id: launch.container_id,
+                command: launch.command,
+                container: launch.container,
+                ..LaunchContainer::default()
+            };
+            containers::launch(caller, &launch).await
+        }
+        Type::WaitContainer => {
+            let id = call.wait_container.unwrap_or_default().container_id;
+            containers::wait(caller, &id, Name::Container).await
+        }
+        Type::WaitNestedContainer => {
+            let id = call.wait_nested_container.unwrap_or_default().container_id;
+            containers::wait(caller, &id, Name::NestedContainer).await
+        }
+        Type::KillContainer => {
+            let kill = call.kill_container.unwrap_or_default();
+            containers::kill(caller, &kill.container_id, kill.signal).await
+        }
+        Type::KillNestedContainer => {
+            let kill = call.kill_nested_container.unwrap_or_default();
+            containers::kill(caller, &kill.container_id, kill.signal).await
+        }
+        Type::RemoveContainer => {
+            let id = call.remove_container.unwrap_or_default().container_id;
+            containers::remove(caller, &id).await
+        }
+        Type::RemoveNestedContainer => {
+            let id = call
+                .remove_nested_container
+                .unwrap_or_default()
+                .container_id;
+            containers::remove(caller, &id).await
+        }
+        Type::LaunchNestedContainerSession => {
+            let launch = call.launch_nested_container_session.unwrap_or_default();
+            attach::session(caller, launch).await
+        }
+        Type::AttachContainerInput => {
+            let first = call.attach_container_input.unwrap_or_default();
+            attach::input(caller, &first).await
+        }
+        Type::AttachContainerOutput => {
+            let id = call
+                .attach_container_output
+                .unwrap_or_default()
+                .container_id;
+            attach::output(caller, &id)
+        }
+        Type::Unknown | Type::PruneImages => Err(Refusal::new(
             StatusCode::NOT_IMPLEMENTED,
             "501 Not Implemented.",
         )),
