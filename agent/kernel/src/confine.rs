@@ -182,6 +182,7 @@ const BASE: &[libc::c_long] = &[
     libc::SYS_set_tid_address,
     libc::SYS_sigaltstack,
     libc::SYS_tgkill,
+    libc::SYS_tkill,
     libc::SYS_write,
     libc::SYS_writev,
 ];
@@ -238,6 +239,7 @@ const SPEAKING: &[libc::c_long] = &[
 const OLDER: &[libc::c_long] = &[
     libc::SYS_epoll_create,
     libc::SYS_epoll_wait,
+    libc::SYS_lstat,
     libc::SYS_open,
     libc::SYS_poll,
     libc::SYS_stat,

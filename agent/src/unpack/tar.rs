@@ -204,7 +204,12 @@ fn entry(
     };
     let target = extensions.target.clone();
     let target = target.or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
-    let field = |what: &str, value: io::Result<u64>| {
+    let old = header.as_old();
+    let field = |what: &str, bytes: &[u8], value: io::Result<u64>| {
+        // A field that nobody filled in.
+        if bytes.iter().all(|byte| matches!(byte, 0 | b' ')) {
+            return Ok(0);
+        }
         let text = || {
             Fault::archive(format_args!(
                 "the {what} of {:?} is no number",
@@ -213,8 +218,8 @@ fn entry(
         };
         value.map_err(|_| text())
     };
-    let id = |what: &str, given: Option<u64>, value: io::Result<u64>| {
-        let id = given.map_or_else(|| field(what, value), Ok)?;
+    let id = |what: &str, given: Option<u64>, bytes: &[u8], value: io::Result<u64>| {
+        let id = given.map_or_else(|| field(what, bytes, value), Ok)?;
         let big = || {
             Fault::archive(format_args!(
                 "the {what} {id} of {:?} is none",
@@ -224,12 +229,12 @@ fn entry(
         u32::try_from(id).map_err(|_| big())
     };
     let meta = Meta {
-        uid: id("uid", extensions.uid, header.uid())?,
-        gid: id("gid", extensions.gid, header.gid())?,
-        mode: u32::try_from(field("mode", header.mode().map(u64::from))?).unwrap_or(0),
+        uid: id("uid", extensions.uid, &old.uid, header.uid())?,
+        gid: id("gid", extensions.gid, &old.gid, header.gid())?,
+        mode: u32::try_from(field("mode", &old.mode, header.mode().map(u64::from))?).unwrap_or(0),
         modified: match extensions.modified {
             Some(time) => Some(time),
-            None => i64::try_from(field("time", header.mtime())?)
+            None => i64::try_from(field("time", &old.mtime, header.mtime())?)
                 .ok()
                 .map(|time| (time, 0)),
         },

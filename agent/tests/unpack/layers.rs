@@ -18,6 +18,9 @@ use crate::world::{BOUNDS, Place, World};
 
 pub(crate) fn owners_modes_times_and_links_are_kept(world: &World) -> Outcome {
     let capability: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut bare = Entry::file("bare", b"b");
+    bare.header.as_old_mut().uid = [0; 8];
+    bare.header.as_old_mut().mtime = [b' '; 12];
     let bytes = Archive::default()
         .with(Entry::directory("./").mode(0o755))
         .with(Entry::directory("bin/"))
@@ -29,6 +32,7 @@ pub(crate) fn owners_modes_times_and_links_are_kept(world: &World) -> Outcome {
         )
         .with(Entry::link("bin/again", "bin/su"))
         .with(Entry::symlink("sbin", "/bin"))
+        .with(bare)
         .with(Entry::file("sbin/through", b"t"))
         .pax(&[
             ("SCHILY.xattr.security.capability", &capability),
@@ -44,7 +48,7 @@ pub(crate) fn owners_modes_times_and_links_are_kept(world: &World) -> Outcome {
         .end();
     let place = Place::new()?;
     let done = world.unpack(&bytes, &What::Layer, BOUNDS, &place.inside())?;
-    assert_eq!((done.skipped, done.bytes), (1, 5));
+    assert_eq!((done.skipped, done.bytes), (1, 6));
     let digest = format!("sha256:{:x}", Sha256::digest(&bytes));
     assert_eq!(done.digest, Some(digest));
     assert_ne!(done.landlock, Landlock::Missing, "this host has landlock");

@@ -33,7 +33,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .current_dir(crate::image::root()?)
-        .args(["bench", "--package", "agent", "--bench", "unpack", "--"])
+        // The static program, as nodes run it.
+        .args(["bench", "--target", "x86_64-unknown-linux-musl"])
+        .args(["--package", "agent", "--bench", "unpack", "--"])
         .args(["--megabytes", &unpack.megabytes.to_string()])
         .args(["--rounds", &unpack.rounds.to_string()])
         .status()
