@@ -33,6 +33,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
+use crate::fetch;
 use crate::housekeeping::Figures;
 use crate::init::chain;
 use crate::node::Input;
@@ -175,6 +176,12 @@ impl Containers {
     #[must_use]
     pub fn collected(&self) -> Figures {
         self.ground.housekeeping.figures()
+    }
+
+    /// What was fetched for containers.
+    #[must_use]
+    pub fn fetched(&self) -> fetch::Figures {
+        self.ground.fetcher.figures()
     }
 
     /// Starts a container, in its turn; `Launched` or `LaunchFailed` answers.

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::init::Node;
 
 /// What the agent can do beyond the oldest one that a master admits.
-pub const CAPABILITIES: [capability::Type; 7] = [
+pub const CAPABILITIES: [capability::Type; 8] = [
     capability::Type::MultiRole,
     capability::Type::HierarchicalRole,
     capability::Type::ReservationRefinement,
@@ -21,6 +21,7 @@ pub const CAPABILITIES: [capability::Type; 7] = [
     capability::Type::ResizeVolume,
     capability::Type::AgentOperationFeedback,
     capability::Type::AgentDraining,
+    capability::Type::TaskResourceLimits,
 ];
 
 /// The Mesos release whose interface this is; clients parse it, so it is numbers and dots.

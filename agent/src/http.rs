@@ -10,6 +10,7 @@ mod connection;
 mod containers;
 mod executor;
 mod files;
+mod help;
 mod metrics;
 mod router;
 mod state;
@@ -23,9 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use ::api::http::negotiate::Media;
-use ::api::http::query::Query;
-use ::api::http::respond::{self, Refusal};
+use ::api::http::respond::Refusal;
 use ::api::http::verbosity::Verbosity;
 use agent_kernel::cgroup;
 use hyper::service::service_fn;
@@ -237,13 +236,5 @@ async fn connection(stream: TcpStream, context: Arc<Context>, place: Place) {
         .await;
     if let Err(error) = served {
         debug!(%error, "HTTP connection");
-    }
-}
-
-/// An answer of JSON, wrapped in a call where the client asked for one (`jsonp`).
-fn json_answer(text: String, query: &Query<'_>) -> Answer {
-    match query.get("jsonp") {
-        Some(function) => respond::page("text/javascript", format!("{function}({text});")),
-        None => respond::ok(Media::Json, text),
     }
 }

@@ -438,6 +438,7 @@ impl Main {
     fn publish_now(&mut self) {
         self.changed_at = None;
         self.counters.collected = self.containers.collected();
+        self.counters.fetched = self.containers.fetched();
         self.snapshots
             .send_replace(Snapshot::of(&self.agent, &self.counters));
     }

@@ -12,6 +12,7 @@ use agent_core::executors::Executor;
 use agent_core::{Agent, Status};
 use model::{AgentId, Blob, ContainerId, FrameworkId, Resources, TaskState};
 
+use crate::fetch;
 use crate::housekeeping::Figures;
 
 /// The agent at one moment.
@@ -113,6 +114,12 @@ pub struct Counters {
     pub updates: u64,
     /// What was collected.
     pub collected: Figures,
+    /// What was fetched.
+    pub fetched: fetch::Figures,
+    /// Executors whose containers are gone, those of command tasks among them.
+    pub executors_terminated: u64,
+    /// Messages that frameworks sent to executors, and that were handed on.
+    pub framework_messages: u64,
     /// How long the checkpoint took to read.
     pub recovery: Duration,
 }
@@ -121,6 +128,14 @@ impl Counters {
     /// Counts an update.
     pub fn count(&mut self, status: &Status) {
         self.updates += 1;
+        // The executor that a command task has in messages goes with it.
+        let of_command = status
+            .executor_id
+            .as_ref()
+            .is_some_and(|id| id.as_str() == status.task_id.as_str());
+        if of_command && status.state.is_terminal() && status.container.is_some() {
+            self.executors_terminated += 1;
+        }
         match status.state {
             TaskState::Finished => self.finished += 1,
             TaskState::Failed | TaskState::Error => self.failed += 1,

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use agent_core::WallTime;
 use agent_core::gc::{Gc, Share};
@@ -31,6 +31,8 @@ pub struct Figures {
     pub removed: u64,
     /// Sandboxes that could not be.
     pub failed: u64,
+    /// How old a sandbox may become, as the disk was filled when it was last looked at.
+    pub allowed_age: Duration,
 }
 
 /// The collector of one work directory; paths are beneath it.
@@ -41,6 +43,8 @@ pub(super) struct Collector {
     gc: Mutex<Gc<PathBuf>>,
     removed: AtomicU64,
     failed: AtomicU64,
+    /// How full the disk was when it was last looked at.
+    usage: Mutex<Share>,
 }
 
 impl Collector {
@@ -51,6 +55,7 @@ impl Collector {
             gc: Mutex::new(Gc::new(settings.gc)),
             removed: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            usage: Mutex::default(),
         }
     }
 
@@ -77,10 +82,13 @@ impl Collector {
     }
 
     pub(super) fn figures(&self) -> Figures {
+        let usage = *self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        let gc = self.gc();
         Figures {
-            pending: u64::try_from(self.gc().pending()).unwrap_or(u64::MAX),
+            pending: u64::try_from(gc.pending()).unwrap_or(u64::MAX),
             removed: self.removed.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
+            allowed_age: gc.allowed(usage),
         }
     }
 
@@ -112,6 +120,7 @@ impl Collector {
                 Share::default()
             }
         };
+        *self.usage.lock().unwrap_or_else(PoisonError::into_inner) = usage;
         let due = self.gc().due(now(), usage);
         for sandbox in due {
             match self.sandboxes.remove(&sandbox) {
@@ -170,7 +179,6 @@ mod tests {
     use super::*;
     use crate::paths::LATEST;
     use agent_core::gc;
-    use std::time::Duration;
 
     fn collector(work_dir: &Path, takes_all: bool) -> Collector {
         let settings = Settings {

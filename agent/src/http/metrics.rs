@@ -1,19 +1,17 @@
-//! Metrics: what `/metrics/snapshot` answers, under Mesos' names (reference, section 7.10).
-//!
-//! Names that begin with `tepui/` are ours.
+//! Metrics: what `/metrics/snapshot` and GET_METRICS answer, under Mesos' names and no others
+//! (reference, section 7.10). `/metrics` has ours as well, which begin with `tepui/`.
 
 use std::collections::BTreeMap;
 use std::fs;
 
-use agent_core::executor::{Life, Task};
+use agent_core::executor::Task;
 use agent_kernel::facts;
-use api::v1;
 use model::{FrameworkId, Resources, TaskState};
 use serde_json::{Value, json};
 
 use super::Context;
+use super::view::{self, Standing};
 use crate::snapshot::Snapshot;
-use crate::wire::stored;
 
 /// `/metrics/snapshot`
 pub(super) fn snapshot(context: &Context) -> Value {
@@ -21,7 +19,24 @@ pub(super) fn snapshot(context: &Context) -> Value {
     Value::Object(all.map(|(name, value)| (name, json!(value))).collect())
 }
 
-/// All figures by their names.
+/// All figures by their names: Mesos' and our own.
+pub(super) fn all(context: &Context) -> BTreeMap<String, f64> {
+    let mut all = figures(context);
+    let memory = Memory::of_this_process();
+    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let own = [
+        ("tepui/agent_pss_bytes", memory.pss_bytes),
+        ("tepui/agent_rss_bytes", memory.rss_bytes),
+        (
+            "tepui/mem_available_bytes",
+            kilobytes(&info, "MemAvailable:"),
+        ),
+    ];
+    all.extend(own.map(|(name, value)| (name.to_owned(), count(value))));
+    all
+}
+
+/// The figures that Mesos has, by their names.
 pub(super) fn figures(context: &Context) -> BTreeMap<String, f64> {
     let snapshot = context.snapshot();
     let mut all = BTreeMap::new();
@@ -45,16 +60,48 @@ pub(super) fn figures(context: &Context) -> BTreeMap<String, f64> {
         f64::from(u8::from(snapshot.is_registered)),
     );
     put("slave/uptime_secs", context.started.elapsed().as_secs_f64());
-    put("slave/valid_framework_messages", 0.0);
+    put(
+        "slave/valid_framework_messages",
+        count(counters.framework_messages),
+    );
     put("slave/valid_status_updates", count(counters.updates));
     put("containerizer/mesos/container_destroy_errors", 0.0);
     let collected = counters.collected;
     put("gc/path_removals_pending", count(collected.pending));
     put("gc/path_removals_succeeded", count(collected.removed));
     put("gc/path_removals_failed", count(collected.failed));
-    let memory = Memory::of_this_process();
-    put("tepui/agent_pss_bytes", count(memory.pss_bytes));
-    put("tepui/agent_rss_bytes", count(memory.rss_bytes));
+    put(
+        "slave/executor_directory_max_allowed_age_secs",
+        collected.allowed_age.as_secs_f64(),
+    );
+    let fetched = counters.fetched;
+    put(
+        "containerizer/fetcher/cache_size_total_bytes",
+        count(fetched.cache_bytes_max),
+    );
+    put(
+        "containerizer/fetcher/cache_size_used_bytes",
+        count(fetched.cache_bytes),
+    );
+    put(
+        "containerizer/fetcher/task_fetches_succeeded",
+        count(fetched.succeeded),
+    );
+    put(
+        "containerizer/fetcher/task_fetches_failed",
+        count(fetched.failed),
+    );
+    // There is nothing to count: no resource provider can subscribe, roots are no bind mounts, and
+    // what cannot be removed is removed at the next start.
+    for name in [
+        "containerizer/mesos/provisioner/bind/remove_rootfs_errors",
+        "containerizer/mesos/provisioner/remove_container_errors",
+        "resource_provider_manager/events/disconnect",
+        "resource_provider_manager/events/subscribe",
+        "resource_provider_manager/subscribed",
+    ] {
+        put(name, 0.0);
+    }
     for (name, value) in system_figures() {
         put(&format!("system/{name}"), value);
     }
@@ -62,12 +109,8 @@ pub(super) fn figures(context: &Context) -> BTreeMap<String, f64> {
 }
 
 fn resources(snapshot: &Snapshot, put: &mut impl FnMut(&str, f64)) {
-    let used: Resources = snapshot
-        .alive()
-        .filter_map(|(_, task)| stored::<v1::TaskInfo>(&task.spec.info))
-        .filter_map(|info| api::convert::resources(&info.resources).ok())
-        .flatten()
-        .collect();
+    let used = view::live_executors(snapshot)
+        .fold(Resources::default(), |sum, one| sum.plus(&one.allocated()));
     for name in ["cpus", "mem", "disk", "gpus"] {
         let total = thousandths(snapshot.total.scalar(name).thousandths());
         let taken = thousandths(used.scalar(name).thousandths());
@@ -88,24 +131,25 @@ fn tasks(snapshot: &Snapshot, put: &mut impl FnMut(&str, f64)) {
         let found = snapshot.tasks.iter().filter(|one| wanted(one)).count();
         count(u64::try_from(found).unwrap_or(u64::MAX))
     };
-    let life = |wanted: &dyn Fn(&Life) -> bool| number(&|(_, task)| wanted(&task.life));
     let frameworks = u64::try_from(snapshot.frameworks.len()).unwrap_or(u64::MAX);
     put("slave/frameworks_active", count(frameworks));
-    put(
-        "slave/executors_registering",
-        life(&|life| matches!(life, Life::Launching { .. })),
-    );
-    put(
-        "slave/executors_running",
-        life(&|life| matches!(life, Life::Running { .. })),
-    );
-    put(
-        "slave/executors_terminating",
-        life(&|life| matches!(life, Life::Killing { .. })),
-    );
+    let executors: Vec<Standing> = view::live_executors(snapshot)
+        .map(|executor| executor.standing)
+        .collect();
+    for (name, standing) in [
+        ("registering", Standing::Registering),
+        ("running", Standing::Running),
+        ("terminating", Standing::Terminating),
+    ] {
+        let found = executors.iter().filter(|one| **one == standing).count();
+        let found = u64::try_from(found).unwrap_or(u64::MAX);
+        put(&format!("slave/executors_{name}"), count(found));
+    }
     let counters = &snapshot.counters;
-    let ended = counters.finished + counters.failed + counters.killed;
-    put("slave/executors_terminated", count(ended));
+    put(
+        "slave/executors_terminated",
+        count(counters.executors_terminated),
+    );
     for (name, state) in [
         ("staging", TaskState::Staging),
         ("starting", TaskState::Starting),

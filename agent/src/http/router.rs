@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::api::http::prometheus;
 use ::api::http::query::Query;
 use ::api::http::respond::{self, Refusal};
 use ::api::http::route;
@@ -11,17 +12,20 @@ use serde_json::{Value, json};
 
 use super::containers::Wanted;
 use super::files::download::download;
-use super::{Answer, Context, api, executor, files, json_answer, metrics, state};
+use super::help::HELP;
+use super::{Answer, Context, api, executor, files, metrics, state};
 use crate::description::VERSION;
 
 /// The name of the agent among the parts of the program.
 const AGENT: &str = "slave(1)";
 
 /// The parts that paths begin with.
-const PARTS: [&str; 7] = [
+const PARTS: [&str; 9] = [
     "files",
+    "help",
     "logging",
     "metrics",
+    "profiler",
     AGENT,
     "system",
     "version",
@@ -43,6 +47,9 @@ enum Endpoint {
     Read,
     Download,
     Verbosity,
+    Help,
+    Prometheus,
+    Profiler,
 }
 
 /// The answer to any request.
@@ -74,6 +81,15 @@ pub(super) async fn route(context: &Arc<Context>, request: Request<Incoming>) ->
         Endpoint::Read => files::read(context, &query).await,
         Endpoint::Download => download(context, &query, request.headers()).await,
         Endpoint::Verbosity => context.verbosity.toggle(&query),
+        Endpoint::Help => HELP.page(request.uri().path(), &query, request.headers()),
+        Endpoint::Prometheus => {
+            let numbers = context.beside(metrics::all).await;
+            numbers.map(|numbers| prometheus::page(&numbers))
+        }
+        Endpoint::Profiler => Err(Refusal::bad_request(
+            "Perftools is disabled. To enable perftools, configure libprocess with \
+             --enable-perftools.\n",
+        )),
     };
     answered.unwrap_or_else(Into::into)
 }
@@ -89,6 +105,10 @@ fn look(part: &str, name: &str) -> Option<Endpoint> {
         (AGENT, "containerizer/debug") => Endpoint::Document(|_| json!({ "pending": [] })),
         (AGENT, "monitor/statistics") => Endpoint::Document(state::statistics),
         ("version", "") => Endpoint::Document(|_| version()),
+        ("help", "") => Endpoint::Help,
+        ("help", part) if HELP.knows(part) => Endpoint::Help,
+        ("metrics", "") => Endpoint::Prometheus,
+        ("profiler", "start" | "stop") => Endpoint::Profiler,
         ("metrics", "snapshot") => Endpoint::Document(metrics::snapshot),
         ("system", "stats.json") => Endpoint::Document(|_| metrics::system()),
         ("__processes__", "") => Endpoint::Document(|_| processes()),
@@ -107,13 +127,13 @@ async fn rendered(
     make: Document,
 ) -> Result<Answer, Refusal> {
     let made = context.beside(move |context| make(context).to_string());
-    Ok(json_answer(made.await?, query))
+    Ok(respond::json(made.await?, query))
 }
 
 async fn containers(context: &Arc<Context>, query: &Query<'_>) -> Result<Answer, Refusal> {
     let wanted = Wanted::parse(query)?;
     let made = context.beside(move |context| state::containers(context, &wanted).to_string());
-    Ok(json_answer(made.await?, query))
+    Ok(respond::json(made.await?, query))
 }
 
 fn version() -> Value {

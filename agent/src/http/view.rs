@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use agent_core::executor::{Life, Task};
+use agent_core::executors::{Executor as OwnExecutor, ExecutorLife};
 use api::{convert, v1};
 use model::{AgentId, Blob, ContainerId, ExecutorId, FrameworkId, Resources};
 
@@ -38,12 +39,46 @@ pub(super) struct Executor<'a> {
     pub(super) container: Option<ContainerId>,
     /// Its container's init, while there is one.
     pub(super) pid: Option<u32>,
-    /// Whether its container is there, or being made.
-    pub(super) is_alive: bool,
+    /// Where it stands.
+    pub(super) standing: Standing,
     /// Tasks that are not acknowledged to have ended.
     pub(super) tasks: Vec<&'a Task>,
     /// Tasks that are.
     pub(super) completed_tasks: Vec<&'a Task>,
+}
+
+/// Where an executor stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Its container is being made, or it has not said that it is there.
+    Registering,
+    /// It takes tasks.
+    Running,
+    /// It is to end.
+    Terminating,
+    /// Its container is gone.
+    Terminated,
+}
+
+impl Standing {
+    fn of(executor: &OwnExecutor) -> Self {
+        match executor.life {
+            ExecutorLife::Registering { .. } => Self::Registering,
+            ExecutorLife::Running { .. } => Self::Running,
+            ExecutorLife::Terminating { .. } => Self::Terminating,
+            ExecutorLife::Terminated => Self::Terminated,
+        }
+    }
+
+    /// Of the executor that a command task has in messages.
+    fn of_task(task: &Task) -> Self {
+        match task.life {
+            Life::Queued | Life::Launching { .. } => Self::Registering,
+            Life::Delivered | Life::Running { .. } => Self::Running,
+            Life::Killing { .. } => Self::Terminating,
+            Life::Ended => Self::Terminated,
+        }
+    }
 }
 
 /// How far a task is.
@@ -83,7 +118,7 @@ pub(super) fn completed_frameworks(snapshot: &Snapshot) -> Vec<Framework<'_>> {
 pub(super) fn live_executors(snapshot: &Snapshot) -> impl Iterator<Item = Executor<'_>> {
     let all = frameworks(snapshot).into_iter();
     all.flat_map(|framework| framework.executors)
-        .filter(|executor| executor.is_alive)
+        .filter(|executor| executor.standing != Standing::Terminated)
 }
 
 fn all<'a>(snapshot: &'a Snapshot, infos: &'a [(FrameworkId, Blob)]) -> Vec<Framework<'a>> {
@@ -96,7 +131,7 @@ fn all<'a>(snapshot: &'a Snapshot, infos: &'a [(FrameworkId, Blob)]) -> Vec<Fram
             info: stored(&one.spec.info).unwrap_or_default(),
             container: Some(one.container.clone()),
             pid: one.pid,
-            is_alive: one.is_alive(),
+            standing: Standing::of(one),
             tasks: Vec::new(),
             completed_tasks: Vec::new(),
         });
@@ -145,7 +180,7 @@ fn of_task<'a>(framework_id: &'a FrameworkId, task: &'a Task) -> Executor<'a> {
         info: stored(&task.spec.executor.info).unwrap_or_default(),
         container: container(task),
         pid: task.pid(),
-        is_alive: task.life != Life::Ended,
+        standing: Standing::of_task(task),
         tasks: Vec::new(),
         completed_tasks: Vec::new(),
     }

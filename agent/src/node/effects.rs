@@ -2,7 +2,7 @@
 
 use agent_core::checks;
 use agent_core::containers::RequestId;
-use agent_core::effect::{Answer, Effect};
+use agent_core::effect::{Answer, Effect, ToMaster};
 use agent_core::event::Event;
 use agent_core::executor_api::{Taken, ToExecutor};
 use model::Reason;
@@ -41,6 +41,9 @@ impl Main {
                 incarnation,
                 frame,
             } => {
+                if let ToMaster::ExecutorExited { .. } = frame {
+                    self.counters.executors_terminated += 1;
+                }
                 let agent = self.agent.registration().agent_id.as_ref();
                 let frame = wire::to_master(&self.description, agent, epoch, incarnation, frame);
                 let current = self.link.as_ref().filter(|current| current.id == link);
@@ -159,6 +162,9 @@ impl Main {
     }
 
     fn tell_executor(&mut self, stream: RequestId, event: ToExecutor) {
+        if let ToExecutor::Message { .. } = event {
+            self.counters.framework_messages += 1;
+        }
         let agent = self.agent.registration().agent_id.as_ref();
         let event = wire::executor::event(&self.description, agent, event);
         let sent = self

@@ -15,7 +15,6 @@ use image::Kernel;
 use image::boot::INITRAMFS;
 use qemu::{AccelChoice, Cluster, Machine, Phase, Spec, http};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::image::root;
 
@@ -194,21 +193,22 @@ fn one(spec: &Spec) -> Result<(Run, String)> {
         .context("no offer came")?;
     std::thread::sleep(SETTLE);
     let node = cluster.node(1)?;
-    let (_, body) =
-        http::get(&node.address, "/metrics/snapshot").context("ask the node for its metrics")?;
-    let metrics: Value = serde_json::from_slice(&body).context("understand the node's metrics")?;
+    let (_, body) = http::get(&node.address, "/metrics").context("ask the node for its metrics")?;
+    let metrics = String::from_utf8_lossy(&body).into_owned();
     let megabytes = |name: &str| -> Result<f64> {
-        let bytes = metrics[name].as_f64();
+        let lines = metrics.lines().filter_map(|line| line.split_once(' '));
+        let found = lines.filter(|(family, _)| *family == name).next_back();
+        let bytes = found.and_then(|(_, number)| number.parse::<f64>().ok());
         Ok(bytes.with_context(|| format!("no {name} in the node's metrics"))? / 1e6)
     };
     let run = Run {
         pid_1_s: since(pid_1?),
         registered_s: since(registered.context("the node never registered")?),
         first_offer_s: since(offer?),
-        agent_pss_mb: megabytes("tepui/agent_pss_bytes")?,
-        agent_rss_mb: megabytes("tepui/agent_rss_bytes")?,
-        node_used_mb: megabytes("system/mem_total_bytes")?
-            - megabytes("system/mem_available_bytes")?,
+        agent_pss_mb: megabytes("mesos_tepui_agent_pss_bytes")?,
+        agent_rss_mb: megabytes("mesos_tepui_agent_rss_bytes")?,
+        node_used_mb: megabytes("mesos_system_mem_total_bytes")?
+            - megabytes("mesos_tepui_mem_available_bytes")?,
         qemu_rss_mb: node.process().resident().unwrap_or(0) as f64 / 1e6,
     };
     let accel = cluster.state().accel.clone();

@@ -18,9 +18,6 @@ use crate::state;
 
 pub(crate) use super::query::Query;
 
-/// The type of JSON that a function is called with.
-const JAVASCRIPT: &str = "text/javascript";
-
 /// The answer to any request but those of agents' links.
 pub(crate) async fn route(loop_: &Handle, connection: Connection, request: Request) -> Response {
     let gzip = negotiate::accepts_gzip(request.headers());
@@ -141,7 +138,7 @@ fn of_process(part: &str, name: &str) -> Option<Endpoint> {
         ("profiler", "start" | "stop") => Endpoint::Process(P::Profiler),
         ("__processes__", "") => Endpoint::Process(P::Processes),
         ("help", "") => Endpoint::Process(P::Help),
-        ("help", part) if process::help::is_known(part) => Endpoint::Process(P::Help),
+        ("help", part) if process::help::HELP.knows(part) => Endpoint::Process(P::Help),
         _ => return None,
     })
 }
@@ -149,7 +146,7 @@ fn of_process(part: &str, name: &str) -> Option<Endpoint> {
 /// 200 with a document of JSON that was made, in which the function is called already.
 fn made_json(made: Made, query: &Query<'_>) -> Response {
     let kind = match query.get("jsonp") {
-        Some(_) => JAVASCRIPT,
+        Some(_) => respond::JAVASCRIPT,
         None => Media::Json.name(),
     };
     match made {
@@ -160,16 +157,6 @@ fn made_json(made: Made, query: &Query<'_>) -> Response {
             response
         }
     }
-}
-
-/// 200 with JSON, or with the call of a function on it where the query names one.
-pub(super) fn json(text: impl Into<Bytes>, query: &Query<'_>) -> Response {
-    let text = text.into();
-    let Some(function) = query.get("jsonp") else {
-        return respond::ok(Media::Json, text);
-    };
-    let wrapped = [function.as_bytes(), b"(", &text, b")"].concat();
-    respond::page(JAVASCRIPT, wrapped)
 }
 
 #[cfg(test)]

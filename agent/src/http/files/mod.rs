@@ -6,11 +6,12 @@ pub(super) mod sandbox;
 use std::sync::Arc;
 
 use api::http::query::Query;
-use api::http::respond::Refusal;
+use api::http::respond::{self, Refusal};
 use api::v1;
 use serde_json::{Value, json};
 
-use super::{Answer, Context, json_answer};
+use super::view;
+use super::{Answer, Context};
 use crate::paths;
 
 /// `/files/debug`: the virtual paths, each with the real one.
@@ -20,19 +21,25 @@ pub(super) fn debug(context: &Context) -> Value {
         return json!({});
     };
     let mut all = serde_json::Map::new();
-    for (framework, task) in snapshot.tasks.iter().chain(&snapshot.completed) {
-        let Some(container) = &task.container else {
+    let here = view::frameworks(&snapshot).into_iter();
+    let executors = here
+        .chain(view::completed_frameworks(&snapshot))
+        .flat_map(|framework| {
+            // Where an executor ran more than once, its newest run is `latest`.
+            let old = framework.completed_executors.into_iter();
+            old.chain(framework.executors)
+        });
+    for executor in executors {
+        let Some(sandbox) = executor.sandbox(agent) else {
             continue;
         };
-        let executor = &task.spec.executor.id;
-        let sandbox = paths::sandbox(agent, framework, executor, container);
-        let real = context
-            .work_dir
-            .join(sandbox)
-            .to_string_lossy()
-            .into_owned();
+        let real = context.work_dir.join(&sandbox);
+        let latest = real.with_file_name(paths::LATEST);
+        let real = real.to_string_lossy().into_owned();
+        let (framework, executor) = (executor.framework_id, executor.id);
         let link = format!("/frameworks/{framework}/executors/{executor}/runs/latest");
         all.insert(link, json!(real));
+        all.insert(latest.to_string_lossy().into_owned(), json!(real));
         all.insert(real.clone(), json!(real));
     }
     Value::Object(all)
@@ -43,7 +50,7 @@ pub(super) async fn browse(context: &Arc<Context>, query: &Query<'_>) -> Result<
     let path = query.expect("path").map_err(Refusal::bad_request)?;
     let listed = context.beside(move |context| sandbox::list(context, &path));
     let entries: Value = listed.await??.iter().map(describe).collect();
-    Ok(json_answer(entries.to_string(), query))
+    Ok(respond::json(entries.to_string(), query))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a date in seconds is exact")]
@@ -95,7 +102,7 @@ pub(super) async fn read(context: &Arc<Context>, query: &Query<'_>) -> Result<An
         "data": String::from_utf8_lossy(&data),
         "offset": offset.unwrap_or(size),
     });
-    Ok(json_answer(document.to_string(), query))
+    Ok(respond::json(document.to_string(), query))
 }
 
 /// The part of a file that was asked for.

@@ -6,7 +6,9 @@
 pub mod call;
 pub mod document;
 pub mod forms;
+pub mod help;
 pub mod negotiate;
+pub mod prometheus;
 pub mod query;
 pub mod read;
 pub mod records;

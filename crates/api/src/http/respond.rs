@@ -5,6 +5,10 @@ use http::header::{self, HeaderValue};
 use http::{Method, Response, StatusCode};
 
 use super::negotiate::Media;
+use super::query::Query;
+
+/// The type of JSON that a function is called with.
+pub const JAVASCRIPT: &str = "text/javascript";
 
 /// The type of texts for people.
 pub const TEXT: &str = "text/plain; charset=utf-8";
@@ -99,6 +103,16 @@ pub fn empty<B: From<Bytes>>(status: StatusCode) -> Response<B> {
 /// 200 with a body of one of the two forms of messages.
 pub fn ok<B: From<Bytes>>(media: Media, body: impl Into<Bytes>) -> Response<B> {
     page(media.name(), body)
+}
+
+/// 200 with JSON, or with the call of a function on it where the query names one.
+pub fn json<B: From<Bytes>>(text: impl Into<Bytes>, query: &Query<'_>) -> Response<B> {
+    let text = text.into();
+    let Some(function) = query.get("jsonp") else {
+        return ok(Media::Json, text);
+    };
+    let wrapped = [function.as_bytes(), b"(", &text, b")"].concat();
+    page(JAVASCRIPT, wrapped)
 }
 
 /// Says of which type the body is.

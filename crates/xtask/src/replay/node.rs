@@ -94,7 +94,8 @@ impl Node {
         let attributes: Vec<String> = attributes.map(|(k, v)| format!("{k}:{v}")).collect();
         let attributes = Some(attributes.join(";")).filter(|text| !text.is_empty());
         let process = Command::new(&program.agent)
-            .arg(format!("--master={master}"))
+            // As the recorded agents knew it.
+            .arg(format!("--master=localhost:{}", master.port()))
             .arg(format!("--ip={}", address.ip()))
             .arg(format!("--port={}", address.port()))
             .arg(format!(

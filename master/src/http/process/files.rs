@@ -7,12 +7,12 @@ use super::Refusal;
 use crate::files::{Files, FilesError};
 use crate::http::pieces::Pieces;
 use crate::http::query::Query;
-use crate::http::{Response, body::Body, respond, router};
+use crate::http::{Response, body::Body, respond};
 
 /// `/files/browse`: the listing of a folder, of which there is none; a file has nothing in it.
 pub(super) fn browse(files: &Files, query: &Query<'_>) -> Result<Response, Refusal> {
     files.resolve(&path(query)?)?;
-    Ok(router::json("[]", query))
+    Ok(respond::json("[]", query))
 }
 
 /// `/files/read`: a part of a file, or its size where the offset is -1.
@@ -29,7 +29,7 @@ pub(super) async fn read(files: &Files, query: &Query<'_>) -> Result<Response, R
         "data": String::from_utf8_lossy(&data),
         "offset": offset.unwrap_or(size),
     });
-    Ok(router::json(document.to_string(), query))
+    Ok(respond::json(document.to_string(), query))
 }
 
 /// `/files/download`: a whole file.

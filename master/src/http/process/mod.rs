@@ -4,15 +4,15 @@
 
 mod files;
 pub(crate) mod help;
-mod prometheus;
 
+use api::http::prometheus;
 use serde_json::{Value, json};
 
 use super::query::Query;
-use super::respond::Refusal;
-use super::router;
+use super::respond::{self, Refusal};
 use super::{Request, Response};
 use crate::handle::Handle;
+use crate::state;
 
 /// The parts of the program that paths begin with.
 pub(crate) const PARTS: [&str; 11] = [
@@ -64,18 +64,18 @@ pub(crate) async fn handle(
         Place::Browse => files::browse(loop_.files(), &query),
         Place::Read => files::read(loop_.files(), &query).await,
         Place::Download => files::download(loop_.files(), &query).await,
-        Place::Debug => Ok(router::json(
+        Place::Debug => Ok(respond::json(
             files::debug(loop_.files()).to_string(),
             &query,
         )),
-        Place::Help => help::page(path, &query, request.headers()),
+        Place::Help => help::HELP.page(path, &query, request.headers()),
         Place::Logging => loop_.verbosity().toggle(&query),
         Place::Profiler => Err(Refusal::bad_request(
             "Perftools is disabled. To enable perftools, configure libprocess with \
              --enable-perftools.\n",
         )),
-        Place::Processes => Ok(router::json(processes().to_string(), &query)),
-        Place::Prometheus => Ok(prometheus::page(loop_).await),
+        Place::Processes => Ok(respond::json(processes().to_string(), &query)),
+        Place::Prometheus => Ok(prometheus::page(&state::metrics(loop_).await)),
     };
     outcome.unwrap_or_else(Response::from)
 }

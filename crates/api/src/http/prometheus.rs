@@ -6,16 +6,17 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::handle::Handle;
-use crate::http::{Response, respond};
-use crate::state;
+use bytes::Bytes;
+use http::Response;
+
+use super::respond;
 
 /// The form's name, as Prometheus asks for it.
 const TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The page.
-pub(super) async fn page(handle: &Handle) -> Response {
-    respond::page(TYPE, text(&state::metrics(handle).await))
+/// The page of numbers by their names.
+pub fn page<B: From<Bytes>>(numbers: &BTreeMap<String, f64>) -> Response<B> {
+    respond::page(TYPE, text(numbers))
 }
 
 /// One line a number; lines of one family stand together.
