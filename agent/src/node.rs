@@ -362,12 +362,13 @@ impl Main {
 
     /// Stores first, then everything else in its order.
     async fn carry_out_all(&mut self, effects: Vec<Effect>) -> Result<Flow, NodeError> {
+        // What is only stored is seen, too: the end of a task that is acknowledged, for one.
+        let changed = !effects.is_empty();
         let (stores, deeds): (Vec<_>, Vec<_>) = effects
             .into_iter()
             .partition(|effect| matches!(effect, Effect::Store(_)));
         self.store(stores).await?;
         let mut flow = Flow::On;
-        let changed = !deeds.is_empty();
         for deed in deeds {
             if let Effect::End { end } = deed {
                 flow = Flow::End(end);
