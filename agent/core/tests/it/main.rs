@@ -2,6 +2,7 @@
 
 mod checks;
 mod containers;
+mod executors;
 mod life;
 mod operations;
 mod pods;
