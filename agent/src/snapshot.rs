@@ -34,8 +34,6 @@ pub struct Snapshot {
     pub executors: Vec<(FrameworkId, Executor)>,
     /// Their tasks, until their end is acknowledged.
     pub tasks: Vec<(FrameworkId, Task)>,
-    /// The executors that have containers of their own; those of command tasks are none of these.
-    pub executors: Vec<(FrameworkId, Executor)>,
     /// Ended and acknowledged tasks, the oldest first.
     pub completed: Vec<(FrameworkId, Task)>,
     /// Operations whose end is not acknowledged.
@@ -78,10 +76,6 @@ impl Snapshot {
                 .map(|(id, executor)| (id.clone(), executor.clone()))
                 .collect(),
             tasks: agent.tasks().map(owned).collect(),
-            executors: agent
-                .executors()
-                .map(|(id, executor)| (id.clone(), executor.clone()))
-                .collect(),
             completed: agent.completed().map(owned).collect(),
             operations: agent.operations().iter().cloned().collect(),
             containers: agent

@@ -12,6 +12,7 @@ fn no_seed_of_the_short_form_breaks_a_rule() {
     let mut operations = 0;
     let mut pods = 0;
     let mut probes_failed = 0;
+    let mut executor_updates = 0;
     for seed in 0..SEEDS {
         let report = run(&Scenario::of_seed(seed));
         faults += report.faults;
@@ -26,6 +27,7 @@ fn no_seed_of_the_short_form_breaks_a_rule() {
         };
         pods += traced(" launches pod ");
         probes_failed += traced(" probe of ");
+        executor_updates += report.executor_updates;
         assert!(
             report.violations.is_empty(),
             "{:#?}\nreplay: cargo xtask sim --seed {seed}",
@@ -37,6 +39,10 @@ fn no_seed_of_the_short_form_breaks_a_rule() {
     assert!(operations > 1000, "no more than {operations} operations");
     assert!(pods > 200, "no more than {pods} pods");
     assert!(probes_failed > 100, "no more than {probes_failed} failed");
+    assert!(
+        executor_updates > 500,
+        "no more than {executor_updates} updates of executors"
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! them stands [`fake_agent`], which speaks the real link.
 
 pub mod checkers;
+pub mod executor;
 pub mod fake_agent;
 pub mod leader;
 pub mod node;

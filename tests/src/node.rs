@@ -8,6 +8,8 @@ use agent_core::holdings::VolumeName;
 use agent_core::{Agent, Fact, Settings};
 use model::{ContainerId, FrameworkId, Instant, Resources};
 
+use crate::executor::SimulatedExecutor;
+
 /// The cpus of every simulated node, in thousandths.
 pub const NODE_CPUS: i64 = 4000;
 
@@ -32,6 +34,8 @@ pub struct Node {
     pub volumes: BTreeSet<VolumeName>,
     /// What runs, with its framework.
     pub containers: BTreeMap<ContainerId, Container>,
+    /// The executors that frameworks brought.
+    pub executors: BTreeMap<ContainerId, SimulatedExecutor>,
     /// The instant of the earliest wake-up in the queue.
     pub wake_at: Option<Instant>,
 }
@@ -61,6 +65,7 @@ impl Node {
             kept: Resources::new(),
             volumes: BTreeSet::new(),
             containers: BTreeMap::new(),
+            executors: BTreeMap::new(),
             wake_at: None,
         }
     }
@@ -70,6 +75,7 @@ impl Node {
         self.life += 1;
         self.wake_at = None;
         self.containers.clear();
+        self.executors.clear();
         self.core = Some(Agent::new(Settings {
             resources: resources(),
             resource_version: vec![1; 16],
@@ -85,12 +91,15 @@ impl Node {
     pub fn crash(&mut self) {
         self.core = None;
         self.containers.clear();
+        self.executors.clear();
         self.wake_at = None;
     }
 
     /// Cpus that containers hold here, in thousandths.
     pub fn cpus_used(&self) -> i64 {
-        self.containers.values().map(|one| one.cpus).sum()
+        let own = self.containers.values().map(|one| one.cpus);
+        let executors = self.executors.values().map(SimulatedExecutor::cpus);
+        own.chain(executors).sum()
     }
 }
 

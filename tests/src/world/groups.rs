@@ -53,6 +53,7 @@ impl World {
         {
             left.subtract_all(&task_resources());
             let mut task = self.new_task(number, offer, None);
+            task.has_command = true;
             task.executor = Some(executor.clone());
             tasks.push(task);
         }

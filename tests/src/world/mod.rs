@@ -3,6 +3,7 @@
 //! Each side's file carries out the effects of its core; this one holds what is shared: the clock,
 //! the seed, the connections, the trace, and the loop.
 
+mod executor_side;
 mod faults;
 mod groups;
 mod leader_side;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_core::checks::{Outcome, ProbeId};
+use agent_core::containers::RequestId;
 use agent_core::effect::LinkId as NodeLink;
 use agent_core::event::ExitStatus;
 use agent_core::holdings::VolumeName;
@@ -82,6 +84,8 @@ pub struct Report {
     pub tasks_ended: usize,
     /// Operations that an agent was sent.
     pub operations: usize,
+    /// Updates that frameworks' own executors made.
+    pub executor_updates: usize,
     /// Things that were made to go wrong.
     pub faults: usize,
 }
@@ -150,6 +154,17 @@ pub(crate) enum Happening {
         life: u64,
         probe: ProbeId,
         outcome: Outcome,
+    },
+    Executor {
+        node: usize,
+        life: u64,
+        container: ContainerId,
+        what: executor_side::ExecutorHappening,
+    },
+    StreamClosedAtNode {
+        node: usize,
+        life: u64,
+        stream: RequestId,
     },
     VolumeDestroyed {
         node: usize,
@@ -221,6 +236,10 @@ pub struct World {
     /// What operations do, by the number that agents are told.
     operations: Vec<Arc<OperationInfo>>,
     launched: LaunchedOnce,
+    /// The calls of executors under way and their streams, each with the executor's container.
+    calls: BTreeMap<RequestId, ContainerId>,
+    calls_made: u64,
+    executor_updates: usize,
     faults: usize,
     at_once: u64,
     violations: Vec<String>,
@@ -244,6 +263,7 @@ pub fn run(scenario: &Scenario) -> Report {
         violations: world.violations,
         trace: world.trace,
         operations: world.operations.len(),
+        executor_updates: world.executor_updates,
         faults: world.faults,
     }
 }
@@ -281,6 +301,9 @@ impl World {
             calls_last: vec![Instant::ZERO; scenario.schedulers],
             operations: Vec::new(),
             launched: LaunchedOnce::default(),
+            calls: BTreeMap::new(),
+            calls_made: 0,
+            executor_updates: 0,
             faults: 0,
             at_once: 0,
             violations: Vec::new(),
@@ -385,6 +408,15 @@ impl World {
                 probe,
                 outcome,
             } => self.probed(node, life, probe, outcome),
+            Happening::Executor {
+                node,
+                life,
+                container,
+                what,
+            } => self.executor_happens(node, life, &container, what),
+            Happening::StreamClosedAtNode { node, life, stream } => {
+                self.stream_closed_at_node(node, life, stream);
+            }
             Happening::VolumeDestroyed { node, life, volume } => {
                 self.volume_destroyed(node, life, volume);
             }

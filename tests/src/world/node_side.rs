@@ -11,6 +11,7 @@ use agent_core::{Effect, Fact, FromMaster, ToMaster};
 use model::ContainerId;
 
 use super::{Happening, Wire, World, below};
+use crate::executor::SimulatedExecutor;
 use crate::node::Container;
 use crate::notation;
 
@@ -49,7 +50,7 @@ impl World {
         }
     }
 
-    fn node_step(&mut self, node: usize, event: Event) {
+    pub(super) fn node_step(&mut self, node: usize, event: Event) {
         let (now, wall) = (self.queue.now(), self.wall());
         let Some(core) = &mut self.nodes[node].core else {
             return;
@@ -126,8 +127,13 @@ impl World {
                         self.note(&format!("node{node} launches pod {id} as {container}"));
                         (notation::EXECUTOR_CPUS, true)
                     }
-                    // Nothing in this world launches custom executors, or checks by a command.
-                    Start::Executor { .. } | Start::Check { .. } => return,
+                    Start::Executor { executor, .. } => {
+                        let now = self.queue.now();
+                        let new = SimulatedExecutor::new(framework.id, executor.id, now);
+                        return self.executor_starts(node, container, new);
+                    }
+                    // Nothing in this world checks by a command.
+                    Start::Check { .. } => return,
                 };
                 let entry = Container {
                     framework_id: framework.id,
@@ -169,13 +175,16 @@ impl World {
             Effect::ProbeFailed { task_id, why, .. } => {
                 self.note(&format!("node{node} probe of {task_id} failed: {why}"));
             }
-            Effect::Resize { .. }
-            | Effect::Answer { .. }
-            | Effect::LaunchRequested(_)
-            | Effect::RemoveSandbox { .. }
-            | Effect::ToExecutor { .. }
-            | Effect::CloseExecutor { .. }
-            | Effect::ExecutorChanged { .. } => {}
+            // Nobody calls the operator API here.
+            Effect::Resize { .. } | Effect::LaunchRequested(_) | Effect::RemoveSandbox { .. } => {}
+            Effect::Answer { request, answer } => self.executor_answered(node, request, &answer),
+            Effect::ToExecutor { stream, event } => self.tell_executor(node, stream, event),
+            Effect::CloseExecutor { stream } => self.end_stream(node, stream),
+            Effect::ExecutorChanged {
+                executor_id,
+                change,
+                ..
+            } => self.note(&format!("node{node} executor {executor_id} {change}")),
             Effect::TaskChanged { status, .. } => {
                 self.note(&format!(
                     "node{node} {} is {}",
@@ -221,6 +230,9 @@ impl World {
         if self.nodes[node].life != life {
             return;
         }
+        if self.executor_runs(node, container) {
+            return;
+        }
         let Some(entry) = self.nodes[node].containers.get_mut(container) else {
             return;
         };
@@ -262,6 +274,13 @@ impl World {
 
     fn container_dies(&mut self, node: usize, container: &ContainerId, status: ExitStatus) {
         let life = self.nodes[node].life;
+        if let Some(executor) = self.nodes[node].executors.get_mut(container)
+            && !executor.is_dying
+        {
+            executor.is_dying = true;
+            let delay = self.random.below(Duration::from_secs(1));
+            self.executor_ends(node, container, status, delay);
+        }
         if let Some(entry) = self.nodes[node].containers.get_mut(container)
             && !entry.is_dying
         {
@@ -286,6 +305,9 @@ impl World {
         status: ExitStatus,
     ) {
         if self.nodes[node].life != life {
+            return;
+        }
+        if self.executor_is_gone(node, container, status) {
             return;
         }
         match self.nodes[node].containers.get(container) {
@@ -314,7 +336,7 @@ impl World {
         self.container_gone(node, container.clone(), true, status);
     }
 
-    fn container_gone(
+    pub(super) fn container_gone(
         &mut self,
         node: usize,
         container: ContainerId,

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use agent_core::holdings::VolumeName;
 use master_core::event::{
-    Call, FrameworkEvent, Launch, LaunchTask, Offer, OfferConstraints, Operation, Subscription,
-    Text,
+    Call, ExecutorKind, ExecutorSpec, FrameworkEvent, Launch, LaunchTask, Offer, OfferConstraints,
+    Operation, Subscription, Text,
 };
 use master_core::{Connection, Event, StreamId};
 use model::resources::Resource;
 use model::{Resources, TaskId, TaskState};
 
+use super::groups::executor_resources;
 use super::leader_side::task_resources;
 use super::{Happening, Stream, World};
 use crate::checkers::one_end;
@@ -252,8 +253,11 @@ impl World {
             operations.push(Operation::LaunchGroup(group));
         }
         let mut tasks = Vec::new();
-        while self.schedulers[number].wanted > 0 && left.contains(&task_resources()) {
-            left.subtract_all(&task_resources());
+        // One that is there already takes no more, but the offer does not say so.
+        let executor = executor_resources();
+        let each = task_resources().plus(&executor);
+        while self.schedulers[number].wanted > 0 && left.contains(&each) {
+            left.subtract_all(&each);
             let volume = self.volume_to_use(number, &left);
             left.subtract_all(&volume.iter().cloned().collect());
             tasks.push(self.new_task(number, offer, volume));
@@ -304,6 +308,22 @@ impl World {
             };
             scheduler.tasks.insert(id, task);
         }
+        let executor = TaskId::new(&text).ok();
+        let executor = executor.as_ref().and_then(notation::executor_of_task);
+        let executor = executor.map(|id| ExecutorSpec {
+            executor_id: Text::from(&*id),
+            framework_id: None,
+            kind: ExecutorKind::Custom,
+            has_command: true,
+            resources: Ok(executor_resources().iter().cloned().collect()),
+            shutdown_grace_ns: None,
+            share_cgroups: None,
+            is_docker: false,
+            type_fault: None,
+            content_fault: None,
+            info: notation::executor(&id),
+            identity: notation::executor(&id),
+        });
         LaunchTask {
             task_id: Text::from(&*text),
             name: Text::from(&*text),
@@ -311,8 +331,8 @@ impl World {
             resources: Ok(task_resources().iter().cloned().chain(volume).collect()),
             limits: BTreeMap::new(),
             user: None,
-            has_command: true,
-            executor: None,
+            has_command: executor.is_none(),
+            executor,
             kill_grace_ns: None,
             max_completion_ns: None,
             share_cgroups: None,
