@@ -156,8 +156,8 @@ impl Containers {
     /// Ends what an earlier agent process left behind: nothing can be attached to again yet. From
     /// then on sandboxes are collected.
     pub fn end_orphans(&mut self, containers: &[ContainerId]) {
+        self.ground.host.forget_all();
         for container in containers {
-            self.ground.host.forget(container);
             let Some(tree) = self.ground.host.cgroups() else {
                 continue;
             };

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agent_core::gc;
-use agent_core::rotation::{RotationError, Rules};
+use agent_core::rotation::{RotationError, Rule, Rules};
 use model::ContainerId;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -40,6 +40,32 @@ pub struct Settings {
     pub gc_non_executor_container_sandboxes: bool,
     /// How output is rotated.
     pub rotation: Rules,
+}
+
+impl Settings {
+    /// The flags that say so, as texts.
+    #[must_use]
+    pub fn flags(&self) -> [(&'static str, String); 8] {
+        let (stdout, stderr) = (self.rotation.stdout, self.rotation.stderr);
+        let size = |rule: Rule| model::bytes::format(rule.size);
+        let keep = |rule: Rule| format!("rotate {}", rule.keep);
+        [
+            (
+                "disk_watch_interval",
+                model::duration::format(self.disk_watch_interval),
+            ),
+            ("gc_delay", model::duration::format(self.gc.delay)),
+            ("gc_disk_headroom", self.gc.headroom.to_string()),
+            (
+                "gc_non_executor_container_sandboxes",
+                self.gc_non_executor_container_sandboxes.to_string(),
+            ),
+            ("logrotate_stderr_options", keep(stderr)),
+            ("logrotate_stdout_options", keep(stdout)),
+            ("max_stderr_size", size(stderr)),
+            ("max_stdout_size", size(stdout)),
+        ]
+    }
 }
 
 /// What the main loop and launches tell of containers.

@@ -179,6 +179,8 @@ fn flags(config: &Config, node: &Node) -> Value {
         "work_dir": node.work_dir.to_string_lossy(),
     });
     if let Some(map) = flags.as_object_mut() {
+        let more = config.housekeeping.flags().into_iter();
+        map.extend(more.map(|(name, value)| (name.to_owned(), json!(value))));
         map.retain(|_, value| !value.is_null());
     }
     flags

@@ -24,7 +24,7 @@ import exporter
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 APPLETS = [
     *["sh", "echo", "sleep", "cat", "hostname", "true", "false", "printf", "[", "ls"],
-    *["grep", "httpd", "rm", "touch", "wget"],
+    *["grep", "httpd", "ln", "mkdir", "rm", "touch", "wget"],
 ]
 
 
@@ -320,6 +320,60 @@ class Clients:
         expect(follower.wait(10) == 0, f"logs -f exits with {follower.returncode}")
         expect(self.tepui("logs", task).stdout == "up\n", "logs of a killed task")
         expect(self.tepui("logs", "nothing").returncode == 1, "logs of no task")
+
+    def check_output_is_followed_across_rotation(self):
+        line = (
+            "i=0; while [ $i -lt 1000 ]; do echo line $i of a thousand lines that are followed;"
+            " i=$((i+1)); [ $((i%10)) = 0 ] && sleep 0.02; done"
+        )
+        size = "CONTAINER_LOGGER_MAX_STDOUT_SIZE=8KB"
+        keep = "CONTAINER_LOGGER_LOGROTATE_STDOUT_OPTIONS=rotate 9"
+        done = self.tepui("run", "--env", size, "--env", keep, "--", line)
+        wanted = "".join(f"line {i} of a thousand lines that are followed\n" for i in range(1000))
+        expect(done.stdout == wanted, f"{len(done.stdout)} bytes, {done.stderr}")
+        rotated = list(self.cluster.folder.glob("node*/slaves/**/runs/*/stdout.1"))
+        expect(rotated, "nothing was rotated")
+
+    def check_ports_are_held_and_told(self):
+        done = self.tepui("run", "--port=0", "--port=31077", "--", "echo $PORT $PORT0 $PORT1")
+        first, again, second = done.stdout.split()
+        expect(31000 <= int(first) <= 31100 and first == again, done.stdout)
+        expect(second == "31077", done.stdout)
+
+    def check_top_and_cp_show_a_task_and_its_files(self):
+        line = "mkdir -p d/e; echo x > d/e/f; ln -s /etc/passwd d/link; echo up; while true; do :; done"
+        task = self.tepui("run", "--detach", "--name=busy", "--", line).stdout.strip()
+        here = self.cluster.folder / "copied"
+        copied = self.tepui("cp", f"{task}:d", str(here))
+        expect(copied.returncode == 0, copied.stderr)
+        found = sorted(str(path.relative_to(here)) for path in here.rglob("*"))
+        expect(found == ["e", "e/f"], f"{found}")
+        expect((here / "e/f").read_text() == "x\n", "another file")
+        refused = self.tepui("cp", "file", f"{task}:file")
+        expect("tepui exec -i" in refused.stderr, refused.stderr)
+        rows = json.loads(self.tepui("top", "--json", "--interval=0.5").stdout)
+        busy = [row["cpus"] for row in rows if row["task"] == task]
+        self.tepui("kill", task)
+        expect(busy and busy[0] is not None and busy[0] > 0.05, f"{rows}")
+
+    def check_a_pod_ends_with_the_code_of_what_failed(self):
+        pod = {
+            "name": "web",
+            "tasks": [
+                {"name": "a", "command": "echo one; sleep 1; exit 4", "ports": [0]},
+                {"name": "b", "command": ["sh", "-c", "echo two $A; sleep 1000"], "env": {"A": "1"}},
+            ],
+        }
+        file = self.cluster.folder / "pod.json"
+        file.write_text(json.dumps(pod))
+        done = self.tepui("pod", "run", str(file))
+        expect(done.returncode == 4, f"exit code is {done.returncode}: {done.stderr}")
+        expect(sorted(done.stdout.splitlines()) == ["a: one", "b: two 1"], done.stdout)
+        expect("b: the task ended as TASK_KILLED" in done.stderr, done.stderr)
+        # Its sandbox is found when its executor is gone, too.
+        listed = json.loads(self.tepui("tasks", "--all", "--json").stdout)
+        first = next(one["id"] for one in listed if one["id"].endswith("-a"))
+        expect(self.tepui("logs", first).stdout == "one\n", f"logs of {first}")
 
     def check_a_run_that_is_killed_from_elsewhere_ends(self):
         command = self.command("run", "--name=victim", "--", "echo up; sleep 1000")

@@ -128,6 +128,29 @@ fn resources_read_again_what_they_print() {
 }
 
 #[test]
+fn options_of_rotation_are_read_or_refused() {
+    let seeds = [
+        "10MB",
+        "0B",
+        "4096B",
+        "rotate 9\nmissingok",
+        "rotate 100; notifempty",
+    ];
+    let seeds = seeds.map(|text| text.as_bytes().to_vec());
+    fuzz_from(seeds.to_vec(), targets::rotation);
+}
+
+#[test]
+fn a_stream_of_a_masters_events_is_cut_into_records_or_refused() {
+    let seeds = [
+        "7\r\n2\nab3\nc\r\n2\r\nde\r\n0\r\n\r\n",
+        "3\r\n1\na\r\n0\r\n\r\n",
+    ];
+    let seeds = seeds.map(|text| text.as_bytes().to_vec());
+    fuzz_from(seeds.to_vec(), targets::chunked_records);
+}
+
+#[test]
 fn offer_constraints_are_taken_or_refused() {
     fuzz(targets::offer_constraints);
 }

@@ -1,5 +1,6 @@
 //! The targets.
 
+use agent_core::rotation;
 use api::json::{from_json, to_json};
 use api::recordio::Decoder;
 use api::v1::scheduler::OfferConstraints;
@@ -73,6 +74,31 @@ pub(crate) fn resources_text(bytes: &[u8]) {
         let doubled = resources.plus(&resources);
         assert!(doubled.contains(&resources), "{resources}");
         assert!(!doubled.to_string().is_empty() || resources.is_empty());
+    }
+}
+
+/// What a task may say of the rotation of its output.
+pub(crate) fn rotation(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(size) = model::bytes::parse(&text) {
+        assert_eq!(model::bytes::parse(&model::bytes::format(size)), Ok(size));
+    }
+    if let Ok(size) = rotation::size(&text) {
+        let keep = rotation::keep(&text).unwrap_or(1);
+        let rule = rotation::Rule { size, keep };
+        let cut = rule.cut(u64::MAX);
+        assert!(cut.is_none_or(|cut| cut.until - cut.from <= rule.kept_max()));
+    }
+    if let Ok(keep) = rotation::keep(&text) {
+        assert!(keep <= rotation::KEEP_MAX);
+    }
+}
+
+/// What a master sends to whoever forwards its tasks' ports.
+pub(crate) fn chunked_records(bytes: &[u8]) {
+    let mut records = qemu::records::Records::new(bytes);
+    while let Ok(Some(record)) = records.next_record() {
+        assert!(record.len() <= bytes.len());
     }
 }
 

@@ -6,7 +6,9 @@
 //! Invariant: a sandbox in use is never given out.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use crate::effect::WallTime;
@@ -38,6 +40,18 @@ impl Share {
         let millionths = u128::from(part) * u128::from(Self::WHOLE.0);
         let share = millionths.checked_div(u128::from(whole)).unwrap_or(0);
         Self::millionths(u32::try_from(share).unwrap_or(Self::WHOLE.0))
+    }
+}
+
+impl fmt::Display for Share {
+    /// As a decimal fraction.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, part) = (self.0 / Self::WHOLE.0, self.0 % Self::WHOLE.0);
+        if part == 0 {
+            return write!(f, "{whole}");
+        }
+        let digits = format!("{part:06}");
+        write!(f, "{whole}.{}", digits.trim_end_matches('0'))
     }
 }
 
@@ -172,6 +186,18 @@ mod tests {
                 Duration::from_secs(allowed),
                 "{used}/{whole}"
             );
+        }
+    }
+
+    #[test]
+    fn a_share_is_written_as_a_decimal_fraction() {
+        for (millionths, text) in [
+            (100_000, "0.1"),
+            (0, "0"),
+            (1_000_000, "1"),
+            (50, "0.00005"),
+        ] {
+            assert_eq!(format!("{}", Share::millionths(millionths)), text);
         }
     }
 

@@ -136,10 +136,15 @@ pub(super) const FLAGS: &[Flag] = &[
         value: "SIZE",
         help: "memory of one pattern of offer constraints (4KB)",
         set: |config, text| {
-            config.scheduling.pattern_limits.bytes_max = bytes(text)?;
+            config.scheduling.pattern_limits.bytes_max =
+                model::bytes::parse(text).map_err(|error| error.to_string())?;
             Ok(())
         },
-        get: |config| Some(format_bytes(config.scheduling.pattern_limits.bytes_max)),
+        get: |config| {
+            Some(model::bytes::format(
+                config.scheduling.pattern_limits.bytes_max,
+            ))
+        },
     },
     Flag {
         name: "offer_constraints_re2_max_program_size",
@@ -173,29 +178,6 @@ fn removal_rate(text: &str) -> Result<RemovalRate, String> {
     match count {
         0 => Err("at least one agent must have its turn".into()),
         agents => Ok(RemovalRate { agents, per }),
-    }
-}
-
-/// Units of sizes, the greatest first.
-const UNITS: [(&str, u64); 4] = [("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10), ("B", 1)];
-
-fn bytes(text: &str) -> Result<u64, String> {
-    let invalid = || format!("{text:?} is no size, as in 4KB");
-    let (unit, factor) = UNITS
-        .into_iter()
-        .find(|(unit, _)| text.ends_with(unit))
-        .ok_or_else(invalid)?;
-    let count: Option<u64> = text.trim_end_matches(unit).trim_end().parse().ok();
-    count
-        .and_then(|count| count.checked_mul(factor))
-        .ok_or_else(invalid)
-}
-
-fn format_bytes(bytes: u64) -> String {
-    let fits = |(_, factor): &(&str, u64)| bytes >= *factor && bytes.is_multiple_of(*factor);
-    match UNITS.into_iter().find(fits) {
-        Some((unit, factor)) => format!("{}{unit}", bytes / factor),
-        None => "0B".into(),
     }
 }
 

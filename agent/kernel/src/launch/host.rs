@@ -17,6 +17,8 @@ use crate::overlay;
 
 /// The most that is read of a file of a task's root, such as `etc/passwd`.
 const ROOT_FILE_BYTES_MAX: u64 = 1 << 20;
+/// What the name of a file that tells an exit status ends with.
+const EXIT: &str = "exit";
 /// What an image that is only read needs to be mounted.
 const SCRATCH_BYTES_MAX: u64 = 1 << 20;
 
@@ -81,6 +83,20 @@ impl Host {
         let _ = fs::remove_file(self.exit_file(container));
     }
 
+    /// Forgets the containers of an earlier agent process, whose ends nobody asks for any more.
+    pub fn forget_all(&self) {
+        let Ok(entries) = fs::read_dir(&self.runtime) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|kind| kind == EXIT) {
+                // As above.
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
     /// A directory of the node that mounts may hide for a moment, from nobody but their maker.
     pub(super) fn stage(&self) -> &Path {
         &self.runtime
@@ -117,7 +133,7 @@ impl Host {
 
     /// Where the container's init leaves the status of the task.
     pub(super) fn exit_file(&self, container: &ContainerId) -> PathBuf {
-        self.runtime.join(format!("{container}.exit"))
+        self.runtime.join(format!("{container}.{EXIT}"))
     }
 }
 
