@@ -17,13 +17,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 
 import exporter
+from terminal import Terminal
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 APPLETS = [
-    *["sh", "echo", "sleep", "cat", "hostname", "true", "false", "printf", "[", "ls"],
+    *["sh", "echo", "sleep", "cat", "hostname", "true", "false", "printf", "[", "ls", "stty"],
     *["grep", "httpd", "ln", "mkdir", "rm", "touch", "wget"],
 ]
 
@@ -374,6 +376,140 @@ class Clients:
         listed = json.loads(self.tepui("tasks", "--all", "--json").stdout)
         first = next(one["id"] for one in listed if one["id"].endswith("-a"))
         expect(self.tepui("logs", first).stdout == "one\n", f"logs of {first}")
+    def detached(self, *words):
+        started = self.tepui("run", "--detach", *words)
+        expect(started.returncode == 0, started.stderr)
+        return started.stdout.strip()
+
+    def check_exec_runs_a_command_in_the_container_of_a_task(self):
+        task = self.detached("--name=host", "--env", "TASK=yes", "--", "echo here > file; sleep 1000")
+        line = "cat; cat file; echo $TASK $EXEC >&2; exit 7"
+        done = subprocess.run(
+            self.command("exec", "-i", "-e", "EXEC=too", task, "sh", "-c", line),
+            env=self.environment,
+            input="typed\n",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        expect(done.stdout == "typed\nhere\n", f"stdout {done.stdout!r}, {done.stderr!r}")
+        expect(done.stderr == "yes too\n", f"stderr is {done.stderr!r}")
+        expect(done.returncode == 7, f"exit code is {done.returncode}")
+        done = self.tepui("exec", task, "sh", "-c", "kill -9 $$")
+        expect(done.returncode == 137, f"exit code is {done.returncode}: {done.stderr}")
+        done = self.tepui("exec", task, "nothing")
+        expect(done.returncode == 125, f"exit code is {done.returncode}")
+        expect('execute "nothing"' in done.stderr, done.stderr)
+        self.tepui("kill", task)
+
+    def check_exec_keeps_every_byte_of_a_command_that_ends_at_once(self):
+        task = self.detached("--name=host", "--", "sleep 1000")
+        command = self.command("exec", task, "cat", "/bin/busybox")
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, timeout=60, check=False
+        )
+        wanted = pathlib.Path(shutil.which("busybox")).read_bytes()
+        expect(done.stdout == wanted, f"{len(done.stdout)} bytes, {done.stderr!r}")
+        self.tepui("kill", task)
+
+    def check_exec_on_a_terminal_is_a_shell(self):
+        task = self.detached("--name=host", "--", "sleep 1000")
+        command = self.command("exec", "-it", task, "sh")
+        shell = Terminal(command, self.environment, rows=40, columns=100)
+        # Quoted, so that what is typed is not what is shown.
+        shell.type("echo re''ady; stty size\n")
+        expect(shell.shows("ready"), f"no shell: {shell.shown!r}")
+        expect(shell.shows("40 100"), f"not the window's size: {shell.shown!r}")
+        expect(shell.is_raw(), "the terminal is not the shell's")
+        shell.resize(24, 80)
+        shell.type("sleep 1; stty size\n")
+        expect(shell.shows("24 80"), f"not the new size: {shell.shown!r}")
+        shell.type("echo wait''ing; sleep 1000\n")
+        expect(shell.shows("waiting"), f"{shell.shown!r}")
+        time.sleep(0.2)
+        shell.type("\x03")
+        shell.type("echo inter''rupted $?\n")
+        expect(shell.shows("interrupted 130"), f"Ctrl-C ends nothing: {shell.shown!r}")
+        shell.type("exit 7\n")
+        expect(shell.wait() == 7, f"{shell.shown!r}")
+        self.tepui("kill", task)
+
+    def check_exec_ends_with_its_connection_and_with_its_task(self):
+        task = self.detached("--name=host", "--", "sleep 1000")
+        line = "echo up; sleep 1000"
+        # A kill asks all that is in the container to end, and takes what is left with it.
+        for end, codes in [
+            (lambda run: run.send_signal(signal.SIGINT), [130]),
+            (lambda run: self.tepui("kill", task), [143, 137]),
+        ]:
+            run = subprocess.Popen(
+                self.command("exec", task, "sh", "-c", line),
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            expect(run.stdout.readline() == "up\n", "no output while the command runs")
+            end(run)
+            expect(run.wait(20) in codes, f"exit code is {run.returncode}: {run.stderr.read()}")
+        self.cluster.until(5, "the task to be gone", lambda: not self.cluster.running())
+
+    def agent(self, call, **arguments):
+        """Status and answer of a call to the first agent."""
+        pid = sorted(node["pid"] for node in self.cluster.state()["slaves"])[0]
+        body = {"type": call.upper(), call: arguments}
+        request = urllib.request.Request(
+            f"http://{pid.split('@')[1]}/slave(1)/api/v1",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json", "Accept": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def check_containers_stand_alone_and_nest_by_the_agents_api(self):
+        alone = {"value": "alone"}
+        nested = {"value": "n1", "parent": alone}
+
+        def launch(container, line):
+            call = "launch_nested_container" if "parent" in container else "launch_container"
+            return self.agent(call, container_id=container, command={"value": line})
+
+        for container, line, status in [
+            (nested, "sleep 1000", 400),
+            (alone, "echo here; sleep 1000", 200),
+            (alone, "sleep 1000", 202),
+            (nested, "echo there; sleep 1000", 200),
+        ]:
+            found = launch(container, line)
+            expect(found[0] == status, f"launch of {container}: {found}")
+        for name, stdout in [("alone", "here\n"), ("alone/containers/n1", "there\n")]:
+            file = f"node*/containers/{name}/stdout"
+            read = lambda: [one.read_text() for one in self.cluster.folder.glob(file)]
+            self.cluster.until(5, f"the output of {name}", lambda: read() == [stdout])
+        found = self.agent("remove_nested_container", container_id=nested)
+        expect(found == (500, "Nested container has not terminated yet"), found)
+        found = self.agent("kill_nested_container", container_id=nested)
+        expect(found == (200, ""), found)
+        found = self.agent("wait_nested_container", container_id=nested)
+        wanted = '{"type":"WAIT_NESTED_CONTAINER","wait_nested_container":{"exit_status":9}}'
+        expect(found == (200, wanted), found)
+        found = self.agent("remove_nested_container", container_id=nested)
+        expect(found == (200, ""), found)
+        gone = lambda: not list(self.cluster.folder.glob("node*/containers/alone/containers/n1"))
+        self.cluster.until(5, "the sandbox to be removed", gone)
+        expect(launch(nested, "sleep 1000")[0] == 200, "a second container of this name")
+        expect(self.agent("kill_container", container_id=alone) == (200, ""), "kill")
+        self.cluster.until(
+            5,
+            "all to be gone",
+            lambda: self.agent("wait_container", container_id=alone)
+            == (404, "Container alone cannot be found"),
+        )
+        expect(self.agent("remove_container", container_id=alone) == (200, ""), "remove")
 
     def check_a_run_that_is_killed_from_elsewhere_ends(self):
         command = self.command("run", "--name=victim", "--", "echo up; sleep 1000")
