@@ -21,9 +21,9 @@ use crate::init::chain;
 use crate::node::Input;
 
 use network::DialError;
-use url::Url;
 
 pub use network::Network;
+pub use url::Url;
 
 /// Probes under way at a time; each may hold a connection.
 const PROBES_MAX: usize = 256;

@@ -156,6 +156,11 @@ fn offer_constraints_are_taken_or_refused() {
 }
 
 #[test]
+fn a_redirect_leads_somewhere_or_nowhere() {
+    fuzz(targets::location);
+}
+
+#[test]
 fn a_tar_archive_is_unpacked_into_its_folder_or_refused() {
     let ground = archives::Ground::new();
     fuzz_from(archives::seeds(), |bytes| ground.tar(bytes));

@@ -38,6 +38,10 @@ pub(crate) const SEEDS: &[(&str, &str)] = &[
         "resources",
         "cpus(a/b):4.5;mem:1024;disk(*):1;ports:[1-5, 7-9];set:{a,b}",
     ),
+    (
+        "locations",
+        "/x?y#z\nhttps://u@[::1]:8443/a/../b\n//h:81?x\n../c",
+    ),
     ("records", "5\nhello0\n12\n{\"a\":\"b\\n\"}"),
 ];
 

@@ -1,6 +1,8 @@
 //! The targets.
 
 use agent_core::rotation;
+use agent::probe::Url;
+use agent_core::checks::Scheme;
 use api::json::{from_json, to_json};
 use api::recordio::Decoder;
 use api::v1::scheduler::OfferConstraints;
@@ -118,6 +120,27 @@ pub(crate) fn offer_constraints(bytes: &[u8]) {
     let wire = call(constraints).encode_to_vec();
     let _ = master::fuzz::scheduler_call(Form::Protobuf, &wire);
     let _ = master::fuzz::scheduler_call(Form::Json, bytes);
+}
+
+/// The `Location` of an answer to a health check.
+pub(crate) fn location(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut url = Url {
+        scheme: Scheme::Http,
+        host: "127.0.0.1".to_owned(),
+        port: 80,
+        path: "/a/b?c".to_owned(),
+    };
+    // One redirect begins where the last one led.
+    for location in text.lines() {
+        if let Some(next) = url.join(location) {
+            assert!(
+                next.path.starts_with('/') && !next.host.is_empty(),
+                "{next:?}"
+            );
+            url = next;
+        }
+    }
 }
 
 /// What is read is the same after it was written, as JSON and as protobuf.

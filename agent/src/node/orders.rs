@@ -117,7 +117,9 @@ impl Main {
         task: &TaskSpec,
     ) -> Result<Order, String> {
         let launch = wire::task::launch(&task.info, &framework.info);
-        let launch = launch.map_err(|error| chain(&error))?;
+        let mut launch = launch.map_err(|error| chain(&error))?;
+        let shared = wire::pod::share_volumes(&task.executor.info, &mut launch);
+        shared.map_err(|error| chain(&error))?;
         let pod = self.sandbox(&container.root(), framework, &task.executor)?;
         let mut environment = vec![(
             "MESOS_CONTAINER_IP".to_string(),

@@ -4,18 +4,21 @@ use agent_core::checks::Scheme;
 
 /// What a request is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Url {
-    pub(super) scheme: Scheme,
+pub struct Url {
+    /// How it is sent.
+    pub scheme: Scheme,
     /// A name or an address; one of IPv6 in brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub host: String,
+    /// The port, whether the URL named it or not.
+    pub port: u16,
     /// With the query, and the `/` it begins with.
-    pub(super) path: String,
+    pub path: String,
 }
 
 impl Url {
     /// Where a redirect leads; `None` where that is nowhere by HTTP.
-    pub(super) fn join(&self, location: &str) -> Option<Self> {
+    #[must_use]
+    pub fn join(&self, location: &str) -> Option<Self> {
         let location = location.split('#').next().unwrap_or_default();
         if let Some(rest) = location.strip_prefix("//") {
             return Self::elsewhere(self.scheme, rest);

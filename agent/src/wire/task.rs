@@ -56,10 +56,13 @@ pub fn spec(task: &v1::TaskInfo, framework_id: &FrameworkId) -> Result<TaskSpec,
     })
 }
 
-/// The reservations and volumes that operations made and a task uses; of resources that are none
-/// nothing is held, and the launch says so.
+/// The reservations and volumes that operations made and a task uses, or its executor; of resources
+/// that are none nothing is held, and the launch says so.
 fn held(task: &v1::TaskInfo) -> Resources {
-    let all = convert::resources(&task.resources).unwrap_or_default();
+    let mut all = convert::resources(&task.resources).unwrap_or_default();
+    if let Some(executor) = &task.executor {
+        all.extend(convert::resources(&executor.resources).unwrap_or_default());
+    }
     let all: Resources = all.into_iter().filter(is_kept).collect();
     all.unallocate()
 }
@@ -295,7 +298,8 @@ pub fn uris(command: &v1::CommandInfo) -> Vec<Uri> {
     all.collect()
 }
 
-fn volume(resource: &Resource) -> Option<Volume> {
+/// The persistent volume that a resource is.
+pub(super) fn volume(resource: &Resource) -> Option<Volume> {
     let volume = resource.disk.as_ref()?.volume.as_ref()?;
     Some(Volume {
         name: VolumeName::of(resource)?,
