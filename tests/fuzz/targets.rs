@@ -1,8 +1,8 @@
 //! The targets.
 
-use agent_core::rotation;
 use agent::probe::Url;
 use agent_core::checks::Scheme;
+use agent_core::rotation;
 use api::json::{from_json, to_json};
 use api::recordio::Decoder;
 use api::v1::scheduler::OfferConstraints;
