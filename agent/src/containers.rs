@@ -39,6 +39,7 @@ use crate::init::chain;
 use crate::node::Input;
 use crate::paths;
 use crate::switchboard::Switchboard;
+use crate::wire::container_info::{VolumeWish, Wanted as Source};
 use crate::wire::task::Launch;
 
 use prepare::Prepared;
@@ -81,7 +82,10 @@ impl Order {
 
     /// Whether anything has to be brought here first.
     fn wants_preparation(&self) -> bool {
-        !self.launch.uris.is_empty() || self.launch.image.is_some()
+        let volumes = &self.launch.container.volumes;
+        let of_image = |volume: &VolumeWish| matches!(volume.source, Source::Image(_));
+        let has_image = self.launch.image.is_some() || volumes.iter().any(of_image);
+        has_image || !self.launch.uris.is_empty()
     }
 }
 

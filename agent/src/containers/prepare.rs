@@ -11,6 +11,7 @@ use model::ContainerId;
 use crate::images::scratch::Scratch;
 use crate::images::{Provisioned, Wanted};
 use crate::init::chain;
+use crate::wire::container_info::Wanted as Source;
 
 use super::{Ground, Order, fetched};
 
@@ -22,6 +23,15 @@ pub(super) const ACCOUNTS: [&str; 2] = ["etc/passwd", "etc/group"];
 pub(super) struct Prepared {
     /// Its root; the node's default where there is none.
     pub(super) image: Option<Image>,
+    /// The images that its volumes show, in their order.
+    pub(super) volumes: Vec<Provisioned>,
+}
+
+impl Prepared {
+    /// The layers of the images that volumes show, in their order.
+    pub(super) fn volumes(&self) -> impl Iterator<Item = Vec<String>> {
+        self.volumes.iter().map(layers)
+    }
 }
 
 /// An image that becomes a container's root.
@@ -55,8 +65,15 @@ pub(super) async fn prepare(
         Some(wanted) => Some(image(ground, &order.container, wanted).await?),
         None => None,
     };
+    let mut volumes = Vec::new();
+    for volume in &order.launch.container.volumes {
+        if let Source::Image(wanted) = &volume.source {
+            let provisioned = ground.images.provision(wanted).await;
+            volumes.push(provisioned.map_err(|error| chain(&error))?);
+        }
+    }
     fetched::fetch(ground, order, image.as_ref(), index).await?;
-    Ok(Prepared { image })
+    Ok(Prepared { image, volumes })
 }
 
 async fn image(
@@ -66,10 +83,7 @@ async fn image(
 ) -> Result<Image, String> {
     let provisioned = ground.images.provision(wanted).await;
     let provisioned = provisioned.map_err(|error| chain(&error))?;
-    let layers = provisioned.layers.iter();
-    let layers: Vec<String> = layers
-        .map(|layer| layer.to_string_lossy().into_owned())
-        .collect();
+    let layers = layers(&provisioned);
     let accounts = {
         let (ground, layers) = (Arc::clone(ground), layers.clone());
         let read = move || ground.host.image_files(&layers, ACCOUNTS);
@@ -84,4 +98,10 @@ async fn image(
         scratch: scratch.map_err(|error| chain(&error))?,
         _provisioned: provisioned,
     })
+}
+
+fn layers(image: &Provisioned) -> Vec<String> {
+    let all = image.layers.iter();
+    all.map(|layer| layer.to_string_lossy().into_owned())
+        .collect()
 }

@@ -88,7 +88,7 @@ pub(super) fn start(
         (None, None) => Root::default(ground, order)?,
     };
     let inside = Path::new(sandbox.as_deref().unwrap_or_default());
-    let volumes = volumes(ground, order, inside)?;
+    let volumes = volumes(ground, order, prepared, inside)?;
     let launch = &order.launch;
     let task = sandbox::TaskSpec {
         container: &order.container,
@@ -154,7 +154,12 @@ fn inherit(parent: &Process, order: &Order, user: Option<&str>, process: &mut Pr
 }
 
 /// The volumes of a container, each with its directory on the node; the persistent ones first.
-fn volumes(ground: &Ground, order: &Order, sandbox: &Path) -> Result<Vec<sandbox::Volume>, String> {
+fn volumes(
+    ground: &Ground,
+    order: &Order,
+    prepared: &Prepared,
+    sandbox: &Path,
+) -> Result<Vec<sandbox::Volume>, String> {
     let persistent = order.launch.volumes.iter().map(|volume| {
         let source = ground.volumes.ensure(&volume.name);
         let source = source.map_err(|error| chain(&error))?;
@@ -167,6 +172,7 @@ fn volumes(ground: &Ground, order: &Order, sandbox: &Path) -> Result<Vec<sandbox
             access: volume.access,
         })
     });
+    let mut images = prepared.volumes();
     let others = order.launch.container.volumes.iter().map(|volume| {
         let beneath = |directory: &Path, path: &str| VolumeSource::Sandbox {
             directory: directory.to_string_lossy().into_owned(),
@@ -177,6 +183,9 @@ fn volumes(ground: &Ground, order: &Order, sandbox: &Path) -> Result<Vec<sandbox
                 Wanted::Host(path) => VolumeSource::Host { path: path.clone() },
                 Wanted::OwnSandbox(path) => beneath(sandbox, path),
                 Wanted::ParentSandbox(path) => beneath(parent_of(sandbox)?, path),
+                Wanted::Image(_) => VolumeSource::Image {
+                    layers: images.next().ok_or("an image of a volume is missing")?,
+                },
                 Wanted::Secret(secret) => VolumeSource::Secret(secret.clone()),
             },
             container_path: volume.container_path.clone(),

@@ -9,6 +9,8 @@ use agent_core::sandbox::{Ipc, Wishes};
 use api::v1::{self, r_limit_info, volume};
 use model::sandbox::{Access, Capability, Rlimit, Secret, WindowSize};
 
+use crate::images;
+
 /// Where capabilities begin in Mesos' numbers.
 const CAPABILITIES: i32 = 1000;
 
@@ -49,6 +51,8 @@ pub enum Wanted {
     OwnSandbox(String),
     /// A path in the sandbox of the container that it is nested in.
     ParentSandbox(String),
+    /// The files of an image.
+    Image(images::Wanted),
     /// A secret.
     Secret(Secret),
 }
@@ -125,8 +129,8 @@ fn volume(volume: &v1::Volume, place: Place) -> Result<VolumeWish, String> {
     let source = match (&volume.host_path, &volume.image, &volume.source) {
         (Some(path), ..) if path.starts_with('/') => Wanted::Host(path.clone()),
         (Some(path), ..) => Wanted::OwnSandbox(path.clone()),
-        (_, Some(_), _) => {
-            return Err("A volume of an image is not supported by this agent yet".into());
+        (_, Some(image), _) => {
+            Wanted::Image(super::image::read(image).map_err(|fault| fault.to_string())?)
         }
         (.., Some(source)) => self::source(source, place)?,
         (None, None, None) => return Err("A volume has no source".into()),

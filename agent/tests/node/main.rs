@@ -2,6 +2,7 @@
 //!
 //! A test that runs a task needs root and a static busybox, and says so where it has neither.
 
+mod containers;
 mod fetch;
 mod master;
 mod output;

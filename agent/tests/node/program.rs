@@ -46,6 +46,11 @@ impl Agent {
                 "--attributes=rack:a1",
             ])
             .arg("--switch_user=false");
+        // Of no use where there is nothing to show.
+        command.arg(format!(
+            "--allowed_host_paths={}",
+            work_dir.path().join("shared").display()
+        ));
         if let Some(root) = root {
             command.arg(format!("--default_rootfs={}", root.display()));
         }

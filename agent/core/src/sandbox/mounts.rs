@@ -125,12 +125,10 @@ pub enum VolumeSource {
         /// The path in it.
         path: String,
     },
-    /// The files of an image.
+    /// The files of an image; changes are kept in memory, and are gone with the container.
     Image {
         /// The directories of its layers on the node, the bottom first; files have [`STORE_IDS`].
         layers: Vec<String>,
-        /// An empty directory on the node that takes changes, where there may be any.
-        scratch: Option<String>,
     },
     /// A file with a secret.
     Secret(Secret),
@@ -162,19 +160,19 @@ pub(super) fn root(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Root {
     }
 }
 
-/// An image without scratch space is one that nobody writes to.
+/// An image without a directory for its changes has them in memory.
 fn image(layers: &[String], scratch: Option<&str>, access: Access) -> Overlay {
     let in_memory = Scratch::Memory {
-        bytes_max: PLACES_BYTES_MAX,
+        bytes_max: match access {
+            Access::ReadOnly => PLACES_BYTES_MAX,
+            Access::ReadWrite => TMP_BYTES_MAX,
+        },
     };
     Overlay {
         layers: layers.to_vec(),
         ids: Some(STORE_IDS),
-        access: match scratch {
-            Some(_) => access,
-            None => Access::ReadOnly,
-        },
         scratch: scratch.map_or(in_memory, |path| Scratch::Directory(path.to_string())),
+        access,
     }
 }
 
@@ -265,9 +263,7 @@ fn volume(volume: &Volume, node: &NodeFacts<'_>) -> Result<Mount, PlanError> {
             path: names(path).ok_or_else(|| PlanError::SandboxPath(path.clone()))?,
             access,
         },
-        VolumeSource::Image { layers, scratch } => {
-            Content::Image(image(layers, scratch.as_deref(), access))
-        }
+        VolumeSource::Image { layers } => Content::Image(image(layers, None, access)),
         VolumeSource::Secret(secret) => Content::File {
             content: secret.clone(),
             mode: 0o400,

@@ -1,0 +1,109 @@
+//! What tasks ask for in their `ContainerInfo`, given by a real agent.
+
+use std::fs;
+
+use model::TaskState;
+
+use crate::master::Master;
+use crate::program::{Agent, busybox_root};
+
+/// Runs a command in a container; its last state and message, and what it wrote.
+fn run(
+    (master, agent): (&mut Master, &Agent),
+    id: &str,
+    command: &str,
+    container: &str,
+) -> (TaskState, String) {
+    let task = format!(
+        r#""task_id":{{"value":"{id}"}},"command":{{"value":"{command}"}},"container":{container}"#
+    );
+    master.run(&task);
+    let last = loop {
+        let status = master.update();
+        let ends = [TaskState::Finished, TaskState::Failed, TaskState::Error];
+        if let Some(end) = ends.into_iter().find(|end| end.number() == status.state) {
+            break (end, status.message.unwrap_or_default());
+        }
+    };
+    let path = format!("/frameworks/m-0000/executors/{id}/runs/latest/stdout");
+    let read = agent.get(&format!("/files/read?path={path}&offset=0"));
+    let output = read.split_once(r#"{"data":""#);
+    let output = output.and_then(|(_, rest)| rest.split_once(r#"","offset":0}"#));
+    match (last, output) {
+        ((TaskState::Finished, _), Some((text, _))) => (TaskState::Finished, text.into()),
+        ((state, message), _) => (state, message),
+    }
+}
+
+#[test]
+fn a_task_gets_the_container_that_it_asks_for_or_a_reason() {
+    let Some(root) = busybox_root() else {
+        return;
+    };
+    let mut master = Master::start(1);
+    let agent = Agent::start(&master, Some(root.path()));
+    master.admit();
+    let shared = agent.work_dir.path().join("shared");
+    fs::create_dir(&shared).expect("a folder");
+    fs::write(shared.join("file"), "of the host").expect("a file");
+    let shared = shared.display();
+    let volume = |path: &str, source: &str| {
+        format!(
+            r#"{{"type":"MESOS","volumes":[{{"mode":"RO","container_path":"{path}",{source}}}]}}"#
+        )
+    };
+    let host =
+        |path: &str| format!(r#""source":{{"type":"HOST_PATH","host_path":{{"path":"{path}"}}}}"#);
+    let finished = |text: &str| (TaskState::Finished, text.to_string());
+    for (id, command, container, expected) in [
+        (
+            "host",
+            "cat /srv/file",
+            volume("/srv", &host(&shared.to_string())),
+            finished("of the host"),
+        ),
+        (
+            "elsewhere",
+            "cat /srv/passwd",
+            volume("/srv", &host("/etc")),
+            (
+                TaskState::Failed,
+                r#"host path "/etc" is not allowed on this agent (--allowed_host_paths)"#.into(),
+            ),
+        ),
+        (
+            "secret",
+            "cat hush",
+            volume("hush", r#""source":{"type":"SECRET","secret":{"type":"VALUE","value":{"data":"aHVzaA=="}}}"#),
+            finished("hush"),
+        ),
+        (
+            "own",
+            "ls -d /data",
+            volume("/data", r#""source":{"type":"SANDBOX_PATH","sandbox_path":{"type":"SELF","path":"d"}}"#),
+            finished("/data\\n"),
+        ),
+        (
+            "limits",
+            "ulimit -n; hostname; grep CapEff /proc/self/status",
+            r#"{"type":"MESOS","hostname":"mine","rlimit_info":{"rlimits":[{"type":"RLMT_NOFILE","soft":7,"hard":9}]},
+                "linux_info":{"effective_capabilities":{"capabilities":["NET_ADMIN"]}}}"#.into(),
+            finished("7\\nmine\\nCapEff:\\t0000000000001000\\n"),
+        ),
+        (
+            "network",
+            "true",
+            r#"{"type":"MESOS","network_infos":[{"name":"blue"}]}"#.into(),
+            (
+                TaskState::Failed,
+                "Unknown network 'blue': this agent has none but its own".into(),
+            ),
+        ),
+    ] {
+        let (state, text) = run((&mut master, &agent), id, command, &container);
+        let (expected, words) = expected;
+        assert_eq!(state, expected, "{id}: {text}");
+        assert!(text.ends_with(words.as_str()), "{id}: {text}");
+    }
+    assert_eq!(agent.stop(), Some(0));
+}
