@@ -186,6 +186,11 @@ fn flags(config: &Config, node: &Node) -> Value {
     flags
 }
 
+/// Whether a call of the agent's API has what its type needs.
+pub(crate) fn is_good(call: &::api::v1::agent::Call) -> bool {
+    api::validate::call(call).is_ok()
+}
+
 /// Listens, and serves from then on.
 ///
 /// # Errors

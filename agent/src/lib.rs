@@ -9,6 +9,7 @@ mod credential;
 pub mod description;
 mod environment;
 pub mod fetch;
+pub mod fuzz;
 pub mod handle;
 pub mod housekeeping;
 pub mod http;

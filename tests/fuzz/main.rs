@@ -118,6 +118,11 @@ fn a_protobuf_body_is_a_call_or_an_error() {
 }
 
 #[test]
+fn a_body_of_an_agents_api_is_a_call_or_an_error() {
+    fuzz(targets::agent_body);
+}
+
+#[test]
 fn records_are_the_same_however_they_are_cut() {
     fuzz(targets::recordio);
 }

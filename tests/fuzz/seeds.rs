@@ -35,6 +35,18 @@ pub(crate) const SEEDS: &[(&str, &str)] = &[
         r#"{"type":"DRAIN_AGENT","drain_agent":{"agent_id":{"value":"a"},"max_grace_period":{"seconds":5},"mark_gone":false}}"#,
     ),
     (
+        "launch_container",
+        r#"{"type":"LAUNCH_CONTAINER","launch_container":{"container_id":{"value":"c","parent":{"value":"p","parent":{"value":"q"}}},"command":{"value":"true","environment":{"variables":[{"name":"A","type":"SECRET","secret":{"type":"VALUE","value":{"data":"YQ=="}}}]}},"container":{"type":"MESOS","linux_info":{"share_cgroups":false},"volumes":[{"mode":"RW","container_path":"d","host_path":"/d"}]},"resources":[{"name":"cpus","type":"SCALAR","scalar":{"value":0.1}}],"limits":{"mem":{"value":64}}}}"#,
+    ),
+    (
+        "attach_input",
+        r#"{"type":"ATTACH_CONTAINER_INPUT","attach_container_input":{"type":"PROCESS_IO","process_io":{"type":"CONTROL","control":{"type":"TTY_INFO","tty_info":{"window_size":{"rows":24,"columns":80}}}}}}"#,
+    ),
+    (
+        "executor_update",
+        r#"{"type":"UPDATE","framework_id":{"value":"f"},"executor_id":{"value":"e"},"update":{"status":{"task_id":{"value":"t"},"state":"TASK_RUNNING","source":"SOURCE_EXECUTOR","uuid":"Zl3aXmIYR2e5eMEDncBTnw==","message":"m"}}}"#,
+    ),
+    (
         "resources",
         "cpus(a/b):4.5;mem:1024;disk(*):1;ports:[1-5, 7-9];set:{a,b}",
     ),

@@ -3,10 +3,11 @@
 use agent::probe::Url;
 use agent_core::checks::Scheme;
 use agent_core::rotation;
+use api::http::negotiate::Media;
 use api::json::{from_json, to_json};
 use api::recordio::Decoder;
 use api::v1::scheduler::OfferConstraints;
-use api::v1::{master as operator, scheduler};
+use api::v1::{executor, master as operator, scheduler};
 use master::fuzz::Form;
 use prost::Message;
 
@@ -39,6 +40,23 @@ pub(crate) fn protobuf_body(bytes: &[u8]) {
         if let Ok(call) = api::decode::<scheduler::Call>(bytes) {
             let again = api::decode::<scheduler::Call>(&call.encode_to_vec());
             // Not by `==`: a number in it may be no number.
+            assert_eq!(format!("{call:?}"), format!("{:?}", again.unwrap()));
+        }
+    }
+}
+
+/// The body of a call of an agent's API, or of an executor, in either form.
+pub(crate) fn agent_body(bytes: &[u8]) {
+    let of_operator = from_json::<api::v1::agent::Call>(bytes).map(|call| call.encode_to_vec());
+    let of_executor = from_json::<executor::Call>(bytes).map(|call| call.encode_to_vec());
+    let wires = [of_operator, of_executor].into_iter().flatten();
+    for bytes in wires.chain([bytes.to_vec()]) {
+        for media in [Media::Json, Media::Protobuf] {
+            let _ = agent::fuzz::operator_call(media, &bytes);
+            let _ = agent::fuzz::executor_call(media, &bytes);
+        }
+        if let Ok(call) = api::decode::<api::v1::agent::Call>(&bytes) {
+            let again = api::decode::<api::v1::agent::Call>(&call.encode_to_vec());
             assert_eq!(format!("{call:?}"), format!("{:?}", again.unwrap()));
         }
     }

@@ -235,3 +235,79 @@ pub(super) fn task(
         ..convert::task(info, framework.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::task::spec;
+    use prost::Message;
+
+    fn id(text: &str) -> ContainerId {
+        ContainerId::new(text).expect("an id")
+    }
+
+    fn task(json: &str, container: ContainerId, life: Life) -> Task {
+        let info: v1::TaskInfo = api::json::from_json(json.as_bytes()).expect("a task");
+        let framework = FrameworkId::new("f").expect("an id");
+        Task {
+            spec: spec(&info, &framework).expect("a task"),
+            container: Some(container),
+            life,
+            statuses: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_command_task_has_an_executor_and_a_pod_shows_its_own_container() {
+        let resources = r#""resources":[{"name":"cpus","type":"SCALAR","scalar":{"value":0.5}}]"#;
+        let command = format!(
+            r#"{{"name":"n","task_id":{{"value":"c"}},"agent_id":{{"value":"s"}},{resources},
+                "command":{{"value":"sleep 1000"}}}}"#
+        );
+        let pod = |task: &str| {
+            format!(
+                r#"{{"name":"n","task_id":{{"value":"{task}"}},"agent_id":{{"value":"s"}},
+                    {resources},"command":{{"value":"true"}},
+                    "executor":{{"type":"DEFAULT","executor_id":{{"value":"p"}}}}}}"#
+            )
+        };
+        let running = || Life::Running {
+            pid: 7,
+            complete_by: None,
+        };
+        let framework = FrameworkId::new("f").expect("an id");
+        let info = v1::FrameworkInfo::default().encode_to_vec();
+        let nested = |name: &str| id("pod").child(name).expect("an id");
+        let of = |task| (framework.clone(), task);
+        let snapshot = Snapshot {
+            frameworks: vec![(framework.clone(), Blob::new(&info))],
+            tasks: vec![
+                of(task(&command, id("one"), running())),
+                of(task(&pod("a"), nested("a"), running())),
+                of(task(&pod("b"), nested("b"), Life::Ended)),
+            ],
+            completed: vec![of(task(&command, id("before"), Life::Ended))],
+            ..Snapshot::default()
+        };
+        let all = frameworks(&snapshot);
+        let shown: Vec<_> = all[0]
+            .executors
+            .iter()
+            .map(|one| (one.id.as_str(), one.container.clone(), one.tasks.len()))
+            .collect();
+        assert_eq!(
+            shown,
+            [("c", Some(id("one")), 1), ("p", Some(id("pod")), 2)]
+        );
+        // The task's own half, and the executor's tenth that Mesos adds.
+        let cpus = all[0].executors[0].allocated().scalar("cpus");
+        assert_eq!(cpus.thousandths(), 600);
+        // What has ended holds nothing.
+        let cpus = all[0].executors[1].allocated().scalar("cpus");
+        assert_eq!(cpus.thousandths(), 500);
+        let completed = &all[0].completed_executors;
+        assert_eq!(completed[0].container, Some(id("before")));
+        assert_eq!(completed[0].completed_tasks.len(), 1);
+        assert!(completed_frameworks(&snapshot).is_empty());
+    }
+}

@@ -13,7 +13,7 @@ mod logging;
 mod process;
 mod providers;
 mod state;
-mod validate;
+pub(super) mod validate;
 
 use std::sync::Arc;
 use std::time::Duration;

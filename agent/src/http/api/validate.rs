@@ -14,7 +14,7 @@ const CONTAINER_ID_BYTES_MAX: usize = 242;
 const DEPTH_MAX: usize = 32;
 
 /// The first fault of a call, or its type.
-pub(super) fn call(call: &Call) -> Result<Type, String> {
+pub(in crate::http) fn call(call: &Call) -> Result<Type, String> {
     // An enum's number that this version does not know reads as if the field were unset.
     let kind = call
         .r#type
