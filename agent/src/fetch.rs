@@ -6,7 +6,9 @@
 //! Left out of Mesos' fetcher: ftp, and what it leaves to Hadoop's client.
 
 mod cache;
+mod error;
 mod local;
+mod settings;
 mod uri;
 mod work;
 
@@ -14,7 +16,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,61 +28,22 @@ use model::sandbox::Namespace;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-use crate::config::fetching::Fetching;
-use crate::unpack::{Bounds, Fault, Owner, UnpackError, Unpacker, What};
-use crate::workers::{self, AskError};
+use crate::unpack::{Bounds, Fault, Owner, Unpacker, What};
+use crate::workers;
 
 use cache::Cache;
 use uri::{Output, Scheme};
 
+pub use error::FetchError;
+pub use settings::Settings;
 pub use uri::{Uri, UriError, output};
 pub use work::enter;
 
 /// The program's first argument that makes it a fetcher.
 pub const ROLE: &str = "fetch";
 
-/// The cache's folder, beneath the work directory.
-const CACHE: &str = "fetch";
 /// How long one URI may take, however slowly its bytes come.
 const TIME_MAX: Duration = Duration::from_secs(2 * 3600);
-
-/// What the operator sets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Where the cache is; emptied at start (`--fetcher_cache_dir`).
-    pub cache_dir: PathBuf,
-    /// The most bytes of the cache (`--fetcher_cache_size`).
-    pub cache_bytes_max: u64,
-    /// The most bytes of one file, and of what is in an archive (`--fetcher_size_limit`).
-    pub file_bytes_max: u64,
-    /// How long nothing may come (`--fetcher_stall_timeout`).
-    pub stall_max: Duration,
-    /// The folders of the node that tasks may take files from (`--fetcher_local_paths`).
-    pub local: Vec<PathBuf>,
-    /// Where relative paths begin (`--frameworks_home`).
-    pub frameworks_home: Option<PathBuf>,
-    /// More authorities for https than Mozilla's, in PEM; everybody can read it.
-    pub authorities: Option<PathBuf>,
-}
-
-impl Settings {
-    /// What the operator said, on an agent with this work directory.
-    #[must_use]
-    pub fn of(said: &Fetching, work_dir: &Path, authorities: Option<&Path>) -> Self {
-        Self {
-            cache_dir: said
-                .cache_dir
-                .clone()
-                .unwrap_or_else(|| work_dir.join(CACHE)),
-            cache_bytes_max: said.cache_bytes_max,
-            file_bytes_max: said.file_bytes_max,
-            stall_max: said.stall_max,
-            local: said.local.clone(),
-            frameworks_home: said.frameworks_home.clone(),
-            authorities: authorities.map(Path::to_path_buf),
-        }
-    }
-}
 
 /// A sandbox, for what is fetched into it.
 #[derive(Debug, Clone, Copy)]
@@ -91,54 +54,6 @@ pub struct Sandbox<'a> {
     pub owner: Owner,
     /// The owner's name, by which cached files are told apart.
     pub user: &'a str,
-}
-
-/// Why a URI could not be fetched.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// It is none, or not one that is fetched.
-    #[error(transparent)]
-    Uri(UriError),
-    /// A local file.
-    #[error("fetch {uri}: open the file")]
-    Local {
-        /// Of what.
-        uri: String,
-        /// What came of it.
-        source: io::Error,
-    },
-    /// The fetcher did not start, or ended without an answer.
-    #[error("fetch {uri}")]
-    Ask {
-        /// What.
-        uri: String,
-        /// What came of it.
-        source: AskError,
-    },
-    /// The server, the network or the disk.
-    #[error("fetch {uri}: {why}")]
-    Load {
-        /// What.
-        uri: String,
-        /// What came of it.
-        why: Fault,
-    },
-    /// The archive.
-    #[error("extract {uri}")]
-    Extract {
-        /// What.
-        uri: String,
-        /// What came of it.
-        source: UnpackError,
-    },
-    /// The sandbox or the cache.
-    #[error("open {path}")]
-    Folder {
-        /// Which folder or file.
-        path: PathBuf,
-        /// What came of it.
-        source: io::Error,
-    },
 }
 
 /// Figures for the metrics.

@@ -7,6 +7,8 @@
 //! An image's id is the digest of its archive, and is the name of its layer here. Left out, as in
 //! Mesos: signatures, meta discovery, and white lists of paths.
 
+mod manifest;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
@@ -14,18 +16,18 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use agent_core::sandbox::ImageConfig;
 use agent_kernel::files;
 use hyper::StatusCode;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use oci_spec::image::Digest;
-use serde::Deserialize;
 
 use super::pull::{Pull, PullError};
 use super::store::{self, Image, Lease, StoreError};
 use crate::unpack::{Bounds, UnpackError, What};
 use crate::web::{Client, Get, WebError};
+
+pub use manifest::Manifest;
 
 /// Steps from an image to one that it needs, in all; images that need each other have no end.
 const STEPS_MAX: usize = 64;
@@ -191,98 +193,6 @@ const ARCH: &str = match std::env::consts::ARCH.as_bytes() {
     _ => std::env::consts::ARCH,
 };
 
-/// What an image says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Manifest {
-    ac_kind: String,
-    name: String,
-    app: Option<App>,
-    #[serde(default)]
-    dependencies: Vec<Dependency>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct App {
-    #[serde(default)]
-    exec: Vec<String>,
-    user: Option<String>,
-    group: Option<String>,
-    working_directory: Option<String>,
-    #[serde(default)]
-    environment: Vec<Pair>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct Pair {
-    name: String,
-    value: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Dependency {
-    image_name: String,
-    #[serde(rename = "imageID")]
-    image_id: Option<String>,
-    #[serde(default)]
-    labels: Vec<Pair>,
-}
-
-impl Manifest {
-    /// Reads one.
-    ///
-    /// # Errors
-    /// It is not JSON, or of something else.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let manifest: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        match manifest.ac_kind.as_str() {
-            "ImageManifest" => Ok(manifest),
-            other => Err(format!("it is of the kind {other:?} and not ImageManifest")),
-        }
-    }
-
-    /// What it says of containers.
-    #[must_use]
-    pub fn config(&self) -> ImageConfig {
-        let Some(app) = self.app.clone() else {
-            return ImageConfig::default();
-        };
-        let mut exec = app.exec.into_iter();
-        // A path says that the file's owner is meant, and Mesos leaves the user to the task anyway.
-        let is_plain = |id: &String| !id.is_empty() && !id.starts_with('/');
-        let user = app.user.filter(is_plain);
-        let group = app.group.filter(is_plain);
-        ImageConfig {
-            entrypoint: exec.next().into_iter().collect(),
-            cmd: exec.collect(),
-            environment: app
-                .environment
-                .into_iter()
-                .map(|variable| (variable.name, variable.value))
-                .collect(),
-            user: user.map(|user| match group {
-                Some(group) => format!("{user}:{group}"),
-                None => user,
-            }),
-            working_directory: app.working_directory.filter(|path| !path.is_empty()),
-        }
-    }
-
-    fn dependencies(&self) -> impl Iterator<Item = Name> + '_ {
-        self.dependencies.iter().map(|dependency| Name {
-            name: dependency.image_name.clone(),
-            id: dependency.image_id.clone(),
-            labels: dependency
-                .labels
-                .iter()
-                .map(|label| (label.name.clone(), label.value.clone()))
-                .collect(),
-        })
-    }
-}
-
 /// Brings an image and those that it is built on.
 ///
 /// # Errors
@@ -370,8 +280,8 @@ async fn one(
     };
     let manifest = read_manifest(&folder).map_err(failed("read", &tree.join("manifest")))?;
     let manifest = Manifest::parse(&manifest).map_err(malformed)?;
-    if manifest.name != name.name {
-        return Err(malformed(format!("it is that of {:?}", manifest.name)));
+    if manifest.name() != name.name {
+        return Err(malformed(format!("it is that of {:?}", manifest.name())));
     }
     let root = tree.join("rootfs");
     let is_folder = fs::symlink_metadata(&root).is_ok_and(|data| data.is_dir());
@@ -488,32 +398,6 @@ mod tests {
             (name("a?b", &[]), None),
         ] {
             assert_eq!(name.path().ok().as_deref(), path, "{name:?}");
-        }
-    }
-
-    #[test]
-    fn a_manifest_gives_the_program_and_its_surroundings() {
-        let manifest = Manifest::parse(
-            br#"{"acKind":"ImageManifest","acVersion":"0.6.1","name":"a.com/b","app":{
-            "exec":["/bin/run","-x"],"user":"100","group":"50","workingDirectory":"/opt",
-            "environment":[{"name":"A","value":"b"}]},
-            "dependencies":[{"imageName":"a.com/base","imageID":"sha512-00",
-            "labels":[{"name":"version","value":"1"}]}]}"#,
-        )
-        .expect("a manifest");
-        let expected = ImageConfig {
-            entrypoint: vec!["/bin/run".to_owned()],
-            cmd: vec!["-x".to_owned()],
-            environment: vec![("A".to_owned(), "b".to_owned())],
-            user: Some("100:50".to_owned()),
-            working_directory: Some("/opt".to_owned()),
-        };
-        assert_eq!(manifest.config(), expected);
-        let base = manifest.dependencies().next().expect("a dependency");
-        assert_eq!(base.id.as_deref(), Some("sha512-00"));
-        assert_eq!(base.labels["version"], "1");
-        for bad in ["", "{}", r#"{"acKind":"PodManifest","name":"a"}"#] {
-            assert!(Manifest::parse(bad.as_bytes()).is_err(), "{bad}");
         }
     }
 

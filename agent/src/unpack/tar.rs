@@ -3,22 +3,24 @@
 //! Fields are read by the `tar` crate, entry by entry here, so that no claim in a header makes more
 //! memory be taken than its bound.
 
+mod sparse;
+
 use std::ffi::CString;
 use std::io::{self, BufRead, Read};
 
-use ::tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header, PaxExtensions};
+use ::tar::{EntryType, Header, PaxExtensions};
 
 use super::fault::Fault;
 use super::layout::shown;
 use super::tree::{Meta, Tree, Writing, is_kept};
+
+use sparse::{Map, bad_map};
 
 const BLOCK_BYTES: usize = 512;
 /// Of what stands before an entry: a long name, or its pax records.
 const EXTENSION_BYTES_MAX: u64 = 1 << 20;
 /// Of all extended attributes of a file: ext4 has one block for them.
 const ATTRIBUTES_BYTES_MAX: usize = 64 << 10;
-/// Pieces of a sparse file.
-const PIECES_MAX: usize = 1 << 16;
 /// How a pax record names an extended attribute.
 const ATTRIBUTE_KEYS: [&[u8]; 2] = [b"SCHILY.xattr.", b"LIBARCHIVE.xattr."];
 
@@ -253,33 +255,17 @@ fn entry(
             let mut file = tree.file(&name, meta)?;
             match extensions.sparse {
                 true => {
-                    let (pieces, taken) = pax_pieces(stream, left)?;
-                    left -= taken;
-                    sparse(stream, tree, &mut file, &pieces, &mut left)?;
-                    let whole = extensions.real_size;
-                    tree.hole(&mut file, whole.ok_or_else(bad_map)?)?;
+                    let map = Map::pax(stream, extensions.real_size, &mut left)?;
+                    map.write(stream, tree, &mut file, &mut left)?;
                 }
                 false => copy(stream, tree, &mut file, &mut left, size)?,
             }
             tree.close(file)?;
         }
         EntryType::GNUSparse => {
-            let gnu = header.as_gnu().ok_or_else(bad_map)?;
-            let whole = gnu.real_size().map_err(|_| bad_map())?;
-            let mut pieces = Vec::new();
-            let mut more = gnu.is_extended();
-            add_pieces(&gnu.sparse, &mut pieces)?;
-            while more {
-                let mut block = GnuExtSparseHeader::new();
-                if read_block(stream, block.as_mut_bytes())? != BLOCK_BYTES {
-                    return Err(cut_short());
-                }
-                add_pieces(block.sparse(), &mut pieces)?;
-                more = block.is_extended();
-            }
+            let map = Map::gnu(stream, header.as_gnu().ok_or_else(bad_map)?)?;
             let mut file = tree.file(&name, meta)?;
-            sparse(stream, tree, &mut file, &pieces, &mut left)?;
-            tree.hole(&mut file, whole)?;
+            map.write(stream, tree, &mut file, &mut left)?;
             tree.close(file)?;
         }
         EntryType::Directory => tree.directory(&name, meta)?,
@@ -336,75 +322,6 @@ fn skip(stream: &mut impl BufRead, mut bytes: u64) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Writes the pieces of a sparse file, each as (offset, length).
-fn sparse(
-    stream: &mut impl BufRead,
-    tree: &mut Tree,
-    file: &mut Writing,
-    pieces: &[(u64, u64)],
-    left: &mut u64,
-) -> Result<(), Fault> {
-    for (offset, length) in pieces {
-        tree.hole(file, *offset)?;
-        copy(stream, tree, file, left, *length)?;
-    }
-    Ok(())
-}
-
-fn add_pieces(from: &[GnuSparseHeader], to: &mut Vec<(u64, u64)>) -> Result<(), Fault> {
-    for piece in from.iter().filter(|piece| !piece.is_empty()) {
-        let offset = piece.offset().map_err(|_| bad_map())?;
-        let length = piece.length().map_err(|_| bad_map())?;
-        to.push((offset, length));
-    }
-    match to.len() > PIECES_MAX {
-        true => Err(Fault::Bound(format!(
-            "a file of more than {PIECES_MAX} pieces"
-        ))),
-        false => Ok(()),
-    }
-}
-
-/// The map of pax format 1, which stands before the data as decimal lines, filled up to a block; and
-/// how many bytes that were.
-fn pax_pieces(stream: &mut impl Read, left: u64) -> Result<(Vec<(u64, u64)>, u64), Fault> {
-    let mut taken = 0;
-    let mut block = [0; BLOCK_BYTES];
-    let mut at = BLOCK_BYTES;
-    let mut number = || -> Result<u64, Fault> {
-        let mut value = 0_u64;
-        loop {
-            if at == BLOCK_BYTES {
-                taken += BLOCK_BYTES as u64;
-                if taken > left || read_block(stream, &mut block)? != BLOCK_BYTES {
-                    return Err(bad_map());
-                }
-                at = 0;
-            }
-            let byte = block[at];
-            at += 1;
-            match byte {
-                b'\n' => return Ok(value),
-                b'0'..=b'9' => {
-                    let more = value.checked_mul(10);
-                    let more = more.and_then(|value| value.checked_add(u64::from(byte - b'0')));
-                    value = more.ok_or_else(bad_map)?;
-                }
-                _ => return Err(bad_map()),
-            }
-        }
-    };
-    let count = usize::try_from(number()?).map_err(|_| bad_map())?;
-    if count > PIECES_MAX {
-        return Err(Fault::Bound(format!("a file of {count} pieces")));
-    }
-    let mut pieces = Vec::new();
-    for _ in 0..count {
-        pieces.push((number()?, number()?));
-    }
-    Ok((pieces, taken))
-}
-
 /// Bytes up to the next block.
 fn padding(size: u64) -> u64 {
     size.wrapping_neg() % BLOCK_BYTES as u64
@@ -412,8 +329,4 @@ fn padding(size: u64) -> u64 {
 
 fn cut_short() -> Fault {
     Fault::archive("it is cut short")
-}
-
-fn bad_map() -> Fault {
-    Fault::archive("the map of a sparse file is wrong")
 }

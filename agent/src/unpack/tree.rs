@@ -5,7 +5,10 @@
 //! Nobody else writes here meanwhile, and if somebody did, the kernel would still not leave the root.
 //! What stands in the way of an image's entry is replaced, as later entries win.
 
-use std::ffi::{CStr, CString, OsStr};
+mod empty;
+mod whiteouts;
+
+use std::ffi::{CString, OsStr};
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -13,11 +16,10 @@ use std::path::{Path, PathBuf};
 
 use agent_kernel::Errno;
 use agent_kernel::files::{self, set_attribute};
-use nix::dir::Dir;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{
-    FileStat, Mode, SFlag, UtimensatFlags, fchmod, fstat, fstatat, futimens, makedev, mkdirat,
-    mknodat, utimensat,
+    FileStat, Mode, SFlag, UtimensatFlags, fchmod, fstat, fstatat, futimens, mkdirat, mknodat,
+    utimensat,
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{
@@ -31,14 +33,8 @@ use super::decode::Meter;
 use super::fault::Fault;
 use super::layout::{Place, shown};
 
-/// Begins the name of what says that another name is gone.
-const WHITEOUT: &[u8] = b".wh.";
-/// The whiteout of all that lower layers have in a folder.
-const OPAQUE: &[u8] = b".wh..wh..opq";
-/// Begins the names that only AUFS knew.
-const AUFS: &[u8] = b".wh..wh.";
-/// Overlayfs mounted with `userxattr` reads it, and so needs no rights of the node's own namespace.
-const OPAQUE_ATTRIBUTE: &CStr = c"user.overlay.opaque";
+use empty::empty;
+
 /// A link's target is a path.
 const TARGET_BYTES_MAX: usize = 4095;
 /// Of a file's content, at once.
@@ -347,62 +343,6 @@ impl Tree {
         })
     }
 
-    /// Whether a name says that another one is gone; then that was seen to.
-    pub(super) fn whiteout(&mut self, name: &[u8]) -> Result<bool, Fault> {
-        if self.rules != Rules::Layer {
-            return Ok(false);
-        }
-        let cut = name.iter().rposition(|byte| *byte == b'/');
-        let (folder, leaf) = name.split_at(cut.map_or(0, |slash| slash + 1));
-        let Some(gone) = leaf.strip_prefix(WHITEOUT) else {
-            return Ok(false);
-        };
-        if leaf == OPAQUE {
-            // The folder may have no entry of its own.
-            let inside = [folder, b"x"].concat();
-            let place = self.place(&inside)?;
-            let parent = self.parent(&place, &inside)?;
-            self.keep(&place, parent);
-            let folder = place.path().parent().unwrap_or(Path::new(""));
-            self.opaque(folder, name)?;
-            return Ok(true);
-        }
-        if leaf.starts_with(AUFS) {
-            self.skip()?;
-            return Ok(true);
-        }
-        let gone = [folder, gone].concat();
-        let place = self.place(&gone)?;
-        let (parent, leaf) = match place.split() {
-            Some((_, leaf)) if !gone.ends_with(b"/") && !gone.ends_with(b"/.") => {
-                (self.parent(&place, &gone)?, leaf)
-            }
-            _ => {
-                let text = format_args!("{:?} takes away no name", shown(name));
-                return Err(Fault::archive(text));
-            }
-        };
-        match mknodat(&parent, leaf, SFlag::S_IFCHR, Mode::empty(), makedev(0, 0)) {
-            Ok(()) => {}
-            // It takes away what lower layers have, not what this one brings.
-            Err(Errno::EEXIST) => {
-                let there = self.stat(&parent, leaf, name)?;
-                if kind(&there) == SFlag::S_IFDIR {
-                    self.opaque(place.path(), name)?;
-                }
-            }
-            Err(errno) => return Err(Fault::file("white out", shown(&gone))(errno)),
-        }
-        self.keep(&place, parent);
-        Ok(true)
-    }
-
-    fn opaque(&self, folder: &Path, name: &[u8]) -> Result<(), Fault> {
-        self.folder(folder, OFlag::O_RDONLY)
-            .and_then(|folder| set_attribute(&folder, OPAQUE_ATTRIBUTE, b"y"))
-            .map_err(Fault::file("make opaque for", shown(name)))
-    }
-
     /// The place of the next entry.
     fn place(&mut self, name: &[u8]) -> Result<Place, Fault> {
         let place = Place::of(name, self.bounds.depth)?;
@@ -578,45 +518,4 @@ fn kind(stat: &FileStat) -> SFlag {
 pub(super) fn is_kept(attribute: &[u8]) -> bool {
     attribute == b"security.capability"
         || (attribute.starts_with(b"user.") && !attribute.starts_with(b"user.overlay."))
-}
-
-/// Empties a folder, one level after the other: as deep as the bounds let it become.
-fn empty(folder: OwnedFd) -> Result<(), Errno> {
-    let mut open = vec![(folder, PathBuf::new())];
-    while let Some((folder, _)) = open.last() {
-        let mut inner = None;
-        // A handle of its own: the descriptor is closed with the iterator.
-        let again = files::beneath(
-            folder,
-            Path::new("."),
-            OFlag::O_RDONLY | OFlag::O_DIRECTORY,
-            Mode::empty(),
-        )?;
-        for entry in Dir::from_fd(again)?.iter() {
-            let entry = entry?;
-            let name = Path::new(OsStr::from_bytes(entry.file_name().to_bytes())).to_owned();
-            if name == Path::new(".") || name == Path::new("..") {
-                continue;
-            }
-            match unlinkat(folder, &name, UnlinkatFlags::NoRemoveDir) {
-                Ok(()) => {}
-                Err(Errno::EISDIR) => {
-                    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
-                    inner = Some((files::beneath(folder, &name, flags, Mode::empty())?, name));
-                    break;
-                }
-                Err(errno) => return Err(errno),
-            }
-        }
-        match inner {
-            Some(inner) => open.push(inner),
-            None => {
-                let name = open.pop().map(|(_, name)| name).unwrap_or_default();
-                if let Some((outer, _)) = open.last() {
-                    unlinkat(outer, &name, UnlinkatFlags::RemoveDir)?;
-                }
-            }
-        }
-    }
-    Ok(())
 }

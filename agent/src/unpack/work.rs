@@ -20,8 +20,8 @@ use crate::workers;
 /// The most memory of an unpacker. The largest window of xz is 64 MB with its own presets, that of
 /// zstd 128 MB.
 const MEMORY_BYTES_MAX: u64 = 320 << 20;
-/// Standard ones, the folder, and a few files.
-const DESCRIPTORS_MAX: u64 = 64;
+/// A folder that is emptied is open with all that it is in, as deep as the bounds are.
+const DESCRIPTORS_MAX: u64 = 512;
 
 /// What it takes to give files any owner, mode and capability of one's own namespace:
 /// `CAP_CHOWN`, `CAP_DAC_OVERRIDE`, `CAP_FOWNER`, `CAP_FSETID` and `CAP_SETFCAP`.
