@@ -79,7 +79,9 @@ pub fn share_volumes(executor: &Blob, launch: &mut Launch) -> Result<(), LaunchE
         for wish in std::mem::take(&mut launch.container.volumes) {
             let wanted = match &wish.source {
                 Wanted::ParentSandbox(path) => path.trim_matches('/'),
-                Wanted::Host(_) | Wanted::OwnSandbox(_) | Wanted::Secret(_) => "",
+                Wanted::Host(_) | Wanted::OwnSandbox(_) | Wanted::Image(_) | Wanted::Secret(_) => {
+                    ""
+                }
             };
             match wanted.strip_prefix(place) {
                 Some("") => launch.volumes.push(Volume {
