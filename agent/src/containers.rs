@@ -161,7 +161,10 @@ impl Containers {
     /// then on sandboxes are collected.
     pub fn end_orphans(&mut self, containers: &[ContainerId]) {
         self.ground.host.forget_all();
-        for container in containers {
+        // What calls launched is in no checkpoint, yet among the groups.
+        let tree = self.ground.host.cgroups();
+        let left = tree.and_then(|tree| tree.list().ok()).unwrap_or_default();
+        for container in containers.iter().chain(&left) {
             let Some(tree) = self.ground.host.cgroups() else {
                 continue;
             };

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_core::containers::Owner;
 use agent_core::effect::OperationStatus;
 use agent_core::event::{Drain, Operation};
 use agent_core::executor::{Life, Task};
@@ -45,12 +44,12 @@ pub struct Snapshot {
 }
 
 /// A container that has not ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
     /// Its first process, once that runs.
     pub pid: Option<u32>,
-    /// Who launched it.
-    pub owner: Owner,
+    /// The whole `agent.Call.LaunchContainer`, where a call launched it.
+    pub launch: Option<Blob>,
 }
 
 impl Snapshot {
@@ -81,7 +80,10 @@ impl Snapshot {
             containers: agent
                 .tree()
                 .alive()
-                .map(|(id, pid, owner)| (id.clone(), Container { pid, owner }))
+                .map(|(id, pid, launch)| {
+                    let launch = launch.cloned();
+                    (id.clone(), Container { pid, launch })
+                })
                 .collect(),
             counters: counters.clone(),
         })

@@ -490,6 +490,9 @@ class Clients:
             file = f"node*/containers/{name}/stdout"
             read = lambda: [one.read_text() for one in self.cluster.folder.glob(file)]
             self.cluster.until(5, f"the output of {name}", lambda: read() == [stdout])
+        found = self.agent("get_containers", show_nested=True, show_standalone=True)
+        listed = [one["container_id"]["value"] for one in json.loads(found[1])["get_containers"]["containers"]]
+        expect(listed == ["n1", "alone"], f"containers are {listed}")
         found = self.agent("remove_nested_container", container_id=nested)
         expect(found == (500, "Nested container has not terminated yet"), found)
         found = self.agent("kill_nested_container", container_id=nested)

@@ -15,7 +15,7 @@ mod call;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use model::{ContainerId, Reason, TaskState};
+use model::{Blob, ContainerId, Reason, TaskState};
 
 use crate::event::{Exit, ExitStatus};
 use crate::executor::{self, Ending};
@@ -63,6 +63,8 @@ struct Node {
     life: Life,
     /// Its first process, once that runs.
     pid: Option<u32>,
+    /// The call that launched it.
+    launch: Option<Blob>,
     /// What is nested in it, alive or kept.
     children: BTreeSet<ContainerId>,
     waiters: BTreeSet<RequestId>,
@@ -70,7 +72,7 @@ struct Node {
 
 /// Who launched a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
+enum Owner {
     /// The agent, for a task or an executor: somebody else hears of its end.
     Agent,
     /// A call.
@@ -186,6 +188,9 @@ impl Containers {
         }
         self.requested += 1;
         self.insert(container, Owner::Call, Some(request));
+        if let Some(node) = self.nodes.get_mut(container) {
+            node.launch = Some(requested.launch.clone());
+        }
         out.push(Deed::Launch(requested));
         Ok(None)
     }
@@ -203,6 +208,7 @@ impl Containers {
             life: Life::Launching { request },
             children: BTreeSet::new(),
             pid: None,
+            launch: None,
             waiters: BTreeSet::new(),
         };
         self.nodes.insert(container.clone(), node);
@@ -329,10 +335,10 @@ impl Containers {
     }
 
     /// The containers that have not ended, each with its first process as soon as that runs, and
-    /// whether a call launched it.
-    pub fn alive(&self) -> impl Iterator<Item = (&ContainerId, Option<u32>, Owner)> {
+    /// the call that launched it where one did.
+    pub fn alive(&self) -> impl Iterator<Item = (&ContainerId, Option<u32>, Option<&Blob>)> {
         let alive = self.nodes.iter().filter(|(_, node)| node.is_alive());
-        alive.map(|(container, node)| (container, node.pid, node.owner))
+        alive.map(|(container, node)| (container, node.pid, node.launch.as_ref()))
     }
 
     /// Whether a call launched this container.

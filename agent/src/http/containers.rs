@@ -3,6 +3,7 @@
 use agent_core::executor::Life;
 use api::http::query::Query;
 use api::http::respond::Refusal;
+use api::v1::agent::call::LaunchContainer;
 use api::v1::agent::response::get_containers;
 use api::v1::{self, ContainerStatus};
 use model::{ContainerId, Resources};
@@ -93,6 +94,21 @@ pub(super) fn nested(context: &Context) -> Vec<get_containers::Container> {
         let info: v1::TaskInfo = stored(&task.spec.info).unwrap_or_default();
         let held = view::resources(&info.resources);
         Some(container(context, id, task.pid(), &held))
+    });
+    all.collect()
+}
+
+/// Containers that calls launched: those that are nested, or those that stand alone.
+pub(super) fn requested(context: &Context, are_nested: bool) -> Vec<get_containers::Container> {
+    let snapshot = context.snapshot();
+    let all = snapshot.containers.iter().filter_map(|(id, one)| {
+        let launch = one.launch.as_ref()?;
+        if id.parent().is_some() != are_nested {
+            return None;
+        }
+        let launch: LaunchContainer = stored(launch).unwrap_or_default();
+        let held = view::resources(&launch.resources);
+        Some(container(context, id, one.pid, &held))
     });
     all.collect()
 }

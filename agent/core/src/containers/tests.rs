@@ -1,8 +1,6 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use model::Blob;
-
 use super::*;
 use crate::event::MemoryLimit;
 

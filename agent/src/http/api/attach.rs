@@ -67,6 +67,8 @@ pub(super) async fn session(
             decided => containers::done(&decided),
         };
     }
+    // Agent-core bounds how many containers calls launch.
+    caller.give_place_back();
     let output = match reserved {
         Some((_, output)) => output,
         None => {

@@ -67,6 +67,8 @@ pub(super) async fn wait(
     name: Name,
 ) -> Result<Answer, Refusal> {
     let container = id(container)?;
+    // Agent-core bounds how many wait.
+    caller.give_place_back();
     match ask(caller, ContainerCall::Wait { container }).await? {
         Decided::Ended(termination) => Ok(answer::message(caller, &ended(&termination, name))),
         decided => done(&decided),

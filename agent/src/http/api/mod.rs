@@ -32,6 +32,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use model::ContainerId;
 
+use super::connection::Place;
 use super::{Answer, Context, executor};
 use containers::Name;
 use state::Part;
@@ -46,12 +47,20 @@ pub(super) struct Caller<'a> {
     /// Whom the call is by.
     who: Who,
     /// The request's line and headers.
-    #[expect(dead_code, reason = "executors will show their token in it")]
     head: Parts,
     /// The form of the answer.
     accept: Form,
     /// What follows the call in the request's body.
     records: Option<Records<Incoming>>,
+}
+
+impl Caller<'_> {
+    /// Leaves the connection's place to others, for a call that may take as long as it likes.
+    fn give_place_back(&self) {
+        if let Some(place) = self.head.extensions.get::<Place>() {
+            place.give_back();
+        }
+    }
 }
 
 /// Answers a call.

@@ -166,6 +166,10 @@ pub(super) async fn containers(
         let mut all: Vec<_> = of_executors.map(|one| one.container).collect();
         if call.show_nested() {
             all.extend(containers::nested(context));
+            all.extend(containers::requested(context, true));
+        }
+        if call.show_standalone() {
+            all.extend(containers::requested(context, false));
         }
         all
     });
