@@ -46,7 +46,9 @@ use reference::{Reference, ReferenceError};
 use registry::Registry;
 use store::{Config, Image, Lease, Store, StoreError};
 
-use settings::{Registries, Settings};
+use settings::Registries;
+
+pub use settings::Settings;
 
 /// Threads that pull.
 const THREADS: usize = 2;
@@ -255,6 +257,7 @@ impl Provisioner {
                 Shown::Here(credentials) => credentials.clone(),
                 Shown::File(path) => read_credentials(path)?,
             },
+            waits: registry::WAITS.to_vec(),
         };
         let client = Client::new(&authorities, Patience::default())?;
         Self::open(settings, client, Arc::new(Unpacker::new(workers)))
@@ -395,7 +398,8 @@ impl Inner {
                     let own = own.and_then(|own| own.of(&address.authority));
                     let shown = own.or_else(|| self.settings.credentials.of(&address.authority));
                     let (client, shown) = (self.client.clone(), shown.cloned());
-                    let registry = Registry::new(client, address, repository.clone(), shown);
+                    let (repository, waits) = (repository.clone(), self.settings.waits.clone());
+                    let registry = Registry::new(client, address, repository, shown, waits);
                     Source::Registry(registry, reference.clone())
                 };
                 addresses.into_iter().map(registry).collect()

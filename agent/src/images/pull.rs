@@ -297,9 +297,17 @@ impl Pull<'_> {
                 gid: 0,
             },
         };
+        let folder = open(into)?;
+        // Whoever unpacks writes as the store's owner.
+        let owner = Some(agent_core::sandbox::STORE_IDS.first);
+        let given = std::os::unix::fs::fchown(&folder, owner, owner);
+        given.map_err(|source| PullError::Open {
+            path: into.to_path_buf(),
+            source,
+        })?;
         let unpacked = self
             .unpack
-            .unpack(open(path)?.into(), &what, self.bounds(), &open(into)?)
+            .unpack(open(path)?.into(), &what, self.bounds(), &folder)
             .await;
         unpacked.map(drop).map_err(|source| PullError::Archive {
             path: path.to_path_buf(),

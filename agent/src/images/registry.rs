@@ -27,8 +27,8 @@ const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 const COMPLAINT_BYTES_MAX: usize = 16 << 10;
 /// The longest complaint that is handed on.
 const COMPLAINT_LETTERS_MAX: usize = 200;
-/// The waits between tries.
-const WAITS: [Duration; 4] = [
+/// The usual waits between tries.
+pub const WAITS: [Duration; 4] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
     Duration::from_secs(2),
@@ -183,13 +183,15 @@ struct Complaint {
 }
 
 impl Registry {
-    /// A repository, which is shown the credential where it asks for one.
+    /// A repository, which is shown the credential where it asks for one; what may pass is tried again
+    /// after each of the waits.
     #[must_use]
     pub fn new(
         client: Client,
         address: Address,
         repository: String,
         credential: Option<HeaderValue>,
+        waits: Vec<Duration>,
     ) -> Self {
         Self {
             client,
@@ -197,14 +199,8 @@ impl Registry {
             repository,
             credential,
             shown: Mutex::new(None),
-            waits: WAITS.to_vec(),
+            waits,
         }
-    }
-
-    /// With other waits between tries.
-    #[must_use]
-    pub fn with_waits(self, waits: Vec<Duration>) -> Self {
-        Self { waits, ..self }
     }
 
     /// A manifest or list, by tag or digest.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::appc::Prefix;
 use super::credentials::Credentials;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub credentials: Credentials,
     /// Where App Container Images are.
     pub appc: Prefix,
+    /// How long is waited before each further try of what may pass.
+    pub waits: Vec<Duration>,
 }
 
 /// Where images are that name no registry (`--docker_registry`).
@@ -185,6 +188,7 @@ mod tests {
             mirrors: BTreeMap::from([(HUB.to_string(), vec![mirror])]),
             credentials: Credentials::default(),
             appc: Prefix::default(),
+            waits: Vec::new(),
         }
     }
 
