@@ -39,6 +39,7 @@ use tracing::{debug, info};
 use crate::config::Config;
 use crate::description::Description;
 use crate::handle::Handle;
+use crate::images::Provisioner;
 use crate::init::Node;
 use crate::snapshot::Snapshot;
 use crate::switchboard::Switchboard;
@@ -87,6 +88,7 @@ pub struct Context {
     renders: Arc<Semaphore>,
     verbosity: Verbosity,
     tokens: Option<Tokens>,
+    images: Provisioner,
 }
 
 /// How executors show who they are.
@@ -108,6 +110,8 @@ pub struct Ways {
     pub switchboard: Switchboard,
     /// What the tokens of executors are signed with.
     pub key: Option<Key>,
+    /// To the images.
+    pub images: Provisioner,
 }
 
 impl Context {
@@ -132,6 +136,7 @@ impl Context {
                 key,
                 asked_for: config.authenticate_http_executors,
             }),
+            images: ways.images,
         }
     }
 

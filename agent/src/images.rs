@@ -26,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
 
 use agent_core::sandbox::ImageConfig;
 use agent_kernel::worker::Workers;
@@ -94,7 +95,28 @@ pub struct Provisioned {
     pub layers: Vec<PathBuf>,
     /// What it says of its containers.
     pub config: ImageConfig,
-    _lease: Lease,
+    lease: Option<Lease>,
+    store: Arc<Store>,
+}
+
+impl Drop for Provisioned {
+    fn drop(&mut self) {
+        self.lease = None;
+        if !self.store.is_past_its_bound() {
+            return;
+        }
+        let store = Arc::clone(&self.store);
+        let trim = move || make_room(&store);
+        // Without a thread the next pull does it.
+        let _ = thread::Builder::new().name("store".to_string()).spawn(trim);
+    }
+}
+
+/// Removes images that nobody uses, as long as the store is past its bound; blocks.
+fn make_room(store: &Store) {
+    for image in store.trim() {
+        info!(image, "image that nobody uses is removed, for room");
+    }
 }
 
 /// Why there is no image.
@@ -269,10 +291,7 @@ impl Provisioner {
     /// There is no such image, or no way to it.
     pub async fn provision(&self, wanted: &Wanted) -> Result<Provisioned, ProvisionError> {
         let target = Target::of(wanted)?;
-        let name = match &target {
-            Target::Reference(reference) => self.0.settings.name(reference),
-            Target::Appc(name) => name.stored(),
-        };
+        let name = self.0.name(&target);
         loop {
             if wanted.cached
                 && let Some((image, lease)) = self.0.store.image(&name)
@@ -301,11 +320,9 @@ impl Provisioner {
 
     /// Removes the images that nobody uses, but for those named (PRUNE_IMAGES); may take long, and
     /// blocks.
-    pub fn prune(&self, excluded: &[String]) {
-        let excluded = excluded.iter().filter_map(|name| name.parse().ok());
-        let excluded: BTreeSet<_> = excluded
-            .map(|reference| self.0.settings.name(&reference))
-            .collect();
+    pub fn prune(&self, excluded: &[Wanted]) {
+        let named = excluded.iter().filter_map(|wanted| Target::of(wanted).ok());
+        let excluded: BTreeSet<_> = named.map(|target| self.0.name(&target)).collect();
         let gone = self.0.store.prune(&excluded);
         info!(images = gone.len(), "images that nobody uses are removed");
     }
@@ -315,7 +332,8 @@ impl Provisioner {
         Provisioned {
             layers: layers.collect(),
             config: image.config.into(),
-            _lease: lease,
+            lease: Some(lease),
+            store: Arc::clone(&self.0.store),
         }
     }
 
@@ -376,6 +394,14 @@ fn read_credentials(path: &Path) -> Result<Credentials, OpenError> {
 }
 
 impl Inner {
+    /// What an image is called in the store.
+    fn name(&self, target: &Target) -> String {
+        match target {
+            Target::Reference(reference) => self.settings.name(reference),
+            Target::Appc(name) => name.stored(),
+        }
+    }
+
     /// Where an image may be, in the order of trying.
     fn sources(&self, target: &Target, own: Option<&Credentials>) -> Vec<Source> {
         let reference = match target {
@@ -450,9 +476,7 @@ impl Work {
         let (store, layers) = (Arc::clone(&self.store), pulled.image.layers.clone());
         tokio::task::spawn_blocking(move || {
             store.sync(&layers);
-            for image in store.trim() {
-                info!(image, "image that nobody uses is removed, for room");
-            }
+            make_room(&store);
         });
         Ok(pulled)
     }

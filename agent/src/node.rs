@@ -188,6 +188,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         handle: Handle::new(inputs_in.clone()),
         switchboard: board.clone(),
         key: key.clone(),
+        images: ground.images.clone(),
     };
     let context = http::Context::new(&config, &node, Arc::clone(&description), ways);
     http::serve(&config, context).await?;

@@ -5,6 +5,7 @@
 //! and what is taken must come out of its own writing again.
 
 mod archives;
+mod images;
 mod seeds;
 mod targets;
 
@@ -180,6 +181,21 @@ fn a_zip_archive_is_unpacked_into_its_folder_or_refused() {
 #[test]
 fn a_uri_names_a_file_of_the_sandbox_or_is_refused() {
     fuzz_from(archives::seeds(), archives::uri);
+}
+
+#[test]
+fn a_document_of_an_image_is_read_or_refused() {
+    fuzz_from(images::seeds(), images::document);
+}
+
+#[test]
+fn a_name_of_an_image_is_taken_whole_or_refused() {
+    fuzz_from(images::seeds(), images::reference);
+}
+
+#[test]
+fn what_registries_want_to_be_shown_is_read_or_refused() {
+    fuzz_from(images::seeds(), images::shown);
 }
 
 #[test]

@@ -213,6 +213,12 @@ impl Store {
         self.bytes_max
     }
 
+    /// Whether more is here than the bound.
+    #[must_use]
+    pub fn is_past_its_bound(&self) -> bool {
+        self.state().bytes() > self.bytes_max
+    }
+
     /// A folder for work under way.
     ///
     /// # Errors

@@ -116,7 +116,8 @@ async fn a_blob_that_breaks_off_goes_on_where_it_stopped() {
         cut: (count < 3).then_some(1000),
         ..reply
     });
-    let got = World::new().pull(&server).await.expect("an image");
+    let world = World::new();
+    let got = world.pull(&server).await.expect("an image");
     assert_eq!(contents(&got), [content]);
     let asked = server.asked();
     let ranges: Vec<_> = asked.iter().filter_map(|one| one.header("range")).collect();
@@ -132,13 +133,14 @@ async fn a_server_that_knows_no_ranges_begins_anew() {
         cut: (count < 2).then_some(1000),
         ..Reply::new(200, whole.clone())
     });
-    let got = World::new().pull(&server).await.expect("an image");
+    let world = World::new();
+    let got = world.pull(&server).await.expect("an image");
     assert_eq!(contents(&got), [content]);
 }
 
 #[tokio::test]
 async fn a_server_that_goes_silent_is_given_up() {
-    let image = Image::new(OCI, &["one"]);
+    let image = Image::new(OCI, &["a layer of some length"]);
     for part in ["manifests/latest".to_string(), image.layers[0].clone()] {
         let server = faulty(image.clone(), &part, |_, reply| Reply {
             stall: Some(1),

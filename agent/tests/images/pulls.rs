@@ -135,7 +135,7 @@ async fn images_that_nobody_uses_go_when_they_are_pruned_or_the_store_is_too_lar
     world.provisioner.prune(&[]);
     assert_eq!(world.entries("images").len(), 1);
     drop(used);
-    world.provisioner.prune(&[format!("{}/image", one.address)]);
+    world.provisioner.prune(&[wanted(&one)]);
     assert_eq!(world.entries("images").len(), 1);
     world.provisioner.prune(&[]);
     assert_eq!(world.entries("images"), Vec::<String>::new());

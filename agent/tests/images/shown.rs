@@ -155,7 +155,7 @@ async fn a_redirect_is_followed_and_not_shown_the_password() {
 async fn what_a_registry_wants_that_is_not_done_is_told() {
     for (challenge, words) in [
         ("Negotiate", "\"Negotiate\" to be shown"),
-        ("Bearer realm=\"nowhere\"", "is no http or https address"),
+        ("Bearer realm=\"nowhere\"", "\"nowhere\" to be shown"),
     ] {
         let image = Image::new(OCI, &["one"]);
         let server = Server::start(closed(image, BASIC, move |_| challenge.to_string()));

@@ -42,6 +42,7 @@ fn provisioner(world: &World, store: &Path, folder: &Path) -> Result<Provisioner
         mirrors: BTreeMap::new(),
         credentials: Default::default(),
         appc: Prefix::Folder(folder.to_path_buf()),
+        waits: Vec::new(),
     };
     let client = Client::new(&Authorities::default(), Patience::default())?;
     let unpack = Arc::new(world.unpacker.clone());

@@ -8,6 +8,7 @@ mod answer;
 mod attach;
 mod containers;
 mod files;
+mod images;
 mod launch;
 mod logging;
 mod process;
@@ -180,6 +181,7 @@ async fn dispatch(caller: &mut Caller<'_>, kind: Type, call: Call) -> Result<Ans
         }
         Type::RemoveResourceProviderConfig => Err(providers::no_configuration()),
         Type::MarkResourceProviderGone => Ok(providers::mark_gone()),
+        Type::PruneImages => images::prune(caller, call.prune_images.unwrap_or_default()).await,
         Type::ListFiles => files::list(caller, call.list_files.unwrap_or_default()).await,
         Type::ReadFile => files::read(caller, call.read_file.unwrap_or_default()).await,
         Type::GetState => state::read(caller, Part::State).await,
@@ -246,7 +248,7 @@ async fn dispatch(caller: &mut Caller<'_>, kind: Type, call: Call) -> Result<Ans
                 .container_id;
             attach::output(caller, &id)
         }
-        Type::Unknown | Type::PruneImages => Err(Refusal::new(
+        Type::Unknown => Err(Refusal::new(
             StatusCode::NOT_IMPLEMENTED,
             "501 Not Implemented.",
         )),
