@@ -244,6 +244,7 @@ fn pull(arguments: &[String]) -> Outcome<()> {
         mirrors: BTreeMap::new(),
         appc: Default::default(),
         credentials: Default::default(),
+        waits: Vec::new(),
     };
     let workers = Arc::new(Workers::open()?);
     let client = Client::new(&Authorities::default(), Patience::default())?;
