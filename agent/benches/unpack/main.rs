@@ -123,9 +123,9 @@ fn report(bytes: u64, packed: u64, files: u64, ours: &[Taken], theirs: &[Taken])
         packed / 1_000_000
     );
     let mut shares = [0.0; 2];
-    let picks: [(&str, fn(&Taken) -> f64); 2] =
-        [("seconds", |taken| taken.0), ("peak MB", |taken| taken.1)];
-    for (at, (name, pick)) in picks.into_iter().enumerate() {
+    let names = ["seconds", "peak MB"];
+    let picks: [fn(&Taken) -> f64; 2] = [|taken| taken.0, |taken| taken.1];
+    for (at, (name, pick)) in names.into_iter().zip(picks).enumerate() {
         let (ours, theirs) = (median(ours, pick), median(theirs, pick));
         shares[at] = ours / theirs;
         writeln!(

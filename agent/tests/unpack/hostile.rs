@@ -425,9 +425,12 @@ fn bombs() -> Vec<Case> {
     ]
 }
 
+/// A zip archive that is being written.
+type Zip = ZipWriter<Cursor<Vec<u8>>>;
+
 fn zips() -> Vec<Case> {
     use End::{Bad, Big};
-    let zip = |name: &str, write: &dyn Fn(&mut ZipWriter<Cursor<Vec<u8>>>)| {
+    let zip = |name: &str, write: &dyn Fn(&mut Zip)| {
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
         zip.start_file(name, SimpleFileOptions::default())
             .expect("begun");
