@@ -310,9 +310,10 @@ impl World {
         }
         let executor = TaskId::new(&text).ok();
         let executor = executor.as_ref().and_then(notation::executor_of_task);
+        let framework_id = self.schedulers[number].id.clone();
         let executor = executor.map(|id| ExecutorSpec {
             executor_id: Text::from(&*id),
-            framework_id: None,
+            framework_id: framework_id.as_ref().map(|id| Text::from(id.as_str())),
             kind: ExecutorKind::Custom,
             has_command: true,
             resources: Ok(executor_resources().iter().cloned().collect()),
