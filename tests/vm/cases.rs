@@ -7,12 +7,13 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::cluster::{Lab, SILENCE_MAX, finish};
+use crate::images;
 
 /// A case: fails with what it saw.
-type Case = fn(&mut Lab) -> Result<()>;
+pub(crate) type Case = fn(&mut Lab) -> Result<()>;
 
-/// Every case, in order; the last ones take the nodes away.
-pub(crate) const ALL: &[(&str, Case)] = &[
+/// What two nodes do, in order.
+const BASICS: &[(&str, Case)] = &[
     ("a_task_prints_and_its_exit_code_is_ours", prints_and_exits),
     (
         "a_task_sees_only_itself_and_may_do_little",
@@ -28,6 +29,10 @@ pub(crate) const ALL: &[(&str, Case)] = &[
     ("a_detached_task_is_listed_read_and_killed", detached),
     ("a_node_says_what_it_is", node_endpoints),
     ("pymesos_runs_twenty_tasks_on_two_nodes", pymesos),
+];
+
+/// Single nodes, and in the end what takes the nodes away.
+const ENDS: &[(&str, Case)] = &[
     (
         "a_bad_setting_is_named_and_the_node_powers_off",
         bad_setting,
@@ -47,6 +52,11 @@ pub(crate) const ALL: &[(&str, Case)] = &[
     ),
     ("nodes_power_off_in_good_order", power_off),
 ];
+
+/// Every case, in order.
+pub(crate) fn all() -> impl Iterator<Item = &'static (&'static str, Case)> {
+    BASICS.iter().chain(images::ALL).chain(ENDS)
+}
 
 fn prints_and_exits(lab: &mut Lab) -> Result<()> {
     let words = [
@@ -355,7 +365,7 @@ fn boot_tests(lab: &Lab, program: &str, kernel: &str) -> Result<()> {
 }
 
 fn old_kernel(_: &mut Lab) -> Result<()> {
-    let mut lab = Lab::start("6.1", 1, 5961)?;
+    let mut lab = Lab::start("6.1", 1, 5961, None)?;
     let release = lab.shell("uname -r")?;
     ensure!(release.starts_with("6.1."), "{release}");
     sees_only_itself(&mut lab)?;
@@ -363,7 +373,7 @@ fn old_kernel(_: &mut Lab) -> Result<()> {
 }
 
 /// The node, 1 or 2, on which a detached task runs.
-fn node_of(lab: &Lab, task: &str) -> Result<usize> {
+pub(crate) fn node_of(lab: &Lab, task: &str) -> Result<usize> {
     let state = lab.get("/master/state")?;
     let slaves = state["slaves"].as_array().context("no slaves")?;
     let frameworks = state["frameworks"].as_array().context("no frameworks")?;

@@ -11,6 +11,8 @@ use qemu::guest::Console;
 use qemu::{AccelChoice, BootFiles, Cluster, Guest, Machine, Spec};
 use serde_json::Value;
 
+use crate::registry::Registry;
+
 /// Where the release build leaves its programs.
 const PROGRAMS: &str = "target/x86_64-unknown-linux-musl/release";
 /// How long a node may stay silent here: three pings of two seconds.
@@ -21,12 +23,18 @@ pub(crate) struct Lab {
     root: PathBuf,
     port: u16,
     cluster: Option<Cluster>,
+    registry: Option<Registry>,
 }
 
 impl Lab {
     /// Boots nodes of this kernel and waits until all are registered. The port and the addresses
-    /// are away from the user's own cluster.
-    pub(crate) fn start(kernel: &str, agents: usize, port: u16) -> Result<Self> {
+    /// are away from the user's own cluster. They pull images from this registry, where there is one.
+    pub(crate) fn start(
+        kernel: &str,
+        agents: usize,
+        port: u16,
+        registry: Option<Registry>,
+    ) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("..")
             .canonicalize()?;
@@ -49,12 +57,29 @@ impl Lab {
             "--agent_ping_timeout=2secs".to_owned(),
             "--max_agent_ping_timeouts=3".to_owned(),
         ];
+        let names = registry.iter().map(Registry::name);
+        spec.append
+            .extend(names.map(|name| format!("tepui.docker_insecure_registries={name}")));
         let cluster = Cluster::start(&spec, &mut |line| println!("  {line}"))?;
         Ok(Self {
             root,
             port,
             cluster: Some(cluster),
+            registry,
         })
+    }
+
+    /// An image of the registry, as the nodes name it.
+    pub(crate) fn image(&self, name: &str) -> Result<String> {
+        let registry = self.registry.as_ref().context("this lab has no registry")?;
+        Ok(format!("{}/{name}", registry.name()))
+    }
+
+    /// What answers on a port of a node, as the host reaches it.
+    pub(crate) fn node_port(&self, node: usize, port: u16) -> Result<String> {
+        let address = &self.cluster()?.node(node)?.address;
+        let host = address.rsplit_once(':').context("no port")?.0;
+        Ok(format!("{host}:{port}"))
     }
 
     pub(crate) fn cluster(&self) -> Result<&Cluster> {

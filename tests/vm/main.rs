@@ -6,7 +6,10 @@
 
 mod cases;
 mod cluster;
+mod images;
+mod registry;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -14,12 +17,15 @@ fn main() -> ExitCode {
     if !std::env::args().any(|argument| argument == "--ignored") {
         println!(
             "{} tests need QEMU and an image: ./tests/run vm",
-            cases::ALL.len()
+            cases::all().count()
         );
         println!("0 passed, 0 failed");
         return ExitCode::SUCCESS;
     }
-    let mut lab = match cluster::Lab::start("6.12", 2, 5959) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let started = registry::Registry::start(&root)
+        .and_then(|registry| cluster::Lab::start("6.12", 2, 5959, Some(registry)));
+    let mut lab = match started {
         Ok(lab) => lab,
         Err(error) => {
             println!("test a_cluster_of_two_nodes_comes_up ... FAILED\n{error:?}");
@@ -29,7 +35,7 @@ fn main() -> ExitCode {
     };
     let (mut passed, mut failed) = (1, 0);
     println!("test a_cluster_of_two_nodes_comes_up ... ok");
-    for (name, case) in cases::ALL {
+    for (name, case) in cases::all() {
         let begun = Instant::now();
         let done = case(&mut lab);
         let seconds = begun.elapsed().as_secs_f64();
