@@ -21,7 +21,7 @@ import urllib.error
 import urllib.request
 
 import exporter
-from terminal import Terminal
+import terminal_run
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 APPLETS = [
@@ -416,23 +416,8 @@ class Clients:
     def check_exec_on_a_terminal_is_a_shell(self):
         task = self.detached("--name=host", "--", "sleep 1000")
         command = self.command("exec", "-it", task, "sh")
-        shell = Terminal(command, self.environment, rows=40, columns=100)
-        # Quoted, so that what is typed is not what is shown.
-        shell.type("echo re''ady; stty size\n")
-        expect(shell.shows("ready"), f"no shell: {shell.shown!r}")
-        expect(shell.shows("40 100"), f"not the window's size: {shell.shown!r}")
-        expect(shell.is_raw(), "the terminal is not the shell's")
-        shell.resize(24, 80)
-        shell.type("sleep 1; stty size\n")
-        expect(shell.shows("24 80"), f"not the new size: {shell.shown!r}")
-        shell.type("echo wait''ing; sleep 1000\n")
-        expect(shell.shows("waiting"), f"{shell.shown!r}")
-        time.sleep(0.2)
-        shell.type("\x03")
-        shell.type("echo inter''rupted $?\n")
-        expect(shell.shows("interrupted 130"), f"Ctrl-C ends nothing: {shell.shown!r}")
-        shell.type("exit 7\n")
-        expect(shell.wait() == 7, f"{shell.shown!r}")
+        fault = terminal_run.session(command, self.environment)
+        expect(fault is None, fault)
         self.tepui("kill", task)
 
     def check_exec_ends_with_its_connection_and_with_its_task(self):

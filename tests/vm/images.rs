@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -20,6 +20,16 @@ pub(crate) const ALL: &[(&str, Case)] = &[
     ("an_image_that_is_not_there_is_named", absent),
     ("a_web_server_in_an_image_is_reached_from_the_host", web),
     ("a_redis_server_in_an_image_is_reached_from_the_host", redis),
+    ("a_file_that_a_command_names_is_fetched", fetched),
+    (
+        "pymesos_executor_in_an_image_with_python_runs_unmodified",
+        executor,
+    ),
+    (
+        "a_pod_of_three_with_a_health_check_lives_and_dies_as_in_mesos",
+        pod,
+    ),
+    ("exec_on_a_terminal_is_a_shell", shell),
 ];
 
 /// How long a service may take from its launch to its first answer, its image pulled and unpacked by
@@ -107,4 +117,65 @@ fn redis(lab: &mut Lab) -> Result<()> {
     let words = ["--mem", "64", "--image", &image, "--", script];
     let ask = b"SET mesa tepui\r\nGET mesa\r\nQUIT\r\n";
     serves(lab, &words, 31079, ask, "+OK\r\n$5\r\ntepui\r\n")
+}
+
+fn fetched(lab: &mut Lab) -> Result<()> {
+    // Whatever answers on the host; the registry does.
+    let address = lab.image("v2/busybox/tags/list")?;
+    let uri = format!("http://{address}");
+    let output = lab.run(&["--uri", &uri, "--", "cat list"])?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(text.contains("latest"), "{output:?}");
+    Ok(())
+}
+
+/// Runs a client of `tests/compat` to its good end; its last line is shown.
+fn client(lab: &Lab, name: &str, arguments: &[&str]) -> Result<()> {
+    let python = lab.root().join("target/venv/bin/python");
+    let mut command = Command::new(python);
+    command
+        .arg(lab.root().join("tests/compat").join(name))
+        .args(["--master", &lab.master()])
+        .args(arguments);
+    let output = finish(&mut command, Duration::from_secs(400))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let wrong = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{said}{wrong}");
+    println!("  {}", said.lines().last().unwrap_or_default());
+    Ok(())
+}
+
+fn executor(lab: &mut Lab) -> Result<()> {
+    let program = std::fs::read_to_string(lab.root().join("tests/compat/executor.py"))?;
+    let image = lab.image("python")?;
+    let arguments = [
+        "--image",
+        &image,
+        "--executor",
+        "exec python3 -c \"$PROGRAM\"",
+        "--env",
+        &format!("PROGRAM={program}"),
+    ];
+    client(lab, "executor_run.py", &arguments)
+}
+
+fn pod(lab: &mut Lab) -> Result<()> {
+    client(lab, "pod_run.py", &["--only", "pod"])
+}
+
+fn shell(lab: &mut Lab) -> Result<()> {
+    let name = "with-shell";
+    let started = lab.run(&["--name", name, "--detach", "--", "sleep 1000"])?;
+    ensure!(started.status.success(), "{started:?}");
+    let script = lab.root().join("tests/compat/terminal_run.py");
+    let tepui = lab.tepui(&["exec", "-it", name, "sh"]);
+    let mut command = Command::new("python3");
+    command.arg(script).arg(tepui.get_program());
+    command.args(tepui.get_args());
+    command.env("TEPUI_MASTER", lab.master());
+    let output = finish(&mut command, Duration::from_secs(120))?;
+    ensure!(output.status.success(), "{output:?}");
+    let kill = finish(&mut lab.tepui(&["kill", name]), Duration::from_secs(60))?;
+    ensure!(kill.status.success(), "{kill:?}");
+    Ok(())
 }
