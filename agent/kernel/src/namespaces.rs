@@ -44,6 +44,8 @@ pub(crate) struct Launcher<'a> {
     pub(crate) program: RawFd,
     /// Its arguments, and a null pointer.
     pub(crate) arguments: &'a [*const libc::c_char],
+    /// Its environment, and a null pointer.
+    pub(crate) environment: &'a [*const libc::c_char],
     /// Standard input, output and error.
     pub(crate) stdio: [RawFd; 3],
     /// What stays open across execve(2).
@@ -360,8 +362,7 @@ fn lay_out(launcher: &Launcher<'_>) -> Result<(), Errno> {
 /// Returns only with the reason why it did not.
 fn execute(launcher: &Launcher<'_>) -> Failed {
     const NAME: &CStr = c"";
-    let environment = [std::ptr::null::<libc::c_char>()];
-    let (arguments, environment) = (launcher.arguments.as_ptr(), environment.as_ptr());
+    let (arguments, environment) = (launcher.arguments.as_ptr(), launcher.environment.as_ptr());
     // SAFETY: both lists end with a null pointer and hold pointers to NUL-terminated strings that
     // the parent keeps alive during the clone; execveat(2) copies them.
     unsafe {

@@ -4,7 +4,7 @@
 //! three things: its orders, one input and one folder. It says how it went on its standard output.
 //! Before it reads a byte of the input it confines itself ([`crate::confine`]).
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -29,6 +29,10 @@ const START_MAX: Duration = Duration::from_secs(30);
 
 /// The most bytes of a worker's orders.
 const ORDERS_BYTES_MAX: u64 = 1 << 20;
+
+/// The static program's allocator takes a gigabyte of address space for its own at the start, writable
+/// at once unless it is told otherwise: more than the memory that a worker is given.
+const ALLOCATOR: &CStr = c"MIMALLOC_ARENA_EAGER_COMMIT=0";
 
 /// Starts workers: holds the agent's own program.
 #[derive(Debug)]
@@ -127,6 +131,7 @@ impl Workers {
         let launcher = Launcher {
             program: self.program.as_raw_fd(),
             arguments: &pointers,
+            environment: &[ALLOCATOR.as_ptr(), std::ptr::null()],
             stdio: [
                 input.as_raw_fd(),
                 output_writer.as_raw_fd(),

@@ -159,6 +159,7 @@ fn start(
     let launcher = Launcher {
         program: host.program.as_raw_fd(),
         arguments: &pointers,
+        environment: &[std::ptr::null()],
         stdio: parts.ends.stdio(),
         kept: &kept,
         gate: gate_reader.as_raw_fd(),
