@@ -465,7 +465,7 @@ impl Work {
         let begun = std::time::Instant::now();
         let progress = Progress::default();
         let pulled = tokio::select! {
-            pulled = self.from_any(sources, &progress) => pulled?,
+            pulled = self.pull_from_any(sources, &progress) => pulled?,
             never = progress.tell(&self.name) => match never {},
         };
         info!(
@@ -482,13 +482,17 @@ impl Work {
     }
 
     /// From the first source that has it; the last one's error counts.
-    async fn from_any(&self, sources: &[Source], progress: &Progress) -> Result<Pulled, PullError> {
+    async fn pull_from_any(
+        &self,
+        sources: &[Source],
+        progress: &Progress,
+    ) -> Result<Pulled, PullError> {
         let mut rest = sources.iter().peekable();
         loop {
             let Some(source) = rest.next() else {
                 return Err(PullError::NoSource);
             };
-            match self.from_one(source, progress).await {
+            match self.pull_from_one(source, progress).await {
                 Err(error) if rest.peek().is_some() => {
                     warn!(
                         image = self.name,
@@ -502,7 +506,11 @@ impl Work {
     }
 
     /// A full disk is made emptier, once.
-    async fn from_one(&self, source: &Source, progress: &Progress) -> Result<Pulled, PullError> {
+    async fn pull_from_one(
+        &self,
+        source: &Source,
+        progress: &Progress,
+    ) -> Result<Pulled, PullError> {
         let pull = Pull {
             store: &self.store,
             unpack: &*self.unpack,

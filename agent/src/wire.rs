@@ -376,10 +376,7 @@ pub fn task_status(
         container_status: merged(container, given.container_status.clone()),
         limitation: limitation.or_else(|| given.limitation.clone()),
         healthy: status.healthy.or(given.healthy),
-        check_status: status
-            .check
-            .map(check::status_info)
-            .or_else(|| given.check_status.clone()),
+        check_status: status.check.map(check::status_info).or(given.check_status),
         ..given
     }
 }

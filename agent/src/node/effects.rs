@@ -167,11 +167,8 @@ impl Main {
         }
         let agent = self.agent.registration().agent_id.as_ref();
         let event = wire::executor::event(&self.description, agent, event);
-        let sent = self
-            .streams
-            .get(&stream)
-            .map(|sender| sender.try_send(event));
-        if let Some(Err(_)) = sent {
+        let sender = self.streams.get(&stream);
+        if sender.is_some_and(|sender| sender.try_send(event).is_err()) {
             self.streams.remove(&stream);
             self.pending.push(Event::ExecutorClosed { stream });
         }

@@ -11,6 +11,7 @@ use prost::encoding::{self, WireType};
 use super::negotiate::Media;
 
 /// The fields of a message, in order.
+#[derive(Default)]
 pub struct Fields<'a>(Vec<Field<'a>>);
 
 /// One field, by its number and name.
@@ -61,8 +62,8 @@ where
 
 impl<'a> Fields<'a> {
     /// None yet.
-    pub const fn new() -> Self {
-        Self(Vec::new())
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Appends an enum's value.
