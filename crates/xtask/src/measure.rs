@@ -196,8 +196,8 @@ fn one(spec: &Spec) -> Result<(Run, String)> {
     let (_, body) = http::get(&node.address, "/metrics").context("ask the node for its metrics")?;
     let metrics = String::from_utf8_lossy(&body).into_owned();
     let megabytes = |name: &str| -> Result<f64> {
-        let lines = metrics.lines().filter_map(|line| line.split_once(' '));
-        let found = lines.filter(|(family, _)| *family == name).next_back();
+        let mut lines = metrics.lines().filter_map(|line| line.split_once(' '));
+        let found = lines.rfind(|(family, _)| *family == name);
         let bytes = found.and_then(|(_, number)| number.parse::<f64>().ok());
         Ok(bytes.with_context(|| format!("no {name} in the node's metrics"))? / 1e6)
     };
