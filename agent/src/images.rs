@@ -26,7 +26,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread;
 
 use agent_core::sandbox::ImageConfig;
 use agent_kernel::worker::Workers;
@@ -95,28 +94,7 @@ pub struct Provisioned {
     pub layers: Vec<PathBuf>,
     /// What it says of its containers.
     pub config: ImageConfig,
-    lease: Option<Lease>,
-    store: Arc<Store>,
-}
-
-impl Drop for Provisioned {
-    fn drop(&mut self) {
-        self.lease = None;
-        if !self.store.is_past_its_bound() {
-            return;
-        }
-        let store = Arc::clone(&self.store);
-        let trim = move || make_room(&store);
-        // Without a thread the next pull does it.
-        let _ = thread::Builder::new().name("store".to_string()).spawn(trim);
-    }
-}
-
-/// Removes images that nobody uses, as long as the store is past its bound; blocks.
-fn make_room(store: &Store) {
-    for image in store.trim() {
-        info!(image, "image that nobody uses is removed, for room");
-    }
+    _lease: Lease,
 }
 
 /// Why there is no image.
@@ -332,8 +310,7 @@ impl Provisioner {
         Provisioned {
             layers: layers.collect(),
             config: image.config.into(),
-            lease: Some(lease),
-            store: Arc::clone(&self.0.store),
+            _lease: lease,
         }
     }
 
@@ -476,7 +453,7 @@ impl Work {
         let (store, layers) = (Arc::clone(&self.store), pulled.image.layers.clone());
         tokio::task::spawn_blocking(move || {
             store.sync(&layers);
-            make_room(&store);
+            store.make_room();
         });
         Ok(pulled)
     }

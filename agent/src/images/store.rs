@@ -18,12 +18,13 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
 use std::time::SystemTime;
 
 use nix::unistd::syncfs;
 use oci_spec::image::Digest;
 use serde::{Deserialize, Serialize};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::digest;
 use crate::init::chain;
@@ -213,12 +214,6 @@ impl Store {
         self.bytes_max
     }
 
-    /// Whether more is here than the bound.
-    #[must_use]
-    pub fn is_past_its_bound(&self) -> bool {
-        self.state().bytes() > self.bytes_max
-    }
-
     /// A folder for work under way.
     ///
     /// # Errors
@@ -353,10 +348,12 @@ impl Store {
         self.layer_folder(layer).join(TREE)
     }
 
-    /// Removes images that nobody uses, the longest unused first, until what is here fits its bound.
-    /// Gives the names of those that went.
-    pub fn trim(&self) -> Vec<String> {
-        self.evict(|state| state.bytes() > self.bytes_max, &BTreeSet::new())
+    /// Removes images that nobody uses, the longest unused first, until what is here fits its bound;
+    /// blocks.
+    pub fn make_room(&self) {
+        for image in self.evict(|state| state.bytes() > self.bytes_max, &BTreeSet::new()) {
+            info!(image, "image that nobody uses is removed, for room");
+        }
     }
 
     /// Removes every image that nobody uses, but for those named; gives the names of those that went.
@@ -464,6 +461,15 @@ impl Drop for Lease {
                 layer.leases = layer.leases.saturating_sub(1);
             }
         }
+        if state.bytes() <= self.store.bytes_max {
+            return;
+        }
+        drop(state);
+        // What stood past the bound since it was in use may go now. Without a thread the next pull
+        // sees to it.
+        let store = Arc::clone(&self.store);
+        let room = thread::Builder::new().name("store".to_string());
+        let _ = room.spawn(move || store.make_room());
     }
 }
 
