@@ -6,10 +6,13 @@
 //! wins over the environment. A node reads its kernel command line and nothing else, an ordinary
 //! Linux host its flags and environment and nothing else. Later code sees no raw text.
 
+mod boot;
+mod draft;
 pub mod fetching;
 pub mod images;
 pub mod isolation;
 mod settings;
+mod values;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,7 +22,7 @@ use std::time::Duration;
 use crate::housekeeping;
 
 use fetching::Fetching;
-use settings::{SETTINGS, Setting};
+use settings::Setting;
 
 /// What the agent was told to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,7 +242,7 @@ pub fn parse(input: Input<'_>) -> Result<Request, Faults> {
             }
         }
     };
-    let mut draft = settings::Draft::default();
+    let mut draft = draft::Draft::default();
     for Given {
         spelt,
         setting,
@@ -273,7 +276,7 @@ pub fn parse(input: Input<'_>) -> Result<Request, Faults> {
 /// A host name where the text is one, for names that come from elsewhere.
 #[must_use]
 pub(crate) fn host_name(text: &str) -> Option<String> {
-    settings::hostname(text).ok()
+    values::hostname(text).ok()
 }
 
 /// The text of `--help`.
@@ -287,7 +290,7 @@ pub fn help() -> String {
     );
     for (title, boot) in [("flags", false), ("read by a booting node only", true)] {
         text.push_str(&format!("\n{title}:\n"));
-        for setting in SETTINGS.iter().filter(|s| s.boot == boot) {
+        for setting in settings::all().filter(|s| s.boot == boot) {
             let name = if setting.switch {
                 format!("--[no-]{}", setting.name)
             } else {
@@ -448,12 +451,11 @@ fn kernel_words(text: &str) -> Vec<String> {
 }
 
 fn find(name: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|setting| setting.name == name)
+    settings::all().find(|setting| setting.name == name)
 }
 
 fn unknown(spelt: String, name: &str) -> Fault {
-    let nearest = SETTINGS
-        .iter()
+    let nearest = settings::all()
         .map(|setting| (distance(name, setting.name), setting.name))
         .min();
     let what = match nearest {
@@ -464,8 +466,7 @@ fn unknown(spelt: String, name: &str) -> Fault {
         }
         _ => format!(
             "unknown; known are {}",
-            SETTINGS
-                .iter()
+            settings::all()
                 .map(|setting| setting.name)
                 .collect::<Vec<_>>()
                 .join(", ")

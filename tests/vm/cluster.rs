@@ -51,12 +51,16 @@ impl Lab {
         );
         spec.accel = AccelChoice::Auto;
         spec.agents = agents;
+        // What clients of other systems ask for a task and its executor is more than a smallest node.
+        spec.memory_mb = 512;
         spec.port = port;
         spec.prefix = format!("127.0.{}", port % 100);
         spec.master_flags = vec![
             "--agent_ping_timeout=2secs".to_owned(),
             "--max_agent_ping_timeouts=3".to_owned(),
         ];
+        spec.append
+            .push("tepui.executor_registration_timeout=40secs".to_owned());
         let names = registry.iter().map(Registry::name);
         spec.append
             .extend(names.map(|name| format!("tepui.docker_insecure_registries={name}")));

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::settings::{Why, absolute};
+use super::settings::Why;
+use super::values::absolute;
 
 /// What the operator says of URIs.
 #[derive(Debug, Clone, PartialEq, Eq)]

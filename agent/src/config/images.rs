@@ -8,7 +8,8 @@ use crate::images::credentials::Credentials;
 use crate::images::registry::Address;
 use crate::images::settings::Default as DefaultRegistry;
 
-use super::settings::{Why, absolute};
+use super::settings::Why;
+use super::values::absolute;
 
 /// What the operator says of images.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

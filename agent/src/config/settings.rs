@@ -2,21 +2,23 @@
 //!
 //! A reader says only why a value is bad where `allowed` does not say it already.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
+use agent_core::rotation;
 use agent_core::sandbox::Cfs;
-use agent_core::{gc, rotation};
 
-use crate::description::{self, DescriptionError};
-use crate::housekeeping;
+use crate::description;
 
-use super::fetching::{self, Fetching};
-use super::images::{self, Images};
-use super::isolation::{self, Isolation};
-use super::{Boot, Config, HostPort, Ipv4Net, LoggingLevel, StaticAddress};
+use super::LoggingLevel;
+use super::boot::BOOT;
+use super::draft::Draft;
+use super::fetching;
+use super::images;
+use super::isolation;
+use super::values::{
+    ABSOLUTE, CAPABILITIES, DURATION, PORT, SIZE, absolute, boolean, duration, host_port, hostname,
+    plain, port, put, share, some_text, static_address, why,
+};
 
 /// One setting.
 pub(super) struct Setting {
@@ -35,101 +37,6 @@ pub(super) struct Setting {
 
 /// What a bad value adds to `Setting::allowed`; begins with a separator, often empty.
 pub(super) type Why = String;
-
-/// Settings as far as they were given.
-#[derive(Default)]
-pub(super) struct Draft {
-    master: Option<HostPort>,
-    work_dir: Option<PathBuf>,
-    ip: Option<IpAddr>,
-    port: Option<u16>,
-    hostname: Option<String>,
-    advertise_ip: Option<IpAddr>,
-    advertise_port: Option<u16>,
-    credential: Option<PathBuf>,
-    resources: Option<String>,
-    attributes: Option<String>,
-    switch_user: Option<bool>,
-    default_rootfs: Option<PathBuf>,
-    executor_shutdown_grace_period: Option<Duration>,
-    executor_registration_timeout: Option<Duration>,
-    executor_reregistration_timeout: Option<Duration>,
-    recovery_timeout: Option<Duration>,
-    gc_delay: Option<Duration>,
-    gc_disk_headroom: Option<gc::Share>,
-    disk_watch_interval: Option<Duration>,
-    gc_non_executor_container_sandboxes: Option<bool>,
-    rotation: rotation::Rules,
-    isolation: Isolation,
-    fetching: Fetching,
-    ca_file: Option<PathBuf>,
-    images: Images,
-    jwt_secret_key: Option<PathBuf>,
-    authenticate_http_executors: Option<bool>,
-    logging_level: LoggingLevel,
-    boot: Boot,
-}
-
-impl Draft {
-    /// Fills in what was not given.
-    pub(super) fn finish(self) -> Result<Config, &'static Setting> {
-        let wants_key = self.authenticate_http_executors == Some(true);
-        if wants_key && self.jwt_secret_key.is_none() {
-            let mut all = SETTINGS.iter();
-            let key = all.find(|setting| setting.name == "jwt_secret_key");
-            return Err(key.unwrap_or(&SETTINGS[0]));
-        }
-        Ok(Config {
-            master: self.master.ok_or(&SETTINGS[0])?,
-            work_dir: self
-                .work_dir
-                .unwrap_or_else(|| PathBuf::from("/var/lib/mesos")),
-            ip: self.ip,
-            port: self.port.unwrap_or(5051),
-            hostname: self.hostname,
-            advertise_ip: self.advertise_ip,
-            advertise_port: self.advertise_port,
-            resources: self.resources,
-            credential: self.credential,
-            attributes: self.attributes,
-            switch_user: self.switch_user.unwrap_or(true),
-            default_rootfs: self.default_rootfs,
-            executor_shutdown_grace_period: self
-                .executor_shutdown_grace_period
-                .unwrap_or(Duration::from_secs(5)),
-            executor_registration_timeout: self
-                .executor_registration_timeout
-                .unwrap_or(Duration::from_secs(60)),
-            executor_reregistration_timeout: self
-                .executor_reregistration_timeout
-                .unwrap_or(Duration::from_secs(2)),
-            jwt_secret_key: self.jwt_secret_key,
-            authenticate_http_executors: self.authenticate_http_executors.unwrap_or(false),
-            recovery_timeout: self
-                .recovery_timeout
-                .unwrap_or(Duration::from_secs(15 * 60)),
-            housekeeping: housekeeping::Settings {
-                gc: gc::Settings {
-                    delay: self.gc_delay.unwrap_or(Duration::from_secs(7 * 24 * 3600)),
-                    headroom: self
-                        .gc_disk_headroom
-                        .unwrap_or(gc::Share::millionths(100_000)),
-                },
-                disk_watch_interval: self.disk_watch_interval.unwrap_or(Duration::from_secs(60)),
-                gc_non_executor_container_sandboxes: self
-                    .gc_non_executor_container_sandboxes
-                    .unwrap_or(false),
-                rotation: self.rotation,
-            },
-            isolation: self.isolation,
-            fetching: self.fetching,
-            ca_file: self.ca_file,
-            images: self.images,
-            logging_level: self.logging_level,
-            boot: self.boot,
-        })
-    }
-}
 
 /// `master` stands first: it is the one setting that has to be given.
 pub(super) static SETTINGS: &[Setting] = &[
@@ -677,188 +584,9 @@ pub(super) static SETTINGS: &[Setting] = &[
             Ok(())
         },
     },
-    Setting {
-        name: "lan",
-        value: "ADDRESS/PREFIX",
-        allowed: "ADDRESS/PREFIX, as in 192.168.77.1/24",
-        help: "the address of the second network device (default: it stays down)",
-        boot: true,
-        switch: false,
-        set: |draft, text| put(&mut draft.boot.lan, net(text)),
-    },
-    Setting {
-        name: "disk",
-        value: "DEVICE",
-        allowed: DEVICE,
-        help: "the work disk; formatted if it is blank, never otherwise (default: the first blank or known one)",
-        boot: true,
-        switch: false,
-        set: |draft, text| put(&mut draft.boot.disk, device(text)),
-    },
-    Setting {
-        name: "format",
-        value: "DEVICE",
-        allowed: DEVICE,
-        help: "a disk that becomes the work disk, formatted whatever it holds unless that is a work disk already",
-        boot: true,
-        switch: false,
-        set: |draft, text| put(&mut draft.boot.format, device(text)),
-    },
-    Setting {
-        name: "ntp",
-        value: "HOST[:PORT]",
-        allowed: "HOST or HOST:PORT",
-        help: "the time server (default: the one that DHCP names)",
-        boot: true,
-        switch: false,
-        set: |draft, text| put(&mut draft.boot.ntp, host_port(text, Some(123))),
-    },
 ];
 
-const CAPABILITIES: &str = r#"a CapabilityInfo, as in {"capabilities":["NET_RAW"]}"#;
-const ABSOLUTE: &str = "an absolute path without ..";
-const SIZE: &str = "a size above 0: a whole number and one of B, KB, MB, GB, TB, as in 2GB";
-const PORT: &str = "a port from 1 to 65535";
-const DURATION: &str =
-    "a duration: a number and one of ns, us, ms, secs, mins, hrs, days, weeks, as in 5secs";
-const DEVICE: &str = "a block device's path, as in /dev/vda";
-
-fn put<T>(place: &mut Option<T>, value: Result<T, Why>) -> Result<(), Why> {
-    *place = Some(value?);
-    Ok(())
-}
-
-fn plain<T: FromStr>(text: &str) -> Result<T, Why> {
-    text.parse().map_err(|_| Why::new())
-}
-
-fn duration(text: &str, max: Duration) -> Result<Duration, Why> {
-    let duration = model::duration::parse(text).map_err(|_| Why::new())?;
-    match duration <= max {
-        true => Ok(duration),
-        false => Err(format!(", {} at most", model::duration::format(max))),
-    }
-}
-
-fn boolean(text: &str) -> Result<bool, Why> {
-    match text {
-        "true" | "1" => Ok(true),
-        "false" | "0" => Ok(false),
-        _ => Err(Why::new()),
-    }
-}
-
-/// A part of a whole, as a decimal fraction.
-fn share(text: &str) -> Result<gc::Share, Why> {
-    let share: f64 = plain(text)?;
-    if !(0.0..=1.0).contains(&share) {
-        return Err(Why::new());
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the range was checked on the line above"
-    )]
-    Ok(gc::Share::millionths((share * 1e6).round() as u32))
-}
-
-fn port(text: &str) -> Result<u16, Why> {
-    plain(text).and_then(|port| if port == 0 { Err(Why::new()) } else { Ok(port) })
-}
-
-fn why(error: DescriptionError) -> Why {
-    match error {
-        DescriptionError::Resources { source, .. } => format!("; {source}"),
-        DescriptionError::Attribute(part) => format!("; {part:?} is not name:value"),
-    }
-}
-
-fn some_text(text: &str) -> Result<String, Why> {
-    if text.trim().is_empty() {
-        return Err(Why::new());
-    }
-    Ok(text.to_owned())
-}
-
-pub(super) fn absolute(text: &str) -> Result<PathBuf, Why> {
-    if text.starts_with('/') && !text.split('/').any(|part| part == "..") {
-        return Ok(PathBuf::from(text));
-    }
-    Err(Why::new())
-}
-
-fn device(text: &str) -> Result<PathBuf, Why> {
-    if text.starts_with("/dev/") {
-        return absolute(text);
-    }
-    Err(Why::new())
-}
-
-/// A host name as `sethostname(2)` and others' resolvers take it.
-pub(super) fn hostname(text: &str) -> Result<String, Why> {
-    let label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
-    if text.len() <= 64 && text.split('.').all(label) {
-        return Ok(text.to_owned());
-    }
-    Err(Why::new())
-}
-
-fn host_port(text: &str, default: Option<u16>) -> Result<HostPort, Why> {
-    let (host, port_text) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, rest) = rest.split_once(']').ok_or_else(Why::new)?;
-            host.parse::<std::net::Ipv6Addr>().map_err(|_| Why::new())?;
-            (host, rest.strip_prefix(':'))
-        }
-        None => match text.split_once(':') {
-            Some((host, port)) => (hostname(host).map(|_| host)?, Some(port)),
-            None => (hostname(text).map(|_| text)?, None),
-        },
-    };
-    let port = match (port_text, default) {
-        (Some(text), _) => port(text).map_err(|_| format!("; the port is not {PORT}"))?,
-        (None, Some(default)) => default,
-        (None, None) => return Err("; the port is missing".to_owned()),
-    };
-    Ok(HostPort {
-        host: host.to_owned(),
-        port,
-    })
-}
-
-fn net(text: &str) -> Result<Ipv4Net, Why> {
-    let (address, prefix) = text.split_once('/').ok_or_else(Why::new)?;
-    let prefix = plain(prefix)?;
-    if prefix > 32 {
-        return Err("; a prefix is at most 32".to_owned());
-    }
-    Ok(Ipv4Net {
-        address: plain(address)?,
-        prefix,
-    })
-}
-
-fn static_address(text: &str) -> Result<StaticAddress, Why> {
-    let mut parts = text.split(',');
-    let mut address = StaticAddress {
-        net: net(parts.next().unwrap_or_default())?,
-        gateway: None,
-        dns: Vec::new(),
-    };
-    for part in parts {
-        let value = |text: &str| plain::<Ipv4Addr>(text).map_err(|_| format!("; {part:?} is bad"));
-        match part.split_once('=') {
-            Some(("gw", text)) => address.gateway = Some(value(text)?),
-            Some(("dns", text)) => address.dns.push(value(text)?),
-            _ => return Err(format!("; {part:?} is bad")),
-        }
-    }
-    Ok(address)
+/// All settings, those of a booting node last.
+pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().chain(BOOT)
 }

@@ -166,7 +166,7 @@ fn help_and_version_need_nothing_else() {
     assert_eq!(flags(&["--help"], &[]), Ok(Request::Help));
     assert_eq!(flags(&["--port=1", "--version"], &[]), Ok(Request::Version));
     let help = help();
-    for setting in SETTINGS {
+    for setting in settings::all() {
         assert!(help.contains(setting.name), "{}", setting.name);
     }
 }
@@ -175,7 +175,7 @@ proptest::proptest! {
     #[test]
     fn no_command_line_makes_the_parser_panic(text in ".{0,200}", value in ".{0,40}") {
         let _ = kernel(&text);
-        for setting in SETTINGS {
+        for setting in settings::all() {
             let _ = kernel(&format!("tepui.{}={value}", setting.name));
             let _ = flags(&[&format!("--{}", setting.name), &value], &[]);
         }

@@ -1,3 +1,5 @@
+//! The switchboard with pipes and terminals of its own.
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;

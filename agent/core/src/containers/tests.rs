@@ -1,3 +1,5 @@
+//! The tree of containers: what calls make of it, and what it answers.
+
 use alloc::format;
 use alloc::string::{String, ToString};
 

@@ -96,7 +96,7 @@ fn an_executor_gets_what_waits_once_it_subscribes_and_its_updates_are_stored_the
             answer 1 Subscribed
             ex subscribed
             tell 1 SUBSCRIBED
-            resize ex to t1 t2
+            resize ex to: t1 t2
             tell 1 LAUNCH t1
             tell 1 LAUNCH t2
             t1 TASK_RUNNING "so it says"
@@ -104,7 +104,7 @@ fn an_executor_gets_what_waits_once_it_subscribes_and_its_updates_are_stored_the
             tell 1 ACKNOWLEDGED t1 1
             answer 100 Accepted
             t1 TASK_FINISHED "so it says"
-            resize ex to t2
+            resize ex to: t2
             tell 1 ACKNOWLEDGED t1 2
             answer 100 Accepted
             send t1 TASK_FINISHED latest TASK_FINISHED"#]],
@@ -129,7 +129,7 @@ fn an_executor_that_runs_takes_more_tasks_and_stays_without_any() {
     check(
         &world,
         &expect![[r#"
-            resize ex to t2
+            resize ex to: t2
             tell 1 LAUNCH t2"#]],
     );
 }
@@ -288,7 +288,7 @@ fn a_shutdown_is_asked_for_and_enforced_after_the_executors_own_grace_period() {
             send t2 TASK_DROPPED latest TASK_DROPPED
             t1 TASK_KILLED "so it says"
             send t1 TASK_KILLED latest TASK_KILLED
-            resize ex to 
+            resize ex to:
             tell 1 ACKNOWLEDGED t1 2
             answer 100 Accepted
             9 s
@@ -313,7 +313,7 @@ fn a_framework_that_is_shut_down_has_its_executors_ended_and_nobody_is_told() {
         &expect![[r#"
             ex shuts down
             tell 1 SHUTDOWN
-            resize ex to 
+            resize ex to:
             tell 1 ACKNOWLEDGED t1 2
             answer 100 Accepted
             close stream 1
@@ -426,7 +426,7 @@ fn a_second_subscribe_takes_the_stream_over_and_what_waited_comes_on_it() {
             tell 2 SUBSCRIBED
             tell 2 ACKNOWLEDGED t1 1
             tell 2 KILL t1 1s
-            resize ex to t1 t2
+            resize ex to: t1 t2
             tell 2 LAUNCH t2
             tell 2 MESSAGE hello
             answer 3 Subscribed
@@ -452,7 +452,7 @@ fn an_update_that_comes_again_or_too_late_changes_nothing_and_is_acknowledged() 
             answer 100 Accepted
             t1 TASK_FINISHED "so it says"
             send t1 TASK_FINISHED latest TASK_FINISHED
-            resize ex to 
+            resize ex to:
             tell 1 ACKNOWLEDGED t1 2
             answer 100 Accepted
             ignored update TASK_FAILED of task t1, which is not with executor ex
@@ -485,7 +485,7 @@ fn after_a_restart_an_executor_that_lives_subscribes_again_or_is_killed_for_it()
             ex subscribed
             t1 TASK_FINISHED "so it says"
             send t1 TASK_FINISHED latest TASK_FINISHED
-            resize ex to 
+            resize ex to:
             tell 9 SUBSCRIBED
             tell 9 ACKNOWLEDGED t1 2"#]],
     );

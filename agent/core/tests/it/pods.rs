@@ -97,7 +97,7 @@ fn a_pod_starts_runs_its_tasks_and_ends_with_the_last_of_them() {
     expect![[r#"
         launch pod pod for a b
         pod runs
-        resize pod to a b
+        resize pod to: a b
         a TASK_STARTING
         launch a in pod
         b TASK_STARTING
@@ -105,7 +105,7 @@ fn a_pod_starts_runs_its_tasks_and_ends_with_the_last_of_them() {
         a TASK_RUNNING
         b TASK_RUNNING
         a TASK_FINISHED "Command exited with status 0"
-        resize pod to b
+        resize pod to: b
         b TASK_FINISHED "Command exited with status 0"
         kill pod Kill
         pod is gone
@@ -132,12 +132,12 @@ fn a_task_that_fails_takes_its_group_with_it_and_no_other() {
         b TASK_KILLING
         kill c Terminate
         c TASK_KILLING
-        resize pod to b c other
+        resize pod to: b c other
         b TASK_KILLED "Command terminated with signal Terminated"
-        resize pod to c other
+        resize pod to: c other
         kill c Kill
         c TASK_KILLED "Command terminated with signal Killed"
-        resize pod to other"#]]
+        resize pod to: other"#]]
     .assert_eq(&told(&world));
 }
 
@@ -156,7 +156,7 @@ fn a_kill_ends_the_task_and_then_its_group() {
         a TASK_KILLED "Command terminated with signal Terminated"
         kill b Terminate
         b TASK_KILLING
-        resize pod to b
+        resize pod to: b
         kill b Kill"#]]
     .assert_eq(&told(&world));
 }
@@ -190,7 +190,7 @@ fn a_pod_with_an_unhealthy_task_is_killed_and_all_its_ends_say_so() {
         a TASK_KILLED unhealthy "Command terminated with signal Terminated"
         kill b Terminate
         b TASK_KILLING
-        resize pod to b
+        resize pod to: b
         b TASK_KILLED unhealthy "Command exited with status 0"
         kill pod Kill"#]]
     .assert_eq(&told(&world));
@@ -209,7 +209,7 @@ fn a_task_that_cannot_be_launched_ends_its_group_in_the_executors_name() {
         a TASK_FAILED REASON_CONTAINER_LAUNCH_FAILED "no"
         kill b Terminate
         b TASK_KILLING
-        resize pod to b
+        resize pod to: b
         b TASK_KILLED "Command terminated with signal Terminated"
         kill pod Kill"#]]
     .assert_eq(&told(&world));

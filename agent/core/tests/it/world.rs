@@ -274,12 +274,8 @@ impl World {
             Effect::Resize {
                 executor, tasks, ..
             } => {
-                let tasks = tasks.iter().map(|task| task.id.as_str());
-                format!(
-                    "resize {} to {}",
-                    executor.id,
-                    tasks.collect::<Vec<_>>().join(" ")
-                )
+                let tasks = tasks.iter().map(|task| format!(" {}", task.id));
+                format!("resize {} to:{}", executor.id, tasks.collect::<String>())
             }
             Effect::Answer { request, answer } => match answer {
                 Answer::Executor(Ok(taken)) => format!("answer {} {taken:?}", request.0),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use agent_kernel::launch::Streams;
 use agent_kernel::process;
 use model::sandbox::{CpuQuota, ExitStatus, Io, Isolation, Rlimit};
+use nix::sys::resource::Resource;
 use nix::sys::signal::Signal;
 
 use crate::Outcome;
@@ -126,16 +127,17 @@ pub(crate) fn processor_time_is_shared_by_weight(world: &World) -> Outcome {
 
 pub(crate) fn limits_of_a_task_bind_it_and_not_its_init(world: &World) -> Outcome {
     let mut plan = world.plan("ulimit -n; ulimit -c; ulimit -f; echo x >file; ulimit -Hn")?;
-    let limit = |resource, soft, hard| Rlimit {
-        resource,
+    // The C library's numbers are signed or not, by the library.
+    let limit = |resource: Resource, soft, hard| Rlimit {
+        resource: resource as u32,
         soft,
         hard,
     };
     process_of(&mut plan).rlimits = vec![
-        limit(libc::RLIMIT_NOFILE, 77, 88),
-        limit(libc::RLIMIT_CORE, 0, 0),
+        limit(Resource::RLIMIT_NOFILE, 77, 88),
+        limit(Resource::RLIMIT_CORE, 0, 0),
         // Files of no bytes: the task ends by SIGXFSZ, and its init can still tell so.
-        limit(libc::RLIMIT_FSIZE, 0, 0),
+        limit(Resource::RLIMIT_FSIZE, 0, 0),
     ];
     plan.io = Io::Pipes;
     let launched = world.spawn(&plan)?;

@@ -160,7 +160,9 @@ mod tests {
             ("path=/a&offset=7&length=100", Some(7), Some(100)),
             ("path=/a&offset=0&length=-1", Some(0), None),
         ] {
-            let part = part(text).ok().expect("a part");
+            let Ok(part) = part(text) else {
+                panic!("{text} is a part");
+            };
             assert_eq!((part.offset, part.length), (offset, length), "{text}");
         }
         for (text, words) in [
