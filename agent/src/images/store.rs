@@ -442,9 +442,11 @@ impl State {
     }
 
     fn longest_unused(&self, excluded: &BTreeSet<String>) -> Option<String> {
+        // Of an image in use every layer is leased; one that only shares some with it may go.
+        let is_leased = |name: &String| self.layers.get(name).is_some_and(|layer| layer.leases > 0);
         let is_used = |kept: &Kept| {
-            let mut layers = kept.image.layers.iter();
-            layers.any(|name| self.layers.get(name).is_some_and(|layer| layer.leases > 0))
+            let layers = &kept.image.layers;
+            !layers.is_empty() && layers.iter().all(is_leased)
         };
         let idle = self.images.values().filter(|kept| !is_used(kept));
         let idle = idle.filter(|kept| !excluded.contains(&kept.image.name));
