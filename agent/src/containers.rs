@@ -158,13 +158,11 @@ impl Containers {
     }
 
     /// Ends what an earlier agent process left behind: nothing can be attached to again yet. From
-    /// then on sandboxes are collected.
+    /// then on sandboxes are collected. Groups of other names may be those of another agent on this
+    /// host; on a machine of our own no group outlives PID 1.
     pub fn end_orphans(&mut self, containers: &[ContainerId]) {
         self.ground.host.forget_all();
-        // What calls launched is in no checkpoint, yet among the groups.
-        let tree = self.ground.host.cgroups();
-        let left = tree.and_then(|tree| tree.list().ok()).unwrap_or_default();
-        for container in containers.iter().chain(&left) {
+        for container in containers {
             let Some(tree) = self.ground.host.cgroups() else {
                 continue;
             };

@@ -205,7 +205,8 @@ fn the_seeds_are_what_they_say() {
             master::fuzz::scheduler_call(master::fuzz::Form::Json, text.as_bytes())
                 || master::fuzz::operator_call(master::fuzz::Form::Json, text.as_bytes())
                 || model::resources::parse(text).is_ok()
-                || text.starts_with(|c: char| c.is_ascii_digit()),
+                || text.starts_with(|c: char| c.is_ascii_digit())
+                || text.lines().all(|line| line.contains('/')),
             "{name}"
         );
     }

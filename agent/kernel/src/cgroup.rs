@@ -173,31 +173,6 @@ impl Tree {
                 .fold(self.containers.clone(), |path, name| path.join(name)),
         }
     }
-
-    /// The containers that have a group, alive or not.
-    ///
-    /// # Errors
-    /// The tree cannot be read.
-    pub fn list(&self) -> Result<Vec<ContainerId>, CgroupError> {
-        let failed = |source| CgroupError::Read {
-            path: self.containers.clone(),
-            source,
-        };
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&self.containers).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let is_group = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            let id = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| ContainerId::new(name).ok());
-            if let (true, Some(id)) = (is_group, id) {
-                found.push(id);
-            }
-        }
-        found.sort();
-        Ok(found)
-    }
 }
 
 /// Makes the group of a container with its limits, and tells which of them are in force. That of its

@@ -22,7 +22,7 @@ fn an_agent_registers_refuses_what_it_cannot_run_and_ends_when_told() {
     assert_eq!(status.reason, Some(Reason::ContainerLaunchFailed.number()));
     assert_eq!(
         status.message(),
-        "ContainerInfo.network_infos is not supported by this agent yet"
+        "Unknown network 'n': this agent has none but its own"
     );
     master.run(r#""task_id":{"value":"t2"},"command":{"value":"true"}"#);
     let status = master.update();
