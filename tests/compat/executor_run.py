@@ -110,8 +110,22 @@ class Story(Scheduler):
     def launch(self, driver, executor, names, what, command=None):
         """One ACCEPT with all tasks, on the agent that had the first one."""
         agent = next((all[0].agent_id.value for all in self.updates.values() if all), None)
-        wanted = lambda offer: agent is None or offer.agent_id.value == agent
-        self.until("an offer", lambda: any(wanted(offer) for offer in self.offers))
+        mem = MEM * (len(names) + 1)
+
+        def wanted(offer):
+            room = sum(r.scalar.value for r in offer.resources if r.name == "mem")
+            return room >= mem and agent in (None, offer.agent_id.value)
+
+        for _ in range(30):
+            self.until("an offer", lambda: self.offers)
+            if any(wanted(offer) for offer in self.offers):
+                break
+            # What came in parts comes as one when it was given back.
+            with self.changed:
+                back, self.offers = self.offers, []
+            for offer in back:
+                driver.declineOffer(offer.id, {"refuse_seconds": 0})
+        self.until("an offer that suffices", lambda: any(wanted(offer) for offer in self.offers))
         with self.changed:
             offer = next(offer for offer in self.offers if wanted(offer))
             self.offers.remove(offer)

@@ -88,8 +88,9 @@ def healths(statuses):
 class Cases:
     """Each method whose name begins with `case_` gets a framework."""
 
-    def __init__(self, master):
+    def __init__(self, master, tepui=None):
         self.master = master
+        self.tepui = tepui
 
     def case_a_task_is_healthy_by_http_until_it_is_not_and_then_killed(self, framework):
         port = free_port()
@@ -268,7 +269,11 @@ class Cases:
         framework.until(10, "a word", lambda: self.read(framework, "reads") == "hello\n")
 
     def touch_sick(self, framework, name):
-        """The agent lets nobody write; its disk, which is this host's, does."""
+        """The agent lets nobody write; its disk, where it is this host's, does, and so does a task."""
+        if self.tepui:
+            command = [self.tepui, "--master", self.master, "exec", name]
+            subprocess.run([*command, "sh", "-c", "touch $MESOS_SANDBOX/sick"], check=True)
+            return
         agent = framework.last(name)["agent_id"]["value"]
         work_dir = fetch(f"http://{self.agent(agent)}/flags")["flags"]["work_dir"]
         folder = f"{work_dir}/slaves/{agent}{self.sandbox(framework, name)}"
@@ -314,9 +319,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--master", required=True, help="host:port")
     parser.add_argument("--only", default="", help="part of the names of the cases to run")
+    parser.add_argument("--tepui", help="the command, where agents are not on this host")
     args = parser.parse_args()
     passed, failed = 0, 0
-    for name, case in Cases(args.master).all():
+    for name, case in Cases(args.master, args.tepui).all():
         if args.only not in name:
             continue
         start = time.monotonic()

@@ -250,7 +250,7 @@ fn node_endpoints(lab: &mut Lab) -> Result<()> {
     ensure!(resources["cpus"].as_f64() == Some(1.0), "{resources}");
     ensure!(resources["ports"] == "[31000-32000]", "{resources}");
     let mem = resources["mem"].as_f64().context("no mem")?;
-    ensure!((256.0..512.0).contains(&mem), "{resources}");
+    ensure!((128.0..512.0).contains(&mem), "{resources}");
     let disk = resources["disk"].as_f64().context("no disk")?;
     ensure!(disk > 1000.0, "the blank disk was not grown: {resources}");
     let (status, _) = qemu::http::get(&address, "/files/browse?path=/etc")?;

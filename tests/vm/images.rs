@@ -160,7 +160,9 @@ fn executor(lab: &mut Lab) -> Result<()> {
 }
 
 fn pod(lab: &mut Lab) -> Result<()> {
-    client(lab, "pod_run.py", &["--only", "pod"])
+    let tepui = lab.program("tepui");
+    let tepui = tepui.get_program().to_string_lossy().into_owned();
+    client(lab, "pod_run.py", &["--only", "pod", "--tepui", &tepui])
 }
 
 fn shell(lab: &mut Lab) -> Result<()> {
