@@ -108,16 +108,19 @@ class Cluster:
         return rootfs
 
     def add_python(self, rootfs):
-        """The Python of the clients, their packages and the executor, each where it is on this host."""
+        """The Python of the clients where it is on this host, their packages and the executor.
+
+        The packages are elsewhere: the checkout may be in a folder that tasks have their own of.
+        """
         python = ROOT / "target/venv/bin/python"
         asked = "import sys, sysconfig; print(sys._base_executable, *map(sysconfig.get_paths().get, ['stdlib', 'purelib']))"
         answer = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True)
         program, library, packages = answer.stdout.split()
         self.python = os.path.realpath(program)
-        self.packages = packages
+        self.packages = "/opt/packages"
         left_out = shutil.ignore_patterns("test", "tests", "idlelib", "ensurepip", "__pycache__", "site-packages", "pip", "*cython*", "*Cython*")
-        for folder in [library, packages]:
-            target = rootfs / folder.lstrip("/")
+        for folder, place in [(library, library), (packages, self.packages)]:
+            target = rootfs / place.lstrip("/")
             shutil.copytree(folder, target, ignore=left_out, dirs_exist_ok=True)
         needed = {self.python}
         objects = [self.python, *pathlib.Path(library).glob("lib-dynload/*.so")]
