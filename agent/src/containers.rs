@@ -162,16 +162,15 @@ impl Containers {
     /// host; on a machine of our own no group outlives PID 1.
     pub fn end_orphans(&mut self, containers: &[ContainerId]) {
         self.ground.host.forget_all();
-        for container in containers {
-            let Some(tree) = self.ground.host.cgroups() else {
-                continue;
-            };
-            let cgroup = tree.container(container);
-            if cgroup.path().exists() {
-                if let Err(error) = cgroup.kill() {
-                    warn!(%container, error = chain(&error), "container of an earlier start");
+        if let Some(tree) = self.ground.host.cgroups() {
+            for container in containers {
+                let cgroup = tree.container(container);
+                if cgroup.path().exists() {
+                    if let Err(error) = cgroup.kill() {
+                        warn!(%container, error = chain(&error), "container of an earlier start");
+                    }
+                    self.lingering.push(cgroup);
                 }
-                self.lingering.push(cgroup);
             }
         }
         self.ground.housekeeping.start(containers);

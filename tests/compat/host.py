@@ -12,7 +12,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,27 +21,13 @@ import urllib.request
 
 import exporter
 import terminal_run
+from checks import Failed, expect, free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 APPLETS = [
     *["sh", "echo", "sleep", "cat", "hostname", "true", "false", "printf", "[", "ls", "stty"],
     *["grep", "httpd", "ln", "mkdir", "rm", "touch", "wget"],
 ]
-
-
-class Failed(Exception):
-    """A check did not hold; the text says which."""
-
-
-def expect(holds, text):
-    if not holds:
-        raise Failed(text)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Cluster:

@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import http.server
 import json
-import socket
 import ssl
 import subprocess
 import sys
@@ -19,26 +18,12 @@ import time
 import urllib.parse
 import urllib.request
 
+from checks import Failed, expect, free_port
 from framework import Framework, Late, task
 
 QUICK = {"delay_seconds": 0, "interval_seconds": 0.2, "timeout_seconds": 2}
 HEALTH = "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED"
 CHECK = "REASON_TASK_CHECK_STATUS_UPDATED"
-
-
-class Failed(Exception):
-    """Something else was seen than must be."""
-
-
-def expect(holds, text):
-    if not holds:
-        raise Failed(text)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def health(kind, failures=2, **how):

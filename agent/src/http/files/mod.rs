@@ -118,32 +118,13 @@ struct Part {
 impl Part {
     fn parse(query: &Query<'_>) -> Result<Self, Refusal> {
         let path = query.expect("path").map_err(Refusal::bad_request)?;
-        let offset = number(query, "offset")?;
-        let length = number(query, "length")?;
+        let offset = query.number("offset").map_err(Refusal::bad_request)?;
+        let length = query.number("length").map_err(Refusal::bad_request)?;
         Ok(Self {
             path,
             offset,
             length: if offset.is_none() { Some(0) } else { length },
         })
-    }
-}
-
-/// A number that may be left out, for which -1 is another way.
-fn number(query: &Query<'_>, name: &str) -> Result<Option<u64>, Refusal> {
-    let Some(text) = query.get(name) else {
-        return Ok(None);
-    };
-    let number: i64 = text.parse().map_err(|_| {
-        Refusal::bad_request(format!(
-            "Failed to parse {name}: Failed to convert '{text}' to number.\n"
-        ))
-    })?;
-    match (u64::try_from(number), number) {
-        (Ok(number), _) => Ok(Some(number)),
-        (Err(_), -1) => Ok(None),
-        (Err(_), _) => Err(Refusal::bad_request(format!(
-            "Negative {name} provided: {number}.\n"
-        ))),
     }
 }
 

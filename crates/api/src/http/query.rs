@@ -45,6 +45,24 @@ impl Query<'_> {
             .filter(|value| !value.is_empty())
             .ok_or_else(|| format!("Expecting '{name}=value' in query.\n"))
     }
+
+    /// A number that may be left out, for which -1 is another way.
+    ///
+    /// # Errors
+    /// In the words that the endpoints of files have for it.
+    pub fn number(&self, name: &str) -> Result<Option<u64>, String> {
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
+        let number: i64 = text.parse().map_err(|_| {
+            format!("Failed to parse {name}: Failed to convert '{text}' to number.\n")
+        })?;
+        match (u64::try_from(number), number) {
+            (Ok(number), _) => Ok(Some(number)),
+            (Err(_), -1) => Ok(None),
+            (Err(_), _) => Err(format!("Negative {name} provided: {number}.\n")),
+        }
+    }
 }
 
 /// A duration in Mesos' notation.

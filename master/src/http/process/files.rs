@@ -18,10 +18,10 @@ pub(super) fn browse(files: &Files, query: &Query<'_>) -> Result<Response, Refus
 /// `/files/read`: a part of a file, or its size where the offset is -1.
 pub(super) async fn read(files: &Files, query: &Query<'_>) -> Result<Response, Refusal> {
     let path = path(query)?;
-    let offset = number(query, "offset")?;
+    let offset = query.number("offset").map_err(Refusal::bad_request)?;
     let length = match offset {
         None => Some(0),
-        Some(_) => number(query, "length")?,
+        Some(_) => query.number("length").map_err(Refusal::bad_request)?,
     };
     let read = files.read(&path, offset.unwrap_or(0), length).await;
     let (size, data) = read?;
@@ -66,23 +66,4 @@ pub(super) fn debug(files: &Files) -> Value {
 
 fn path(query: &Query<'_>) -> Result<String, Refusal> {
     query.expect("path").map_err(Refusal::bad_request)
-}
-
-/// A number that may be left out, for which -1 is another way.
-fn number(query: &Query<'_>, name: &str) -> Result<Option<u64>, Refusal> {
-    let Some(text) = query.get(name) else {
-        return Ok(None);
-    };
-    let number: i64 = text.parse().map_err(|_| {
-        Refusal::bad_request(format!(
-            "Failed to parse {name}: Failed to convert '{text}' to number.\n"
-        ))
-    })?;
-    match (u64::try_from(number), number) {
-        (Ok(number), _) => Ok(Some(number)),
-        (Err(_), -1) => Ok(None),
-        (Err(_), _) => Err(Refusal::bad_request(format!(
-            "Negative {name} provided: {number}.\n"
-        ))),
-    }
 }
