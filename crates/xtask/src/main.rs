@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-mod attack;
 mod bench;
 mod check;
 mod codegen;
+mod hostile;
 mod image;
 mod measure;
 mod replay;
@@ -25,14 +25,14 @@ mod sim;
     disable_help_subcommand = true
 )]
 enum Tool {
-    /// Hostile requests against a master that has work to do.
-    Attack(attack::Args),
     /// Benchmarks beside other programs, each with its budget.
     Bench(bench::Args),
     /// Format, lints, dependencies, import arrows, tidiness; ends with the number passed and failed.
     Check(check::Args),
     /// Writes crates/api/src/generated from the .proto files.
     Codegen(codegen::Args),
+    /// Hostile requests against a master that has work to do.
+    Hostile(hostile::Args),
     /// Makes the boot image: Debian's kernel, and an initramfs around the agent.
     Image(image::Args),
     /// Takes figures of the whole system, by doing it.
@@ -47,10 +47,10 @@ enum Tool {
 
 fn main() -> ExitCode {
     let done = match Tool::parse() {
-        Tool::Attack(args) => attack::run(&args),
         Tool::Bench(args) => bench::run(&args),
         Tool::Check(args) => check::run(&args),
         Tool::Codegen(args) => codegen::run(&args),
+        Tool::Hostile(args) => hostile::run(&args),
         Tool::Image(args) => image::run(&args),
         Tool::Measure(args) => measure::run(&args),
         Tool::Replay(args) => replay::run(&args),

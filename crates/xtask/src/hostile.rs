@@ -1,4 +1,4 @@
-//! `cargo xtask attack`: hostile requests against a master that has work to do.
+//! `cargo xtask hostile`: hostile requests against a master that has work to do.
 //!
 //! A master runs in a process of its own, with one stand-in for an agent and a framework that runs
 //! one short task after another. Then come malformed, truncated, oversized and slow requests, streams
