@@ -3,6 +3,9 @@
 
 use api::http::call::decode;
 use api::http::negotiate::Media;
+use api::v1::ContainerInfo;
+
+use crate::wire::container_info::{self, Place};
 
 /// The body of a call of the agent's API; whether it is one that would be acted on.
 #[must_use]
@@ -14,4 +17,14 @@ pub fn operator_call(media: Media, body: &[u8]) -> bool {
 #[must_use]
 pub fn executor_call(media: Media, body: &[u8]) -> bool {
     decode(media, body).is_ok_and(|call| crate::wire::executor::call(&call).is_ok())
+}
+
+/// A `ContainerInfo` in JSON, Docker's parameters among it; whether a container could be as it asks.
+#[must_use]
+pub fn container(body: &[u8]) -> bool {
+    api::json::from_json::<ContainerInfo>(body).is_ok_and(|info| {
+        [Place::Outermost, Place::Nested]
+            .into_iter()
+            .any(|place| container_info::read(&info, place).is_ok())
+    })
 }

@@ -1,5 +1,6 @@
 //! Targets of what registries and archives say of images.
 
+use agent::images::appc::Manifest;
 use agent::images::challenge::Challenge;
 use agent::images::credentials::Credentials;
 use agent::images::manifest::{self, Document};
@@ -20,6 +21,10 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         format!("host.example:5000/a/b_c:tag@{DIGEST}"),
         r#"Bearer realm="https://a.example/token",service="s",scope="repository:a:pull""#
             .to_string(),
+        r#"{"acKind":"ImageManifest","acVersion":"0.8.0","name":"a.org/b","app":{"exec":["/x"],
+            "user":"0","group":"0","environment":[{"name":"A","value":"b"}]},"dependencies":[
+            {"imageName":"c","labels":[{"name":"version","value":"1"}]}]}"#
+            .to_string(),
         r#"{"auths":{"https://index.docker.io/v1/":{"auth":"YTpi"}}}"#.to_string(),
     ];
     all.map(String::into_bytes).to_vec()
@@ -34,6 +39,14 @@ pub(crate) fn document(bytes: &[u8]) {
         if let Ok(read) = manifest::configuration(bytes, layers) {
             assert_eq!(read.layers.len(), layers);
         }
+    }
+}
+
+/// What an App Container Image says of itself.
+pub(crate) fn appc(bytes: &[u8]) {
+    if let Ok(manifest) = Manifest::parse(bytes) {
+        let config = manifest.config();
+        assert!(config.entrypoint.len() <= 1, "{}", manifest.name());
     }
 }
 

@@ -189,6 +189,37 @@ fn a_document_of_an_image_is_read_or_refused() {
 }
 
 #[test]
+fn what_an_appc_image_says_of_itself_is_read_or_refused() {
+    fuzz_from(images::seeds(), images::appc);
+}
+
+#[test]
+fn what_a_container_asks_for_is_read_or_refused() {
+    let value = |key: &str, value: &str| {
+        format!(
+            r#"{{"type":"DOCKER","docker":{{"image":"a","parameters":[{{"key":"{key}","value":"{value}"}}]}},
+            "volumes":[{{"container_path":"a","host_path":"/b","mode":"RW"}}],
+            "linux_info":{{"effective_capabilities":{{"capabilities":["CHOWN"]}},"shm_size":7}},
+            "rlimit_info":{{"rlimits":[{{"type":"RLMT_CPU","soft":1,"hard":2}}]}}}}"#
+        )
+    };
+    let seeds = [
+        value("env", "A=b"),
+        value("shm-size", "64m"),
+        value("ulimit", "nofile=1:2"),
+        value("cap-add", "ALL"),
+        value("volume", "/a:/b:ro"),
+        value("net", "none"),
+    ];
+    for seed in &seeds {
+        assert!(agent::fuzz::container(seed.as_bytes()), "{seed}");
+    }
+    fuzz_from(seeds.map(String::into_bytes).to_vec(), |bytes| {
+        let _ = agent::fuzz::container(bytes);
+    });
+}
+
+#[test]
 fn a_name_of_an_image_is_taken_whole_or_refused() {
     fuzz_from(images::seeds(), images::reference);
 }

@@ -355,6 +355,9 @@ def pymesos_layer(root, into):
             if "extra ==" not in requirement:
                 wanted.append(re.match(r"[\w.-]+", requirement)[0])
     layer = Layer()
+    # Only Python's os.getxattr can look at it: busybox has no getfattr.
+    layer.directory("opt")
+    layer.add("opt/marked", data=b"x", pax={"SCHILY.xattr.user.tepui": "yes"})
     layer.directory("usr/lib/python3/dist-packages")
     for name in sorted(all_of):
         for file in sorted(found[name].files or [], key=str):

@@ -190,6 +190,8 @@ class Checks:
             node.succeeds("--image", self.image("busybox"), "--", "echo $IMAGE; echo $PATH", output=f"busybox\n{build.PATH[5:]}\n")
             node.succeeds("--image", self.image("odd"), output="odd: ok by default\n")
             node.succeeds("--image", self.image("python"), "--", "python3 -c 'import pymesos, ssl, sys; print(sys.version_info.major)'", output="3\n")
+            marked = """python3 -c 'import os; print(os.getxattr("/opt/marked", "user.tepui").decode())'"""
+            node.succeeds("--image", self.image("python"), "--", marked, output="yes\n")
             node.until(5, "scratch folders to go", lambda: not node.scratches())
             node.is_clean()
 

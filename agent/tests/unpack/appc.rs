@@ -17,6 +17,7 @@ use sha2::{Digest, Sha512};
 
 use crate::Outcome;
 use crate::archive::{Archive, Entry};
+use crate::server::Server;
 use crate::world::{Place, World};
 
 fn aci(name: &str, more: &str, file: (&str, &str)) -> Vec<u8> {
@@ -34,14 +35,22 @@ fn id(archive: &[u8]) -> String {
 }
 
 fn provisioner(world: &World, store: &Path, folder: &Path) -> Result<Provisioner, Box<dyn Error>> {
+    provisioner_of(world, store, Prefix::Folder(folder.to_path_buf()))
+}
+
+fn provisioner_of(
+    world: &World,
+    store: &Path,
+    appc: Prefix,
+) -> Result<Provisioner, Box<dyn Error>> {
     let settings = Settings {
         store: store.to_path_buf(),
         bytes_max: 1 << 30,
-        default: Registry::Folder(folder.to_path_buf()),
+        default: Registry::Folder(store.to_path_buf()),
         insecure: Vec::new(),
         mirrors: BTreeMap::new(),
         credentials: Default::default(),
-        appc: Prefix::Folder(folder.to_path_buf()),
+        appc,
         waits: Vec::new(),
     };
     let client = Client::new(&Authorities::default(), Patience::default())?;
@@ -108,6 +117,55 @@ pub(crate) fn an_image_lies_on_those_that_it_depends_on(world: &World) -> Outcom
         .runtime
         .block_on(images.provision(&wanted("a.org/top", None)));
     assert_eq!(again?.layers.len(), files.len());
+    Ok(())
+}
+
+pub(crate) fn an_image_is_found_on_a_server_by_simple_discovery(world: &World) -> Outcome {
+    let base = aci("a.org/base", "", ("base", "b"));
+    let needs = r#","dependencies":[{"imageName":"a.org/base",
+        "labels":[{"name":"version","value":"1"}]}]"#;
+    let top = aci("a.org/top", needs, ("top", "t"));
+    let files = [
+        ("/a.org/base-1-linux-amd64.aci", base),
+        (
+            "/a.org/top-1-linux-amd64.aci",
+            zstd::encode_all(top.as_slice(), 1)?,
+        ),
+    ];
+    let server = Server::start(files.map(|(path, body)| (path.to_owned(), body)).into())?;
+    let place = Place::new()?;
+    let store = place.inside();
+    let images = provisioner_of(world, &store, Prefix::Web(server.root()))?;
+    let provision = |name: &str| {
+        world
+            .runtime
+            .block_on(images.provision(&wanted(name, None)))
+    };
+    let got = provision("a.org/top")?;
+    for (layer, file) in got.layers.iter().zip(["base", "top"]) {
+        assert!(layer.join(file).exists(), "{file}");
+    }
+    assert_eq!((got.layers.len(), server.asked()), (2, 2));
+    // It is kept, and the server is not asked again.
+    assert_eq!(provision("a.org/top")?.layers.len(), 2);
+    assert_eq!(server.asked(), 2);
+    for (prefix, words) in [
+        (server.root(), "the server answered 404"),
+        ("http://127.0.0.1:1/".to_owned(), "connect to 127.0.0.1:1"),
+    ] {
+        let images = provisioner_of(world, &store, Prefix::Web(prefix))?;
+        let failed = world
+            .runtime
+            .block_on(images.provision(&wanted("none", None)));
+        let Err(error) = failed else {
+            return Err(format!("taken, and not: {words}").into());
+        };
+        let text = chain(&error);
+        if !text.contains(words) {
+            return Err(text.into());
+        }
+        assert_eq!(fs::read_dir(store.join("staging"))?.count(), 0, "{words}");
+    }
     Ok(())
 }
 

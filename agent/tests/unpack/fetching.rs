@@ -2,12 +2,10 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agent::fetch::{FetchError, Fetcher, Sandbox, Settings, Uri};
@@ -17,42 +15,8 @@ use flate2::write::GzEncoder;
 use crate::Outcome;
 use crate::archive::{Archive, Entry};
 use crate::files::{owner, sandbox};
+use crate::server::Server;
 use crate::world::{Place, World};
-
-/// A server with a few files.
-struct Server {
-    address: SocketAddr,
-    asked: Arc<AtomicUsize>,
-}
-
-impl Server {
-    fn start() -> Result<Self, Box<dyn Error>> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
-        let asked = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&asked);
-        // It ends with the test's process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let counter = Arc::clone(&counter);
-                std::thread::spawn(move || answer(stream, &counter));
-            }
-        });
-        Ok(Self { address, asked })
-    }
-
-    fn uri(&self, path: &str) -> Uri {
-        Uri {
-            value: format!("http://{}/{path}", self.address),
-            extract: true,
-            ..Uri::default()
-        }
-    }
-
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
-    }
-}
 
 fn tgz() -> Vec<u8> {
     let tar = Archive::default()
@@ -63,43 +27,25 @@ fn tgz() -> Vec<u8> {
     encoder.finish().expect("written to memory")
 }
 
-fn answer(mut stream: TcpStream, asked: &AtomicUsize) -> Option<()> {
-    let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
-    let first = lines.next()?.ok()?;
-    lines
-        .find(|line| line.as_ref().is_ok_and(String::is_empty))?
-        .ok()?;
-    asked.fetch_add(1, Ordering::SeqCst);
-    let path = first.split(' ').nth(1)?;
-    let body = match path {
-        "/file" => b"content".to_vec(),
-        "/app.tgz" => tgz(),
-        "/big" => vec![b'b'; 2 << 20],
-        "/climbs.tar" => Archive::default()
-            .with(Entry::file("../outside/new", b"x"))
-            .end(),
-        "/moved" => {
-            let head = "HTTP/1.1 302 Found\r\nlocation: /file\r\ncontent-length: 0\r\n\r\n";
-            return stream.write_all(head.as_bytes()).ok();
-        }
-        "/stalls" => {
-            let head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome";
-            stream.write_all(head.as_bytes()).ok()?;
-            // Until the fetcher has gone.
-            return lines.next().map(drop);
-        }
-        "/cut" => {
-            let head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome";
-            return stream.write_all(head.as_bytes()).ok();
-        }
-        _ => {
-            let head = "HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nnone";
-            return stream.write_all(head.as_bytes()).ok();
-        }
-    };
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
-    stream.write_all(head.as_bytes()).ok()?;
-    stream.write_all(&body).ok()
+fn files() -> Result<Server, Box<dyn Error>> {
+    let climbs = Archive::default()
+        .with(Entry::file("../outside/new", b"x"))
+        .end();
+    let all = [
+        ("/file", b"content".to_vec()),
+        ("/app.tgz", tgz()),
+        ("/big", vec![b'b'; 2 << 20]),
+        ("/climbs.tar", climbs),
+    ];
+    Server::start(all.map(|(path, body)| (path.to_owned(), body)).into())
+}
+
+fn uri_of(server: &Server, path: &str) -> Uri {
+    Uri {
+        value: format!("{}{path}", server.root()),
+        extract: true,
+        ..Uri::default()
+    }
 }
 
 fn fetcher(world: &World, node: &Place) -> Result<Fetcher, FetchError> {
@@ -125,17 +71,17 @@ fn fetch(world: &World, fetcher: &Fetcher, uris: &[Uri], into: &Path) -> Result<
 }
 
 pub(crate) fn files_of_a_server_and_of_the_node_come_as_the_tasks_own(world: &World) -> Outcome {
-    let (server, node, place) = (Server::start()?, Place::new()?, sandbox()?);
+    let (server, node, place) = (files()?, Place::new()?, sandbox()?);
     let fetcher = fetcher(world, &node)?;
     fs::write(node.inside().join("local"), "here")?;
     let uris = [
-        server.uri("file"),
+        uri_of(&server, "file"),
         Uri {
             executable: true,
             output_file: Some("bin/run".to_owned()),
-            ..server.uri("moved")
+            ..uri_of(&server, "moved")
         },
-        server.uri("app.tgz"),
+        uri_of(&server, "app.tgz"),
         Uri {
             value: format!("file://{}", node.inside().join("local").display()),
             ..Uri::default()
@@ -165,11 +111,11 @@ pub(crate) fn files_of_a_server_and_of_the_node_come_as_the_tasks_own(world: &Wo
 }
 
 pub(crate) fn what_several_tasks_want_is_loaded_once(world: &World) -> Outcome {
-    let (server, node) = (Server::start()?, Place::new()?);
+    let (server, node) = (files()?, Place::new()?);
     let fetcher = fetcher(world, &node)?;
     let cached = |path: &str| Uri {
         cache: true,
-        ..server.uri(path)
+        ..uri_of(&server, path)
     };
     let places: Vec<Place> = (0..3).map(|_| sandbox()).collect::<Result<_, _>>()?;
     let insides: Vec<_> = places.iter().map(Place::inside).collect();
@@ -198,7 +144,7 @@ pub(crate) fn what_several_tasks_want_is_loaded_once(world: &World) -> Outcome {
 }
 
 pub(crate) fn what_cannot_be_fetched_is_told_in_words(world: &World) -> Outcome {
-    let (server, node) = (Server::start()?, Place::new()?);
+    let (server, node) = (files()?, Place::new()?);
     let fetcher = fetcher(world, &node)?;
     let uri = |value: &str| Uri {
         value: value.to_owned(),
@@ -217,12 +163,12 @@ pub(crate) fn what_cannot_be_fetched_is_told_in_words(world: &World) -> Outcome 
         },
     )?;
     for (fetcher, uri, words) in [
-        (&fetcher, server.uri("none"), "the server answered 404"),
-        (&fetcher, server.uri("stalls"), "more bytes not within"),
-        (&fetcher, server.uri("cut"), "ask 127.0.0.1"),
+        (&fetcher, uri_of(&server, "none"), "the server answered 404"),
+        (&fetcher, uri_of(&server, "stalls"), "more bytes not within"),
+        (&fetcher, uri_of(&server, "cut"), "ask 127.0.0.1"),
         (
             &fetcher,
-            server.uri("climbs.tar"),
+            uri_of(&server, "climbs.tar"),
             "leads out of the folder",
         ),
         (
@@ -237,7 +183,7 @@ pub(crate) fn what_cannot_be_fetched_is_told_in_words(world: &World) -> Outcome 
         ),
         (&fetcher, uri("ftp://h/x"), "only http, https and file"),
         (&fetcher, uri("/etc/passwd"), "--fetcher_local_paths"),
-        (&small, server.uri("big"), "more than 1048576 bytes"),
+        (&small, uri_of(&server, "big"), "more than 1048576 bytes"),
     ] {
         let place = sandbox()?;
         let result = fetch(world, fetcher, std::slice::from_ref(&uri), &place.inside());

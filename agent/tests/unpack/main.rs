@@ -10,6 +10,7 @@ mod fetching;
 mod files;
 mod hostile;
 mod layers;
+mod server;
 mod world;
 
 use std::error::Error;
@@ -41,6 +42,7 @@ const TESTS: &[(&str, Test)] = tests![
     fetching::what_several_tasks_want_is_loaded_once,
     fetching::what_cannot_be_fetched_is_told_in_words,
     appc::an_image_lies_on_those_that_it_depends_on,
+    appc::an_image_is_found_on_a_server_by_simple_discovery,
     appc::an_image_that_is_not_what_it_should_be_leaves_nothing,
     hostile::forty_hostile_archives_stay_inside_and_in_their_bounds,
     hostile::the_unpacker_has_no_network_and_no_files_but_its_folder,
