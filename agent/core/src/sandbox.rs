@@ -7,6 +7,7 @@
 mod capabilities;
 mod cgroup;
 mod command;
+mod devices;
 mod image;
 mod mounts;
 mod namespaces;
@@ -168,6 +169,7 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
         cgroup: CgroupPlan {
             limits: cgroup::of(task, node.cfs),
             nesting: cgroup::nesting(task.class),
+            devices: devices::rules(),
         },
     })
 }
@@ -227,7 +229,10 @@ mod tests {
             }
             Run::Hold(user) => text += &format!("hold as {user:?}\n"),
         }
-        text + &format!("{:?}\n{:?}\n", plan.capabilities, plan.cgroup)
+        text += &format!("{:?}\n", plan.capabilities);
+        let cgroup = &plan.cgroup;
+        text += &format!("{:?} {:?}\n", cgroup.limits, cgroup.nesting);
+        text + &format!("{} rules of devices\n", cgroup.devices.len())
     }
 
     fn node() -> NodeFacts<'static> {
@@ -323,7 +328,8 @@ mod tests {
                 GREETING=hello
                 in /mnt/mesos/sandbox as User { uid: 65534, gid: 65534, groups: [] }
                 Capabilities { effective: [], bounding: [] }
-                CgroupPlan { limits: Some(CgroupLimits { cpu_weight: 60, cpu_quota: None, memory_bytes_low: 100663296, memory_bytes_max: Some(100663296), pids_max: 4096 }), nesting: Shared }
+                Some(CgroupLimits { cpu_weight: 60, cpu_quota: None, memory_bytes_low: 100663296, memory_bytes_max: Some(100663296), pids_max: 4096 }) Shared
+                14 rules of devices
             "#]],
         );
         let alice = TaskSpec {

@@ -25,6 +25,7 @@ use cgroups_rs::fs::pid::PidController;
 use model::ContainerId;
 use model::sandbox::{CgroupLimits, CgroupPlan, CpuQuota, Enforcement, Isolation, Nesting};
 
+use crate::devices::Filters;
 use crate::process::Pid;
 
 /// The group above all containers, beneath the mount.
@@ -96,6 +97,7 @@ pub enum AgentPlace {
 pub struct Tree {
     containers: PathBuf,
     enabled: Vec<&'static str>,
+    devices: Filters,
 }
 
 /// Where version 2 of cgroups is mounted; `None` where it is not.
@@ -146,6 +148,7 @@ pub fn root_setup(mount: &Path, place: AgentPlace) -> Result<Tree, CgroupError> 
     Ok(Tree {
         containers,
         enabled,
+        devices: Filters::default(),
     })
 }
 
@@ -192,6 +195,8 @@ pub fn create(
     }
     let mut report = Enforcement::default();
     report.note(Isolation::Placement, Ok(()));
+    let filtered = tree.devices.attach(&plan.devices, cgroup.open()?);
+    report.note(Isolation::Devices, filtered.map_err(text));
     if let Some(limits) = &plan.limits {
         limit(tree, container, limits, &mut report);
     }

@@ -9,11 +9,13 @@
 
 pub mod block;
 pub mod boot_mounts;
+pub mod bpf;
 mod capabilities;
 pub mod cgroup;
 pub mod clock;
 pub mod confine;
 pub mod console;
+mod devices;
 pub mod facts;
 pub mod files;
 pub mod launch;

@@ -5,6 +5,7 @@
 //! path is either one of the node (`source`) or one of the container (`target`), never both.
 
 mod cgroup;
+mod devices;
 mod io;
 mod mounts;
 mod outcome;
@@ -15,6 +16,7 @@ use alloc::vec::Vec;
 use crate::ContainerId;
 
 pub use cgroup::{CgroupLimits, CgroupPlan, CpuQuota, Nesting};
+pub use devices::{DeviceAccess, DeviceKind, DeviceRule};
 pub use io::{Io, WindowSize};
 pub use mounts::{
     Access, Content, DeviceNode, Devices, Handover, Missing, Mount, Overlay, Root, Scratch, Secret,

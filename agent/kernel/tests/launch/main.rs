@@ -4,6 +4,7 @@
 //! the host gives no root, no static busybox or no mounts, the tests are left out and say so.
 
 mod boot;
+mod devices;
 mod failure;
 mod isolation;
 mod life;
@@ -49,6 +50,8 @@ const TESTS: &[(&str, Test)] = tests![
     failure::the_step_that_went_wrong_is_named,
     failure::output_is_appended_and_links_are_refused,
     isolation::a_nested_user_namespace_gains_nothing,
+    devices::a_device_file_is_dead_without_a_rule_and_does_what_its_rule_says,
+    devices::a_nested_container_has_no_device_that_its_parent_has_not,
     life::many_threads_may_launch_at_once,
     failure::the_launcher_by_hand_explains_itself,
     nested::containers_of_a_pod_share_what_pods_share_and_nothing_else,

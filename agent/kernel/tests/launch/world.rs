@@ -11,8 +11,9 @@ use agent_kernel::launch::{self, Host, LaunchError, Launched};
 use agent_kernel::{cgroup, process};
 use model::ContainerId;
 use model::sandbox::{
-    Access, Capabilities, CgroupLimits, CgroupPlan, Content, DeviceNode, Devices, ExitStatus,
-    IdRange, Io, LaunchPlan, Missing, Mount, Namespace, Nesting, Process, Root, Run, Sandbox, User,
+    Access, Capabilities, CgroupLimits, CgroupPlan, Content, DeviceAccess, DeviceKind, DeviceNode,
+    DeviceRule, Devices, ExitStatus, IdRange, Io, LaunchPlan, Missing, Mount, Namespace, Nesting,
+    Process, Root, Run, Sandbox, User,
 };
 use nix::sys::signal::Signal;
 
@@ -151,6 +152,7 @@ impl World {
                     pids_max: 64,
                 }),
                 nesting: Nesting::Shared,
+                devices: device_rules(),
             },
         })
     }
@@ -269,6 +271,24 @@ fn reaped(pid: process::Pid) -> Option<ExitStatus> {
     ended.extend(process::reap());
     let index = ended.iter().position(|(other, _)| *other == pid)?;
     Some(ended.swap_remove(index).1)
+}
+
+/// Terminals, null, zero and tty.
+fn device_rules() -> Vec<DeviceRule> {
+    let all = [
+        (136, None),
+        (5, Some(2)),
+        (1, Some(3)),
+        (1, Some(5)),
+        (5, Some(0)),
+    ];
+    let rule = |(major, minor)| DeviceRule {
+        kind: DeviceKind::Character,
+        major: Some(major),
+        minor,
+        access: DeviceAccess::ALL,
+    };
+    all.into_iter().map(rule).collect()
 }
 
 fn mounts() -> Vec<Mount> {

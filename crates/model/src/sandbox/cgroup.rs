@@ -1,12 +1,19 @@
 //! Cgroup: where a container's processes are counted and bounded.
 
+use alloc::vec::Vec;
+
+use super::DeviceRule;
+
 /// A container's group in the cgroup tree, beneath that of the container that it is nested in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CgroupPlan {
     /// The values of its files; `None` leaves the container within the bounds of its parent.
     pub limits: Option<CgroupLimits>,
     /// Whether containers nested in it may have limits of their own.
     pub nesting: Nesting,
+    /// The device files that may be used; a container that is nested has those that the ones above it
+    /// have, too.
+    pub devices: Vec<DeviceRule>,
 }
 
 /// Whether the groups of nested containers may have limits of their own.

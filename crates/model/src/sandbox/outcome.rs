@@ -66,6 +66,8 @@ pub enum Isolation {
     Memory,
     /// The limit of processes.
     Pids,
+    /// No device files but those of the plan.
+    Devices,
 }
 
 impl fmt::Display for Isolation {
@@ -79,6 +81,7 @@ impl fmt::Display for Isolation {
             Self::Cpu => f.write_str("cpu limit"),
             Self::Memory => f.write_str("memory limit"),
             Self::Pids => f.write_str("pids limit"),
+            Self::Devices => f.write_str("device list"),
         }
     }
 }
