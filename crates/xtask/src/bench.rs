@@ -1,5 +1,7 @@
 //! Benchmarks: each a program of its own, built for speed, with its budget beside it.
 
+mod allocation;
+mod report;
 mod unpack;
 
 use std::process::Command;
@@ -15,6 +17,8 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum What {
+    /// One run of the allocator, by agents, frameworks and what stands in its way.
+    Allocation(allocation::Args),
     /// Pulling and unpacking an image of 1 GB, beside skopeo and umoci.
     Unpack(unpack::Args),
 }
@@ -22,6 +26,7 @@ enum What {
 /// Builds and runs it.
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
+        What::Allocation(args) => allocation::run(args),
         What::Unpack(args) => unpack::run(args),
     }
 }

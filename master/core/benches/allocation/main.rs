@@ -1,0 +1,114 @@
+//! The allocation cycle: how long one run of the allocator takes in which every agent is offered.
+//!
+//! Question: how does a cycle grow with agents and with frameworks, and with what stands in its way:
+//! reservations, quota, filters, suppressed frameworks? Bound by memory reads: each agent is visited
+//! once, and who is next is found in an order that is kept.
+//!
+//!     cargo xtask bench allocation [--agents N,…] [--frameworks N,…] [--case NAME,…]
+//!
+//! Prints one JSON object a line; the command above makes a table of them.
+
+mod case;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use case::{Case, World};
+
+/// The longest that a cycle may take at [`AGENTS`] and [`FRAMEWORKS`], in milliseconds.
+const BUDGET_MS: f64 = 100.0;
+const AGENTS: usize = 50_000;
+const FRAMEWORKS: usize = 1000;
+
+fn main() -> ExitCode {
+    match bench(std::env::args().skip(1).collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What is measured.
+struct Options {
+    agents: Vec<usize>,
+    frameworks: Vec<usize>,
+    cases: Vec<Case>,
+    rounds: usize,
+}
+
+fn options(arguments: &[String]) -> Result<Options, String> {
+    let mut options = Options {
+        agents: vec![1000, 10_000, AGENTS],
+        frameworks: vec![1, 50, 200, FRAMEWORKS, 6000],
+        cases: Case::ALL.to_vec(),
+        rounds: 5,
+    };
+    // Cargo adds this one to the arguments of every benchmark.
+    let mut given = arguments.iter().filter(|text| *text != "--bench");
+    while let Some(name) = given.next() {
+        let value = given.next().ok_or(format!("{name} lacks its value"))?;
+        let numbers = || {
+            let parts = value.split(',').map(str::parse::<usize>);
+            let parts = parts.collect::<Result<Vec<_>, _>>();
+            parts.map_err(|error| format!("{name} {value:?}: {error}"))
+        };
+        match name.as_str() {
+            "--agents" => options.agents = numbers()?,
+            "--frameworks" => options.frameworks = numbers()?,
+            "--rounds" => options.rounds = value.parse().map_err(|e| format!("{name}: {e}"))?,
+            "--case" => {
+                let cases = value.split(',').map(Case::parse);
+                options.cases = cases.collect::<Result<_, _>>()?;
+            }
+            other => return Err(format!("no option {other}")),
+        }
+    }
+    Ok(options)
+}
+
+fn bench(arguments: Vec<String>) -> Result<(), String> {
+    let options = options(&arguments)?;
+    let mut is_late = false;
+    for case in &options.cases {
+        for agents in &options.agents {
+            for frameworks in &options.frameworks {
+                let (cycle, offers) = cycle(*case, *agents, *frameworks, options.rounds);
+                let has_budget = (*agents, *frameworks) == (AGENTS, FRAMEWORKS);
+                let budget = has_budget.then_some(BUDGET_MS);
+                is_late |= budget.is_some_and(|budget| cycle > budget);
+                let budget = budget.map_or("null".to_owned(), |budget| budget.to_string());
+                println!(
+                    "{{\"bench\":\"allocation\",\"case\":\"{}\",\"agents\":{agents},\
+                     \"frameworks\":{frameworks},\"offers\":{offers},\"unit\":\"ms\",\
+                     \"value\":{cycle:.3},\"budget\":{budget}}}",
+                    case.name()
+                );
+            }
+        }
+    }
+    match is_late {
+        false => Ok(()),
+        true => Err(format!(
+            "a cycle at {AGENTS} agents and {FRAMEWORKS} frameworks took more than {BUDGET_MS} ms"
+        )),
+    }
+}
+
+/// The median of some cycles in milliseconds, and how many offers one of them gave.
+fn cycle(case: Case, agents: usize, frameworks: usize, rounds: usize) -> (f64, usize) {
+    let mut world = World::new(case, agents, frameworks);
+    let mut times = Vec::new();
+    let mut offers = 0;
+    for _ in 0..rounds.max(1) {
+        world.prepare();
+        let begin = Instant::now();
+        let given = world.allocate();
+        times.push(begin.elapsed().as_secs_f64() * 1000.0);
+        offers = given.len();
+        world.take_back(given);
+    }
+    times.sort_by(f64::total_cmp);
+    (times[times.len() / 2], offers)
+}
