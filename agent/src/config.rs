@@ -11,6 +11,7 @@ mod draft;
 pub mod fetching;
 pub mod images;
 pub mod isolation;
+pub mod networks;
 mod settings;
 mod values;
 
@@ -63,6 +64,8 @@ pub struct Config {
     pub housekeeping: housekeeping::Settings,
     /// What containers are allowed.
     pub isolation: isolation::Isolation,
+    /// The networks of containers.
+    pub networks: networks::Networks,
     /// What commands may have fetched.
     pub fetching: Fetching,
     /// Authorities that are believed beside Mozilla's, where this node takes something from elsewhere.

@@ -17,6 +17,7 @@ pub mod images;
 pub mod init;
 pub mod link;
 pub mod logging;
+pub mod networks;
 pub mod node;
 pub mod paths;
 pub mod probe;

@@ -38,6 +38,7 @@ use crate::images::Provisioner;
 use crate::images::scratch::Scratches;
 use crate::init::{Node, PowerEvent, chain};
 use crate::link::Link;
+use crate::networks::Pool;
 use crate::paths;
 use crate::probe::Probes;
 use crate::sandboxes::Sandboxes;
@@ -156,6 +157,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
             false => SwitchUser::No,
         },
         isolation: config.isolation.clone(),
+        pool: Pool::open(config.networks.pool_size).map_err(NodeError::Runtime)?,
         housekeeping: Housekeeping::new(config.housekeeping, Arc::clone(&sandboxes)),
         sandboxes,
         fetcher: Fetcher::open(

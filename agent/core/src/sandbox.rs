@@ -11,6 +11,7 @@ mod devices;
 mod image;
 mod mounts;
 mod namespaces;
+mod network;
 mod users;
 mod wishes;
 
@@ -150,6 +151,8 @@ pub enum PlanError {
 pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, PlanError> {
     let user = users::resolve(task.user, node.switch_user, node.accounts, node.ids)?;
     let namespaces = namespaces::of(task.class, task.wishes);
+    let capabilities = capabilities::kept(task.wishes, node.policy)?;
+    let network = network::of(&namespaces.own, task.wishes, &capabilities);
     Ok(LaunchPlan {
         container: task.container.clone(),
         hostname: namespaces.hostname(task.wishes, node)?,
@@ -157,7 +160,8 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
         namespaces: namespaces.own,
         ids: node.ids,
         root: mounts::root(task, node),
-        mounts: mounts::list(task, node)?,
+        mounts: mounts::list(task, node, &network)?,
+        network,
         sandbox: task.sandbox.map(|source| Sandbox {
             source: source.to_string(),
             stdout: "stdout".to_string(),
@@ -165,7 +169,7 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
         }),
         io: task.io,
         run: run(task, user)?,
-        capabilities: capabilities::kept(task.wishes, node.policy)?,
+        capabilities,
         cgroup: CgroupPlan {
             limits: cgroup::of(task, node.cfs),
             nesting: cgroup::nesting(task.class),

@@ -23,6 +23,7 @@ pub mod modules;
 pub mod mounts;
 mod namespaces;
 pub mod netlink;
+pub mod network;
 mod overlay;
 pub mod power;
 pub mod process;

@@ -74,6 +74,13 @@ impl AsFd for Detached {
     }
 }
 
+impl From<OwnedFd> for Detached {
+    /// A mount that is known to be in no tree.
+    fn from(mount: OwnedFd) -> Self {
+        Self(mount)
+    }
+}
+
 impl Detached {
     /// A new file system with options as (key, value).
     ///

@@ -73,6 +73,8 @@ pub(crate) struct Spaces<'a> {
     pub(crate) joined: &'a [Namespace],
     /// That process.
     pub(crate) parent: Option<BorrowedFd<'a>>,
+    /// A network that is there already.
+    pub(crate) network: Option<BorrowedFd<'a>>,
     /// Its cgroup.
     pub(crate) cgroup: Option<RawFd>,
 }
@@ -84,6 +86,7 @@ impl<'a> Spaces<'a> {
             own,
             joined: &[],
             parent: None,
+            network: None,
             cgroup: None,
         }
     }
@@ -97,6 +100,15 @@ pub(crate) fn clone_launcher(
     spaces: &Spaces<'_>,
     launcher: &Launcher<'_>,
 ) -> Result<(Pid, OwnedFd), Errno> {
+    match spaces.network {
+        // Whoever is in a new user namespace has no right to enter the node's networks any more: the
+        // child is one of a thread that has done so.
+        Some(network) => in_network(network, || clone_from_here(spaces, launcher)),
+        None => clone_from_here(spaces, launcher),
+    }
+}
+
+fn clone_from_here(spaces: &Spaces<'_>, launcher: &Launcher<'_>) -> Result<(Pid, OwnedFd), Errno> {
     match spaces.parent {
         Some(parent) if !spaces.joined.is_empty() => joiner::clone(spaces, parent, launcher),
         _ => {
@@ -155,16 +167,53 @@ pub(crate) fn in_mounts_of<T: Send>(
     run: impl FnOnce() -> Result<T, Errno> + Send,
 ) -> Result<T, Errno> {
     let process = process.as_fd();
+    in_thread("visitor", || {
+        // Threads have one root and directory together, which would move with the namespace.
+        unshare(CloneFlags::CLONE_FS)?;
+        setns(process, CloneFlags::CLONE_NEWNS)?;
+        run()
+    })
+}
+
+/// Runs something in a thread of its own in a network: a namespace, or that of the process which a
+/// pidfd names.
+///
+/// # Errors
+/// As in setns(2), and those of what is run.
+pub(crate) fn in_network<T: Send>(
+    network: impl AsFd,
+    run: impl FnOnce() -> Result<T, Errno> + Send,
+) -> Result<T, Errno> {
+    let network = network.as_fd();
+    in_thread("network", || {
+        setns(network, CloneFlags::CLONE_NEWNET)?;
+        run()
+    })
+}
+
+/// Runs something in a thread of its own, in a new network that the node owns.
+///
+/// # Errors
+/// As in unshare(2), and those of what is run.
+pub(crate) fn in_new_network<T: Send>(
+    run: impl FnOnce() -> Result<T, Errno> + Send,
+) -> Result<T, Errno> {
+    in_thread("network", || {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        run()
+    })
+}
+
+/// A namespace that a thread enters is that of whatever the thread does next: it ends with this.
+fn in_thread<T: Send>(
+    name: &str,
+    run: impl FnOnce() -> Result<T, Errno> + Send,
+) -> Result<T, Errno> {
     std::thread::scope(|scope| {
-        let visitor = std::thread::Builder::new().name("visitor".into());
-        let visitor = visitor.spawn_scoped(scope, || {
-            // Threads have one root and directory together, which would move with the namespace.
-            unshare(CloneFlags::CLONE_FS)?;
-            setns(process, CloneFlags::CLONE_NEWNS)?;
-            run()
-        });
-        let visitor = visitor.map_err(|error| crate::files::errno(&error))?;
-        visitor.join().unwrap_or(Err(Errno::EIO))
+        let thread = std::thread::Builder::new().name(name.into());
+        let thread = thread.spawn_scoped(scope, run);
+        let thread = thread.map_err(|error| crate::files::errno(&error))?;
+        thread.join().unwrap_or(Err(Errno::EIO))
     })
 }
 

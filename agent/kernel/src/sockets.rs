@@ -3,11 +3,11 @@
 //! A socket belongs to the network namespace in which it was made, whoever holds it.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::thread;
 
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+use crate::namespaces;
 
 /// Which addresses a socket is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,16 +30,8 @@ pub fn tcp_within(process: BorrowedFd<'_>, family: Family) -> Result<OwnedFd, Er
         Family::V4 => AddressFamily::Inet,
         Family::V6 => AddressFamily::Inet6,
     };
-    // The thread ends with the network that it entered: no other work may ever run on it.
-    thread::scope(|scope| {
-        let entered = thread::Builder::new()
-            .name("enter-network".to_string())
-            .spawn_scoped(scope, || {
-                setns(process, CloneFlags::CLONE_NEWNET)?;
-                let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-                socket(family, SockType::Stream, flags, None)
-            });
-        let made = entered.map_err(|error| crate::files::errno(&error))?;
-        made.join().unwrap_or(Err(Errno::EIO))
+    namespaces::in_network(process, || {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        socket(family, SockType::Stream, flags, None)
     })
 }

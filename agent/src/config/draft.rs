@@ -11,6 +11,7 @@ use crate::housekeeping;
 use super::fetching::Fetching;
 use super::images::Images;
 use super::isolation::Isolation;
+use super::networks::Networks;
 use super::settings::{SETTINGS, Setting};
 use super::{Boot, Config, HostPort, LoggingLevel};
 
@@ -39,6 +40,7 @@ pub(super) struct Draft {
     pub(super) gc_non_executor_container_sandboxes: Option<bool>,
     pub(super) rotation: rotation::Rules,
     pub(super) isolation: Isolation,
+    pub(super) networks: Networks,
     pub(super) fetching: Fetching,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) images: Images,
@@ -101,6 +103,7 @@ impl Draft {
                 rotation: self.rotation,
             },
             isolation: self.isolation,
+            networks: self.networks,
             fetching: self.fetching,
             ca_file: self.ca_file,
             images: self.images,

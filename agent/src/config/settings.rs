@@ -15,6 +15,7 @@ use super::draft::Draft;
 use super::fetching;
 use super::images;
 use super::isolation;
+use super::networks;
 use super::values::{
     ABSOLUTE, CAPABILITIES, DURATION, PORT, SIZE, absolute, boolean, duration, host_port, hostname,
     plain, port, put, share, some_text, static_address, why,
@@ -547,6 +548,18 @@ pub(super) static SETTINGS: &[Setting] = &[
         boot: false,
         switch: false,
         set: |draft, text| put(&mut draft.images.store_bytes_max, images::size(text)),
+    },
+    Setting {
+        name: "network_pool_size",
+        value: "NUMBER",
+        allowed: "a whole number",
+        help: "how many network namespaces are made before there is a container for them (default: 4)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.networks.pool_size = networks::pool_size(text)?;
+            Ok(())
+        },
     },
     Setting {
         name: "jwt_secret_key",

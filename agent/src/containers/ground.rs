@@ -12,6 +12,7 @@ use crate::fetch::Fetcher;
 use crate::housekeeping::Housekeeping;
 use crate::images::Provisioner;
 use crate::images::scratch::Scratches;
+use crate::networks::Pool;
 use crate::sandboxes::{SandboxError, Sandboxes};
 use crate::volumes::Volumes;
 
@@ -30,6 +31,8 @@ pub struct Ground {
     pub switch_user: SwitchUser,
     /// What containers are allowed.
     pub isolation: Isolation,
+    /// Networks that wait for containers.
+    pub pool: Pool,
     /// Where the sandboxes are made.
     pub sandboxes: Arc<Sandboxes>,
     /// Rotates what containers write, and collects what they leave.

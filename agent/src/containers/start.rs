@@ -10,7 +10,7 @@ use std::sync::Arc;
 use agent_core::sandbox::{self, Accounts, Class, NodeFacts, VolumeSource};
 use agent_kernel::launch::{self, Launched};
 use agent_kernel::process::Pid;
-use model::sandbox::{Process, Run};
+use model::sandbox::{Network, Process, Run};
 
 use super::prepare::Prepared;
 use super::root::Root;
@@ -130,7 +130,12 @@ pub(super) fn start(
         }
     }
     let parent = place.parent.as_ref().map(|parent| parent.pidfd.as_ref());
-    let launched = launch::spawn(&ground.host, &plan, parent).map_err(|error| chain(&error))?;
+    let space = match plan.network {
+        Network::Ready => Some(ground.pool.take().map_err(|error| chain(&error))?),
+        Network::Own | Network::Shared => None,
+    };
+    let launched = launch::spawn_in(&ground.host, &plan, parent, space.as_ref());
+    let launched = launched.map_err(|error| chain(&error))?;
     Ok(Started {
         launched,
         sandbox: order.sandbox.clone(),

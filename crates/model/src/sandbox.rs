@@ -8,6 +8,7 @@ mod cgroup;
 mod devices;
 mod io;
 mod mounts;
+mod network;
 mod outcome;
 
 use alloc::string::String;
@@ -21,6 +22,7 @@ pub use io::{Io, WindowSize};
 pub use mounts::{
     Access, Content, DeviceNode, Devices, Handover, Missing, Mount, Overlay, Root, Scratch, Secret,
 };
+pub use network::Network;
 pub use outcome::{Enforcement, ExitStatus, Isolation};
 
 /// Everything that is needed to start one container.
@@ -37,6 +39,8 @@ pub struct LaunchPlan {
     pub namespaces: Vec<Namespace>,
     /// The node's ids that stand behind the ids inside; those of the parent where users are joined.
     pub ids: IdRange,
+    /// Whose the network is, and what connects it.
+    pub network: Network,
     /// The root directory.
     pub root: Root,
     /// What is mounted on the root, in this order.

@@ -9,7 +9,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use model::sandbox::{
-    Access, Content, DeviceNode, Devices, Handover, Missing, Mount, Overlay, Root, Scratch, Secret,
+    Access, Content, DeviceNode, Devices, Handover, Missing, Mount, Network, Overlay, Root,
+    Scratch, Secret,
 };
 
 use super::{Class, Ipc, NodeFacts, PlanError, STORE_IDS, TaskSpec};
@@ -177,17 +178,21 @@ fn image(layers: &[String], scratch: Option<&str>, access: Access) -> Overlay {
 }
 
 /// All mounts on the root, each after the one that it stands on.
-pub(super) fn list(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<Vec<Mount>, PlanError> {
+pub(super) fn list(
+    task: &TaskSpec<'_>,
+    node: &NodeFacts<'_>,
+    network: &Network,
+) -> Result<Vec<Mount>, PlanError> {
     if task.class == Class::Debug {
         return Ok(Vec::new());
     }
     let mut all = Vec::from([mount("/proc", Content::Proc)]);
     match task.root {
         RootSpec::Default => {
-            all.extend(system(task, node));
+            all.extend(system(task, node, network));
             all.push(mount("/tmp", tmpfs(TMP_BYTES_MAX)));
         }
-        RootSpec::Image { .. } => all.extend(system(task, node)),
+        RootSpec::Image { .. } => all.extend(system(task, node, network)),
         RootSpec::Parent => {}
     }
     if task.sandbox.is_some() {
@@ -207,18 +212,22 @@ pub(super) fn list(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<Vec<Moun
 }
 
 /// Devices, and what the kernel tells.
-fn system(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> [Mount; 5] {
+fn system(task: &TaskSpec<'_>, node: &NodeFacts<'_>, network: &Network) -> [Mount; 5] {
     let wishes = task.wishes;
     let bytes = wishes.shm_bytes.or(node.policy.shm_bytes);
     let shm = match (task.class, wishes.ipc) {
         (Class::Nested, Ipc::SharesParent) => Content::OfParent,
         _ => tmpfs(bytes.unwrap_or(SHM_BYTES_MAX)),
     };
+    let sys = match network {
+        Network::Ready => Content::Sysfs,
+        Network::Own | Network::Shared => bind("/sys"),
+    };
     [
         mount("/dev", Content::Devices(devices())),
         mount("/dev/pts", Content::Terminals { group: TTY_GROUP }),
         mount("/dev/shm", shm),
-        mount("/sys", bind("/sys")),
+        mount("/sys", sys),
         mount("/sys/fs/cgroup", Content::Cgroup),
     ]
 }
@@ -354,6 +363,10 @@ mod tests {
     use crate::sandbox::{Accounts, Cfs, Demand, Policy, SwitchUser, Wishes, id_range};
     use model::ContainerId;
     use model::sandbox::Io;
+
+    fn list(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<Vec<Mount>, PlanError> {
+        super::list(task, node, &Network::Shared)
+    }
 
     /// Calls with a container of the default root, its node and its operator's rules.
     fn with<T>(

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
-use model::sandbox::{Access, Content, LaunchPlan, Namespace, Overlay, Root, Sandbox};
+use model::sandbox::{Access, Content, LaunchPlan, Namespace, Network, Overlay, Root, Sandbox};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -19,6 +19,7 @@ use super::volumes::Maker;
 use crate::cgroup::Cgroup;
 use crate::files::{self, above_stdio};
 use crate::mounts::{self, Attributes, Detached, PlaceKind};
+use crate::network::Space;
 use crate::{namespaces, overlay};
 
 /// The descriptors of a container, made before the clone.
@@ -39,6 +40,7 @@ impl Parts {
         plan: &LaunchPlan,
         parent: Option<&OwnedFd>,
         cgroup: Option<&Cgroup>,
+        space: Option<&Space>,
     ) -> Result<Self, LaunchError> {
         let owner = owner(plan)?;
         let (sandbox, files) = match &plan.sandbox {
@@ -50,7 +52,7 @@ impl Parts {
             }
             None => (None, None),
         };
-        let made = make_mounts(host, plan, parent, owner)?;
+        let made = make_mounts(host, plan, parent, owner, space)?;
         let own = plan
             .mounts
             .iter()
@@ -118,6 +120,7 @@ impl Parts {
                 | Content::Image(_)
                 | Content::File { .. }
                 | Content::OfParent
+                | Content::Sysfs
                 | Content::Tmpfs { .. }
                 | Content::Devices(_)
                 | Content::Terminals { .. } => {
@@ -138,7 +141,7 @@ impl Parts {
             inner_group: self.inner_group.as_ref().map(AsRawFd::as_raw_fd),
             hostname: plan.hostname.clone(),
             cgroup_namespace: plan.namespaces.contains(&Namespace::Cgroup),
-            network: plan.namespaces.contains(&Namespace::Network),
+            network: plan.network == Network::Own,
             is_init: has_init(plan),
             terminal: self.ends.terminal,
             mounts: plan.mounts.iter().enumerate().filter_map(order).collect(),
@@ -256,12 +259,14 @@ fn make_mounts(
     plan: &LaunchPlan,
     parent: Option<&OwnedFd>,
     owner: (u32, u32),
+    space: Option<&Space>,
 ) -> Result<Vec<(usize, OwnedFd)>, LaunchError> {
     let maker = Maker {
         host,
         plan,
         parent,
         owner,
+        space,
     };
     let mut made = Vec::new();
     for (index, mount) in plan.mounts.iter().enumerate() {

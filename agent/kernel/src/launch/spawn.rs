@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use model::ContainerId;
-use model::sandbox::{Enforcement, Isolation, LaunchPlan, Namespace, Run};
+use model::sandbox::{Enforcement, Isolation, LaunchPlan, Namespace, Network, Run};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -23,6 +23,7 @@ use super::streams::{Streams, pipe};
 use crate::cgroup::{self, Cgroup, CgroupError};
 use crate::files::{self, above_stdio};
 use crate::namespaces::{self, Launcher, Spaces};
+use crate::network::Space;
 use crate::process::{self, Pid};
 
 /// How long a launcher may take from the clone to the task's execve(2).
@@ -86,6 +87,22 @@ pub fn spawn(
     plan: &LaunchPlan,
     parent: Option<&OwnedFd>,
 ) -> Result<Launched, LaunchError> {
+    spawn_in(host, plan, parent, None)
+}
+
+/// The same in a network that was made before, which a plan with [`Network::Ready`] wants.
+///
+/// # Errors
+/// As [`spawn`].
+pub fn spawn_in(
+    host: &Host,
+    plan: &LaunchPlan,
+    parent: Option<&OwnedFd>,
+    space: Option<&Space>,
+) -> Result<Launched, LaunchError> {
+    if plan.network == Network::Ready && space.is_none() {
+        return Err(step("enter a ready network: there is none")(Errno::ENXIO));
+    }
     let (cgroup, mut enforcement) = match host.cgroups() {
         Some(tree) => {
             let (cgroup, report) =
@@ -94,7 +111,7 @@ pub fn spawn(
         }
         None => (None, without_cgroups()),
     };
-    let started = start(host, plan, parent, cgroup.as_ref());
+    let started = start(host, plan, parent, cgroup.as_ref(), space);
     match started {
         Ok((pid, pidfd, streams)) => {
             enforcement
@@ -143,8 +160,9 @@ fn start(
     plan: &LaunchPlan,
     parent: Option<&OwnedFd>,
     cgroup: Option<&Cgroup>,
+    space: Option<&Space>,
 ) -> Result<(Pid, OwnedFd, Streams), LaunchError> {
-    let parts = Parts::make(host, plan, parent, cgroup)?;
+    let parts = Parts::make(host, plan, parent, cgroup, space)?;
     let (gate_reader, gate_writer) = pipe()?;
     let (report_reader, report_writer) = pipe()?;
     let orders = parts.orders(plan, report_writer.as_raw_fd());
@@ -171,8 +189,17 @@ fn start(
         .map(Cgroup::open)
         .transpose()
         .map_err(LaunchError::Cgroup)?;
+    let own: Vec<Namespace> = match plan.network {
+        // What is ready is entered before the clone.
+        Network::Ready => {
+            let all = plan.namespaces.iter().copied();
+            all.filter(|kind| *kind != Namespace::Network).collect()
+        }
+        Network::Own | Network::Shared => plan.namespaces.clone(),
+    };
     let spaces = Spaces {
-        own: &plan.namespaces,
+        own: &own,
+        network: space.map(AsFd::as_fd),
         joined: &plan.joined,
         parent: parent.map(AsFd::as_fd),
         cgroup: directory.as_ref().map(AsRawFd::as_raw_fd),

@@ -14,6 +14,7 @@ use super::host::Host;
 use crate::files;
 use crate::mounts::{self, Attributes, Detached};
 use crate::namespaces::{self, IdMap};
+use crate::network::{self, Space};
 use crate::stage;
 
 /// What directories of a sandbox are made with.
@@ -26,6 +27,8 @@ pub(super) struct Maker<'a> {
     pub(super) parent: Option<&'a OwnedFd>,
     /// The node's ids of the container's user.
     pub(super) owner: (u32, u32),
+    /// The ready network that the container gets.
+    pub(super) space: Option<&'a Space>,
 }
 
 impl Maker<'_> {
@@ -69,6 +72,7 @@ impl Maker<'_> {
                     .map(|(key, value)| (*key, value.as_str()));
                 Detached::filesystem(c"devpts", &options, Attributes::NO_EXEC)?
             }
+            Content::Sysfs => self.sysfs()?,
             Content::Sandbox
             | Content::Image(_)
             | Content::Proc
@@ -139,6 +143,15 @@ impl Maker<'_> {
             fchmod(&file, Mode::from_bits_truncate(mode))?;
             Detached::bind(Path::new(NAME), Attributes::DATA.with(Access::ReadOnly))
         })
+    }
+
+    /// A file system of the kernel shows the devices of the network that it was mounted in.
+    fn sysfs(&self) -> Result<Detached, Errno> {
+        match (self.space, self.parent) {
+            (Some(space), _) => space.sysfs(),
+            (None, Some(parent)) => namespaces::in_network(parent, network::sysfs),
+            (None, None) => Err(Errno::ESRCH),
+        }
     }
 
     fn of_parent(&self, target: &str) -> Result<Detached, Errno> {

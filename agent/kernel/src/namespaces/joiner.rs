@@ -22,9 +22,9 @@ use nix::unistd::pipe2;
 
 use super::{
     CLONE_CLEAR_SIGHAND, CloneArgs, Failed, Launcher, Spaces, clone_apart, clone_flags, give_up,
-    run, wait_for_the_end,
+    in_thread, run, wait_for_the_end,
 };
-use crate::files::{self, above_stdio};
+use crate::files::above_stdio;
 use crate::process::{self, Pid, owned};
 
 /// What the joiner needs, laid out before it is cloned.
@@ -52,14 +52,10 @@ pub(super) fn clone(
     }
     // A new pid namespace lies in the parent's, and ends with it. Only who is in one makes others in
     // it, and only children of who has joined are: the joiner is one of a thread that has.
-    std::thread::scope(|scope| {
-        let cloner = std::thread::Builder::new().name("joiner".into());
-        let cloner = cloner.spawn_scoped(scope, || {
-            setns(parent, CloneFlags::CLONE_NEWPID)?;
-            clone_here(spaces, parent, launcher)
-        });
-        let cloner = cloner.map_err(|error| files::errno(&error))?;
-        cloner.join().unwrap_or(Err(Errno::EIO))
+    in_thread("joiner", || {
+        // A thread starts in the network of the one that started it.
+        setns(parent, CloneFlags::CLONE_NEWPID)?;
+        clone_here(spaces, parent, launcher)
     })
 }
 

@@ -10,6 +10,7 @@ mod isolation;
 mod life;
 mod limits;
 mod nested;
+mod networks;
 mod streams;
 mod volumes;
 mod world;
@@ -62,6 +63,9 @@ const TESTS: &[(&str, Test)] = tests![
     nested::a_nested_container_of_its_parents_root_has_mounts_of_its_own,
     nested::a_network_of_its_own_has_a_loopback_device_that_is_up,
     nested::a_socket_is_made_in_the_network_of_a_container,
+    networks::a_ready_network_works_and_cannot_be_changed_from_inside,
+    networks::a_ready_network_is_no_other_containers,
+    networks::a_plan_for_a_ready_network_wants_one,
     nested::limits_of_nested_containers_are_their_own,
     nested::nothing_of_the_agent_is_left_in_a_joined_container,
     streams::pipes_carry_input_and_both_outputs_apart,

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use agent_kernel::launch::Launched;
 use agent_kernel::process;
 use agent_kernel::sockets::{self, Family};
-use model::sandbox::{Content, ExitStatus, LaunchPlan, Mount, Namespace, Nesting, Root, Run, User};
+use model::sandbox::{
+    Content, ExitStatus, LaunchPlan, Mount, Namespace, Nesting, Network, Root, Run, User,
+};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{SockaddrIn, connect};
@@ -237,6 +239,7 @@ pub(crate) fn a_network_of_its_own_has_a_loopback_device_that_is_up(world: &Worl
          echo hello | nc -w 1 127.0.0.1 7777; wait; cat got",
     )?;
     plan.namespaces.push(Namespace::Network);
+    plan.network = Network::Own;
     let (output, _) = world.run_plan(&plan)?;
     let words: Vec<_> = output.split_whitespace().collect();
     same(words.first(), Some(&"lo"), &output)?;
@@ -247,6 +250,7 @@ pub(crate) fn a_socket_is_made_in_the_network_of_a_container(world: &World) -> O
     const PORT: u16 = 7778;
     let mut plan = world.plan(&format!("nc -l -p {PORT}"))?;
     plan.namespaces.push(Namespace::Network);
+    plan.network = Network::Own;
     let launched = world.spawn(&plan)?;
     let address = SockaddrIn::new(127, 0, 0, 1, PORT);
     let deadline = Instant::now() + Duration::from_secs(10);

@@ -13,7 +13,7 @@ use model::ContainerId;
 use model::sandbox::{
     Access, Capabilities, CgroupLimits, CgroupPlan, Content, DeviceAccess, DeviceKind, DeviceNode,
     DeviceRule, Devices, ExitStatus, IdRange, Io, LaunchPlan, Missing, Mount, Namespace, Nesting,
-    Process, Root, Run, Sandbox, User,
+    Network, Process, Root, Run, Sandbox, User,
 };
 use nix::sys::signal::Signal;
 
@@ -123,6 +123,7 @@ impl World {
                 Namespace::Cgroup,
             ],
             ids: IDS,
+            network: Network::Shared,
             root: Root::Directory {
                 source: text(&self.root()),
                 access: Access::ReadOnly,

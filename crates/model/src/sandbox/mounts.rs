@@ -141,6 +141,9 @@ pub enum Content {
         /// The container's id of the group `tty`.
         group: u32,
     },
+    /// What the kernel tells of the node, read-only, with the network devices of the container and no
+    /// others.
+    Sysfs,
     /// The processes of the container's own pid namespace.
     Proc,
     /// The cgroup tree from the container's cgroup downwards, read-only.
