@@ -33,6 +33,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
+use crate::explained::Explained;
 use crate::fetch;
 use crate::housekeeping::Figures;
 use crate::init::chain;
@@ -108,6 +109,7 @@ pub struct Containers {
     ground: Arc<Ground>,
     inputs: mpsc::Sender<Input>,
     board: Switchboard,
+    explained: Explained,
     /// To be prepared.
     queue: VecDeque<Order>,
     preparing: BTreeMap<ContainerId, AbortHandle>,
@@ -141,11 +143,17 @@ struct Running {
 impl Containers {
     /// No containers yet.
     #[must_use]
-    pub fn new(ground: Arc<Ground>, inputs: mpsc::Sender<Input>, board: Switchboard) -> Self {
+    pub fn new(
+        ground: Arc<Ground>,
+        inputs: mpsc::Sender<Input>,
+        board: Switchboard,
+        explained: Explained,
+    ) -> Self {
         Self {
             ground,
             inputs,
             board,
+            explained,
             queue: VecDeque::new(),
             preparing: BTreeMap::new(),
             ready: VecDeque::new(),
@@ -348,12 +356,14 @@ impl Containers {
                     has_limits,
                     process,
                     sandbox,
+                    report: explained,
                 } = started;
                 let pid = launched.pid;
                 // A launch that failed may have left a status under a number that is another's now.
                 let early = self.early.remove(&pid);
                 let early = early.filter(|_| process::is_reaped(&launched.pidfd));
                 report(&container, &launched.enforcement);
+                self.explained.begun(container.clone(), explained);
                 self.board.connect(&container, launched.streams);
                 self.running.insert(
                     pid,
@@ -409,6 +419,7 @@ impl Containers {
         self.ground.host.forget(&container);
         self.ground.housekeeping.ended(&container);
         self.board.disconnect(&container);
+        self.explained.ended(&container);
         self.ranges.remove(&container);
         drop(running.prepared);
         // What the task left behind dies with its pid namespace, yet maybe not at once.
@@ -439,7 +450,9 @@ impl Containers {
     pub fn resize(&self, container: &ContainerId, demand: Demand) {
         if let Some(tree) = self.ground.host.cgroups() {
             let limits = sandbox::limits(demand, Cfs::Off);
-            report(container, &cgroup::update(tree, container, &limits));
+            let made = cgroup::update(tree, container, &limits);
+            report(container, &made);
+            self.explained.resized(container, &limits, &made);
         }
     }
 

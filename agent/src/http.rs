@@ -9,6 +9,7 @@ mod body;
 mod connection;
 mod containers;
 mod executor;
+mod explain;
 mod files;
 mod help;
 mod metrics;
@@ -38,6 +39,7 @@ use tracing::{debug, info};
 
 use crate::config::Config;
 use crate::description::Description;
+use crate::explained::Explained;
 use crate::handle::Handle;
 use crate::images::Provisioner;
 use crate::init::Node;
@@ -79,6 +81,7 @@ pub struct Context {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     handle: Handle,
     switchboard: Switchboard,
+    explained: Explained,
     cgroups: Option<cgroup::Tree>,
     flags: Value,
     master: String,
@@ -108,6 +111,8 @@ pub struct Ways {
     pub handle: Handle,
     /// To the input and output of containers.
     pub switchboard: Switchboard,
+    /// To what containers run under.
+    pub explained: Explained,
     /// What the tokens of executors are signed with.
     pub key: Option<Key>,
     /// To the images.
@@ -124,6 +129,7 @@ impl Context {
             snapshots: ways.snapshots,
             handle: ways.handle,
             switchboard: ways.switchboard,
+            explained: ways.explained,
             cgroups: node.cgroups.clone(),
             flags: flags(config, node),
             master: config.master.host.clone(),

@@ -8,6 +8,7 @@ pub mod containers;
 mod credential;
 pub mod description;
 mod environment;
+pub mod explained;
 pub mod fetch;
 pub mod fuzz;
 pub mod handle;

@@ -30,6 +30,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::Config;
 use crate::containers::{Containers, Ground};
 use crate::description::Description;
+use crate::explained::Explained;
 use crate::fetch::{self, FetchError, Fetcher};
 use crate::handle::{Handle, Reply};
 use crate::housekeeping::Housekeeping;
@@ -185,10 +186,12 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         .map(Key::read)
         .transpose()?;
     let board = Switchboard::default();
+    let explained = Explained::default();
     let ways = http::Ways {
         snapshots: published,
         handle: Handle::new(inputs_in.clone()),
         switchboard: board.clone(),
+        explained: explained.clone(),
         key: key.clone(),
         images: ground.images.clone(),
     };
@@ -199,7 +202,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         started: std::time::Instant::now(),
         agent,
         checkpoint: Some(recovered.checkpoint),
-        containers: Containers::new(ground, inputs_in.clone(), board),
+        containers: Containers::new(ground, inputs_in.clone(), board, explained),
         probes: Probes::new(inputs_in.clone()),
         volumes: Volumes::beneath(&node.work_dir),
         link: None,

@@ -8,6 +8,7 @@ mod capabilities;
 mod cgroup;
 mod command;
 mod devices;
+pub mod explain;
 mod image;
 mod mounts;
 mod namespaces;

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use agent_core::sandbox::explain::{self, Report};
 use agent_core::sandbox::{self, Accounts, Class, NodeFacts, VolumeSource};
 use agent_kernel::launch::{self, Launched};
 use agent_kernel::process::Pid;
@@ -52,6 +53,8 @@ pub(super) struct Started {
     pub(super) has_limits: bool,
     /// What runs in it, where anything does.
     pub(super) process: Option<Process>,
+    /// What it runs under.
+    pub(super) report: Report,
 }
 
 /// Starts the container of an order.
@@ -137,6 +140,7 @@ pub(super) fn start(
     let launched = launch::spawn_in(&ground.host, &plan, parent, space.as_ref());
     let launched = launched.map_err(|error| chain(&error))?;
     Ok(Started {
+        report: explain::explain(&plan, &launched.enforcement),
         launched,
         sandbox: order.sandbox.clone(),
         has_limits: plan.cgroup.limits.is_some(),

@@ -58,6 +58,10 @@ pub(super) const HELP: Help = Help {
                     "containers",
                     "Containers of executors: all, or those with `container_id`, or `framework_id` and `executor_id`.",
                 ),
+                (
+                    "explain",
+                    "What a container runs under: `container_id`, or `framework_id` and `task_id`.",
+                ),
                 ("flags", "The settings that are in force."),
                 ("health", "Answers 200 as long as the agent serves."),
                 (

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::containers::Wanted;
 use super::files::download::download;
 use super::help::HELP;
-use super::{Answer, Context, api, executor, files, metrics, state};
+use super::{Answer, Context, api, executor, explain, files, metrics, state};
 use crate::description::VERSION;
 
 /// The name of the agent among the parts of the program.
@@ -43,6 +43,7 @@ enum Endpoint {
     Health,
     Document(Document),
     Containers,
+    Explain,
     Browse,
     Read,
     Download,
@@ -77,6 +78,7 @@ pub(super) async fn route(context: &Arc<Context>, request: Request<Incoming>) ->
         }
         Endpoint::Document(make) => rendered(context, &query, make).await,
         Endpoint::Containers => containers(context, &query).await,
+        Endpoint::Explain => explained(context, &query).await,
         Endpoint::Browse => files::browse(context, &query).await,
         Endpoint::Read => files::read(context, &query).await,
         Endpoint::Download => download(context, &query, request.headers()).await,
@@ -102,6 +104,7 @@ fn look(part: &str, name: &str) -> Option<Endpoint> {
         (AGENT, "flags") => Endpoint::Document(|context| json!({ "flags": context.flags })),
         (AGENT, "state") => Endpoint::Document(state::state),
         (AGENT, "containers") => Endpoint::Containers,
+        (AGENT, "explain") => Endpoint::Explain,
         (AGENT, "containerizer/debug") => Endpoint::Document(|_| json!({ "pending": [] })),
         (AGENT, "monitor/statistics") => Endpoint::Document(state::statistics),
         ("version", "") => Endpoint::Document(|_| version()),
@@ -136,6 +139,12 @@ async fn containers(context: &Arc<Context>, query: &Query<'_>) -> Result<Answer,
     Ok(respond::json(made.await?, query))
 }
 
+async fn explained(context: &Arc<Context>, query: &Query<'_>) -> Result<Answer, Refusal> {
+    let wanted = explain::Wanted::parse(query)?;
+    let made = context.beside(move |context| explain::explain(context, &wanted));
+    Ok(respond::json(made.await??.to_string(), query))
+}
+
 fn version() -> Value {
     json!({
         "git_sha": "",
@@ -167,6 +176,7 @@ mod tests {
             ("/slave(1)/api/v1", Some("/api/v1")),
             ("/api/v1/", Some("/api/v1")),
             ("/slave(1)/api/v1/executor", Some("/api/v1/executor")),
+            ("/slave(1)/explain", Some("/explain")),
             ("/files/read", Some("/files/read")),
             ("/version", Some("/version")),
             ("/slave(2)/state", None),

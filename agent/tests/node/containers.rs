@@ -105,5 +105,28 @@ fn a_task_gets_the_container_that_it_asks_for_or_a_reason() {
         assert_eq!(state, expected, "{id}: {text}");
         assert!(text.ends_with(words.as_str()), "{id}: {text}");
     }
+    // What the last one that ran ran under is told still, of the container or of the task.
+    let by_task = "/slave(1)/explain?framework_id=m-0000&task_id=limits";
+    let report = agent.get(by_task);
+    for part in [
+        r#""state":"ENFORCED","reason":"","weight":12,"exposure":0.0"#,
+        r#""what":"in force NET_ADMIN""#,
+        r#""what":"host name mine""#,
+        r#""what":"RLIMIT_NOFILE 7, at most 9""#,
+    ] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    let id = report.split_once(r#""container_id":""#);
+    let id = id.and_then(|(_, rest)| rest.split_once('"'));
+    let (id, _) = id.expect("an id");
+    assert_eq!(agent.get(&format!("/explain?container_id={id}")), report);
+    for (path, why) in [
+        ("/explain?framework_id=m-0000&task_id=never", "no task"),
+        ("/explain?container_id=never", "does not run here"),
+        ("/explain?task_id=limits", "Supported query parameters are"),
+    ] {
+        let refused = agent.get(path);
+        assert!(refused.contains(why), "{path}: {refused}");
+    }
     assert_eq!(agent.stop(), Some(0));
 }

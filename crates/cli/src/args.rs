@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Cp(CpArgs),
     /// Run a command in the container of a task.
     Exec(ExecArgs),
+    /// Tell what a task runs under: what of it is in force, what is not and why, and how exposed it is.
+    Explain(ExplainArgs),
     /// Kill a task that `tepui run` started, and end its framework.
     Kill(TaskArgs),
     /// Print the versions of this program and of the master.
@@ -164,6 +166,20 @@ pub(crate) struct TaskArgs {
     /// The framework's id, where two frameworks have a task of this id.
     #[arg(long, value_name = "ID")]
     pub(crate) framework: Option<String>,
+}
+
+/// What a task runs under.
+#[derive(Args)]
+#[command(after_help = "\
+A row is enforced, degraded (planned, and not given by this node's kernel), shared with the container
+that it is nested in, or open. The exposure is what is open of the weights of all rows: 0 is nothing,
+10 everything. The agent still knows the tasks that ended last.")]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+    /// Print the agent's whole answer.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// The output of a task.

@@ -13,6 +13,7 @@ mod client;
 mod cp;
 mod ending;
 mod exec;
+mod explain;
 mod follow;
 mod kill;
 mod label;
@@ -70,6 +71,7 @@ async fn execute(cli: Cli) -> Result<u8, Box<dyn std::error::Error>> {
         Command::Top(args) => top::show(args, master).await.map_err(Into::into),
         Command::Cp(args) => cp::copy(args, master).await.map_err(Into::into),
         Command::Exec(args) => exec::exec(args, master).await.map_err(Into::into),
+        Command::Explain(args) => explain::explain(args, master).await.map_err(Into::into),
         Command::Kill(args) => kill::kill(args, master).await.map_err(Into::into),
         Command::Version(args) => version::print(args, master).await.map_err(Into::into),
     };

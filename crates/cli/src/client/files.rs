@@ -126,7 +126,7 @@ pub(crate) async fn browse(
 }
 
 /// Percent-encodes what may not stand in a query.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {

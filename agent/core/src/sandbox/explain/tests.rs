@@ -1,0 +1,279 @@
+use super::*;
+use alloc::format;
+use alloc::vec;
+use expect_test::{Expect, expect};
+use model::ContainerId;
+use model::sandbox::{
+    Access, Capabilities, Capability, CgroupPlan, Content, CpuQuota, DeviceAccess, DeviceKind,
+    DeviceRule, Devices, IdRange, Io, Mount, Nesting, Network, Process, Rlimit, Root, Run, User,
+};
+
+fn plan() -> LaunchPlan {
+    LaunchPlan {
+        container: ContainerId::new("7f3a").expect("an id"),
+        hostname: Some("node1".into()),
+        joined: Vec::new(),
+        namespaces: vec![
+            Namespace::User,
+            Namespace::Pid,
+            Namespace::Mount,
+            Namespace::Ipc,
+            Namespace::Uts,
+            Namespace::Cgroup,
+        ],
+        ids: IdRange {
+            first: 524_288,
+            length: 65_536,
+        },
+        network: Network::Shared,
+        root: Root::Directory {
+            source: "/run/tepui/rootfs".into(),
+            access: Access::ReadOnly,
+        },
+        mounts: vec![
+            mount("/proc", Content::Proc),
+            mount(
+                "/dev",
+                Content::Devices(Devices {
+                    nodes: Vec::new(),
+                    links: Vec::new(),
+                    directories: Vec::new(),
+                }),
+            ),
+            mount("/proc/sys", Content::ReadOnly),
+            mount("/proc/kcore", Content::Mask),
+        ],
+        sandbox: None,
+        io: Io::Files,
+        run: Run::Process(Process {
+            program: "/bin/sh".into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            directory: "/".into(),
+            user: User {
+                uid: 65_534,
+                ..User::default()
+            },
+            rlimits: vec![Rlimit {
+                resource: 7,
+                soft: 1024,
+                hard: u64::MAX,
+            }],
+        }),
+        capabilities: Capabilities::default(),
+        cgroup: CgroupPlan {
+            limits: Some(CgroupLimits {
+                cpu_weight: 60,
+                cpu_quota: None,
+                memory_bytes_low: 96 << 20,
+                memory_bytes_max: Some(96 << 20),
+                pids_max: 4096,
+            }),
+            nesting: Nesting::Shared,
+            devices: vec![DeviceRule {
+                kind: DeviceKind::Character,
+                major: Some(1),
+                minor: Some(3),
+                access: DeviceAccess::ALL,
+            }],
+        },
+    }
+}
+
+fn mount(target: &str, content: Content) -> Mount {
+    Mount {
+        target: target.into(),
+        content,
+    }
+}
+
+/// Everything that the plan asks for, as on a kernel that gives it.
+fn all(plan: &LaunchPlan) -> Enforcement {
+    let mut enforcement = Enforcement::default();
+    let own = plan.namespaces.iter().copied().map(Isolation::Namespace);
+    let others = [
+        Isolation::Capabilities,
+        Isolation::NoNewPrivileges,
+        Isolation::Root,
+        Isolation::Placement,
+        Isolation::Cpu,
+        Isolation::Memory,
+        Isolation::Pids,
+        Isolation::Devices,
+    ];
+    for isolation in own.chain(others) {
+        enforcement.note(isolation, Ok(()));
+    }
+    enforcement
+}
+
+fn check(report: &Report, expected: &Expect) {
+    let tenths = report.exposure_tenths();
+    let mut text = format!("{}.{} {}\n", tenths / 10, tenths % 10, report.verdict());
+    for row in &report.rows {
+        text += &format!(
+            "{:12} {:8} {:>3}/{:<3} {}",
+            row.area.name(),
+            row.state.name(),
+            row.exposure,
+            row.weight * WHOLE,
+            row.what,
+        );
+        if !row.reason.is_empty() {
+            text += &format!(" ({})", row.reason);
+        }
+        text.push('\n');
+    }
+    expected.assert_eq(&text);
+}
+
+#[test]
+fn a_task_that_asks_for_nothing_is_told_all_that_it_runs_under() {
+    let plan = plan();
+    check(
+        &explain(&plan, &all(&plan)),
+        &expect![[r#"
+            0.9 CLOSED
+            users        ENFORCED   0/120 ids of its own: 0 to 65535 are 524288 to 589823 of the node
+            processes    ENFORCED   0/60  processes of its own, with an init
+            mounts       ENFORCED   0/50  mounts of its own
+            ipc          ENFORCED   0/30  System V objects and message queues of its own
+            hostname     ENFORCED   0/10  host name node1
+            cgroup view  ENFORCED   0/10  the cgroup tree begins at its own group
+            network      OPEN      80/80  net namespace (the node's: every port and abstract socket of the node is in reach, and any free port can be taken)
+            root         ENFORCED   0/100 /run/tepui/rootfs, read-only
+            volumes      ENFORCED   0/60  no directory of the node or of others
+            masks        ENFORCED   0/30  hidden: /proc/kcore
+            masks        ENFORCED   0/0   read-only: /proc/sys
+            devices      ENFORCED   0/60  none but c 1:3 rwm
+            devices      ENFORCED   0/0   /dev holds 
+            capabilities ENFORCED   0/100 none, in no set
+            privileges   ENFORCED   0/40  no_new_privs
+            user         ENFORCED   0/20  user 65534:0 of the container
+            rlimits      ENFORCED   0/0   RLIMIT_NOFILE 1024, at most infinite
+            placement    ENFORCED   0/40  a cgroup of its own
+            cpu          ENFORCED   3/30  weight 60 (a share and no limit: neighbours can be kept from the processor)
+            memory       ENFORCED   0/50  at most 96 MB, no swap
+            memory       ENFORCED   0/0   96 MB are taken from it last
+            pids         ENFORCED   0/40  at most 4096 processes and threads
+        "#]],
+    );
+}
+
+#[test]
+fn what_the_kernel_does_not_give_is_degraded_with_its_reason_and_counts() {
+    let plan = plan();
+    let mut enforcement = all(&plan);
+    enforcement.enforced.retain(|one| *one != Isolation::Memory);
+    enforcement.note(
+        Isolation::Memory,
+        Err("cgroup v2 has no memory controller here".into()),
+    );
+    let report = explain(&plan, &enforcement);
+    let whole = explain(&plan, &all(&plan));
+    assert!(report.exposure_tenths() > whole.exposure_tenths());
+    let row = report
+        .rows
+        .iter()
+        .find(|row| row.area == Area::Memory)
+        .expect("a row");
+    assert_eq!(row.state, State::Degraded);
+    assert_eq!(
+        row.reason,
+        "cgroup v2 has no memory controller here: the node's memory can be used up"
+    );
+    // What nobody reported is not taken for enforced.
+    let silent = explain(&plan, &Enforcement::default());
+    let mut judged = silent.rows.iter().filter(|row| row.weight > 0);
+    assert!(judged.any(|row| row.reason.contains("did not tell")));
+    assert_eq!(silent.verdict(), "EXPOSED");
+}
+
+#[test]
+fn a_privileged_task_with_the_nodes_files_is_exposed() {
+    let all_capabilities: Vec<_> = (0..=40).map(Capability).collect();
+    let mut plan = plan();
+    plan.namespaces.clear();
+    plan.capabilities = Capabilities {
+        effective: all_capabilities.clone(),
+        bounding: all_capabilities,
+    };
+    plan.mounts = vec![mount(
+        "/host",
+        Content::Host {
+            source: "/".into(),
+            access: Access::ReadWrite,
+        },
+    )];
+    let report = explain(&plan, &all(&plan));
+    assert_eq!(report.verdict(), "MEDIUM", "it has limits still");
+    let state = |area: Area| {
+        let row = report.rows.iter().find(|row| row.area == area);
+        row.map(|row| row.state)
+    };
+    assert_eq!(state(Area::Users), Some(State::Open));
+    assert_eq!(state(Area::Volumes), Some(State::Open));
+    assert_eq!(state(Area::Masks), Some(State::Open));
+}
+
+#[test]
+fn a_nested_container_shares_what_is_its_parents() {
+    let mut plan = plan();
+    plan.namespaces = vec![Namespace::Pid, Namespace::Mount, Namespace::Cgroup];
+    plan.joined = vec![
+        Namespace::User,
+        Namespace::Ipc,
+        Namespace::Uts,
+        Namespace::Network,
+    ];
+    plan.cgroup.limits = None;
+    let report = explain(&plan, &all(&plan));
+    let shared: Vec<_> = report
+        .rows
+        .iter()
+        .filter(|row| row.state == State::Shared)
+        .map(|row| row.area.name())
+        .collect();
+    assert_eq!(
+        shared,
+        [
+            "users", "ipc", "hostname", "network", "cpu", "memory", "pids"
+        ]
+    );
+    assert_eq!(report.verdict(), "CLOSED");
+}
+
+#[test]
+fn new_limits_stand_where_the_old_ones_stood() {
+    let plan = plan();
+    let mut report = explain(&plan, &all(&plan));
+    let areas = |report: &Report| -> Vec<_> { report.rows.iter().map(|row| row.area).collect() };
+    let before = areas(&report);
+    let limits = CgroupLimits {
+        cpu_weight: 100,
+        cpu_quota: Some(CpuQuota {
+            quota_us: 50_000,
+            period_us: 100_000,
+        }),
+        memory_bytes_low: 1 << 20,
+        memory_bytes_max: Some(1 << 30),
+        pids_max: 10,
+    };
+    let mut enforcement = Enforcement::default();
+    for isolation in [Isolation::Cpu, Isolation::Memory, Isolation::Pids] {
+        enforcement.note(isolation, Ok(()));
+    }
+    report.resize(&limits, &enforcement);
+    assert_eq!(areas(&report), before);
+    let rows = report.rows.iter().map(|row| row.what.as_str());
+    let rows: Vec<_> = rows.filter(|what| what.contains("at most")).collect();
+    assert_eq!(
+        rows,
+        [
+            "RLIMIT_NOFILE 1024, at most infinite",
+            "weight 100, at most 50000 of 100000 us",
+            "at most 1 GB, no swap",
+            "at most 10 processes and threads"
+        ]
+    );
+}

@@ -1,0 +1,100 @@
+//! Weights: what each thing that keeps a container in its bounds counts for, and why.
+
+/// What kind of thing a row is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Area {
+    /// The user namespace and its ids.
+    Users,
+    /// The pid namespace.
+    Processes,
+    /// The mount namespace.
+    Mounts,
+    /// The ipc namespace.
+    Ipc,
+    /// The uts namespace.
+    Hostname,
+    /// The cgroup namespace.
+    CgroupView,
+    /// The network namespace, and what is in it.
+    Network,
+    /// The root directory.
+    Root,
+    /// Directories of the node, and of other containers.
+    Volumes,
+    /// What of `/proc` and `/sys` is covered.
+    Masks,
+    /// The device files.
+    Devices,
+    /// Capabilities.
+    Capabilities,
+    /// `no_new_privs`.
+    Privileges,
+    /// The user that the program has.
+    User,
+    /// Limits by setrlimit(2).
+    Rlimits,
+    /// The cgroup.
+    Placement,
+    /// Processor time.
+    Cpu,
+    /// Memory.
+    Memory,
+    /// The number of processes.
+    Pids,
+}
+
+impl Area {
+    /// Its name in documents and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Users => "users",
+            Self::Processes => "processes",
+            Self::Mounts => "mounts",
+            Self::Ipc => "ipc",
+            Self::Hostname => "hostname",
+            Self::CgroupView => "cgroup view",
+            Self::Network => "network",
+            Self::Root => "root",
+            Self::Volumes => "volumes",
+            Self::Masks => "masks",
+            Self::Devices => "devices",
+            Self::Capabilities => "capabilities",
+            Self::Privileges => "privileges",
+            Self::User => "user",
+            Self::Rlimits => "rlimits",
+            Self::Placement => "placement",
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Pids => "pids",
+        }
+    }
+
+    /// What it counts for, and what an open one lets happen.
+    pub(super) const fn weight(self) -> (u32, &'static str) {
+        match self {
+            Self::Users => (12, "root inside is root of the node"),
+            Self::Processes => (6, "processes of others can be seen and signalled"),
+            Self::Mounts => (5, "mounts are seen and changed by others"),
+            Self::Ipc => (3, "shared memory and queues of others are in reach"),
+            Self::Hostname => (1, "the host name is that of others"),
+            Self::CgroupView => (1, "the node's groups can be listed"),
+            Self::Network => (
+                8,
+                "every port and abstract socket of the node is in reach, and any free port can be taken",
+            ),
+            Self::Root => (10, "what is written stays for others to execute"),
+            Self::Volumes => (6, "files outlive the container and are shared"),
+            Self::Masks => (3, "the kernel's own state can be read"),
+            Self::Devices => (6, "drivers are in reach"),
+            Self::Capabilities => (10, "more of the kernel is in reach"),
+            Self::Privileges => (4, "set-user-id programs raise rights"),
+            Self::User => (2, "everything in the container is its to change"),
+            Self::Rlimits => (0, ""),
+            Self::Placement => (4, "processes can be lost sight of"),
+            Self::Cpu => (3, "neighbours can be kept from the processor"),
+            Self::Memory => (5, "the node's memory can be used up"),
+            Self::Pids => (4, "the node's process numbers can be used up"),
+        }
+    }
+}
