@@ -9,12 +9,13 @@ mod node;
 mod operations;
 mod tasks;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use api::link::v1::Register;
 use api::v1;
 use node::Node;
+pub use tasks::Adopted;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -60,6 +61,19 @@ pub struct Description {
     pub attributes: Vec<(String, String)>,
     /// The numbers of its capabilities.
     pub capabilities: Vec<i32>,
+    /// The address from which it opens its link; any where there is none.
+    pub source: Option<IpAddr>,
+    /// How its tasks go.
+    pub conduct: Conduct,
+}
+
+/// How tasks go, whatever their commands say.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Conduct {
+    /// How long they run; none: as their commands tell.
+    pub lasts: Option<Duration>,
+    /// Of a hundred that end by themselves, so many fail.
+    pub failing_percent: u8,
 }
 
 impl Description {
@@ -73,6 +87,8 @@ impl Description {
             attributes: Vec::new(),
             // From MULTI_ROLE to TASK_RESOURCE_LIMITS.
             capabilities: (1..=8).collect(),
+            source: None,
+            conduct: Conduct::default(),
         }
     }
 }
@@ -122,18 +138,45 @@ impl FakeAgent {
         address: SocketAddr,
         description: &Description,
     ) -> Result<Self, FakeAgentError> {
+        let mut agent = Self::alone(description)?;
+        agent.come_back(address).await?;
+        Ok(agent)
+    }
+
+    /// An agent that says this of itself and has no link yet: [`Self::come_back`] opens one.
+    ///
+    /// # Errors
+    /// What it is to have is no list of resources.
+    pub fn alone(description: &Description) -> Result<Self, FakeAgentError> {
         let resources = model::resources::parse(&description.resources);
         let resources = resources.map_err(|error| FakeAgentError::Resources {
             text: description.resources.clone(),
             detail: error.to_string(),
         })?;
-        let node = Node::new(register(description, &resources), resources);
-        let mut agent = Self {
+        let mut node = Node::new(register(description, &resources), resources);
+        node.source = description.source;
+        node.conduct = description.conduct;
+        Ok(Self {
             agent_id: String::new(),
             life: Life::Alone(Box::new(node)),
-        };
-        agent.come_back(address).await?;
-        Ok(agent)
+        })
+    }
+
+    /// Before its first link: it has these tasks already, as after the failover of a master.
+    pub fn adopt(&mut self, adopted: &Adopted) {
+        if let Life::Alone(node) = &mut self.life {
+            node.adopt(adopted);
+        }
+    }
+
+    /// Waits until the master, or what is between, ends the link; at once where there is none.
+    pub async fn link_ended(&mut self) {
+        // It stays what it is where this is not waited for to its end.
+        if let Life::Linked { task, .. } = &mut self.life
+            && let Ok(node) = task.await
+        {
+            self.life = Life::Alone(node);
+        }
     }
 
     /// The link ends without a word; tasks and reservations stay.

@@ -31,14 +31,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
-/// Cargo, at the top of the repository.
-fn cargo() -> Result<Command> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.current_dir(crate::image::root()?);
-    Ok(command)
-}
-
 /// Runs a benchmark to its end.
 fn finish(command: &mut Command) -> Result<()> {
     let status = command.status().context("run cargo bench")?;

@@ -10,9 +10,11 @@ use clap::Parser;
 mod bench;
 mod check;
 mod codegen;
+mod fleet;
 mod hostile;
 mod image;
 mod measure;
+mod release;
 mod replay;
 mod repro;
 mod sim;
@@ -33,6 +35,8 @@ enum Tool {
     Codegen(codegen::Args),
     /// Hostile requests against a master that has work to do.
     Hostile(hostile::Args),
+    /// Thousands of simulated agents that join a master.
+    Fleet(fleet::Args),
     /// Makes the boot image: Debian's kernel, and an initramfs around the agent.
     Image(image::Args),
     /// Takes figures of the whole system, by doing it.
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Tool::Check(args) => check::run(&args),
         Tool::Codegen(args) => codegen::run(&args),
         Tool::Hostile(args) => hostile::run(&args),
+        Tool::Fleet(args) => fleet::run(&args),
         Tool::Image(args) => image::run(&args),
         Tool::Measure(args) => measure::run(&args),
         Tool::Replay(args) => replay::run(&args),

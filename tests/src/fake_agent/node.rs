@@ -1,7 +1,7 @@
 //! The stand-in's side of the link: frames in, frames out.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use api::link::v1::agent_frame::Body as AgentBody;
 use api::link::v1::link_client::LinkClient;
@@ -16,7 +16,7 @@ use tonic::Streaming;
 
 use super::operations::Applied;
 use super::tasks::{Task, TaskKey};
-use super::{FRAMES_MAX, FakeAgentError, Order, RESEND_AFTER};
+use super::{Conduct, FRAMES_MAX, FakeAgentError, Order, RESEND_AFTER};
 
 /// The agent's side of the link.
 #[derive(Debug)]
@@ -38,6 +38,10 @@ pub(super) struct Node {
     pub(super) operations: BTreeMap<Vec<u8>, Applied>,
     /// Set while tasks end and none is taken.
     pub(super) drain: Option<v1::DrainConfig>,
+    pub(super) source: Option<IpAddr>,
+    pub(super) conduct: Conduct,
+    /// How many tasks have ended by themselves.
+    pub(super) ended: u64,
 }
 
 impl Node {
@@ -54,6 +58,9 @@ impl Node {
             tasks: BTreeMap::new(),
             operations: BTreeMap::new(),
             drain: None,
+            source: None,
+            conduct: Conduct::default(),
+            ended: 0,
         }
     }
 
@@ -70,6 +77,7 @@ impl Node {
         self.send(AgentBody::Register(self.registration())).await;
         let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
             .map_err(connect)?
+            .local_address(self.source)
             .connect()
             .await
             .map_err(connect)?;

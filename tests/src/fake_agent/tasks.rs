@@ -36,10 +36,47 @@ pub(super) struct Task {
     pub(super) ends_at: Option<Instant>,
 }
 
+/// Tasks that an agent is to have before any master told it to.
+#[derive(Debug, Clone)]
+pub struct Adopted {
+    /// Whose they are; its id is set.
+    pub framework: v1::FrameworkInfo,
+    /// What their ids begin with; a number follows.
+    pub prefix: String,
+    /// How many.
+    pub count: usize,
+    /// What each of them holds, its role included.
+    pub resources: model::Resources,
+}
+
 /// A framework and a task of it.
 pub(super) type TaskKey = (String, String);
 
 impl Task {
+    /// A task of which nothing is known but that it is wanted.
+    fn new(framework: &v1::FrameworkInfo, info: v1::TaskInfo, executor_id: v1::ExecutorId) -> Self {
+        let aware = v1::framework_info::capability::Type::PartitionAware;
+        let mut capabilities = framework.capabilities.iter();
+        Self {
+            framework: framework.clone(),
+            framework_id: framework.id.clone().unwrap_or_default(),
+            knows_partitions: capabilities
+                .any(|capability| capability.r#type == Some(aware.into())),
+            status: v1::TaskStatus {
+                task_id: info.task_id.clone(),
+                executor_id: Some(executor_id.clone()),
+                ..Default::default()
+            },
+            info,
+            executor_id,
+            latest: TaskState::Staging,
+            updates: VecDeque::new(),
+            resend_at: Instant::now(),
+            resend_after: RESEND_AFTER,
+            ends_at: None,
+        }
+    }
+
     /// As a registration tells of it.
     pub(super) fn listed(&self) -> RunningTask {
         RunningTask {
@@ -53,6 +90,37 @@ impl Task {
 }
 
 impl Node {
+    /// Has these tasks, running and acknowledged, from now on.
+    pub(super) fn adopt(&mut self, adopted: &Adopted) {
+        let resources = api::convert::to_refined(&adopted.resources);
+        let framework_id = adopted.framework.id.clone().unwrap_or_default();
+        for number in 0..adopted.count {
+            let task_id = v1::TaskId {
+                value: format!("{}{number}", adopted.prefix),
+            };
+            let info = v1::TaskInfo {
+                name: "adopted".into(),
+                task_id: task_id.clone(),
+                agent_id: self.agent_id.clone(),
+                resources: resources.clone(),
+                command: Some(v1::CommandInfo {
+                    value: Some("sleep 1000000".into()),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            };
+            let executor_id = v1::ExecutorId {
+                value: task_id.value.clone(),
+            };
+            let mut task = Task::new(&adopted.framework, info, executor_id);
+            task.latest = TaskState::Running;
+            task.status.source = Some(v1::task_status::Source::Executor.into());
+            task.ends_at = self.conduct.lasts.map(|after| Instant::now() + after);
+            let key = (framework_id.value.clone(), task_id.value);
+            self.tasks.insert(key, task);
+        }
+    }
+
     /// The frameworks with tasks here.
     pub(super) fn frameworks(&self) -> Vec<v1::FrameworkInfo> {
         let all = self.tasks.values();
@@ -116,49 +184,28 @@ impl Node {
         info: v1::TaskInfo,
         container: v1::ContainerId,
     ) {
-        let framework_id = framework.id.clone().unwrap_or_default();
+        let framework_id = framework.id.as_ref().map_or("", |id| &id.value);
         let executor = info.executor.as_ref().map(|executor| &executor.executor_id);
         let executor_id = executor.cloned().unwrap_or(v1::ExecutorId {
             value: info.task_id.value.clone(),
         });
-        let key = (framework_id.value.clone(), info.task_id.value.clone());
-        let aware = v1::framework_info::capability::Type::PartitionAware;
-        let mut capabilities = framework.capabilities.iter();
-        let knows_partitions =
-            capabilities.any(|capability| capability.r#type == Some(aware.into()));
+        let key = (framework_id.to_owned(), info.task_id.value.clone());
         let address = v1::network_info::IpAddress {
             ip_address: Some("127.0.0.1".into()),
             ..Default::default()
         };
-        let status = v1::TaskStatus {
-            task_id: info.task_id.clone(),
-            source: Some(v1::task_status::Source::Executor.into()),
-            agent_id: Some(self.agent_id.clone()),
-            executor_id: Some(executor_id.clone()),
-            container_status: Some(v1::ContainerStatus {
-                container_id: Some(container),
-                network_infos: vec![v1::NetworkInfo {
-                    ip_addresses: vec![address],
-                    ..Default::default()
-                }],
-                executor_pid: Some(std::process::id()),
+        let mut task = Task::new(framework, info.clone(), executor_id);
+        task.status.source = Some(v1::task_status::Source::Executor.into());
+        task.status.agent_id = Some(self.agent_id.clone());
+        task.status.container_status = Some(v1::ContainerStatus {
+            container_id: Some(container),
+            network_infos: vec![v1::NetworkInfo {
+                ip_addresses: vec![address],
                 ..Default::default()
-            }),
+            }],
+            executor_pid: Some(std::process::id()),
             ..Default::default()
-        };
-        let task = Task {
-            framework: framework.clone(),
-            info: info.clone(),
-            framework_id,
-            executor_id,
-            knows_partitions,
-            latest: TaskState::Staging,
-            status,
-            updates: VecDeque::new(),
-            resend_at: Instant::now(),
-            resend_after: RESEND_AFTER,
-            ends_at: None,
-        };
+        });
         self.tasks.insert(key.clone(), task);
         if self.drain.is_some() {
             return self.refuse(&key).await;
@@ -173,8 +220,10 @@ impl Node {
         self.update(&key, TaskState::Running, None).await;
         let command = info.command.and_then(|command| command.value);
         let command = command.unwrap_or_default();
-        let Some(code) = exit_code(&command) else {
-            if let (Some(task), Some(after)) = (self.tasks.get_mut(&key), nap(&command)) {
+        let lasts = self.conduct.lasts;
+        let Some(code) = exit_code(&command).filter(|_| lasts.is_none()) else {
+            let after = lasts.or_else(|| nap(&command));
+            if let (Some(task), Some(after)) = (self.tasks.get_mut(&key), after) {
                 task.ends_at = Some(Instant::now() + after);
             }
             return;
@@ -313,10 +362,18 @@ impl Node {
             })
             .collect();
         for (key, is_over) in keys {
-            if !is_over {
-                let message = "Command exited with status 0".to_owned();
-                self.update(&key, TaskState::Finished, Some(message)).await;
+            if is_over {
+                continue;
             }
+            self.ended += 1;
+            // The port sets agents of a fleet apart, most of whose tasks are their first.
+            let number = self.ended.wrapping_add(self.port.into());
+            let (state, code) = match number % 100 < self.conduct.failing_percent.into() {
+                true => (TaskState::Failed, 1),
+                false => (TaskState::Finished, 0),
+            };
+            let message = format!("Command exited with status {code}");
+            self.update(&key, state, Some(message)).await;
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) struct Args {
 
 /// Builds and runs it, and shows its figures.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let mut command = super::cargo()?;
+    let mut command = crate::release::cargo()?;
     command.args(["bench", "--quiet", "--package", "master-core"]);
     command.args(["--bench", "allocation", "--"]);
     command.args(["--rounds", &args.rounds.to_string()]);

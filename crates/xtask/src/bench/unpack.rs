@@ -15,7 +15,7 @@ pub(super) struct Args {
 
 /// Builds and runs it.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let mut command = super::cargo()?;
+    let mut command = crate::release::cargo()?;
     command
         // The static program, as nodes run it.
         .args(["bench", "--target", "x86_64-unknown-linux-musl"])
