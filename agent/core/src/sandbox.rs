@@ -13,6 +13,7 @@ mod image;
 mod mounts;
 mod namespaces;
 mod network;
+mod seccomp;
 mod users;
 mod wishes;
 
@@ -27,6 +28,7 @@ pub use command::Command;
 pub use image::ImageConfig;
 pub use mounts::{RootSpec, SANDBOX, Volume, VolumeSource};
 pub use namespaces::{ID_RANGES_MAX, STORE_IDS, id_range};
+pub use seccomp::{BUILT_IN, Entry, Profile, ProfileWish};
 pub use users::{Accounts, SwitchUser, resolve as user};
 pub use wishes::{Ipc, Network, Wishes};
 
@@ -93,6 +95,9 @@ pub struct NodeFacts<'a> {
     pub cfs: Cfs,
     /// What the operator allows.
     pub policy: &'a Policy,
+    /// The seccomp profile of a container that is not unconfined: the one that it asks for, or that
+    /// of the node.
+    pub seccomp: &'a Profile,
 }
 
 /// Why a task cannot be run on this node.
@@ -136,6 +141,9 @@ pub enum PlanError {
     /// A privileged container where the operator allows none.
     #[error("privileged containers are not allowed on this agent (--allow_privileged)")]
     Privileged,
+    /// A container without a seccomp filter where the operator allows none.
+    #[error("unconfined containers are not allowed on this agent (--allow_seccomp_unconfined)")]
+    Unconfined,
     /// A host name that the kernel does not take.
     #[error("{0:?} is no host name")]
     Hostname(String),
@@ -170,6 +178,7 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
         }),
         io: task.io,
         run: run(task, user)?,
+        seccomp: seccomp::of(task.wishes, node, &capabilities.effective)?,
         capabilities,
         cgroup: CgroupPlan {
             limits: cgroup::of(task, node.cfs),
@@ -205,9 +214,11 @@ fn without_nul(text: &str, what: &str) -> Result<(), PlanError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::boxed::Box;
     use alloc::format;
     use alloc::vec::Vec;
     use expect_test::{Expect, expect};
+    use model::sandbox::Seccomp;
 
     /// One line for each thing that the kernel is asked for.
     fn render(plan: &LaunchPlan) -> String {
@@ -237,7 +248,17 @@ mod tests {
         text += &format!("{:?}\n", plan.capabilities);
         let cgroup = &plan.cgroup;
         text += &format!("{:?} {:?}\n", cgroup.limits, cgroup.nesting);
-        text + &format!("{} rules of devices\n", cgroup.devices.len())
+        text += &format!("{} rules of devices\n", cgroup.devices.len());
+        match &plan.seccomp {
+            Seccomp::Unconfined => text + "unconfined\n",
+            Seccomp::Filter(filter) => {
+                let rules = filter.rules.len();
+                text + &format!(
+                    "seccomp {} of {rules} rules, else {}\n",
+                    filter.profile, filter.default
+                )
+            }
+        }
     }
 
     fn node() -> NodeFacts<'static> {
@@ -253,6 +274,7 @@ mod tests {
             },
             cfs: Cfs::Off,
             policy: &POLICY,
+            seccomp: Box::leak(Box::new(Profile::built_in())),
         }
     }
 
@@ -262,6 +284,7 @@ mod tests {
         privileged: false,
         host_paths: Vec::new(),
         shm_bytes: None,
+        seccomp_unconfined: false,
     };
 
     fn check(task: &TaskSpec<'_>, expected: &Expect) {
@@ -335,6 +358,7 @@ mod tests {
                 Capabilities { effective: [], bounding: [] }
                 Some(CgroupLimits { cpu_weight: 60, cpu_quota: None, memory_bytes_low: 100663296, memory_bytes_max: Some(100663296), pids_max: 4096 }) Shared
                 14 rules of devices
+                seccomp default of 41 rules, else errno 1
             "#]],
         );
         let alice = TaskSpec {

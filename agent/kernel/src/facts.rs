@@ -9,6 +9,7 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{Uid, geteuid};
 
 use crate::cgroup::Tree;
+use crate::seccomp;
 
 /// What a machine has, before anything is set aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +75,11 @@ pub fn probe(cgroups: Option<&Tree>) -> Enforcement {
     report.note(Isolation::Root, needs_root());
     report.note(Isolation::Capabilities, Ok(()));
     report.note(Isolation::NoNewPrivileges, Ok(()));
+    let filters = match seccomp::is_supported() {
+        true => Ok(()),
+        false => Err("the kernel has no filters of system calls".into()),
+    };
+    report.note(Isolation::Seccomp, filters);
     let placed = match cgroups {
         Some(_) => Ok(()),
         None => Err("cgroup v2 is not mounted, or out of the agent's reach".into()),

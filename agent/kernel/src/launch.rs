@@ -7,6 +7,7 @@
 //!   container, becomes its init and starts the task.
 
 mod enter;
+mod filters;
 mod host;
 mod init;
 mod orders;

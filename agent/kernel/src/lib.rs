@@ -27,6 +27,7 @@ pub mod network;
 mod overlay;
 pub mod power;
 pub mod process;
+pub mod seccomp;
 pub mod sockets;
 mod stage;
 pub mod terminal;

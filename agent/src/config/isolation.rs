@@ -1,6 +1,6 @@
 //! Isolation: what containers are allowed that is not theirs by themselves.
 
-use agent_core::sandbox::{Cfs, Policy};
+use agent_core::sandbox::{Cfs, Policy, Profile};
 use api::v1;
 use model::sandbox::Capability;
 
@@ -14,6 +14,8 @@ pub struct Isolation {
     pub policy: Policy,
     /// Whether the share of the processor is a limit as well.
     pub cfs: Cfs,
+    /// The seccomp profile of a container that asks for none.
+    pub seccomp: Profile,
 }
 
 impl Default for Isolation {
@@ -21,6 +23,7 @@ impl Default for Isolation {
         Self {
             policy: Policy::default(),
             cfs: Cfs::Off,
+            seccomp: Profile::built_in(),
         }
     }
 }
@@ -42,6 +45,25 @@ mod tests {
         assert_eq!(capabilities(text), Ok(vec![Capability(13), Capability(0)]));
         for text in ["", "NET_RAW", r#"{"capabilities":7}"#] {
             assert!(capabilities(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_built_in_profile_has_decided_every_call_of_this_architecture() {
+        let profile = Profile::built_in();
+        let decided = |call: &str| {
+            let mut rules = profile.entries.iter().map(|entry| &entry.rule);
+            rules.any(|rule| rule.calls.iter().any(|name| name == call))
+        };
+        let forgotten: Vec<_> = agent_kernel::seccomp::names()
+            .filter(|call| !decided(call))
+            .collect();
+        assert_eq!(forgotten, Vec::<&str>::new());
+        let all: Vec<_> = (0..=40).map(Capability).collect();
+        for capabilities in [&[][..], &all] {
+            let program = agent_kernel::seccomp::compile(&profile.filter(capabilities));
+            let length = program.expect("a program").length();
+            assert!(length < 600, "{length} instructions");
         }
     }
 }

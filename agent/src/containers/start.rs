@@ -119,6 +119,7 @@ pub(super) fn start(
         },
         cfs: ground.isolation.cfs,
         policy: &ground.isolation.policy,
+        seccomp: &ground.isolation.seccomp,
     };
     let mut plan = sandbox::plan(&task, &node).map_err(|error| chain(&error))?;
     let above = place.parent.as_ref();

@@ -91,6 +91,18 @@ fn a_task_gets_the_container_that_it_asks_for_or_a_reason() {
             finished("7\\nmine\\nCapEff:\\t0000000000001000\\n"),
         ),
         (
+            "filtered",
+            "unshare -U true || echo refused; grep ^Seccomp: /proc/self/status",
+            r#"{"type":"MESOS"}"#.into(),
+            finished("refused\\nSeccomp:\\t2\\n"),
+        ),
+        (
+            "mounting",
+            "mount -t tmpfs none /tmp && echo mounted",
+            r#"{"type":"MESOS","linux_info":{"effective_capabilities":{"capabilities":["SYS_ADMIN"]}}}"#.into(),
+            finished("mounted\\n"),
+        ),
+        (
             "network",
             "true",
             r#"{"type":"MESOS","network_infos":[{"name":"blue"}]}"#.into(),

@@ -10,6 +10,7 @@ mod io;
 mod mounts;
 mod network;
 mod outcome;
+mod seccomp;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -24,6 +25,10 @@ pub use mounts::{
 };
 pub use network::Network;
 pub use outcome::{Enforcement, ExitStatus, Isolation};
+pub use seccomp::{
+    ArgumentTest, ArgumentWidth, Seccomp, SeccompAction, SeccompCondition, SeccompFilter,
+    SeccompRule,
+};
 
 /// Everything that is needed to start one container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +58,8 @@ pub struct LaunchPlan {
     pub run: Run,
     /// What its processes may do beyond others; those of the init and of the task are the same.
     pub capabilities: Capabilities,
+    /// Which system calls the task may make. An init makes those of an init, whatever this says.
+    pub seccomp: Seccomp,
     /// Where it is counted and bounded.
     pub cgroup: CgroupPlan,
 }

@@ -26,6 +26,8 @@ pub struct Policy {
     pub host_paths: Vec<String>,
     /// The size of `/dev/shm` where a container does not say (`--default_container_shm_size`).
     pub shm_bytes: Option<u64>,
+    /// Whether a container may be without a seccomp filter (`--allow_seccomp_unconfined`).
+    pub seccomp_unconfined: bool,
 }
 
 /// The sets of a container.

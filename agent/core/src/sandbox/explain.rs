@@ -7,6 +7,7 @@
 //! Every field of a plan and every isolation is named here: a new one does not compile until somebody
 //! has decided what it is worth.
 
+mod calls;
 mod files;
 mod identity;
 mod limits;
@@ -132,6 +133,7 @@ pub fn explain(plan: &LaunchPlan, enforcement: &Enforcement) -> Report {
         io: _,
         run,
         capabilities,
+        seccomp,
         cgroup,
     } = plan;
     let CgroupPlan {
@@ -151,6 +153,7 @@ pub fn explain(plan: &LaunchPlan, enforcement: &Enforcement) -> Report {
     files::of(root, mounts, &mut writer);
     files::devices(mounts, devices, &mut writer);
     identity::of(&seen, run, capabilities, &mut writer);
+    calls::of(seccomp, &mut writer);
     limits::placement(*nesting, &mut writer);
     limits::of(limits.as_ref(), &mut writer);
     writer.leftovers();
@@ -169,6 +172,7 @@ const fn area(isolation: Isolation) -> Area {
         Isolation::Namespace(Namespace::Network) => Area::Network,
         Isolation::Capabilities => Area::Capabilities,
         Isolation::NoNewPrivileges => Area::Privileges,
+        Isolation::Seccomp => Area::Calls,
         Isolation::Root => Area::Root,
         Isolation::Placement => Area::Placement,
         Isolation::Cpu => Area::Cpu,

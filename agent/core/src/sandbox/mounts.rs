@@ -360,7 +360,7 @@ fn devices() -> Devices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::{Accounts, Cfs, Demand, Policy, SwitchUser, Wishes, id_range};
+    use crate::sandbox::{Accounts, Cfs, Demand, Policy, Profile, SwitchUser, Wishes, id_range};
     use model::ContainerId;
     use model::sandbox::Io;
 
@@ -407,6 +407,7 @@ mod tests {
             },
             cfs: Cfs::Off,
             policy: &policy,
+            seccomp: &Profile::built_in(),
         };
         check(&task, &node)
     }

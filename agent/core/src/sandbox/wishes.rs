@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 
 use model::sandbox::{Capability, Rlimit};
 
+use super::ProfileWish;
+
 /// What a container asks for; unset is the node's own way.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wishes {
@@ -28,6 +30,8 @@ pub struct Wishes {
     pub effective: Option<Vec<Capability>>,
     /// The capabilities that can be had.
     pub bounding: Option<Vec<Capability>>,
+    /// The seccomp profile.
+    pub seccomp: ProfileWish,
     /// Every capability, and nothing of `/proc` masked.
     pub privileged: bool,
 }

@@ -20,6 +20,7 @@ use nix::unistd::{ForkResult, chdir, execve, fork, sethostname, setsid};
 use super::orders::{Order, Orders, What};
 use super::{KIND_EXECUTE, KIND_STEP, init};
 use crate::mounts::{self, Attributes, Detached, PlaceKind};
+use crate::seccomp;
 use crate::{capabilities, files, netlink, process, terminal};
 
 /// The exit code of a launcher that did not get to its task, and of a shell's failed command.
@@ -146,15 +147,20 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
     prctl::set_dumpable(false).map_err(failed("dumpable"))?;
     let process = match &orders.run {
         Run::Process(process) => process,
-        Run::Hold(_) => return Ok(Begun::Nothing),
+        Run::Hold(_) => {
+            filter(orders.init_seccomp.as_ref())?;
+            return Ok(Begun::Nothing);
+        }
     };
     let directory = process.directory.as_str();
     chdir(directory).map_err(failed(format!("enter directory {directory}")))?;
     let program = Program::of(process).map_err(failed("arguments hold a NUL byte"))?;
     files::close_on_exec_from(3).map_err(failed("close_range"))?;
     let become_task = || -> ! {
-        let ready =
-            lead_session(orders).and_then(|()| process.rlimits.iter().try_for_each(set_limit));
+        let ready = lead_session(orders)
+            .and_then(|()| process.rlimits.iter().try_for_each(set_limit))
+            // Last of all: what was needed up to here is nothing that the task may call.
+            .and_then(|()| filter(orders.seccomp.as_ref()));
         let (kind, name, errno) = match ready {
             Ok(()) => (KIND_EXECUTE, process.program.clone(), program.execute()),
             Err(Failed(name, errno)) => (KIND_STEP, name, errno),
@@ -166,7 +172,10 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
     }
     // SAFETY: the launcher has one thread, so its child may do whatever it may do itself.
     match unsafe { fork() }.map_err(failed("fork"))? {
-        ForkResult::Parent { child } => Ok(Begun::Task(child.as_raw())),
+        ForkResult::Parent { child } => {
+            filter(orders.init_seccomp.as_ref())?;
+            Ok(Begun::Task(child.as_raw()))
+        }
         ForkResult::Child => become_task(),
     }
 }
@@ -252,6 +261,11 @@ fn mask(root: &OwnedFd, target: &OwnedFd) -> Result<Detached, Errno> {
 
 fn set_limit(limit: &Rlimit) -> Result<(), Failed> {
     process::set_limit(limit).map_err(failed(format!("rlimit {}", limit.resource)))
+}
+
+fn filter(program: Option<&seccomp::Program>) -> Result<(), Failed> {
+    let installed = program.map_or(Ok(()), seccomp::install);
+    installed.map_err(failed("seccomp"))
 }
 
 /// The task: a session of its own, with its terminal, and no signal blocked.

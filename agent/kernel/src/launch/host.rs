@@ -14,6 +14,7 @@ use super::spawn::{LaunchError, step};
 use crate::cgroup::Tree;
 use crate::files::{self, above_stdio};
 use crate::overlay;
+use crate::seccomp::{self, Programs};
 
 /// The most that is read of a file of a task's root, such as `etc/passwd`.
 const ROOT_FILE_BYTES_MAX: u64 = 1 << 20;
@@ -27,6 +28,9 @@ const SCRATCH_BYTES_MAX: u64 = 1 << 20;
 pub struct Host {
     pub(super) program: OwnedFd,
     pub(super) null: OwnedFd,
+    /// Whether this kernel filters system calls.
+    pub(super) has_seccomp: bool,
+    pub(super) programs: Programs,
     cgroups: Option<Tree>,
     runtime: PathBuf,
 }
@@ -47,6 +51,8 @@ impl Host {
         Ok(Self {
             program: open("/proc/self/exe", OFlag::O_PATH)?,
             null: open("/dev/null", OFlag::O_RDWR)?,
+            has_seccomp: seccomp::is_supported(),
+            programs: Programs::default(),
             cgroups,
             runtime: runtime.to_path_buf(),
         })

@@ -6,8 +6,10 @@
 
 use model::sandbox::{Capabilities, Capability, Process, Rlimit, Run, User};
 
+use crate::seccomp::Program;
+
 const MAGIC: [u8; 4] = *b"TPLN";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Stands for a descriptor that is not there.
 const NONE: i32 = -1;
@@ -42,6 +44,10 @@ pub(super) struct Orders {
     pub(super) run: Run,
     /// What it may do.
     pub(super) capabilities: Capabilities,
+    /// The filter of the task's system calls.
+    pub(super) seccomp: Option<Program>,
+    /// That of its init.
+    pub(super) init_seccomp: Option<Program>,
 }
 
 /// One mount.
@@ -128,6 +134,10 @@ impl Orders {
         for set in [&self.capabilities.effective, &self.capabilities.bounding] {
             out.list(set, |out, item| out.u32(item.0.into()));
         }
+        for program in [&self.seccomp, &self.init_seccomp] {
+            let words = program.as_ref().map_or(Vec::new(), Program::words);
+            out.list(&words, |out, word| out.u64(*word));
+        }
         out.0
     }
 
@@ -159,6 +169,8 @@ impl Orders {
                 effective: input.list(Reader::capability)?,
                 bounding: input.list(Reader::capability)?,
             },
+            seccomp: input.program()?,
+            init_seccomp: input.program()?,
         };
         match input.0.len() {
             0 => Ok(orders),
@@ -282,6 +294,12 @@ impl Reader<'_> {
         Ok(Some(self.i32()?).filter(|fd| *fd != NONE))
     }
 
+    /// No program is without instructions.
+    fn program(&mut self) -> Result<Option<Program>, OrdersError> {
+        let words = self.list(Self::u64)?;
+        Ok((!words.is_empty()).then(|| Program::from_words(&words)))
+    }
+
     fn capability(&mut self) -> Result<Capability, OrdersError> {
         let number = u8::try_from(self.u32()?).map_err(|_| OrdersError::Damaged)?;
         Ok(Capability(number))
@@ -362,6 +380,8 @@ mod tests {
                 effective: vec![Capability(10)],
                 bounding: vec![Capability(10), Capability(7)],
             },
+            seccomp: Some(Program::from_words(&[6, 7 << 32])),
+            init_seccomp: None,
         }
     }
 

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
+use super::filters::Filters;
 use super::host::Host;
 use super::orders::{Order, Orders, What};
 use super::spawn::{LaunchError, step};
@@ -104,7 +105,7 @@ impl Parts {
     }
 
     /// The orders that go with them.
-    pub(super) fn orders(&self, plan: &LaunchPlan, report: RawFd) -> Orders {
+    pub(super) fn orders(&self, plan: &LaunchPlan, filters: &Filters, report: RawFd) -> Orders {
         let made = |fd: &OwnedFd| What::Made(fd.as_raw_fd());
         let order = |(index, mount): (usize, &model::sandbox::Mount)| {
             let what = match &mount.content {
@@ -147,6 +148,8 @@ impl Parts {
             mounts: plan.mounts.iter().enumerate().filter_map(order).collect(),
             run: plan.run.clone(),
             capabilities: plan.capabilities.clone(),
+            seccomp: filters.task.as_deref().cloned(),
+            init_seccomp: filters.init.as_deref().cloned(),
         }
     }
 }

@@ -17,6 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
+use super::filters::Filters;
 use super::host::Host;
 use super::parts::Parts;
 use super::streams::{Streams, pipe};
@@ -25,6 +26,7 @@ use crate::files::{self, above_stdio};
 use crate::namespaces::{self, Launcher, Spaces};
 use crate::network::Space;
 use crate::process::{self, Pid};
+use crate::seccomp::TooLong;
 
 /// How long a launcher may take from the clone to the task's execve(2).
 const LAUNCH_MAX: Duration = Duration::from_secs(30);
@@ -50,6 +52,9 @@ pub enum LaunchError {
     /// The cgroup could not be made.
     #[error("launch: place in a cgroup")]
     Cgroup(#[source] CgroupError),
+    /// The profile makes no filter.
+    #[error("launch: filter system calls")]
+    Seccomp(#[source] TooLong),
     /// A step of the agent or of the launcher.
     #[error("launch: {step}")]
     Step {
@@ -111,7 +116,8 @@ pub fn spawn_in(
         }
         None => (None, without_cgroups()),
     };
-    let started = start(host, plan, parent, cgroup.as_ref(), space);
+    let started = Filters::of(host, plan, &mut enforcement)
+        .and_then(|filters| start(host, plan, parent, cgroup.as_ref(), space, &filters));
     match started {
         Ok((pid, pidfd, streams)) => {
             enforcement
@@ -161,11 +167,12 @@ fn start(
     parent: Option<&OwnedFd>,
     cgroup: Option<&Cgroup>,
     space: Option<&Space>,
+    filters: &Filters,
 ) -> Result<(Pid, OwnedFd, Streams), LaunchError> {
     let parts = Parts::make(host, plan, parent, cgroup, space)?;
     let (gate_reader, gate_writer) = pipe()?;
     let (report_reader, report_writer) = pipe()?;
-    let orders = parts.orders(plan, report_writer.as_raw_fd());
+    let orders = parts.orders(plan, filters, report_writer.as_raw_fd());
     let orders = files::sealed("tepui-launch", &orders.encode())
         .and_then(above_stdio)
         .map_err(step("seal the plan"))?;

@@ -6,6 +6,7 @@
 mod boot;
 mod devices;
 mod failure;
+mod filters;
 mod isolation;
 mod life;
 mod limits;
@@ -53,6 +54,10 @@ const TESTS: &[(&str, Test)] = tests![
     isolation::a_nested_user_namespace_gains_nothing,
     devices::a_device_file_is_dead_without_a_rule_and_does_what_its_rule_says,
     devices::a_nested_container_has_no_device_that_its_parent_has_not,
+    filters::refused_calls_are_errors_and_others_are_made,
+    filters::a_call_that_kills_ends_the_task_by_sigsys,
+    filters::the_init_of_a_container_has_a_filter_of_its_own,
+    filters::a_debugging_process_has_a_filter_too,
     life::many_threads_may_launch_at_once,
     failure::the_launcher_by_hand_explains_itself,
     nested::containers_of_a_pod_share_what_pods_share_and_nothing_else,

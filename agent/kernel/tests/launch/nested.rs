@@ -57,7 +57,11 @@ pub(crate) fn nested(
 }
 
 /// A process in another container.
-fn debug(world: &World, parent: &LaunchPlan, script: &str) -> Result<LaunchPlan, Box<dyn Error>> {
+pub(crate) fn debug(
+    world: &World,
+    parent: &LaunchPlan,
+    script: &str,
+) -> Result<LaunchPlan, Box<dyn Error>> {
     let mut plan = nested(world, parent, script)?;
     plan.joined.append(&mut plan.namespaces);
     plan.root = Root::Parent;
@@ -66,7 +70,7 @@ fn debug(world: &World, parent: &LaunchPlan, script: &str) -> Result<LaunchPlan,
 }
 
 /// Runs a nested container to its end.
-fn run_in(
+pub(crate) fn run_in(
     world: &World,
     parent: &Launched,
     plan: &LaunchPlan,

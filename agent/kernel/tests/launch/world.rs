@@ -13,11 +13,11 @@ use model::ContainerId;
 use model::sandbox::{
     Access, Capabilities, CgroupLimits, CgroupPlan, Content, DeviceAccess, DeviceKind, DeviceNode,
     DeviceRule, Devices, ExitStatus, IdRange, Io, LaunchPlan, Missing, Mount, Namespace, Nesting,
-    Network, Process, Root, Run, Sandbox, User,
+    Network, Process, Root, Run, Sandbox, SeccompAction, User,
 };
 use nix::sys::signal::Signal;
 
-use crate::Outcome;
+use crate::{Outcome, filters};
 
 /// Where a static busybox may be: on a host, in the initramfs.
 const BUSYBOX: [&str; 2] = ["/bin/busybox", "/usr/share/tepui/rootfs/bin/busybox"];
@@ -144,6 +144,7 @@ impl World {
                 rlimits: Vec::new(),
             }),
             capabilities: Capabilities::default(),
+            seccomp: filters::all_but(&["swapon"], SeccompAction::Errno(1)),
             cgroup: CgroupPlan {
                 limits: Some(CgroupLimits {
                     cpu_weight: 100,

@@ -56,6 +56,8 @@ pub enum Isolation {
     Capabilities,
     /// Set-user-id programs have no effect.
     NoNewPrivileges,
+    /// A filter of system calls.
+    Seccomp,
     /// A root of its own.
     Root,
     /// A cgroup of its own, so that no process is lost.
@@ -76,6 +78,7 @@ impl fmt::Display for Isolation {
             Self::Namespace(namespace) => write!(f, "{} namespace", namespace.name()),
             Self::Capabilities => f.write_str("capabilities"),
             Self::NoNewPrivileges => f.write_str("no_new_privs"),
+            Self::Seccomp => f.write_str("seccomp"),
             Self::Root => f.write_str("root"),
             Self::Placement => f.write_str("cgroup"),
             Self::Cpu => f.write_str("cpu limit"),

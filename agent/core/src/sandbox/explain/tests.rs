@@ -5,8 +5,11 @@ use expect_test::{Expect, expect};
 use model::ContainerId;
 use model::sandbox::{
     Access, Capabilities, Capability, CgroupPlan, Content, CpuQuota, DeviceAccess, DeviceKind,
-    DeviceRule, Devices, IdRange, Io, Mount, Nesting, Network, Process, Rlimit, Root, Run, User,
+    DeviceRule, Devices, IdRange, Io, Mount, Nesting, Network, Process, Rlimit, Root, Run, Seccomp,
+    User,
 };
+
+use crate::sandbox::Profile;
 
 fn plan() -> LaunchPlan {
     LaunchPlan {
@@ -61,6 +64,7 @@ fn plan() -> LaunchPlan {
             }],
         }),
         capabilities: Capabilities::default(),
+        seccomp: Seccomp::Filter(Profile::built_in().filter(&[])),
         cgroup: CgroupPlan {
             limits: Some(CgroupLimits {
                 cpu_weight: 60,
@@ -94,6 +98,7 @@ fn all(plan: &LaunchPlan) -> Enforcement {
     let others = [
         Isolation::Capabilities,
         Isolation::NoNewPrivileges,
+        Isolation::Seccomp,
         Isolation::Root,
         Isolation::Placement,
         Isolation::Cpu,
@@ -133,7 +138,7 @@ fn a_task_that_asks_for_nothing_is_told_all_that_it_runs_under() {
     check(
         &explain(&plan, &all(&plan)),
         &expect![[r#"
-            0.9 CLOSED
+            0.8 CLOSED
             users        ENFORCED   0/120 ids of its own: 0 to 65535 are 524288 to 589823 of the node
             processes    ENFORCED   0/60  processes of its own, with an init
             mounts       ENFORCED   0/50  mounts of its own
@@ -151,6 +156,7 @@ fn a_task_that_asks_for_nothing_is_told_all_that_it_runs_under() {
             privileges   ENFORCED   0/40  no_new_privs
             user         ENFORCED   0/20  user 65534:0 of the container
             rlimits      ENFORCED   0/0   RLIMIT_NOFILE 1024, at most infinite
+            system calls ENFORCED   0/100 seccomp profile default: 41 rules, all other calls: errno 1
             placement    ENFORCED   0/40  a cgroup of its own
             cpu          ENFORCED   3/30  weight 60 (a share and no limit: neighbours can be kept from the processor)
             memory       ENFORCED   0/50  at most 96 MB, no swap

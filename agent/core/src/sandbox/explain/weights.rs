@@ -29,6 +29,8 @@ pub enum Area {
     Capabilities,
     /// `no_new_privs`.
     Privileges,
+    /// System calls.
+    Calls,
     /// The user that the program has.
     User,
     /// Limits by setrlimit(2).
@@ -61,6 +63,7 @@ impl Area {
             Self::Devices => "devices",
             Self::Capabilities => "capabilities",
             Self::Privileges => "privileges",
+            Self::Calls => "system calls",
             Self::User => "user",
             Self::Rlimits => "rlimits",
             Self::Placement => "placement",
@@ -89,6 +92,10 @@ impl Area {
             Self::Devices => (6, "drivers are in reach"),
             Self::Capabilities => (10, "more of the kernel is in reach"),
             Self::Privileges => (4, "set-user-id programs raise rights"),
+            Self::Calls => (
+                10,
+                "every call of the kernel is in reach, with its mistakes",
+            ),
             Self::User => (2, "everything in the container is its to change"),
             Self::Rlimits => (0, ""),
             Self::Placement => (4, "processes can be lost sight of"),

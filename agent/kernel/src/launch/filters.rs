@@ -1,0 +1,45 @@
+//! Filters: what stands between a container and the kernel's calls, made ready by the agent.
+
+use std::sync::Arc;
+
+use model::sandbox::{Enforcement, Isolation, LaunchPlan, Seccomp};
+
+use super::host::Host;
+use super::spawn::LaunchError;
+use crate::seccomp::{self, Program};
+
+/// The filters of a container.
+#[derive(Debug, Default)]
+pub(super) struct Filters {
+    /// That of the task.
+    pub(super) task: Option<Arc<Program>>,
+    /// That of its init.
+    pub(super) init: Option<Arc<Program>>,
+}
+
+impl Filters {
+    /// Takes those of the plan, as far as this kernel has any, and tells what will be in force.
+    pub(super) fn of(
+        host: &Host,
+        plan: &LaunchPlan,
+        report: &mut Enforcement,
+    ) -> Result<Self, LaunchError> {
+        if !host.has_seccomp {
+            let why = "the kernel has no filters of system calls".to_string();
+            report.note(Isolation::Seccomp, Err(why));
+            return Ok(Self::default());
+        }
+        let program = |filter| host.programs.of(filter).map_err(LaunchError::Seccomp);
+        let task = match &plan.seccomp {
+            Seccomp::Filter(filter) => Some(program(filter)?),
+            Seccomp::Unconfined => None,
+        };
+        let outcome = match task {
+            Some(_) => Ok(()),
+            None => Err("the container is unconfined, as it asked".to_string()),
+        };
+        report.note(Isolation::Seccomp, outcome);
+        let init = Some(program(&seccomp::of_init())?);
+        Ok(Self { task, init })
+    }
+}
