@@ -14,10 +14,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use agent_core::containers::RequestId;
 use agent_core::effect::{Effect, End, Fact, WallTime};
 use agent_core::event::{Event, Stop};
-use agent_core::sandbox::SwitchUser;
+use agent_core::sandbox::{SwitchUser, procview};
 use agent_core::{Agent, Settings};
 use agent_kernel::facts;
 use agent_kernel::launch::Host;
+use agent_kernel::procview::{Author, ProcView};
 use agent_kernel::worker::{WorkerError, Workers};
 use api::v1::executor;
 use model::{ContainerId, Instant};
@@ -124,6 +125,22 @@ pub fn run(config: Config, node: Node) -> Exit {
     }
 }
 
+/// The view of `/proc` that containers have, or why they have none.
+fn proc_view(config: &Config) -> Result<ProcView, String> {
+    if config.isolation.view.is_none() {
+        return Err("it is switched off (--proc_view)".to_string());
+    }
+    let author = Author {
+        text: procview::text,
+        cpus: procview::cpus,
+    };
+    ProcView::start(author).map_err(|error| {
+        let reason = chain(&error);
+        warn!(error = reason, "containers see the node's /proc");
+        reason
+    })
+}
+
 async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
     // Two random UUIDs of the kernel's randomness: one names the resources, one seeds agent-core.
     let version = uuid::Uuid::new_v4().into_bytes();
@@ -149,7 +166,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
     };
     let sandboxes = Arc::new(Sandboxes::open(&node.work_dir)?);
     let ground = Arc::new(Ground {
-        host: Host::open(node.cgroups.clone(), &runtime)?,
+        host: Host::open(node.cgroups.clone(), &runtime)?.with_view(proc_view(&config)),
         root: node.default_rootfs.clone(),
         etc: node.etc_dir.clone(),
         hostname: node.hostname.clone(),

@@ -13,6 +13,7 @@ mod image;
 mod mounts;
 mod namespaces;
 mod network;
+pub mod procview;
 mod seccomp;
 mod users;
 mod wishes;
@@ -20,7 +21,7 @@ mod wishes;
 use alloc::string::{String, ToString};
 
 use model::ContainerId;
-use model::sandbox::{CgroupPlan, IdRange, Io, LaunchPlan, Run, Sandbox, User};
+use model::sandbox::{CgroupPlan, IdRange, Io, LaunchPlan, Run, Sandbox, Shares, User};
 
 pub use capabilities::Policy;
 pub use cgroup::{Ceiling, Cfs, Demand, MEMORY_BYTES_MIN, limits};
@@ -98,6 +99,9 @@ pub struct NodeFacts<'a> {
     /// The seccomp profile of a container that is not unconfined: the one that it asks for, or that
     /// of the node.
     pub seccomp: &'a Profile,
+    /// How many processors a container with a share sees in its view of `/proc`; `None` where containers
+    /// see the node's.
+    pub view: Option<Shares>,
 }
 
 /// Why a task cannot be run on this node.
@@ -185,6 +189,7 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
             nesting: cgroup::nesting(task.class),
             devices: devices::rules(),
         },
+        view: procview::of(task, node),
     })
 }
 
@@ -249,6 +254,7 @@ mod tests {
         let cgroup = &plan.cgroup;
         text += &format!("{:?} {:?}\n", cgroup.limits, cgroup.nesting);
         text += &format!("{} rules of devices\n", cgroup.devices.len());
+        text += &format!("{:?}\n", plan.view);
         match &plan.seccomp {
             Seccomp::Unconfined => text + "unconfined\n",
             Seccomp::Filter(filter) => {
@@ -275,6 +281,7 @@ mod tests {
             cfs: Cfs::Off,
             policy: &POLICY,
             seccomp: Box::leak(Box::new(Profile::built_in())),
+            view: Some(Shares::Node),
         }
     }
 
@@ -334,6 +341,14 @@ mod tests {
                 /etc/hostname Bind { source: "/run/tepui/etc/hostname", access: ReadOnly, missing: IsLeftOut }
                 /etc/hosts Bind { source: "/run/tepui/etc/hosts", access: ReadOnly, missing: IsLeftOut }
                 /etc/resolv.conf Bind { source: "/run/tepui/etc/resolv.conf", access: ReadOnly, missing: IsLeftOut }
+                /proc/meminfo View(Meminfo)
+                /proc/cpuinfo View(Cpuinfo)
+                /proc/stat View(Stat)
+                /proc/uptime View(Uptime)
+                /proc/loadavg View(Loadavg)
+                /proc/swaps View(Swaps)
+                /proc/diskstats View(Diskstats)
+                /sys/devices/system/cpu/online View(OnlineCpus)
                 /proc/bus ReadOnly
                 /proc/fs ReadOnly
                 /proc/irq ReadOnly
@@ -358,6 +373,7 @@ mod tests {
                 Capabilities { effective: [], bounding: [] }
                 Some(CgroupLimits { cpu_weight: 60, cpu_quota: None, memory_bytes_low: 100663296, memory_bytes_max: Some(100663296), pids_max: 4096 }) Shared
                 14 rules of devices
+                Some(View { shares: Node, cpus_milli_apart: 100 })
                 seccomp default of 41 rules, else errno 1
             "#]],
         );

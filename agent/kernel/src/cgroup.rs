@@ -176,6 +176,13 @@ impl Tree {
                 .fold(self.containers.clone(), |path, name| path.join(name)),
         }
     }
+
+    /// The groups of a container and of those that it is nested in, the innermost first.
+    pub(crate) fn groups_of(&self, container: &ContainerId) -> Vec<PathBuf> {
+        let all = std::iter::successors(Some(container.clone()), ContainerId::parent);
+        all.map(|container| self.container(&container).path)
+            .collect()
+    }
 }
 
 /// Makes the group of a container with its limits, and tells which of them are in force. That of its

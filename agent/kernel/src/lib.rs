@@ -27,6 +27,7 @@ pub mod network;
 mod overlay;
 pub mod power;
 pub mod process;
+pub mod procview;
 pub mod seccomp;
 pub mod sockets;
 mod stage;

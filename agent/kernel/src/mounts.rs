@@ -24,6 +24,7 @@ const EMPTY: &CStr = c"";
 // linux/mount.h; libc has the numbers of these calls but not their flags on every target.
 const FSOPEN_CLOEXEC: u32 = 1;
 const FSMOUNT_CLOEXEC: u32 = 1;
+const FSCONFIG_SET_FLAG: u32 = 0;
 const FSCONFIG_SET_STRING: u32 = 1;
 const FSCONFIG_CMD_CREATE: u32 = 6;
 const OPEN_TREE_CLONE: u32 = 1;
@@ -91,14 +92,42 @@ impl Detached {
         options: &[(&CStr, &str)],
         attributes: Attributes,
     ) -> Result<Self, Errno> {
-        // SAFETY: `kind` is NUL-terminated and outlives the call.
-        let fd = unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) };
-        let context = owned(Errno::result(fd)?)?;
+        let context = context(kind)?;
         for (key, value) in options {
             let value = CString::new(*value).map_err(|_| Errno::EINVAL)?;
             configure(&context, FSCONFIG_SET_STRING, Some(key), Some(&value))?;
         }
-        configure(&context, FSCONFIG_CMD_CREATE, None, None)?;
+        Self::created(&context, attributes)
+    }
+
+    /// A new FUSE file system that the holder of this open `/dev/fuse` answers for, for processes of all
+    /// users and by the permissions of its files.
+    ///
+    /// # Errors
+    /// As [`Detached::filesystem`].
+    pub(crate) fn fuse(device: impl AsFd, attributes: Attributes) -> Result<Self, Errno> {
+        let context = context(c"fuse")?;
+        let device = CString::new(device.as_fd().as_raw_fd().to_string());
+        let device = device.map_err(|_| Errno::EINVAL)?;
+        let options = [
+            (c"source", c"tepui"),
+            (c"fd", device.as_c_str()),
+            // A directory, in octal.
+            (c"rootmode", c"40000"),
+            (c"user_id", c"0"),
+            (c"group_id", c"0"),
+        ];
+        for (key, value) in options {
+            configure(&context, FSCONFIG_SET_STRING, Some(key), Some(value))?;
+        }
+        for flag in [c"allow_other", c"default_permissions", c"ro"] {
+            configure(&context, FSCONFIG_SET_FLAG, Some(flag), None)?;
+        }
+        Self::created(&context, attributes)
+    }
+
+    fn created(context: &OwnedFd, attributes: Attributes) -> Result<Self, Errno> {
+        configure(context, FSCONFIG_CMD_CREATE, None, None)?;
         let (context, attributes) = (context.as_raw_fd(), attributes.0);
         // SAFETY: fsmount(2) takes three numbers and touches no memory.
         let fd = unsafe { libc::syscall(libc::SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes) };
@@ -122,6 +151,18 @@ impl Detached {
     /// EINVAL: it is in no mount tree that may be copied from.
     pub fn bind_open(source: impl AsFd, attributes: Attributes) -> Result<Self, Errno> {
         Self::clone_of(source.as_fd().as_raw_fd(), EMPTY, attributes)
+    }
+
+    /// The same of a name in an open directory.
+    ///
+    /// # Errors
+    /// ENOENT: there is none.
+    pub(crate) fn bind_in(
+        directory: impl AsFd,
+        name: &CStr,
+        attributes: Attributes,
+    ) -> Result<Self, Errno> {
+        Self::clone_of(directory.as_fd().as_raw_fd(), name, attributes)
     }
 
     /// The same of a directory whose files have ids of the map's namespace on their disk.
@@ -350,6 +391,13 @@ pub(crate) fn give(directory: impl AsFd, uid: u32, gid: u32) -> Result<(), Errno
         Some(gid.into()),
         AtFlags::AT_EMPTY_PATH,
     )
+}
+
+/// A file system that is to be configured.
+fn context(kind: &CStr) -> Result<OwnedFd, Errno> {
+    // SAFETY: `kind` is NUL-terminated and outlives the call.
+    let fd = unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) };
+    owned(Errno::result(fd)?)
 }
 
 fn configure(

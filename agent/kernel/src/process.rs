@@ -163,6 +163,16 @@ pub(crate) fn owned(fd: libc::c_long) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Lowers the claim of this thread, and of those that it starts, to a processor.
+///
+/// # Errors
+/// As in setpriority(2).
+pub(crate) fn be_nice(nice: i32) -> Result<(), Errno> {
+    // SAFETY: setpriority(2) takes three numbers; a thread's own is 0.
+    let rc = unsafe { libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, 0, nice) };
+    Errno::result(rc).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

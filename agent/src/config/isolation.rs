@@ -2,7 +2,7 @@
 
 use agent_core::sandbox::{Cfs, Policy, Profile};
 use api::v1;
-use model::sandbox::Capability;
+use model::sandbox::{Capability, Shares};
 
 use super::settings::Why;
 use crate::wire::container_info;
@@ -16,6 +16,8 @@ pub struct Isolation {
     pub cfs: Cfs,
     /// The seccomp profile of a container that asks for none.
     pub seccomp: Profile,
+    /// How many processors a container with a share sees in its view of `/proc`; `None` for no view.
+    pub view: Option<Shares>,
 }
 
 impl Default for Isolation {
@@ -24,6 +26,7 @@ impl Default for Isolation {
             policy: Policy::default(),
             cfs: Cfs::Off,
             seccomp: Profile::built_in(),
+            view: Some(Shares::Node),
         }
     }
 }

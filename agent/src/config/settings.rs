@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use agent_core::rotation;
 use agent_core::sandbox::Cfs;
+use model::sandbox::Shares;
 
 use crate::description;
 
@@ -179,6 +180,23 @@ pub(super) static SETTINGS: &[Setting] = &[
         switch: true,
         set: |draft, text| {
             draft.isolation.policy.privileged = boolean(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "proc_view",
+        value: "CPUS",
+        allowed: "node, share or none",
+        help: "a container sees its own limits in /proc/meminfo, cpuinfo, stat and the like (needs FUSE). CPUS\n      is how many processors it sees there with a share of them and no limit: those of the node, or\n      its share, rounded up; none: it sees what the node has (default: node)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.isolation.view = match text {
+                "node" => Some(Shares::Node),
+                "share" => Some(Shares::Share),
+                "none" => None,
+                _ => return Err(Why::new()),
+            };
             Ok(())
         },
     },

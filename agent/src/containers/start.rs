@@ -120,6 +120,7 @@ pub(super) fn start(
         cfs: ground.isolation.cfs,
         policy: &ground.isolation.policy,
         seccomp: &ground.isolation.seccomp,
+        view: ground.isolation.view,
     };
     let mut plan = sandbox::plan(&task, &node).map_err(|error| chain(&error))?;
     let above = place.parent.as_ref();

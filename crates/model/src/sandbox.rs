@@ -11,6 +11,7 @@ mod mounts;
 mod network;
 mod outcome;
 mod seccomp;
+mod view;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -29,6 +30,7 @@ pub use seccomp::{
     ArgumentTest, ArgumentWidth, Seccomp, SeccompAction, SeccompCondition, SeccompFilter,
     SeccompRule,
 };
+pub use view::{Load, Shares, View, ViewFacts, ViewFile};
 
 /// Everything that is needed to start one container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub struct LaunchPlan {
     pub seccomp: Seccomp,
     /// Where it is counted and bounded.
     pub cgroup: CgroupPlan,
+    /// By what it has a view of its own; `None` where it sees that of another container, or the node's.
+    pub view: Option<View>,
 }
 
 /// What runs in a container.

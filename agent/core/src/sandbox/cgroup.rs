@@ -8,7 +8,7 @@ use model::sandbox::{CgroupLimits, CpuQuota, Nesting};
 use super::{Class, TaskSpec};
 
 /// What Mesos' command executor adds, in thousandths of a processor (reference, section 2.5).
-const EXECUTOR_CPUS_MILLI: u64 = 100;
+pub(super) const EXECUTOR_CPUS_MILLI: u64 = 100;
 
 /// What Mesos' command executor adds, in bytes.
 const EXECUTOR_MEMORY_BYTES: u64 = 32 << 20;
@@ -18,7 +18,7 @@ pub const MEMORY_BYTES_MIN: u64 = 32 << 20;
 
 /// `cpu.weight` of one processor. 100 is the kernel's default, as 1024 shares were in version 1, so
 /// that a container of one processor weighs as much as an unlimited neighbour (reference, 8.6).
-const WEIGHT_PER_CPU: u64 = 100;
+pub(super) const WEIGHT_PER_CPU: u64 = 100;
 
 /// The range of `cpu.weight` (the kernel's cgroup-v2.rst).
 const WEIGHTS: (u64, u64) = (1, 10_000);

@@ -135,6 +135,7 @@ pub fn explain(plan: &LaunchPlan, enforcement: &Enforcement) -> Report {
         capabilities,
         seccomp,
         cgroup,
+        view,
     } = plan;
     let CgroupPlan {
         limits,
@@ -151,6 +152,7 @@ pub fn explain(plan: &LaunchPlan, enforcement: &Enforcement) -> Report {
     };
     namespaces::of(&seen, &mut writer);
     files::of(root, mounts, &mut writer);
+    files::view(root, mounts, view.as_ref(), &mut writer);
     files::devices(mounts, devices, &mut writer);
     identity::of(&seen, run, capabilities, &mut writer);
     calls::of(seccomp, &mut writer);
@@ -179,6 +181,7 @@ const fn area(isolation: Isolation) -> Area {
         Isolation::Memory => Area::Memory,
         Isolation::Pids => Area::Pids,
         Isolation::Devices => Area::Devices,
+        Isolation::ProcView => Area::View,
     }
 }
 

@@ -13,7 +13,7 @@ use model::sandbox::{
     Scratch, Secret,
 };
 
-use super::{Class, Ipc, NodeFacts, PlanError, STORE_IDS, TaskSpec};
+use super::{Class, Ipc, NodeFacts, PlanError, STORE_IDS, TaskSpec, procview};
 
 /// Where a container sees its sandbox (`--sandbox_directory`).
 pub const SANDBOX: &str = "/mnt/mesos/sandbox";
@@ -204,6 +204,7 @@ pub(super) fn list(
     if task.root != RootSpec::Parent {
         all.extend(network_files(task, node));
     }
+    all.extend(procview::mounts(node));
     if !task.wishes.privileged {
         all.extend(READ_ONLY.map(|place| mount(place, Content::ReadOnly)));
         all.extend(MASKED.map(|place| mount(place, Content::Mask)));
@@ -408,6 +409,7 @@ mod tests {
             cfs: Cfs::Off,
             policy: &policy,
             seccomp: &Profile::built_in(),
+            view: None,
         };
         check(&task, &node)
     }

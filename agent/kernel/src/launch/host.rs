@@ -1,12 +1,13 @@
 //! Host: what all launches of an agent share, and what they leave behind.
 
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use model::ContainerId;
-use model::sandbox::{Access, ExitStatus, IdRange, Overlay, Scratch};
+use model::sandbox::{Access, Content, ExitStatus, IdRange, LaunchPlan, Overlay, Scratch};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
@@ -14,6 +15,7 @@ use super::spawn::{LaunchError, step};
 use crate::cgroup::Tree;
 use crate::files::{self, above_stdio};
 use crate::overlay;
+use crate::procview::{Binds, ProcView};
 use crate::seccomp::{self, Programs};
 
 /// The most that is read of a file of a task's root, such as `etc/passwd`.
@@ -33,6 +35,7 @@ pub struct Host {
     pub(super) programs: Programs,
     cgroups: Option<Tree>,
     runtime: PathBuf,
+    view: Result<ProcView, String>,
 }
 
 impl Host {
@@ -55,7 +58,42 @@ impl Host {
             programs: Programs::default(),
             cgroups,
             runtime: runtime.to_path_buf(),
+            view: Err("it was not started".to_string()),
         })
+    }
+
+    /// Gives containers a view of `/proc`, or says why they have none.
+    #[must_use]
+    pub fn with_view(self, view: Result<ProcView, String>) -> Self {
+        Self { view, ..self }
+    }
+
+    /// The files of a container's view, and whether it has one; `None` where it wants none.
+    pub(super) fn view(&self, plan: &LaunchPlan) -> (Binds, Option<Result<(), String>>) {
+        let mut mounts = plan.mounts.iter();
+        if !mounts.any(|mount| matches!(mount.content, Content::View(_))) {
+            return (Binds::new(), None);
+        }
+        let opened = self.view.as_ref().map_err(Clone::clone).and_then(|view| {
+            let tree = self.cgroups.as_ref();
+            let groups = tree.map(|tree| tree.groups_of(&plan.container));
+            let opened = view.open(plan, groups.unwrap_or_default());
+            opened.map_err(|error| match error.source() {
+                Some(source) => format!("{error}: {source}"),
+                None => error.to_string(),
+            })
+        });
+        match opened {
+            Ok(binds) => (binds, Some(Ok(()))),
+            Err(reason) => (Binds::new(), Some(Err(reason))),
+        }
+    }
+
+    /// A container with these files of its view runs.
+    pub(super) fn viewed(&self, plan: &LaunchPlan, init: &OwnedFd, files: &[usize]) {
+        if let (Ok(view), false) = (&self.view, files.is_empty()) {
+            view.opened(plan, init, files);
+        }
     }
 
     /// The cgroups of the containers.
@@ -87,6 +125,9 @@ impl Host {
     pub fn forget(&self, container: &ContainerId) {
         // Already gone is as good; a directory out of reach shows at the next launch.
         let _ = fs::remove_file(self.exit_file(container));
+        if let Ok(view) = &self.view {
+            view.close(container);
+        }
     }
 
     /// Forgets the containers of an earlier agent process, whose ends nobody asks for any more.

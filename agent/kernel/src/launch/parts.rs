@@ -21,6 +21,7 @@ use crate::cgroup::Cgroup;
 use crate::files::{self, above_stdio};
 use crate::mounts::{self, Attributes, Detached, PlaceKind};
 use crate::network::Space;
+use crate::procview::Binds;
 use crate::{namespaces, overlay};
 
 /// The descriptors of a container, made before the clone.
@@ -42,6 +43,7 @@ impl Parts {
         parent: Option<&OwnedFd>,
         cgroup: Option<&Cgroup>,
         space: Option<&Space>,
+        view: Binds,
     ) -> Result<Self, LaunchError> {
         let owner = owner(plan)?;
         let (sandbox, files) = match &plan.sandbox {
@@ -53,7 +55,8 @@ impl Parts {
             }
             None => (None, None),
         };
-        let made = make_mounts(host, plan, parent, owner, space)?;
+        let mut made = make_mounts(host, plan, parent, owner, space)?;
+        made.extend(view);
         let own = plan
             .mounts
             .iter()
@@ -122,6 +125,7 @@ impl Parts {
                 | Content::File { .. }
                 | Content::OfParent
                 | Content::Sysfs
+                | Content::View(_)
                 | Content::Tmpfs { .. }
                 | Content::Devices(_)
                 | Content::Terminals { .. } => {

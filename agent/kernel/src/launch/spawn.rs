@@ -26,6 +26,7 @@ use crate::files::{self, above_stdio};
 use crate::namespaces::{self, Launcher, Spaces};
 use crate::network::Space;
 use crate::process::{self, Pid};
+use crate::procview::Binds;
 use crate::seccomp::TooLong;
 
 /// How long a launcher may take from the clone to the task's execve(2).
@@ -116,10 +117,16 @@ pub fn spawn_in(
         }
         None => (None, without_cgroups()),
     };
+    let (binds, outcome) = host.view(plan);
+    let seen: Vec<_> = binds.iter().map(|(index, _)| *index).collect();
     let started = Filters::of(host, plan, &mut enforcement)
-        .and_then(|filters| start(host, plan, parent, cgroup.as_ref(), space, &filters));
+        .and_then(|filters| start(host, plan, parent, cgroup.as_ref(), space, &filters, binds));
     match started {
         Ok((pid, pidfd, streams)) => {
+            if let Some(outcome) = outcome {
+                enforcement.note(Isolation::ProcView, outcome);
+            }
+            host.viewed(plan, &pidfd, &seen);
             enforcement
                 .enforced
                 .extend(plan.namespaces.iter().copied().map(Isolation::Namespace));
@@ -168,8 +175,9 @@ fn start(
     cgroup: Option<&Cgroup>,
     space: Option<&Space>,
     filters: &Filters,
+    view: Binds,
 ) -> Result<(Pid, OwnedFd, Streams), LaunchError> {
-    let parts = Parts::make(host, plan, parent, cgroup, space)?;
+    let parts = Parts::make(host, plan, parent, cgroup, space, view)?;
     let (gate_reader, gate_writer) = pipe()?;
     let (report_reader, report_writer) = pipe()?;
     let orders = parts.orders(plan, filters, report_writer.as_raw_fd());

@@ -76,6 +76,7 @@ impl Maker<'_> {
             Content::Sandbox
             | Content::Image(_)
             | Content::Proc
+            | Content::View(_)
             | Content::Cgroup
             | Content::Mask
             | Content::ReadOnly => return Ok(None),

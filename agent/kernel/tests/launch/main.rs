@@ -12,6 +12,7 @@ mod life;
 mod limits;
 mod nested;
 mod networks;
+mod procview;
 mod streams;
 mod volumes;
 mod world;
@@ -85,6 +86,13 @@ const TESTS: &[(&str, Test)] = tests![
     volumes::a_secret_is_a_file_for_the_user_alone,
     volumes::an_image_is_a_volume_too,
     volumes::what_a_root_of_layers_forbids,
+    procview::a_container_sees_its_own_limits_and_those_of_no_other,
+    procview::what_is_nested_sees_its_own_limits_or_those_that_it_shares,
+    procview::a_view_can_be_read_and_nothing_else,
+    procview::a_reader_sees_one_text_however_many_calls_it_takes,
+    procview::a_task_that_reads_in_a_loop_waits_itself,
+    procview::tasks_outlive_the_connection_and_the_next_one_serves_them,
+    procview::a_launch_goes_on_without_a_view_and_says_so,
     limits::limits_of_a_task_bind_it_and_not_its_init,
     limits::the_report_tells_what_is_enforced_and_what_is_not,
     limits::memory_past_the_limit_ends_the_whole_container,

@@ -50,6 +50,7 @@ impl World {
         let tree = cgroup::mount_point()
             .and_then(|mount| cgroup::root_setup(&mount, cgroup::AgentPlace::Stays).ok());
         let host = Host::open(tree, &directory.join("run")).map_err(|error| error.to_string())?;
+        let host = host.with_view(crate::procview::start());
         let world = Self { directory, host };
         world
             .make_root(busybox)
@@ -156,6 +157,7 @@ impl World {
                 nesting: Nesting::Shared,
                 devices: device_rules(),
             },
+            view: None,
         })
     }
 

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::IdRange;
+use super::{IdRange, ViewFile};
 
 /// Whether a mount may be written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -148,6 +148,12 @@ pub enum Content {
     Proc,
     /// The cgroup tree from the container's cgroup downwards, read-only.
     Cgroup,
+    /// A file that tells of a container's own limits what the kernel's tells of the node, read-only: of
+    /// [`LaunchPlan::view`], or of the nearest container above that has a view. Left out where this
+    /// kernel has no FUSE.
+    ///
+    /// [`LaunchPlan::view`]: super::LaunchPlan::view
+    View(ViewFile),
     /// Nothing: a device that reads as empty over a file, an empty directory over a directory. Left
     /// out where the target does not exist.
     Mask,

@@ -70,6 +70,8 @@ pub enum Isolation {
     Pids,
     /// No device files but those of the plan.
     Devices,
+    /// `/proc` with its own limits in place of the node's.
+    ProcView,
 }
 
 impl fmt::Display for Isolation {
@@ -85,6 +87,7 @@ impl fmt::Display for Isolation {
             Self::Memory => f.write_str("memory limit"),
             Self::Pids => f.write_str("pids limit"),
             Self::Devices => f.write_str("device list"),
+            Self::ProcView => f.write_str("view of /proc"),
         }
     }
 }

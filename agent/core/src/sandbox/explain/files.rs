@@ -4,10 +4,10 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use model::sandbox::{Access, Content, DeviceRule, Isolation, Mount, Root, Scratch};
+use model::sandbox::{Access, Content, DeviceRule, Isolation, Mount, Root, Scratch, View};
 
 use super::names::bytes;
-use super::{Area, Judged, Writer};
+use super::{Area, Judged, State, Writer};
 
 /// The directory of the node that every container sees, of which it can change nothing.
 const SYS: &str = "/sys";
@@ -89,6 +89,7 @@ fn openness(mount: &Mount) -> Option<(String, u32)> {
         | Content::Sysfs
         | Content::Proc
         | Content::Cgroup
+        | Content::View(_)
         | Content::Mask
         | Content::ReadOnly => return None,
     };
@@ -146,6 +147,32 @@ fn masks(root: &Root, mounts: &[Mount], writer: &mut Writer<'_>) {
     let fixed = targets(&Content::ReadOnly);
     let outcome = writer.outcome(Isolation::Root);
     writer.note(Area::Masks, format!("read-only: {fixed}"), outcome);
+}
+
+/// Whose memory and processors `/proc` tells of.
+pub(super) fn view(root: &Root, mounts: &[Mount], view: Option<&View>, writer: &mut Writer<'_>) {
+    let files = mounts.iter().filter_map(|mount| match mount.content {
+        Content::View(file) => Some(file.path()),
+        _ => None,
+    });
+    let files = files.collect::<Vec<_>>().join(" ");
+    let has_proc = mounts.iter().any(|mount| mount.content == Content::Proc);
+    if files.is_empty() {
+        let judged = match (root, has_proc) {
+            (Root::Parent, false) => Judged::shared("as the container has it that it is nested in"),
+            _ => Judged::open(10, "this agent gives none (--proc_view)"),
+        };
+        writer.row(Area::View, "memory and processors in /proc", judged);
+        return;
+    }
+    let outcome = writer.outcome(Isolation::ProcView);
+    match (view, outcome.state) {
+        (None, State::Enforced) => {
+            let judged = Judged::shared("those of the container it is nested in");
+            writer.row(Area::View, format!("limits in {files}"), judged);
+        }
+        _ => writer.row(Area::View, format!("its own limits in {files}"), outcome),
+    }
 }
 
 /// Which device files may be used, and which there are.

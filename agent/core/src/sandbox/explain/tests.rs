@@ -6,7 +6,7 @@ use model::ContainerId;
 use model::sandbox::{
     Access, Capabilities, Capability, CgroupPlan, Content, CpuQuota, DeviceAccess, DeviceKind,
     DeviceRule, Devices, IdRange, Io, Mount, Nesting, Network, Process, Rlimit, Root, Run, Seccomp,
-    User,
+    Shares, User, View, ViewFile,
 };
 
 use crate::sandbox::Profile;
@@ -43,6 +43,7 @@ fn plan() -> LaunchPlan {
                     directories: Vec::new(),
                 }),
             ),
+            mount("/proc/meminfo", Content::View(ViewFile::Meminfo)),
             mount("/proc/sys", Content::ReadOnly),
             mount("/proc/kcore", Content::Mask),
         ],
@@ -81,6 +82,10 @@ fn plan() -> LaunchPlan {
                 access: DeviceAccess::ALL,
             }],
         },
+        view: Some(View {
+            shares: Shares::Node,
+            cpus_milli_apart: 100,
+        }),
     }
 }
 
@@ -105,6 +110,7 @@ fn all(plan: &LaunchPlan) -> Enforcement {
         Isolation::Memory,
         Isolation::Pids,
         Isolation::Devices,
+        Isolation::ProcView,
     ];
     for isolation in own.chain(others) {
         enforcement.note(isolation, Ok(()));
@@ -150,6 +156,7 @@ fn a_task_that_asks_for_nothing_is_told_all_that_it_runs_under() {
             volumes      ENFORCED   0/60  no directory of the node or of others
             masks        ENFORCED   0/30  hidden: /proc/kcore
             masks        ENFORCED   0/0   read-only: /proc/sys
+            view         ENFORCED   0/10  its own limits in /proc/meminfo
             devices      ENFORCED   0/60  none but c 1:3 rwm
             devices      ENFORCED   0/0   /dev holds 
             capabilities ENFORCED   0/100 none, in no set

@@ -23,6 +23,8 @@ pub enum Area {
     Volumes,
     /// What of `/proc` and `/sys` is covered.
     Masks,
+    /// What `/proc` tells of memory, processors, disks and load.
+    View,
     /// The device files.
     Devices,
     /// Capabilities.
@@ -60,6 +62,7 @@ impl Area {
             Self::Root => "root",
             Self::Volumes => "volumes",
             Self::Masks => "masks",
+            Self::View => "view",
             Self::Devices => "devices",
             Self::Capabilities => "capabilities",
             Self::Privileges => "privileges",
@@ -89,6 +92,7 @@ impl Area {
             Self::Root => (10, "what is written stays for others to execute"),
             Self::Volumes => (6, "files outlive the container and are shared"),
             Self::Masks => (3, "the kernel's own state can be read"),
+            Self::View => (1, "what the node has and how busy it is can be read"),
             Self::Devices => (6, "drivers are in reach"),
             Self::Capabilities => (10, "more of the kernel is in reach"),
             Self::Privileges => (4, "set-user-id programs raise rights"),

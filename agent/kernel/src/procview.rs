@@ -1,0 +1,225 @@
+//! The view of `/proc`: files of one FUSE mount, a directory for each container, bound over the
+//! kernel's in that container.
+//!
+//! ```text
+//! a task's open, read -> kernel -> /dev/fuse -> two threads (`files`) -> texts (`container`, `facts`)
+//! a launch -> `door`, which alone sees the mount -> a bind of each file, detached
+//! ```
+//!
+//! - The agent never reads the mount: it stands in a mount namespace of the door's own, is invisible on the
+//!   node, and is gone with the agent. A launch waits for it [`ANSWER_MAX`] at most, and goes on
+//!   without.
+//! - A task that asks too often waits itself (`pace`); it keeps no thread here from others.
+//! - Where the connection ends (it was aborted, or a thread has died) tasks go on: the kernel answers their
+//!   reads with ENOTCONN. A new mount is made, and its files take the place of the dead ones in all
+//!   containers that run (`session`); what a task had open stays dead, and is to be opened again.
+//! - The descriptor of the device is the connection. Whoever keeps it across execve(2) keeps the
+//!   mount; numbers of containers and open files would have to be kept with it.
+
+mod container;
+mod door;
+mod facts;
+mod files;
+mod pace;
+mod session;
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use model::ContainerId;
+use model::sandbox::{Content, LaunchPlan, ViewFacts, ViewFile};
+use nix::errno::Errno;
+
+use container::Container;
+use door::Door;
+use pace::Clock;
+
+/// How long a launch waits for its files.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Who decides what the files say.
+#[derive(Debug, Clone, Copy)]
+pub struct Author {
+    /// The text of a file.
+    pub text: fn(ViewFile, &ViewFacts) -> String,
+    /// How many processors the container sees.
+    pub cpus: fn(&ViewFacts) -> u32,
+}
+
+/// Why there is no view.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcViewError {
+    /// A step on the way to the mount.
+    #[error("view of /proc: {step}")]
+    Step {
+        /// The act and its object.
+        step: String,
+        /// What the kernel said.
+        source: Errno,
+    },
+    /// The mount is there, and nobody answered on it in time.
+    #[error("view of /proc: no answer after {} s", ANSWER_MAX.as_secs())]
+    Silent,
+}
+
+fn step(name: impl Into<String>) -> impl FnOnce(Errno) -> ProcViewError {
+    let step = name.into();
+    move |source| ProcViewError::Step { step, source }
+}
+
+/// The views of all containers of an agent.
+#[derive(Debug)]
+pub struct ProcView(Arc<Shared>);
+
+/// What the threads share.
+#[derive(Debug)]
+struct Shared {
+    author: Author,
+    /// Those that this node's kernel has.
+    files: Vec<ViewFile>,
+    /// Views by their number, which is never another's.
+    views: Mutex<BTreeMap<u64, Arc<Container>>>,
+    numbers: AtomicU64,
+    /// Who sees a view.
+    viewers: Mutex<BTreeMap<ContainerId, Viewer>>,
+    door: Mutex<Result<Door, String>>,
+    clock: Clock,
+    node: facts::Node,
+    is_closed: AtomicBool,
+}
+
+/// A container that sees a view.
+#[derive(Debug)]
+struct Viewer {
+    init: OwnedFd,
+    number: u64,
+    files: Vec<ViewFile>,
+}
+
+/// The files of a container that is being launched, each with its index in the plan.
+pub(crate) type Binds = Vec<(usize, OwnedFd)>;
+
+/// Locks; what a thread that panicked left is whole, since every change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn view(&self, number: u64) -> Option<Arc<Container>> {
+        lock(&self.views).get(&number).cloned()
+    }
+
+    /// The view of a container, or of the nearest above it.
+    fn nearest(&self, container: &ContainerId) -> Option<u64> {
+        let views = lock(&self.views);
+        let mut wanted = Some(container.clone());
+        while let Some(id) = wanted {
+            let found = views.iter().find(|(_, view)| *view.id() == id);
+            if let Some((number, _)) = found {
+                return Some(*number);
+            }
+            wanted = id.parent();
+        }
+        None
+    }
+}
+
+impl Drop for ProcView {
+    fn drop(&mut self) {
+        self.0.is_closed.store(true, Ordering::Release);
+        *lock(&self.0.door) = Err("the agent ends".to_string());
+        self.0.clock.close();
+    }
+}
+
+impl ProcView {
+    /// Makes the mount and starts the threads.
+    ///
+    /// # Errors
+    /// The kernel has no FUSE, or somebody keeps the agent from it.
+    pub fn start(author: Author) -> Result<Self, ProcViewError> {
+        let files = ViewFile::ALL.into_iter();
+        let shared = Arc::new(Shared {
+            author,
+            files: files
+                .filter(|file| Path::new(file.path()).exists())
+                .collect(),
+            views: Mutex::default(),
+            numbers: AtomicU64::new(1),
+            viewers: Mutex::default(),
+            door: Mutex::new(Err("the mount is not made yet".to_string())),
+            clock: Clock::default(),
+            node: facts::Node::default(),
+            is_closed: AtomicBool::new(false),
+        });
+        session::start(&shared)?;
+        Ok(Self(shared))
+    }
+
+    /// Why launches go without a view for now; `None` where they do not.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        lock(&self.0.door).as_ref().err().cloned()
+    }
+
+    /// Makes the view of a container that is being launched, where it has one of its own, and the
+    /// mounts of its files. The groups are its own cgroup and those above, the innermost first.
+    pub(crate) fn open(
+        &self,
+        plan: &LaunchPlan,
+        groups: Vec<PathBuf>,
+    ) -> Result<Binds, ProcViewError> {
+        let shared = &self.0;
+        if let Some(view) = plan.view {
+            let number = shared.numbers.fetch_add(1, Ordering::Relaxed);
+            let view = Container::new(plan.container.clone(), view, plan.cgroup.limits, groups);
+            lock(&shared.views).insert(number, Arc::new(view));
+        }
+        let number = shared.nearest(&plan.container);
+        let number = number.ok_or(Errno::ENOENT).map_err(step("find the view"))?;
+        let wanted = plan.mounts.iter().enumerate();
+        let wanted = wanted.filter_map(|(index, mount)| match mount.content {
+            Content::View(file) if shared.files.contains(&file) => Some((index, file)),
+            _ => None,
+        });
+        let (indices, files): (Vec<_>, Vec<_>) = wanted.unzip();
+        let binds = self.door()?.binds(number, files)?;
+        Ok(indices.into_iter().zip(binds).collect())
+    }
+
+    fn door(&self) -> Result<Door, ProcViewError> {
+        let door = lock(&self.0.door).clone();
+        door.map_err(|reason| step(reason)(Errno::ENOTCONN))
+    }
+
+    /// Keeps the files of a container alive from now on: they are replaced where the mount dies.
+    pub(crate) fn opened(&self, plan: &LaunchPlan, init: impl AsFd, binds: &[usize]) {
+        let files = binds.iter().filter_map(|index| {
+            let mount = plan.mounts.get(*index)?;
+            match mount.content {
+                Content::View(file) => Some(file),
+                _ => None,
+            }
+        });
+        let files: Vec<_> = files.collect();
+        let number = self.0.nearest(&plan.container);
+        if let (Some(number), Ok(init)) = (number, init.as_fd().try_clone_to_owned()) {
+            let viewer = Viewer {
+                init,
+                number,
+                files,
+            };
+            lock(&self.0.viewers).insert(plan.container.clone(), viewer);
+        }
+    }
+
+    /// Forgets a container that has ended, or was not started.
+    pub(crate) fn close(&self, container: &ContainerId) {
+        lock(&self.0.viewers).remove(container);
+        lock(&self.0.views).retain(|_, view| view.id() != container);
+    }
+}

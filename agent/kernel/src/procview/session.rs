@@ -1,0 +1,95 @@
+//! The session: the connection to the kernel, from its mount to its end, and the next one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use fuser::{Config, Session, SessionACL};
+use model::sandbox::Access;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+
+use super::door::Door;
+use super::files::Files;
+use super::{ProcViewError, Shared, lock, step};
+use crate::files::{self, above_stdio};
+use crate::mounts::{Attributes, Detached};
+use crate::process;
+
+/// Threads that answer.
+const THREADS: usize = 2;
+
+/// How much less than the main loop's is the claim of all threads here to a processor, by setpriority(2).
+const NICE: i32 = 5;
+
+/// How long after a connection that ended at once the next one is made, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+
+/// A connection that held this long was none that ended at once.
+const HELD: Duration = Duration::from_secs(10);
+
+/// Makes the first connection, and starts the thread that makes all others.
+pub(super) fn start(shared: &Arc<Shared>) -> Result<(), ProcViewError> {
+    let first = connect(shared)?;
+    spawn("procview-clock", {
+        let shared = Arc::clone(shared);
+        move || shared.clock.run(&shared)
+    })?;
+    spawn("procview", {
+        let shared = Arc::clone(shared);
+        move || supervise(&shared, first)
+    })
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), ProcViewError> {
+    let thread = std::thread::Builder::new().name(name.into());
+    let spawned = thread.spawn(move || {
+        // Threads inherit it. A kernel that refuses leaves all equal.
+        let _ = process::be_nice(NICE);
+        run();
+    });
+    let spawned = spawned.map_err(|error| files::errno(&error));
+    spawned.map(drop).map_err(step("start a thread"))
+}
+
+/// Makes a connection and the door to its mount, which opens when the connection is served.
+fn connect(shared: &Arc<Shared>) -> Result<Session<Files>, ProcViewError> {
+    const DEVICE: &str = "/dev/fuse";
+    let device = open(DEVICE, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
+    let device = device.and_then(above_stdio);
+    let device = device.map_err(step(format!("open {DEVICE}")))?;
+    let attributes = Attributes::DATA.with(Access::ReadOnly);
+    let mount = Detached::fuse(&device, attributes).map_err(step("mount"))?;
+    let mut config = Config::default();
+    config.acl = SessionACL::All;
+    config.n_threads = Some(THREADS);
+    let session = Session::from_fd(Files::of(shared), device, SessionACL::All, config);
+    let session = session.map_err(|error| step("greet the kernel")(files::errno(&error)))?;
+    let door = Door::open(mount, shared).map_err(step("start a thread"))?;
+    *lock(&shared.door) = Ok(door);
+    Ok(session)
+}
+
+/// Serves one connection after the other until the agent ends.
+fn supervise(shared: &Arc<Shared>, first: Session<Files>) {
+    let mut pause = PAUSES.0;
+    let mut next: Result<_, ProcViewError> = Ok(first);
+    while !shared.is_closed.load(Ordering::Acquire) {
+        let begun = Instant::now();
+        let reason = match next.map(Session::run) {
+            Ok(Ok(())) => "the kernel has ended the FUSE connection".to_string(),
+            Ok(Err(error)) => format!("the FUSE connection has ended: {error}"),
+            Err(error) => error.to_string(),
+        };
+        *lock(&shared.door) = Err(reason);
+        if shared.is_closed.load(Ordering::Acquire) {
+            return;
+        }
+        if begun.elapsed() > HELD {
+            pause = PAUSES.0;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(PAUSES.1);
+        next = connect(shared);
+    }
+}
