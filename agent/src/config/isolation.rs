@@ -4,7 +4,9 @@ use agent_core::sandbox::{Cfs, Policy, Profile};
 use api::v1;
 use model::sandbox::{Capability, Shares};
 
-use super::settings::Why;
+use super::fetching;
+use super::settings::{Setting, Why};
+use super::values::{CAPABILITIES, boolean};
 use crate::wire::container_info;
 
 /// What the operator says of containers.
@@ -31,8 +33,108 @@ impl Default for Isolation {
     }
 }
 
+/// In the order of `--help`.
+pub(super) static ISOLATION: &[Setting] = &[
+    Setting {
+        name: "allowed_host_paths",
+        value: "DIR,…",
+        allowed: "absolute paths with commas between them",
+        help: "the directories of this host that volumes may show, with all in them (default: none)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            let folders = fetching::folders(text)?;
+            let paths = folders
+                .iter()
+                .map(|path| path.to_string_lossy().into_owned());
+            draft.isolation.policy.host_paths = paths.collect();
+            Ok(())
+        },
+    },
+    Setting {
+        name: "allow_privileged",
+        value: "BOOL",
+        allowed: "true or false",
+        help: "let containers of type DOCKER be privileged: all capabilities over what is their own (default: false)",
+        boot: false,
+        switch: true,
+        set: |draft, text| {
+            draft.isolation.policy.privileged = boolean(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "proc_view",
+        value: "CPUS",
+        allowed: "node, share or none",
+        help: "a container sees its own limits in /proc/meminfo, cpuinfo, stat and the like (needs FUSE). CPUS\n      is how many processors it sees there with a share of them and no limit: those of the node, or\n      its share, rounded up; none: it sees what the node has (default: node)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.isolation.view = match text {
+                "node" => Some(Shares::Node),
+                "share" => Some(Shares::Share),
+                "none" => None,
+                _ => return Err(Why::new()),
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        name: "effective_capabilities",
+        value: "JSON",
+        allowed: CAPABILITIES,
+        help: "what a container has that asks for no capabilities (default: none)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.isolation.policy.effective = capabilities(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "bounding_capabilities",
+        value: "JSON",
+        allowed: CAPABILITIES,
+        help: "what containers may ask for; what is theirs is never the host's (default: all)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.isolation.policy.bounding = Some(capabilities(text)?);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "default_container_shm_size",
+        value: "SIZE",
+        allowed: "a size, as in 64MB",
+        help: "the size of a container's /dev/shm where it does not say (default: 64MB)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.isolation.policy.shm_bytes = Some(fetching::size(text)?);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "cgroups_enable_cfs",
+        value: "BOOL",
+        allowed: "true or false",
+        help: "make the cpus of a container a limit, and not only its share (default: false)",
+        boot: false,
+        switch: true,
+        set: |draft, text| {
+            draft.isolation.cfs = match boolean(text)? {
+                true => Cfs::On,
+                false => Cfs::Off,
+            };
+            Ok(())
+        },
+    },
+];
+
 /// A `CapabilityInfo`, as in Mesos.
-pub(super) fn capabilities(text: &str) -> Result<Vec<Capability>, Why> {
+fn capabilities(text: &str) -> Result<Vec<Capability>, Why> {
     let info: v1::CapabilityInfo =
         api::json::from_json(text.as_bytes()).map_err(|error| format!(": {error}"))?;
     container_info::capabilities(&info).map_err(|fault| format!(": {fault}"))

@@ -5,8 +5,6 @@
 use std::time::Duration;
 
 use agent_core::rotation;
-use agent_core::sandbox::Cfs;
-use model::sandbox::Shares;
 
 use crate::description;
 
@@ -15,11 +13,11 @@ use super::boot::BOOT;
 use super::draft::Draft;
 use super::fetching;
 use super::images;
-use super::isolation;
+use super::isolation::ISOLATION;
 use super::networks;
 use super::values::{
-    ABSOLUTE, CAPABILITIES, DURATION, PORT, SIZE, absolute, boolean, duration, host_port, hostname,
-    plain, port, put, share, some_text, static_address, why,
+    ABSOLUTE, DURATION, PORT, SIZE, absolute, boolean, duration, host_port, hostname, plain, port,
+    put, share, some_text, static_address, why,
 };
 
 /// One setting.
@@ -154,102 +152,6 @@ pub(super) static SETTINGS: &[Setting] = &[
         boot: false,
         switch: true,
         set: |draft, text| put(&mut draft.switch_user, boolean(text)),
-    },
-    Setting {
-        name: "allowed_host_paths",
-        value: "DIR,…",
-        allowed: "absolute paths with commas between them",
-        help: "the directories of this host that volumes may show, with all in them (default: none)",
-        boot: false,
-        switch: false,
-        set: |draft, text| {
-            let folders = fetching::folders(text)?;
-            let paths = folders
-                .iter()
-                .map(|path| path.to_string_lossy().into_owned());
-            draft.isolation.policy.host_paths = paths.collect();
-            Ok(())
-        },
-    },
-    Setting {
-        name: "allow_privileged",
-        value: "BOOL",
-        allowed: "true or false",
-        help: "let containers of type DOCKER be privileged: all capabilities over what is their own (default: false)",
-        boot: false,
-        switch: true,
-        set: |draft, text| {
-            draft.isolation.policy.privileged = boolean(text)?;
-            Ok(())
-        },
-    },
-    Setting {
-        name: "proc_view",
-        value: "CPUS",
-        allowed: "node, share or none",
-        help: "a container sees its own limits in /proc/meminfo, cpuinfo, stat and the like (needs FUSE). CPUS\n      is how many processors it sees there with a share of them and no limit: those of the node, or\n      its share, rounded up; none: it sees what the node has (default: node)",
-        boot: false,
-        switch: false,
-        set: |draft, text| {
-            draft.isolation.view = match text {
-                "node" => Some(Shares::Node),
-                "share" => Some(Shares::Share),
-                "none" => None,
-                _ => return Err(Why::new()),
-            };
-            Ok(())
-        },
-    },
-    Setting {
-        name: "effective_capabilities",
-        value: "JSON",
-        allowed: CAPABILITIES,
-        help: "what a container has that asks for no capabilities (default: none)",
-        boot: false,
-        switch: false,
-        set: |draft, text| {
-            draft.isolation.policy.effective = isolation::capabilities(text)?;
-            Ok(())
-        },
-    },
-    Setting {
-        name: "bounding_capabilities",
-        value: "JSON",
-        allowed: CAPABILITIES,
-        help: "what containers may ask for; what is theirs is never the host's (default: all)",
-        boot: false,
-        switch: false,
-        set: |draft, text| {
-            draft.isolation.policy.bounding = Some(isolation::capabilities(text)?);
-            Ok(())
-        },
-    },
-    Setting {
-        name: "default_container_shm_size",
-        value: "SIZE",
-        allowed: "a size, as in 64MB",
-        help: "the size of a container's /dev/shm where it does not say (default: 64MB)",
-        boot: false,
-        switch: false,
-        set: |draft, text| {
-            draft.isolation.policy.shm_bytes = Some(fetching::size(text)?);
-            Ok(())
-        },
-    },
-    Setting {
-        name: "cgroups_enable_cfs",
-        value: "BOOL",
-        allowed: "true or false",
-        help: "make the cpus of a container a limit, and not only its share (default: false)",
-        boot: false,
-        switch: true,
-        set: |draft, text| {
-            draft.isolation.cfs = match boolean(text)? {
-                true => Cfs::On,
-                false => Cfs::Off,
-            };
-            Ok(())
-        },
     },
     Setting {
         name: "credential",
@@ -619,5 +521,5 @@ pub(super) static SETTINGS: &[Setting] = &[
 
 /// All settings, those of a booting node last.
 pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
-    SETTINGS.iter().chain(BOOT)
+    SETTINGS.iter().chain(ISOLATION).chain(BOOT)
 }
