@@ -7,12 +7,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod attack;
 mod bench;
 mod check;
 mod codegen;
 mod fleet;
 mod hostile;
 mod image;
+mod lab;
 mod measure;
 mod release;
 mod replay;
@@ -27,6 +29,8 @@ mod sim;
     disable_help_subcommand = true
 )]
 enum Tool {
+    /// Tries from inside containers of a booted node what must not work there.
+    Attack(attack::Args),
     /// Benchmarks beside other programs, each with its budget.
     Bench(bench::Args),
     /// Format, lints, dependencies, import arrows, tidiness; ends with the number passed and failed.
@@ -51,6 +55,7 @@ enum Tool {
 
 fn main() -> ExitCode {
     let done = match Tool::parse() {
+        Tool::Attack(args) => attack::run(&args),
         Tool::Bench(args) => bench::run(&args),
         Tool::Check(args) => check::run(&args),
         Tool::Codegen(args) => codegen::run(&args),

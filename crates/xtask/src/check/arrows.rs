@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 /// A package and the packages of ours that it may import.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("model", &[]),
     ("api", &["model"]),
     ("agent-core", &["model"]),
@@ -21,6 +21,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("cli", &["api", "model"]),
     ("initramfs", &[]),
     ("image", &[]),
+    ("probe", &[]),
     ("qemu", &[]),
 ];
 

@@ -1,0 +1,171 @@
+//! Lab: a cluster of one node in QEMU, built from this checkout and away from the user's own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use image::Kernel;
+use qemu::{AccelChoice, Cluster, Phase, Spec, process};
+
+use crate::image::root;
+
+/// Where cargo leaves the static programs, in its target folder.
+const PROGRAMS: &str = "x86_64-unknown-linux-musl/release";
+/// Every package that a lab takes a program from.
+const PACKAGES: [&str; 5] = ["agent", "image", "master", "probe", "qemu"];
+/// How long a node may take to power off.
+const DOWN_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// What the node is to be.
+pub(crate) struct Wanted {
+    /// The folder for all its files, in `target`.
+    pub(crate) name: &'static str,
+    pub(crate) kernel: Kernel,
+    /// The master's port; the node's address goes by its last two digits.
+    pub(crate) port: u16,
+    pub(crate) cpus: u32,
+    pub(crate) memory_mb: u64,
+    pub(crate) disk_mb: u64,
+    /// More words for the node's command line.
+    pub(crate) append: Vec<String>,
+    pub(crate) programs: Programs,
+}
+
+/// Where the programs come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Programs {
+    /// They are built first.
+    Built,
+    /// They are taken as they lie there.
+    Found,
+}
+
+/// A booted node with its master, until it is dropped.
+pub(crate) struct Lab {
+    target: PathBuf,
+    kernel: Kernel,
+    cluster: Option<Cluster>,
+    pub(crate) master: SocketAddr,
+    pub(crate) node: SocketAddr,
+}
+
+impl Lab {
+    /// Builds what is needed, boots, and waits until the node is registered.
+    ///
+    /// # Errors
+    /// Something does not build, or the cluster does not come up.
+    pub(crate) fn start(wanted: &Wanted) -> Result<Self> {
+        match wanted.programs {
+            Programs::Built => build()?,
+            Programs::Found => {}
+        }
+        let target = root()?.join("target");
+        let programs = target.join(PROGRAMS);
+        let image = target.join("image").join(wanted.kernel.as_str());
+        crate::image::run(&crate::image::Args {
+            kernel: wanted.kernel,
+            init: Some(programs.join("tepui-agent")),
+            out: Some(image.clone()),
+            refresh: false,
+        })?;
+        let folder = target.join(wanted.name);
+        if let Some(old) = Cluster::find(&folder)? {
+            old.down(Duration::from_secs(5), &mut |_| ())?;
+        }
+        let (master, qemu) = (programs.join("tepui-master"), programs.join("tepui-qemu"));
+        let spec = Spec {
+            accel: AccelChoice::Auto,
+            agents: 1,
+            cpus: wanted.cpus,
+            memory_mb: wanted.memory_mb,
+            disk_bytes: wanted.disk_mb << 20,
+            port: wanted.port,
+            prefix: format!("127.0.{}", wanted.port % 100),
+            master_flags: vec!["--allocation_interval=100ms".to_owned()],
+            append: wanted.append.clone(),
+            ..Spec::new(&folder, &image, &master, &qemu)
+        };
+        let cluster = Cluster::start(&spec, &mut |phase: &Phase| eprintln!("lab: {phase}"))?;
+        let node = cluster
+            .node(1)?
+            .address
+            .parse()
+            .context("the node's address")?;
+        let master = cluster
+            .state()
+            .master
+            .parse()
+            .context("the master's address")?;
+        Ok(Self {
+            target,
+            kernel: wanted.kernel,
+            cluster: Some(cluster),
+            master,
+            node,
+        })
+    }
+
+    /// A program of the release build, as bytes.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub(crate) fn program(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.target.join(PROGRAMS).join(name);
+        std::fs::read(&path).with_context(|| format!("read {}", path.display()))
+    }
+
+    /// The folder of what the image was made of.
+    pub(crate) fn parts(&self) -> PathBuf {
+        self.target.join("image/parts").join(self.kernel.as_str())
+    }
+
+    /// What the node's console showed.
+    ///
+    /// # Errors
+    /// The cluster is gone, or its log cannot be read.
+    pub(crate) fn console(&self) -> Result<String> {
+        let path = self.folder()?.join("node1.log");
+        let bytes = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The ends of the logs, to look into after a failure.
+    pub(crate) fn show_logs(&self) {
+        let Ok(folder) = self.folder() else { return };
+        for name in ["master.log", "node1.log"] {
+            println!("-- {name}\n{}", process::tail(&folder.join(name), 20));
+        }
+    }
+
+    fn folder(&self) -> Result<PathBuf> {
+        let cluster = self.cluster.as_ref().context("the cluster is stopped")?;
+        Ok(cluster.folder().to_owned())
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Some(cluster) = self.cluster.take()
+            && let Err(error) = cluster.down(DOWN_TIME_MAX, &mut |_| ())
+        {
+            eprintln!("lab: stop the cluster: {error}");
+        }
+    }
+}
+
+/// The static programs, as nodes run them.
+fn build() -> Result<()> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root()?);
+    cargo.args(["build", "--quiet", "--release"]);
+    cargo.args(["--target", "x86_64-unknown-linux-musl"]);
+    for package in PACKAGES {
+        cargo.args(["--package", package]);
+    }
+    match cargo.status().context("start cargo")? {
+        status if status.success() => Ok(()),
+        status => bail!("the programs do not build: {status}"),
+    }
+}
