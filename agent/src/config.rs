@@ -7,6 +7,7 @@
 //! Linux host its flags and environment and nothing else. Later code sees no raw text.
 
 mod boot;
+mod disk;
 mod draft;
 pub mod fetching;
 pub mod images;
@@ -66,6 +67,8 @@ pub struct Config {
     pub isolation: isolation::Isolation,
     /// The networks of containers.
     pub networks: networks::Networks,
+    /// What containers may keep on the disk.
+    pub disk: crate::disk::Settings,
     /// What commands may have fetched.
     pub fetching: Fetching,
     /// Authorities that are believed beside Mozilla's, where this node takes something from elsewhere.

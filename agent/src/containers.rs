@@ -22,8 +22,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use agent_core::Signal;
-use agent_core::event::{Event, Exit, ExitStatus, MemoryLimit};
-use agent_core::sandbox::{self, Cfs, Class, Demand};
+use agent_core::event::{DiskLimit, Event, Exit, ExitStatus, Limit, MemoryLimit};
+use agent_core::sandbox::{self, Class, Demand};
 use agent_kernel::cgroup::{self, Cgroup};
 use agent_kernel::process::{self, Pid};
 use model::ContainerId;
@@ -31,8 +31,9 @@ use model::sandbox::{Enforcement, Io, Process};
 use nix::sys::signal::Signal as Sent;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
+use crate::disk;
 use crate::explained::Explained;
 use crate::fetch;
 use crate::housekeeping::Figures;
@@ -134,6 +135,8 @@ struct Running {
     sandbox: PathBuf,
     /// Whether its group has limits of its own; else it shares those of its parent.
     has_limits: bool,
+    /// The limit of the disk that it passed, for which it was killed.
+    disk: Option<DiskLimit>,
     /// What runs, where anything does.
     process: Option<Arc<Process>>,
     /// Stays as long as the container.
@@ -332,8 +335,7 @@ impl Containers {
                 Vec::new()
             }
             Stage::Prepared(Err(message)) => {
-                self.ground.housekeeping.ended(&container);
-                self.ranges.remove(&container);
+                self.forget(&container);
                 vec![Event::LaunchFailed { container, message }]
             }
             Stage::Started(result) => self.started(container, result),
@@ -373,6 +375,7 @@ impl Containers {
                         cgroup: launched.cgroup,
                         sandbox,
                         has_limits,
+                        disk: None,
                         process: process.map(Arc::new),
                         prepared,
                     },
@@ -386,8 +389,7 @@ impl Containers {
                 }
             }
             Err(message) => {
-                self.ranges.remove(&container);
-                self.ground.housekeeping.ended(&container);
+                self.forget(&container);
                 events.push(Event::LaunchFailed { container, message });
             }
         }
@@ -416,11 +418,12 @@ impl Containers {
         let container = running.container;
         let status = self.ground.host.exit_status(&container, init);
         let memory = self.memory_limit(&container, running.cgroup.as_ref(), running.has_limits);
+        let limit = running.disk.map(Limit::Disk);
+        let limit = limit.or(memory.map(Limit::Memory));
         self.ground.host.forget(&container);
-        self.ground.housekeeping.ended(&container);
+        self.forget(&container);
         self.board.disconnect(&container);
         self.explained.ended(&container);
-        self.ranges.remove(&container);
         drop(running.prepared);
         // What the task left behind dies with its pid namespace, yet maybe not at once.
         self.lingering
@@ -434,9 +437,35 @@ impl Containers {
                         u8::try_from(signal).map_or(ExitStatus::Unknown, ExitStatus::Signal)
                     }
                 },
-                memory,
+                limit,
             },
         })
+    }
+
+    /// A container is gone, or will not be.
+    fn forget(&mut self, container: &ContainerId) {
+        self.ground.housekeeping.ended(container);
+        self.ground.disks.ended(container);
+        self.ranges.remove(container);
+    }
+
+    /// Ends a container that keeps too much on the disk.
+    pub fn passed(&mut self, passed: &disk::Passed) {
+        let mut all = self.running.values_mut();
+        let Some(running) = all.find(|one| one.container == passed.container) else {
+            return;
+        };
+        running.disk = Some(DiskLimit {
+            limit_bytes: passed.limit_bytes,
+            used_bytes: passed.used_bytes,
+        });
+        info!(
+            container = %passed.container,
+            used_bytes = passed.used_bytes,
+            limit_bytes = passed.limit_bytes,
+            "container keeps too much on the disk and is ended"
+        );
+        self.kill(&passed.container, Signal::Kill);
     }
 
     /// The init of a container that runs.
@@ -448,8 +477,9 @@ impl Containers {
 
     /// Gives a container that runs other limits.
     pub fn resize(&self, container: &ContainerId, demand: Demand) {
+        self.ground.disks.resize(container, demand);
         if let Some(tree) = self.ground.host.cgroups() {
-            let limits = sandbox::limits(demand, Cfs::Off);
+            let limits = sandbox::limits(demand, self.ground.isolation.cfs);
             let made = cgroup::update(tree, container, &limits);
             report(container, &made);
             self.explained.resized(container, &limits, &made);
@@ -509,8 +539,7 @@ impl Containers {
         if preparing.is_none() && !is_waiting {
             return None;
         }
-        self.ground.housekeeping.ended(container);
-        self.ranges.remove(container);
+        self.forget(container);
         self.fill();
         Some(Event::LaunchFailed {
             container: container.clone(),

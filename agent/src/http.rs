@@ -39,6 +39,7 @@ use tracing::{debug, info};
 
 use crate::config::Config;
 use crate::description::Description;
+use crate::disk::Disks;
 use crate::explained::Explained;
 use crate::handle::Handle;
 use crate::images::Provisioner;
@@ -92,6 +93,7 @@ pub struct Context {
     verbosity: Verbosity,
     tokens: Option<Tokens>,
     images: Provisioner,
+    disks: Arc<Disks>,
 }
 
 /// How executors show who they are.
@@ -117,6 +119,8 @@ pub struct Ways {
     pub key: Option<Key>,
     /// To the images.
     pub images: Provisioner,
+    /// To what containers keep on the disk.
+    pub disks: Arc<Disks>,
 }
 
 impl Context {
@@ -143,6 +147,7 @@ impl Context {
                 asked_for: config.authenticate_http_executors,
             }),
             images: ways.images,
+            disks: ways.disks,
         }
     }
 
@@ -191,6 +196,7 @@ fn flags(config: &Config, node: &Node) -> Value {
     });
     if let Some(map) = flags.as_object_mut() {
         let more = config.housekeeping.flags().into_iter();
+        let more = more.chain(config.disk.flags());
         map.extend(more.map(|(name, value)| (name.to_owned(), json!(value))));
         map.retain(|_, value| !value.is_null());
     }

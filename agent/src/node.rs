@@ -31,6 +31,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::Config;
 use crate::containers::{Containers, Ground};
 use crate::description::Description;
+use crate::disk::{self, Disks};
 use crate::explained::Explained;
 use crate::fetch::{self, FetchError, Fetcher};
 use crate::handle::{Handle, Reply};
@@ -165,6 +166,9 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         false => node.work_dir.join("run"),
     };
     let sandboxes = Arc::new(Sandboxes::open(&node.work_dir)?);
+    let offered = crate::wire::demand::of(&description.resources).disk_bytes;
+    let disks = Arc::new(Disks::open(&node.work_dir, offered, config.disk));
+    disk::watch(Arc::clone(&disks), inputs_in.clone());
     let ground = Arc::new(Ground {
         host: Host::open(node.cgroups.clone(), &runtime)?.with_view(proc_view(&config)),
         root: node.default_rootfs.clone(),
@@ -176,6 +180,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         },
         isolation: config.isolation.clone(),
         pool: Pool::open(config.networks.pool_size).map_err(NodeError::Runtime)?,
+        disks: Arc::clone(&disks),
         housekeeping: Housekeeping::new(config.housekeeping, Arc::clone(&sandboxes)),
         sandboxes,
         fetcher: Fetcher::open(
@@ -211,6 +216,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         explained: explained.clone(),
         key: key.clone(),
         images: ground.images.clone(),
+        disks,
     };
     let context = http::Context::new(&config, &node, Arc::clone(&description), ways);
     http::serve(&config, context).await?;

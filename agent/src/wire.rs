@@ -12,7 +12,7 @@ pub mod task;
 
 use std::time::Duration;
 
-use agent_core::effect::{Register, Running, Status, ToMaster};
+use agent_core::effect::{Limitation, Register, Running, Status, ToMaster};
 use agent_core::event::{
     Drain, Fate, Framework, FromMaster, KillingState, Standing, TaskSpec, Verdict,
 };
@@ -357,11 +357,7 @@ pub fn task_status(
         executor_pid: status.pid,
         ..v1::ContainerStatus::default()
     });
-    let limitation = status
-        .memory_limit_bytes
-        .map(|bytes| v1::TaskResourceLimitation {
-            resources: vec![memory(bytes)],
-        });
+    let limitation = status.limitation.map(limitation);
     let given: v1::TaskStatus = status.given.as_ref().and_then(stored).unwrap_or_default();
     v1::TaskStatus {
         task_id: (&status.task_id).into(),
@@ -415,14 +411,20 @@ fn network_info(description: &Description) -> v1::NetworkInfo {
     clippy::cast_precision_loss,
     reason = "a limit in MB is far below 2^52, and a timestamp is a double on the wire"
 )]
-fn memory(bytes: u64) -> v1::Resource {
-    v1::Resource {
-        name: "mem".to_string(),
-        r#type: v1::value::Type::Scalar.into(),
-        scalar: Some(v1::value::Scalar {
-            value: bytes as f64 / f64::from(1 << 20),
-        }),
-        ..v1::Resource::default()
+pub(crate) fn limitation(limit: Limitation) -> v1::TaskResourceLimitation {
+    let (name, bytes) = match limit {
+        Limitation::Memory(bytes) => ("mem", bytes),
+        Limitation::Disk(bytes) => ("disk", bytes),
+    };
+    v1::TaskResourceLimitation {
+        resources: vec![v1::Resource {
+            name: name.to_string(),
+            r#type: v1::value::Type::Scalar.into(),
+            scalar: Some(v1::value::Scalar {
+                value: bytes as f64 / f64::from(1 << 20),
+            }),
+            ..v1::Resource::default()
+        }],
     }
 }
 

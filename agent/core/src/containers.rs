@@ -436,7 +436,7 @@ impl Containers {
             }
             let termination = Termination {
                 status: exit.status,
-                cause: exit.memory.is_some().then(|| executor::ending(None, exit)),
+                cause: exit.limit.is_some().then(|| executor::ending(None, exit)),
             };
             next = container.parent();
             self.end(out, &container, termination);

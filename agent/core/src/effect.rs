@@ -377,14 +377,23 @@ pub struct Status {
     pub container: Option<ContainerId>,
     /// The container's init, as the agent sees it.
     pub pid: Option<u32>,
-    /// The memory limit that was reached, in bytes.
-    pub memory_limit_bytes: Option<u64>,
+    /// The limit that was passed.
+    pub limitation: Option<Limitation>,
     /// What its health check says of it.
     pub healthy: Option<bool>,
     /// The last result of its check, where it has one.
     pub check: Option<CheckStatus>,
     /// The whole `TaskStatus` as an executor made it; what stands here comes before what it says.
     pub given: Option<Blob>,
+}
+
+/// A limit that a container passed, in bytes; by its resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limitation {
+    /// Of memory.
+    Memory(u64),
+    /// Of the disk.
+    Disk(u64),
 }
 
 /// What the checkpoint keeps: each fact applied in order gives the state back.

@@ -134,8 +134,17 @@ pub enum Stop {
 pub struct Exit {
     /// What the task's first process ended with.
     pub status: ExitStatus,
-    /// Set where the kernel killed in this container because its memory limit was reached.
-    pub memory: Option<MemoryLimit>,
+    /// Set where it was ended because it took more than its limit.
+    pub limit: Option<Limit>,
+}
+
+/// What a container was ended for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Limit {
+    /// The kernel killed in it because its memory limit was reached.
+    Memory(MemoryLimit),
+    /// It kept more on the disk than it asked for.
+    Disk(DiskLimit),
 }
 
 /// What a process ended with, as wait(2) tells it.
@@ -158,6 +167,15 @@ pub struct MemoryLimit {
     pub used_bytes_max: u64,
     /// `memory.stat` as text, one statistic a line; may be empty.
     pub statistics: String,
+}
+
+/// The facts of a limit of the disk that was passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskLimit {
+    /// What it asked for.
+    pub limit_bytes: u64,
+    /// What it kept.
+    pub used_bytes: u64,
 }
 
 /// A frame of the master, decoded.

@@ -17,8 +17,8 @@ use core::time::Duration;
 use model::{ContainerId, Instant, Reason, Source, TaskState};
 
 use crate::checks::CheckStatus;
-use crate::effect::Status;
-use crate::event::{Exit, ExitStatus, MemoryLimit, TaskSpec};
+use crate::effect::{Limitation, Status};
+use crate::event::{DiskLimit, Exit, ExitStatus, Limit, MemoryLimit, TaskSpec};
 
 /// The grace period of a kill for which nobody named one (Mesos' command executor).
 pub const KILL_GRACE: Duration = Duration::from_secs(3);
@@ -127,8 +127,8 @@ pub struct Ending {
     pub reason: Option<Reason>,
     /// Why, in words.
     pub message: String,
-    /// The memory limit that was reached, in bytes.
-    pub memory_limit_bytes: Option<u64>,
+    /// The limit that was passed.
+    pub limitation: Option<Limitation>,
     /// What is said of the task's health.
     pub healthy: Option<bool>,
     /// The last result of its check, where there is one.
@@ -144,7 +144,7 @@ impl Ending {
             source: Source::Agent,
             reason: Some(reason),
             message: message.into(),
-            memory_limit_bytes: None,
+            limitation: None,
             healthy: None,
             check: None,
         }
@@ -165,7 +165,7 @@ pub fn ending(doom: Option<Doom>, exit: &Exit) -> Ending {
         source: Source::Executor,
         reason,
         message: message.clone(),
-        memory_limit_bytes: None,
+        limitation: None,
         healthy: (doom == Some(Doom::Unhealthy)).then_some(false),
         check: None,
     };
@@ -183,17 +183,24 @@ pub fn ending(doom: Option<Doom>, exit: &Exit) -> Ending {
     }
 }
 
-/// What a container's end means where the kernel brought it about; `None` where it did not.
+/// What a container's end means where a limit brought it about; `None` where none did.
 #[must_use]
 pub fn limitation(exit: &Exit) -> Option<Ending> {
-    let memory = exit.memory.as_ref()?;
-    Some(Ending {
-        memory_limit_bytes: Some(memory.limit_bytes),
-        ..Ending::by_agent(
-            TaskState::Failed,
+    let (limitation, reason, message) = match exit.limit.as_ref()? {
+        Limit::Memory(memory) => (
+            Limitation::Memory(memory.limit_bytes),
             Reason::ContainerLimitationMemory,
             memory_message(memory),
-        )
+        ),
+        Limit::Disk(disk) => (
+            Limitation::Disk(disk.limit_bytes),
+            Reason::ContainerLimitationDisk,
+            disk_message(disk),
+        ),
+    };
+    Some(Ending {
+        limitation: Some(limitation),
+        ..Ending::by_agent(TaskState::Failed, reason, message)
     })
 }
 
@@ -231,6 +238,15 @@ fn memory_message(memory: &MemoryLimit) -> String {
         text.push_str(&memory.statistics);
     }
     text
+}
+
+/// As Mesos' disk isolators say it.
+fn disk_message(disk: &DiskLimit) -> String {
+    format!(
+        "Disk usage ({}) exceeds quota ({})",
+        model::bytes::format(disk.used_bytes),
+        model::bytes::format(disk.limit_bytes),
+    )
 }
 
 /// The words of strsignal(3), which Mesos puts into its messages.
@@ -282,7 +298,7 @@ mod tests {
     fn exit(status: ExitStatus) -> Exit {
         Exit {
             status,
-            memory: None,
+            limit: None,
         }
     }
 
@@ -391,19 +407,35 @@ mod tests {
     fn a_reached_memory_limit_wins_over_every_other_end() {
         let exit = Exit {
             status: ExitStatus::Signal(9),
-            memory: Some(MemoryLimit {
+            limit: Some(Limit::Memory(MemoryLimit {
                 limit_bytes: 96 << 20,
                 used_bytes_max: (96 << 20) + 4096,
                 statistics: "anon 100\n".to_string(),
-            }),
+            })),
         };
         let ending = ending(Some(Doom::Requested), &exit);
         assert_eq!(ending.state, TaskState::Failed);
         assert_eq!(ending.reason, Some(Reason::ContainerLimitationMemory));
-        assert_eq!(ending.memory_limit_bytes, Some(96 << 20));
+        assert_eq!(ending.limitation, Some(Limitation::Memory(96 << 20)));
         assert_eq!(
             ending.message,
             "Memory limit exceeded: Requested: 96MB Maximum Used: 96MB\n\nMEMORY STATISTICS: \nanon 100\n"
         );
+    }
+
+    #[test]
+    fn a_container_that_kept_too_much_fails_for_that_reason() {
+        let exit = Exit {
+            status: ExitStatus::Signal(9),
+            limit: Some(Limit::Disk(DiskLimit {
+                limit_bytes: 64 << 20,
+                used_bytes: (64 << 20) + 4096,
+            })),
+        };
+        let ending = ending(None, &exit);
+        assert_eq!(ending.state, TaskState::Failed);
+        assert_eq!(ending.reason, Some(Reason::ContainerLimitationDisk));
+        assert_eq!(ending.limitation, Some(Limitation::Disk(64 << 20)));
+        assert_eq!(ending.message, "Disk usage (65540KB) exceeds quota (64MB)");
     }
 }

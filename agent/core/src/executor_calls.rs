@@ -230,7 +230,7 @@ impl Agent {
             timestamp: given.timestamp.unwrap_or(step.wall),
             container,
             pid,
-            memory_limit_bytes: None,
+            limitation: None,
             healthy: None,
             check: None,
             given: Some(given.info),

@@ -28,6 +28,7 @@ pub mod holdings;
 mod launches;
 pub mod operations;
 mod pods;
+pub mod projects;
 pub mod random;
 pub mod recovery;
 pub mod registration;

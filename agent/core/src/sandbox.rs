@@ -8,6 +8,7 @@ mod capabilities;
 mod cgroup;
 mod command;
 mod devices;
+mod disk;
 pub mod explain;
 mod image;
 mod mounts;
@@ -26,6 +27,7 @@ use model::sandbox::{CgroupPlan, IdRange, Io, LaunchPlan, Run, Sandbox, Shares, 
 pub use capabilities::Policy;
 pub use cgroup::{Ceiling, Cfs, Demand, MEMORY_BYTES_MIN, limits};
 pub use command::Command;
+pub use disk::{DiskFacts, DiskPolicy, HardLimits, disk_quota, passed, volume_quota};
 pub use image::ImageConfig;
 pub use mounts::{RootSpec, SANDBOX, Volume, VolumeSource};
 pub use namespaces::{ID_RANGES_MAX, STORE_IDS, id_range};
@@ -94,6 +96,8 @@ pub struct NodeFacts<'a> {
     pub accounts: Accounts<'a>,
     /// Whether the share of the processor is a limit as well.
     pub cfs: Cfs,
+    /// The disk that sandboxes are on.
+    pub disk: DiskFacts,
     /// What the operator allows.
     pub policy: &'a Policy,
     /// The seccomp profile of a container that is not unconfined: the one that it asks for, or that
@@ -190,6 +194,10 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
             devices: devices::rules(),
         },
         view: procview::of(task, node),
+        disk: match task.class {
+            Class::Task | Class::Executor | Class::Pod => Some(disk_quota(task.demand, node.disk)),
+            Class::Nested | Class::Debug => None,
+        },
     })
 }
 
@@ -254,6 +262,7 @@ mod tests {
         let cgroup = &plan.cgroup;
         text += &format!("{:?} {:?}\n", cgroup.limits, cgroup.nesting);
         text += &format!("{} rules of devices\n", cgroup.devices.len());
+        text += &format!("{:?}\n", plan.disk);
         text += &format!("{:?}\n", plan.view);
         match &plan.seccomp {
             Seccomp::Unconfined => text + "unconfined\n",
@@ -279,6 +288,12 @@ mod tests {
                 group: "root:x:0:\n",
             },
             cfs: Cfs::Off,
+            disk: DiskFacts {
+                bytes: 2 << 30,
+                inodes: 65_536,
+                offered_bytes: 1 << 30,
+                policy: DiskPolicy::Bounded,
+            },
             policy: &POLICY,
             seccomp: Box::leak(Box::new(Profile::built_in())),
             view: Some(Shares::Node),
@@ -373,6 +388,7 @@ mod tests {
                 Capabilities { effective: [], bounding: [] }
                 Some(CgroupLimits { cpu_weight: 60, cpu_quota: None, memory_bytes_low: 100663296, memory_bytes_max: Some(100663296), pids_max: 4096 }) Shared
                 14 rules of devices
+                Some(DiskQuota { bytes_max: Some(1073741824), inodes_max: Some(32768) })
                 Some(View { shares: Node, cpus_milli_apart: 100 })
                 seccomp default of 41 rules, else errno 1
             "#]],

@@ -374,7 +374,7 @@ impl Agent {
             timestamp: step.wall,
             container: None,
             pid: None,
-            memory_limit_bytes: ending.memory_limit_bytes,
+            limitation: ending.limitation,
             healthy: ending.healthy,
             check: None,
             given: None,
@@ -496,7 +496,7 @@ pub(crate) fn by_executor(state: TaskState) -> Ending {
         source: Source::Executor,
         reason: None,
         message: String::new(),
-        memory_limit_bytes: None,
+        limitation: None,
         healthy: None,
         check: None,
     }

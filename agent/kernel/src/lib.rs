@@ -28,6 +28,7 @@ mod overlay;
 pub mod power;
 pub mod process;
 pub mod procview;
+pub mod quota;
 pub mod seccomp;
 pub mod sockets;
 mod stage;

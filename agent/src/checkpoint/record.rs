@@ -6,7 +6,7 @@ mod executor;
 mod operation;
 
 use agent_core::checks::Checks;
-use agent_core::effect::{Fact, Status, WallTime};
+use agent_core::effect::{Fact, Limitation, Status, WallTime};
 use agent_core::event::{ExecutorSpec, Framework, KillingState, TaskSpec};
 use api::{convert, v1};
 use model::task::PartitionAwareness;
@@ -166,6 +166,8 @@ struct Update {
     check: Option<v1::CheckStatusInfo>,
     #[prost(bytes = "vec", optional, tag = "15")]
     given: Option<Vec<u8>>,
+    #[prost(uint64, optional, tag = "16")]
+    disk_limit_bytes: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -386,7 +388,14 @@ fn update_record(framework_id: &FrameworkId, status: &Status) -> Update {
         timestamp_ns: status.timestamp.0,
         container: status.container.as_ref().map(ToString::to_string),
         pid: status.pid,
-        memory_limit_bytes: status.memory_limit_bytes,
+        memory_limit_bytes: match status.limitation {
+            Some(Limitation::Memory(bytes)) => Some(bytes),
+            Some(Limitation::Disk(_)) | None => None,
+        },
+        disk_limit_bytes: match status.limitation {
+            Some(Limitation::Disk(bytes)) => Some(bytes),
+            Some(Limitation::Memory(_)) | None => None,
+        },
         healthy: status.healthy,
         check: status.check.map(wire::check::status_info),
         given: status.given.as_ref().map(|given| given.as_bytes().to_vec()),
@@ -414,7 +423,11 @@ fn status(update: Update) -> Result<Status, RecordError> {
             .map(ContainerId::new)
             .transpose()?,
         pid: update.pid,
-        memory_limit_bytes: update.memory_limit_bytes,
+        limitation: match (update.memory_limit_bytes, update.disk_limit_bytes) {
+            (Some(bytes), _) => Some(Limitation::Memory(bytes)),
+            (None, Some(bytes)) => Some(Limitation::Disk(bytes)),
+            (None, None) => None,
+        },
         healthy: update.healthy,
         check: update.check.as_ref().and_then(wire::check::status),
         given: update.given.as_deref().map(Blob::new),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use agent_core::checks::{CheckStatus, Checks};
-use agent_core::effect::{OperationStatus, Status, WallTime};
+use agent_core::effect::{Limitation, OperationStatus, Status, WallTime};
 use agent_core::event::{
     Drain, ExecutorKind, ExecutorSpec, Fate, Framework, KillingState, Operation, TaskSpec,
 };
@@ -74,7 +74,7 @@ fn first_facts() -> Vec<Fact> {
                 timestamp: WallTime(1_795_330_859_713_106_700),
                 container: None,
                 pid: Some(42),
-                memory_limit_bytes: Some(1 << 25),
+                limitation: Some(Limitation::Memory(1 << 25)),
                 healthy: None,
                 check: None,
                 given: None,
@@ -146,7 +146,7 @@ fn executor_facts() -> Vec<Fact> {
                 timestamp: WallTime(7),
                 container: Some(container),
                 pid: Some(42),
-                memory_limit_bytes: None,
+                limitation: Some(Limitation::Disk(1 << 30)),
                 healthy: None,
                 check: None,
                 given: Some(Blob::new(b"status")),

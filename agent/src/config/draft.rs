@@ -8,6 +8,7 @@ use agent_core::{gc, rotation};
 
 use crate::housekeeping;
 
+use super::disk::Disk;
 use super::fetching::Fetching;
 use super::images::Images;
 use super::isolation::Isolation;
@@ -41,6 +42,7 @@ pub(super) struct Draft {
     pub(super) rotation: rotation::Rules,
     pub(super) isolation: Isolation,
     pub(super) networks: Networks,
+    pub(super) disk: Disk,
     pub(super) fetching: Fetching,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) images: Images,
@@ -104,6 +106,7 @@ impl Draft {
             },
             isolation: self.isolation,
             networks: self.networks,
+            disk: self.disk.finish(),
             fetching: self.fetching,
             ca_file: self.ca_file,
             images: self.images,

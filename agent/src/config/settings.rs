@@ -10,6 +10,7 @@ use crate::description;
 
 use super::LoggingLevel;
 use super::boot::BOOT;
+use super::disk::DISK;
 use super::draft::Draft;
 use super::fetching;
 use super::images;
@@ -521,5 +522,5 @@ pub(super) static SETTINGS: &[Setting] = &[
 
 /// All settings, those of a booting node last.
 pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
-    SETTINGS.iter().chain(ISOLATION).chain(BOOT)
+    SETTINGS.iter().chain(ISOLATION).chain(DISK).chain(BOOT)
 }

@@ -8,12 +8,14 @@ use agent_kernel::launch::Host;
 
 use super::Order;
 use crate::config::isolation::Isolation;
+use crate::disk::Disks;
 use crate::fetch::Fetcher;
 use crate::housekeeping::Housekeeping;
 use crate::images::Provisioner;
 use crate::images::scratch::Scratches;
+use crate::init::chain;
 use crate::networks::Pool;
-use crate::sandboxes::{SandboxError, Sandboxes};
+use crate::sandboxes::Sandboxes;
 use crate::volumes::Volumes;
 
 /// What all launches share.
@@ -35,6 +37,8 @@ pub struct Ground {
     pub pool: Pool,
     /// Where the sandboxes are made.
     pub sandboxes: Arc<Sandboxes>,
+    /// What containers may keep.
+    pub disks: Arc<Disks>,
     /// Rotates what containers write, and collects what they leave.
     pub housekeeping: Housekeeping,
     /// Brings what commands name.
@@ -48,14 +52,18 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Makes the sandbox of a container; gives its whole path.
+    /// Makes the sandbox of a container, with its bounds; gives its whole path.
     ///
     /// # Errors
-    /// The file system.
-    pub(super) fn make_sandbox(&self, order: &Order) -> Result<PathBuf, SandboxError> {
-        match order.container.depth() {
+    /// The file system, in words.
+    pub(super) fn make_sandbox(&self, order: &Order) -> Result<PathBuf, String> {
+        let made = match order.container.depth() {
             1 => self.sandboxes.make(&order.sandbox),
             _ => self.sandboxes.make_nested(&order.sandbox),
-        }
+        };
+        let path = made.map_err(|error| chain(&error))?;
+        let demand = order.launch.demand;
+        self.disks.begun(&order.container, &path, demand)?;
+        Ok(path)
     }
 }

@@ -59,8 +59,7 @@ pub(super) async fn prepare(
     index: u32,
 ) -> Result<Prepared, String> {
     // What is fetched is written into the sandbox.
-    let made = ground.make_sandbox(order);
-    made.map_err(|error| chain(&error))?;
+    ground.make_sandbox(order)?;
     let image = match &order.launch.image {
         Some(wanted) => Some(image(ground, &order.container, wanted).await?),
         None => None,
@@ -91,6 +90,9 @@ async fn image(
     };
     let accounts = accounts.map_err(|error| chain(&error))?;
     let scratch = ground.scratches.make(container);
+    if let Ok(scratch) = &scratch {
+        ground.disks.also(container, scratch.path())?;
+    }
     Ok(Image {
         layers,
         config: provisioned.config.clone(),

@@ -11,7 +11,7 @@ use agent_core::sandbox::explain::{self, Report};
 use agent_core::sandbox::{self, Accounts, Class, NodeFacts, VolumeSource};
 use agent_kernel::launch::{self, Launched};
 use agent_kernel::process::Pid;
-use model::sandbox::{Network, Process, Run};
+use model::sandbox::{Isolation, Network, Process, Run};
 
 use super::prepare::Prepared;
 use super::root::Root;
@@ -69,7 +69,7 @@ pub(super) fn start(
 ) -> Result<Started, String> {
     let sandbox = match order.is_session() {
         true => None,
-        false => Some(ground.make_sandbox(order).map_err(|error| chain(&error))?),
+        false => Some(ground.make_sandbox(order)?),
     };
     let sandbox = sandbox.map(|path| path.to_string_lossy().into_owned());
     if let Some((link, target)) = &order.link {
@@ -118,6 +118,7 @@ pub(super) fn start(
             group: &root.accounts[1],
         },
         cfs: ground.isolation.cfs,
+        disk: ground.disks.facts(),
         policy: &ground.isolation.policy,
         seccomp: &ground.isolation.seccomp,
         view: ground.isolation.view,
@@ -140,7 +141,11 @@ pub(super) fn start(
         Network::Own | Network::Shared => None,
     };
     let launched = launch::spawn_in(&ground.host, &plan, parent, space.as_ref());
-    let launched = launched.map_err(|error| chain(&error))?;
+    let mut launched = launched.map_err(|error| chain(&error))?;
+    if plan.disk.is_some() {
+        let bounds = ground.disks.bounds(&order.container);
+        launched.enforcement.note(Isolation::Disk, bounds);
+    }
     Ok(Started {
         report: explain::explain(&plan, &launched.enforcement),
         launched,
@@ -174,6 +179,7 @@ fn volumes(
     let persistent = order.launch.volumes.iter().map(|volume| {
         let source = ground.volumes.ensure(&volume.name);
         let source = source.map_err(|error| chain(&error))?;
+        ground.disks.volume(&source, volume.bytes);
         Ok(sandbox::Volume {
             source: VolumeSource::Persistent {
                 directory: source.to_string_lossy().into_owned(),

@@ -132,7 +132,11 @@ fn container(
             executor_pid: pid,
             ..ContainerStatus::default()
         }),
-        resource_statistics: Some(usage::statistics(resources, cgroup.as_ref())),
+        resource_statistics: Some(usage::statistics(
+            resources,
+            cgroup.as_ref(),
+            context.disks.usage(id),
+        )),
         ..get_containers::Container::default()
     }
 }

@@ -11,10 +11,17 @@ use agent_kernel::process::Pid;
 use api::v1;
 use model::Resources;
 
+use crate::disk::DiskUsage;
+
 /// Mesos' unit of memory.
 const MEGABYTE: u64 = 1 << 20;
+
 /// What a container takes that was given these resources.
-pub(super) fn statistics(resources: &Resources, cgroup: Option<&Cgroup>) -> v1::ResourceStatistics {
+pub(super) fn statistics(
+    resources: &Resources,
+    cgroup: Option<&Cgroup>,
+    disk: Option<DiskUsage>,
+) -> v1::ResourceStatistics {
     let usage = cgroup.map(Cgroup::usage).unwrap_or_default();
     let resident = usage.memory_anonymous_bytes.or_else(|| {
         let all = cgroup.filter(|cgroup| cgroup.path().exists())?.processes();
@@ -48,6 +55,8 @@ pub(super) fn statistics(resources: &Resources, cgroup: Option<&Cgroup>) -> v1::
         cpus_nr_periods: cut(usage.cpu_periods),
         cpus_nr_throttled: cut(usage.cpu_periods_throttled),
         cpus_throttled_time_secs: usage.cpu_throttled.map(|time| time.as_secs_f64()),
+        disk_limit_bytes: disk.and_then(|disk| disk.limit_bytes),
+        disk_used_bytes: disk.and_then(|disk| disk.used_bytes),
         processes: processes.and_then(|number| u32::try_from(number).ok()),
         threads,
         ..v1::ResourceStatistics::default()

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
 use crate::containers::Outcome;
+use crate::disk::Passed;
 use crate::handle::Reply;
 use crate::init::chain;
 use crate::link::LinkEvent;
@@ -22,6 +23,8 @@ pub enum Input {
     Link(LinkId, LinkEvent),
     /// About a launch.
     Launch(Outcome),
+    /// A container keeps more on the disk than it may.
+    DiskPassed(Passed),
     /// About a probe of a check.
     Probed(ProbeId, checks::Outcome),
     /// Something that someone waits for an answer to.
@@ -42,6 +45,10 @@ impl Main {
     pub(super) fn input(&mut self, input: Input) -> Vec<Event> {
         match input {
             Input::Launch(outcome) => self.containers.answered(outcome),
+            Input::DiskPassed(passed) => {
+                self.containers.passed(&passed);
+                Vec::new()
+            }
             Input::Probed(probe, outcome) => {
                 self.probes.end(&probe);
                 vec![Event::Probed { probe, outcome }]

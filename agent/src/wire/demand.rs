@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use agent_core::sandbox::{Ceiling, Demand};
 use api::v1;
 use model::Resources;
-use model::resources::Scalar;
+use model::resources::{Resource, Scalar};
+
+/// What a container may keep of the work directory's disk, its volumes not counted.
+const DISK: &str = "disk";
 
 /// The two limits that there are.
 const CPUS: &str = "cpus";
@@ -18,8 +21,25 @@ pub fn of(resources: &Resources) -> Demand {
     Demand {
         cpus_milli: thousandths(CPUS),
         memory_bytes: bytes(thousandths(MEM)),
+        disk_bytes: {
+            let own = resources.filter(|one| !one.is_persistent_volume() && is_of_work_dir(one));
+            let thousandths = own.scalar(DISK).thousandths();
+            bytes(u64::try_from(thousandths).unwrap_or(0))
+        },
         ..Demand::default()
     }
+}
+
+/// The size of a persistent volume.
+#[must_use]
+pub fn volume_bytes(volume: &Resource) -> u64 {
+    let all: Resources = [volume.clone()].into_iter().collect();
+    bytes(u64::try_from(all.scalar(DISK).thousandths()).unwrap_or(0))
+}
+
+fn is_of_work_dir(resource: &Resource) -> bool {
+    let disk = resource.disk.as_ref();
+    disk.is_none_or(|disk| disk.source.is_none())
 }
 
 /// The same with limits of its own.
@@ -56,6 +76,7 @@ pub fn together(all: &[Demand]) -> Demand {
         memory_bytes: sum(|one| one.memory_bytes),
         cpus_milli_max: most(|one| one.cpus_milli_max, |one| one.cpus_milli),
         memory_bytes_max: most(|one| one.memory_bytes_max, |one| one.memory_bytes),
+        disk_bytes: sum(|one| one.disk_bytes),
     }
 }
 
@@ -99,10 +120,12 @@ mod tests {
             cpus_milli,
             cpus_milli_max,
             memory_bytes: 10,
+            disk_bytes: 7,
             ..Demand::default()
         };
         let sum = together(&[one(100, None), one(200, Some(Ceiling::At(1000)))]);
         assert_eq!((sum.cpus_milli, sum.memory_bytes), (300, 20));
+        assert_eq!(sum.disk_bytes, 14);
         assert_eq!(sum.cpus_milli_max, Some(Ceiling::At(1100)));
         assert_eq!(sum.memory_bytes_max, None);
         let sum = together(&[one(100, None), one(200, Some(Ceiling::Unlimited))]);

@@ -93,6 +93,7 @@ pub fn share_volumes(executor: &Blob, launch: &mut Launch) -> Result<(), LaunchE
                     // Other tasks of the pod have it, too.
                     handover: Handover::WhileNew,
                     name: volume.name.clone(),
+                    bytes: volume.bytes,
                 }),
                 Some(rest) if rest.starts_with('/') => {
                     return Err(LaunchError::Container(format!(

@@ -210,6 +210,8 @@ pub struct Volume {
     pub access: Access,
     /// Whose it becomes.
     pub handover: Handover,
+    /// How large it is, in bytes.
+    pub bytes: u64,
 }
 
 /// Why a task cannot be launched.
@@ -312,6 +314,7 @@ pub(super) fn volume(resource: &Resource) -> Option<Volume> {
             true => Handover::WhileNew,
             false => Handover::Always,
         },
+        bytes: demand::volume_bytes(resource),
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod cgroup;
 mod devices;
+mod disk;
 mod io;
 mod mounts;
 mod network;
@@ -20,6 +21,7 @@ use crate::ContainerId;
 
 pub use cgroup::{CgroupLimits, CgroupPlan, CpuQuota, Nesting};
 pub use devices::{DeviceAccess, DeviceKind, DeviceRule};
+pub use disk::DiskQuota;
 pub use io::{Io, WindowSize};
 pub use mounts::{
     Access, Content, DeviceNode, Devices, Handover, Missing, Mount, Overlay, Root, Scratch, Secret,
@@ -66,6 +68,9 @@ pub struct LaunchPlan {
     pub cgroup: CgroupPlan,
     /// By what it has a view of its own; `None` where it sees that of another container, or the node's.
     pub view: Option<View>,
+    /// What its sandbox and its changes to its root may take of the disk, with those of containers
+    /// nested in it; `None` for what is nested itself. Set before anything is written there.
+    pub disk: Option<DiskQuota>,
 }
 
 /// What runs in a container.

@@ -347,7 +347,7 @@ impl World {
         let message = "the container that it is nested in is gone".to_string();
         let exit = Exit {
             status,
-            memory: None,
+            limit: None,
         };
         let event = match ran {
             true => Event::Exited { container, exit },

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use super::*;
-use crate::event::MemoryLimit;
+use crate::event::{Limit, MemoryLimit};
 
 const OPERATOR: Caller = Caller::Operator;
 
@@ -15,7 +15,7 @@ fn id(text: &str) -> ContainerId {
 fn exit(status: ExitStatus) -> Exit {
     Exit {
         status,
-        memory: None,
+        limit: None,
     }
 }
 
@@ -316,7 +316,7 @@ fn a_reached_memory_limit_is_the_cause_of_an_end() {
     };
     let exit = Exit {
         status: ExitStatus::Signal(9),
-        memory: Some(memory),
+        limit: Some(Limit::Memory(memory)),
     };
     assert!(world.exited("a.n", exit).is_empty());
     assert_eq!(

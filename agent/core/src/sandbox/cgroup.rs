@@ -53,6 +53,8 @@ pub struct Demand {
     pub cpus_milli_max: Option<Ceiling>,
     /// How much memory it may take (`TaskInfo.limits`), in bytes.
     pub memory_bytes_max: Option<Ceiling>,
+    /// What it may keep on the disk, in bytes; 0 where it did not ask for any.
+    pub disk_bytes: u64,
 }
 
 /// A limit that stands apart from what was requested.
@@ -126,6 +128,7 @@ fn with_executor(demand: Demand) -> Demand {
         memory_bytes: demand.memory_bytes.saturating_add(EXECUTOR_MEMORY_BYTES),
         cpus_milli_max: cpus_milli_max.map(|limit| limit.plus(EXECUTOR_CPUS_MILLI)),
         memory_bytes_max: memory_bytes_max.map(|limit| limit.plus(EXECUTOR_MEMORY_BYTES)),
+        disk_bytes: demand.disk_bytes,
     }
 }
 
@@ -193,6 +196,7 @@ mod tests {
             memory_bytes: 64 << 20,
             cpus_milli_max: Some(Ceiling::At(2_000)),
             memory_bytes_max: Some(Ceiling::At(128 << 20)),
+            ..Demand::default()
         };
         let bounded = limits(demand, Cfs::Off);
         assert_eq!(bounded.cpu_weight, 50);

@@ -136,6 +136,7 @@ pub fn explain(plan: &LaunchPlan, enforcement: &Enforcement) -> Report {
         seccomp,
         cgroup,
         view,
+        disk,
     } = plan;
     let CgroupPlan {
         limits,
@@ -158,6 +159,7 @@ pub fn explain(plan: &LaunchPlan, enforcement: &Enforcement) -> Report {
     calls::of(seccomp, &mut writer);
     limits::placement(*nesting, &mut writer);
     limits::of(limits.as_ref(), &mut writer);
+    limits::disk(disk.as_ref(), &mut writer);
     writer.leftovers();
     Report { rows: writer.rows }
 }
@@ -181,6 +183,7 @@ const fn area(isolation: Isolation) -> Area {
         Isolation::Memory => Area::Memory,
         Isolation::Pids => Area::Pids,
         Isolation::Devices => Area::Devices,
+        Isolation::Disk => Area::Disk,
         Isolation::ProcView => Area::View,
     }
 }

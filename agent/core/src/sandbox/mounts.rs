@@ -361,7 +361,9 @@ fn devices() -> Devices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::{Accounts, Cfs, Demand, Policy, Profile, SwitchUser, Wishes, id_range};
+    use crate::sandbox::{
+        Accounts, Cfs, Demand, DiskFacts, Policy, Profile, SwitchUser, Wishes, id_range,
+    };
     use model::ContainerId;
     use model::sandbox::Io;
 
@@ -407,6 +409,7 @@ mod tests {
                 group: "",
             },
             cfs: Cfs::Off,
+            disk: DiskFacts::default(),
             policy: &policy,
             seccomp: &Profile::built_in(),
             view: None,

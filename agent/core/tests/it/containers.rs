@@ -36,7 +36,7 @@ fn killed(container: ContainerId) -> Event {
         container,
         exit: Exit {
             status: ExitStatus::Signal(9),
-            memory: None,
+            limit: None,
         },
     }
 }

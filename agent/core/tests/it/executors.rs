@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use agent_core::containers::RequestId;
+use agent_core::effect::Limitation;
 use agent_core::event::{
-    Event, ExecutorKind, Exit, ExitStatus, FromMaster, KillingState, MemoryLimit, Stop, TaskSpec,
+    Event, ExecutorKind, Exit, ExitStatus, FromMaster, KillingState, Limit, MemoryLimit, Stop,
+    TaskSpec,
 };
 use agent_core::executor_api::{Claims, ExecutorCall, ExecutorStatus};
 use expect_test::{Expect, expect};
@@ -242,7 +244,7 @@ fn a_memory_limit_that_an_executor_reached_is_what_its_tasks_end_of() {
         container,
         exit: Exit {
             status: ExitStatus::Signal(9),
-            memory: Some(memory),
+            limit: Some(Limit::Memory(memory)),
         },
     });
     check(
@@ -254,7 +256,10 @@ fn a_memory_limit_that_an_executor_reached_is_what_its_tasks_end_of() {
             send t1 TASK_FAILED latest TASK_FAILED
             send ex exited with 9"#]],
     );
-    assert_eq!(world.status("t1").memory_limit_bytes, Some(64 << 20));
+    assert_eq!(
+        world.status("t1").limitation,
+        Some(Limitation::Memory(64 << 20))
+    );
 }
 
 #[test]

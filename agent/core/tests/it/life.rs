@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::world::{World, framework, framework_id, task, task_id};
 use agent_core::effect::{Fact, ToMaster};
 use agent_core::event::{
-    Event, Exit, ExitStatus, FromMaster, MemoryLimit, Standing, Stop, Verdict,
+    Event, Exit, ExitStatus, FromMaster, Limit, MemoryLimit, Standing, Stop, Verdict,
 };
 use agent_core::{Effect, End};
 use expect_test::{Expect, expect};
@@ -210,11 +210,11 @@ fn a_memory_limit_fails_the_task_in_the_agents_name() {
         container,
         exit: Exit {
             status: ExitStatus::Signal(9),
-            memory: Some(MemoryLimit {
+            limit: Some(Limit::Memory(MemoryLimit {
                 limit_bytes: 64 << 20,
                 used_bytes_max: 64 << 20,
                 statistics: String::new(),
-            }),
+            })),
         },
     });
     check(

@@ -490,7 +490,7 @@ impl World {
         let container = self.container(name);
         let exit = Exit {
             status,
-            memory: None,
+            limit: None,
         };
         self.step(Event::Exited { container, exit });
     }

@@ -158,6 +158,7 @@ impl World {
                 devices: device_rules(),
             },
             view: None,
+            disk: None,
         })
     }
 

@@ -184,8 +184,8 @@ fn ended(termination: &Termination, name: Name) -> Message {
         .map(model::Reason::number);
     let message = cause.map(|cause| cause.message.clone());
     let limitation = cause
-        .and_then(|cause| cause.memory_limit_bytes)
-        .map(limitation);
+        .and_then(|cause| cause.limitation)
+        .map(crate::wire::limitation);
     match name {
         Name::Container => Message {
             wait_container: Some(WaitContainer {
@@ -207,23 +207,6 @@ fn ended(termination: &Termination, name: Name) -> Message {
             }),
             ..answer::typed(Type::WaitNestedContainer)
         },
-    }
-}
-
-fn limitation(memory_bytes: u64) -> v1::TaskResourceLimitation {
-    const MEGABYTE: f64 = 1_048_576.0;
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a memory limit is far below 2^53 bytes"
-    )]
-    let megabytes = memory_bytes as f64 / MEGABYTE;
-    v1::TaskResourceLimitation {
-        resources: vec![v1::Resource {
-            name: "mem".to_owned(),
-            r#type: v1::value::Type::Scalar.into(),
-            scalar: Some(v1::value::Scalar { value: megabytes }),
-            ..v1::Resource::default()
-        }],
     }
 }
 

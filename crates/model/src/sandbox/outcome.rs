@@ -72,6 +72,8 @@ pub enum Isolation {
     Devices,
     /// `/proc` with its own limits in place of the node's.
     ProcView,
+    /// The limit of what it keeps on the disk.
+    Disk,
 }
 
 impl fmt::Display for Isolation {
@@ -88,6 +90,7 @@ impl fmt::Display for Isolation {
             Self::Pids => f.write_str("pids limit"),
             Self::Devices => f.write_str("device list"),
             Self::ProcView => f.write_str("view of /proc"),
+            Self::Disk => f.write_str("disk quota"),
         }
     }
 }

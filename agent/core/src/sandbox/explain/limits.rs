@@ -1,9 +1,9 @@
 //! The cgroup and its limits.
 
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 
-use model::sandbox::{CgroupLimits, Isolation, Nesting};
+use model::sandbox::{CgroupLimits, DiskQuota, Isolation, Nesting};
 
 use super::names::bytes;
 use super::{Area, Judged, Writer};
@@ -74,4 +74,30 @@ pub(super) fn of(limits: Option<&CgroupLimits>, writer: &mut Writer<'_>) {
         format!("at most {pids_max} processes and threads"),
         outcome,
     );
+}
+
+/// What it may keep on the disk.
+pub(super) fn disk(quota: Option<&DiskQuota>, writer: &mut Writer<'_>) {
+    let Some(quota) = quota else {
+        let judged = Judged::shared("within that of the container it is nested in");
+        return writer.row(Area::Disk, "no quota of its own", judged);
+    };
+    let DiskQuota {
+        bytes_max,
+        inodes_max,
+    } = quota;
+    let outcome = writer.outcome(Isolation::Disk);
+    let files = inodes_max.map_or(String::new(), |inodes| format!(" in {inodes} files"));
+    match bytes_max {
+        Some(most) => writer.row(
+            Area::Disk,
+            format!("at most {}{files}", bytes(*most)),
+            outcome,
+        ),
+        None => writer.row(
+            Area::Disk,
+            "no quota",
+            outcome.but(10, "the operator set none"),
+        ),
+    }
 }

@@ -5,8 +5,8 @@ use expect_test::{Expect, expect};
 use model::ContainerId;
 use model::sandbox::{
     Access, Capabilities, Capability, CgroupPlan, Content, CpuQuota, DeviceAccess, DeviceKind,
-    DeviceRule, Devices, IdRange, Io, Mount, Nesting, Network, Process, Rlimit, Root, Run, Seccomp,
-    Shares, User, View, ViewFile,
+    DeviceRule, Devices, DiskQuota, IdRange, Io, Mount, Nesting, Network, Process, Rlimit, Root,
+    Run, Seccomp, Shares, User, View, ViewFile,
 };
 
 use crate::sandbox::Profile;
@@ -86,6 +86,10 @@ fn plan() -> LaunchPlan {
             shares: Shares::Node,
             cpus_milli_apart: 100,
         }),
+        disk: Some(DiskQuota {
+            bytes_max: Some(1 << 30),
+            inodes_max: Some(32_768),
+        }),
     }
 }
 
@@ -108,6 +112,7 @@ fn all(plan: &LaunchPlan) -> Enforcement {
         Isolation::Placement,
         Isolation::Cpu,
         Isolation::Memory,
+        Isolation::Disk,
         Isolation::Pids,
         Isolation::Devices,
         Isolation::ProcView,
@@ -169,6 +174,7 @@ fn a_task_that_asks_for_nothing_is_told_all_that_it_runs_under() {
             memory       ENFORCED   0/50  at most 96 MB, no swap
             memory       ENFORCED   0/0   96 MB are taken from it last
             pids         ENFORCED   0/40  at most 4096 processes and threads
+            disk         ENFORCED   0/40  at most 1 GB in 32768 files
         "#]],
     );
 }
@@ -286,7 +292,8 @@ fn new_limits_stand_where_the_old_ones_stood() {
             "RLIMIT_NOFILE 1024, at most infinite",
             "weight 100, at most 50000 of 100000 us",
             "at most 1 GB, no swap",
-            "at most 10 processes and threads"
+            "at most 10 processes and threads",
+            "at most 1 GB in 32768 files"
         ]
     );
 }

@@ -45,6 +45,8 @@ pub enum Area {
     Memory,
     /// The number of processes.
     Pids,
+    /// What is kept on the disk.
+    Disk,
 }
 
 impl Area {
@@ -73,6 +75,7 @@ impl Area {
             Self::Cpu => "cpu",
             Self::Memory => "memory",
             Self::Pids => "pids",
+            Self::Disk => "disk",
         }
     }
 
@@ -106,6 +109,7 @@ impl Area {
             Self::Cpu => (3, "neighbours can be kept from the processor"),
             Self::Memory => (5, "the node's memory can be used up"),
             Self::Pids => (4, "the node's process numbers can be used up"),
+            Self::Disk => (4, "the disk can be filled that neighbours were promised"),
         }
     }
 }
