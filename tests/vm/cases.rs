@@ -344,7 +344,10 @@ fn boot_tests(lab: &Lab, program: &str, kernel: &str) -> Result<()> {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut format = Command::new("mke2fs");
     format.env("PATH", format!("{path}:/usr/sbin:/sbin"));
-    format.args(["-q", "-t", "ext4"]).arg(disk.path());
+    format.args(["-q", "-t", "ext4", "-O", "quota,project"]);
+    format
+        .args(["-E", "quotatype=usrquota:grpquota:prjquota"])
+        .arg(disk.path());
     ensure!(format.status()?.success(), "mke2fs");
     let mut boot = lab.program("tepui-qemu");
     boot.current_dir(lab.root());

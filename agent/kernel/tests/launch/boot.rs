@@ -37,7 +37,7 @@ pub(crate) fn prepare() -> Result<(), Box<dyn Error>> {
         boot_mounts::mount(kind, Path::new(target), kind, Flags::empty(), "")?;
     }
     if Path::new(DISK).exists() {
-        boot_mounts::mount(DISK, Path::new("/tmp"), "ext4", Flags::empty(), "")?;
+        boot_mounts::mount(DISK, Path::new("/tmp"), "ext4", Flags::empty(), "prjquota")?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod boot;
 mod devices;
+mod disk;
 mod failure;
 mod filters;
 mod isolation;
@@ -93,6 +94,9 @@ const TESTS: &[(&str, Test)] = tests![
     procview::a_task_that_reads_in_a_loop_waits_itself,
     procview::tasks_outlive_the_connection_and_the_next_one_serves_them,
     procview::a_launch_goes_on_without_a_view_and_says_so,
+    disk::a_sandbox_takes_what_it_may_and_the_agent_goes_on_writing,
+    disk::a_root_of_layers_takes_what_it_may,
+    disk::a_task_cannot_leave_its_project,
     limits::limits_of_a_task_bind_it_and_not_its_init,
     limits::the_report_tells_what_is_enforced_and_what_is_not,
     limits::memory_past_the_limit_ends_the_whole_container,
@@ -104,6 +108,9 @@ const TESTS: &[(&str, Test)] = tests![
 fn main() {
     if std::env::args().nth(1).as_deref() == Some("launch") {
         launch::enter();
+    }
+    if std::env::args().nth(1).as_deref() == Some(disk::ATTACK) {
+        disk::attack();
     }
     if boot::is_init() {
         match boot::prepare() {
