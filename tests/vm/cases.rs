@@ -19,6 +19,7 @@ const BASICS: &[(&str, Case)] = &[
         "a_task_sees_only_itself_and_may_do_little",
         sees_only_itself,
     ),
+    ("a_task_sees_its_own_limits_in_proc", own_limits),
     (
         "a_task_past_its_memory_limit_fails_for_that_reason",
         memory_limit,
@@ -74,6 +75,43 @@ fn prints_and_exits(lab: &mut Lab) -> Result<()> {
         "{output:?}"
     );
     ensure!(output.status.code() == Some(7), "{output:?}");
+    Ok(())
+}
+
+fn own_limits(lab: &mut Lab) -> Result<()> {
+    // 32 MB, and as much for the executor that the task is reported with. When the task began is told in
+    // ticks since the node's start.
+    let text = lab.shell(
+        "grep ^MemTotal /proc/meminfo; grep ^SwapTotal /proc/meminfo; cat /proc/swaps | wc -l; \
+         nproc; cat /sys/devices/system/cpu/online; grep -c ^processor /proc/cpuinfo; \
+         cat /proc/loadavg; head -n 1 /proc/stat; \
+         echo $(cut -d. -f1 /proc/uptime) $(cut -d' ' -f22 /proc/self/stat)",
+    )?;
+    let lines: Vec<_> = text.lines().collect();
+    let [
+        total,
+        swap,
+        swaps,
+        nproc,
+        online,
+        described,
+        load,
+        times,
+        ages,
+    ] = lines.as_slice()
+    else {
+        bail!("{text}");
+    };
+    ensure!(*total == "MemTotal:          65536 kB", "{text}");
+    ensure!(*swap == "SwapTotal:             0 kB", "{text}");
+    // The nodes have one processor.
+    let counts = [*swaps, *nproc, *online, *described];
+    ensure!(counts == ["1", "1", "0", "1"], "{text}");
+    ensure!(load.split(' ').count() == 5, "{text}");
+    ensure!(times.split_whitespace().count() == 11, "{text}");
+    let (age, began) = ages.split_once(' ').context("two ages")?;
+    let (age, began): (u64, u64) = (age.parse()?, began.parse()?);
+    ensure!(age < began / 100, "the node's uptime: {text}");
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod containers;
 mod fetch;
 mod master;
 mod output;
+mod procview;
 mod program;
 mod tasks;
 mod volumes;

@@ -22,8 +22,14 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) fn start(master: &Master, root: Option<&Path>) -> Self {
-        let work_dir = tempfile::tempdir().expect("a folder");
-        Self::start_in(Arc::new(work_dir), master, root)
+        let work_dir = Arc::new(tempfile::tempdir().expect("a folder"));
+        Self::start_in(work_dir, master, root)
+    }
+
+    /// Starts it with other flags than the usual ones for what containers are allowed.
+    pub(crate) fn start_with(master: &Master, root: Option<&Path>, flags: &[&str]) -> Self {
+        let work_dir = Arc::new(tempfile::tempdir().expect("a folder"));
+        Self::launch(work_dir, master, root, flags)
     }
 
     /// Starts it on a work directory that it may have used before.
@@ -31,6 +37,18 @@ impl Agent {
         work_dir: Arc<tempfile::TempDir>,
         master: &Master,
         root: Option<&Path>,
+    ) -> Self {
+        // Of no use where there is nothing to show.
+        let shared = work_dir.path().join("shared");
+        let flag = format!("--allowed_host_paths={}", shared.display());
+        Self::launch(work_dir, master, root, &[&flag])
+    }
+
+    fn launch(
+        work_dir: Arc<tempfile::TempDir>,
+        master: &Master,
+        root: Option<&Path>,
+        flags: &[&str],
     ) -> Self {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = taken.local_addr().expect("an address");
@@ -45,12 +63,8 @@ impl Agent {
                 "--resources=cpus:2;mem:256;disk:1024",
                 "--attributes=rack:a1",
             ])
-            .arg("--switch_user=false");
-        // Of no use where there is nothing to show.
-        command.arg(format!(
-            "--allowed_host_paths={}",
-            work_dir.path().join("shared").display()
-        ));
+            .arg("--switch_user=false")
+            .args(flags);
         if let Some(root) = root {
             command.arg(format!("--default_rootfs={}", root.display()));
         }
