@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use agent_core::Signal;
 use agent_core::event::{DiskLimit, Event, Exit, ExitStatus, Limit, MemoryLimit};
-use agent_core::sandbox::{self, Class, Demand};
+use agent_core::sandbox::{self, Class, Demand, ParentsNetwork};
 use agent_kernel::cgroup::{self, Cgroup};
 use agent_kernel::process::{self, Pid};
 use model::ContainerId;
@@ -137,6 +137,8 @@ struct Running {
     has_limits: bool,
     /// The limit of the disk that it passed, for which it was killed.
     disk: Option<DiskLimit>,
+    /// Whose network it has.
+    network: ParentsNetwork,
     /// What runs, where anything does.
     process: Option<Arc<Process>>,
     /// Stays as long as the container.
@@ -272,6 +274,7 @@ impl Containers {
             pid,
             pidfd: Arc::clone(&running.pidfd),
             process: running.process.clone(),
+            network: running.network,
         };
         Ok(Place {
             index: self.range_of(container),
@@ -356,6 +359,7 @@ impl Containers {
                 let Started {
                     launched,
                     has_limits,
+                    network,
                     process,
                     sandbox,
                     report: explained,
@@ -376,6 +380,7 @@ impl Containers {
                         sandbox,
                         has_limits,
                         disk: None,
+                        network,
                         process: process.map(Arc::new),
                         prepared,
                     },

@@ -11,6 +11,7 @@ mod devices;
 mod disk;
 pub mod explain;
 mod image;
+mod landlock;
 mod mounts;
 mod namespaces;
 mod network;
@@ -29,6 +30,7 @@ pub use cgroup::{Ceiling, Cfs, Demand, MEMORY_BYTES_MIN, limits};
 pub use command::Command;
 pub use disk::{DiskFacts, DiskPolicy, HardLimits, disk_quota, passed, volume_quota};
 pub use image::ImageConfig;
+pub use landlock::ParentsNetwork;
 pub use mounts::{RootSpec, SANDBOX, Volume, VolumeSource};
 pub use namespaces::{ID_RANGES_MAX, STORE_IDS, id_range};
 pub use seccomp::{BUILT_IN, Entry, Profile, ProfileWish};
@@ -62,6 +64,8 @@ pub struct TaskSpec<'a> {
     pub volumes: &'a [Volume],
     /// What it asks for beyond that.
     pub wishes: &'a Wishes,
+    /// Whose network the container has that it is nested in.
+    pub parents_network: ParentsNetwork,
 }
 
 /// What kind of container one is.
@@ -170,14 +174,20 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
     let namespaces = namespaces::of(task.class, task.wishes);
     let capabilities = capabilities::kept(task.wishes, node.policy)?;
     let network = network::of(&namespaces.own, task.wishes, &capabilities);
+    let (root, mounts) = (
+        mounts::root(task, node),
+        mounts::list(task, node, &network)?,
+    );
+    let (own, effective) = (&namespaces.own, &capabilities.effective);
+    let landlock = landlock::of(task, own, &root, &mounts, effective);
     Ok(LaunchPlan {
         container: task.container.clone(),
         hostname: namespaces.hostname(task.wishes, node)?,
         joined: namespaces.joined,
         namespaces: namespaces.own,
         ids: node.ids,
-        root: mounts::root(task, node),
-        mounts: mounts::list(task, node, &network)?,
+        root,
+        mounts,
         network,
         sandbox: task.sandbox.map(|source| Sandbox {
             source: source.to_string(),
@@ -187,6 +197,7 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
         io: task.io,
         run: run(task, user)?,
         seccomp: seccomp::of(task.wishes, node, &capabilities.effective)?,
+        landlock,
         capabilities,
         cgroup: CgroupPlan {
             limits: cgroup::of(task, node.cfs),
@@ -264,6 +275,7 @@ mod tests {
         text += &format!("{} rules of devices\n", cgroup.devices.len());
         text += &format!("{:?}\n", plan.disk);
         text += &format!("{:?}\n", plan.view);
+        text += &format!("{:?}\n", plan.landlock);
         match &plan.seccomp {
             Seccomp::Unconfined => text + "unconfined\n",
             Seccomp::Filter(filter) => {
@@ -337,6 +349,7 @@ mod tests {
             io: Io::Files,
             volumes: &[],
             wishes: &Wishes::default(),
+            parents_network: ParentsNetwork::Nodes,
         };
         check(
             &task,
@@ -390,6 +403,7 @@ mod tests {
                 14 rules of devices
                 Some(DiskQuota { bytes_max: Some(1073741824), inodes_max: Some(32768) })
                 Some(View { shares: Node, cpus_milli_apart: 100 })
+                Some(Landlock { files: [FileRule { place: "/", rights: Read }, FileRule { place: "/proc", rights: Write }, FileRule { place: "/dev", rights: Devices }, FileRule { place: "/dev/shm", rights: Change }, FileRule { place: "/tmp", rights: Change }, FileRule { place: "/mnt/mesos/sandbox", rights: Change }], sockets: Container, signals: Container })
                 seccomp default of 41 rules, else errno 1
             "#]],
         );

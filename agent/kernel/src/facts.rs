@@ -9,6 +9,7 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{Uid, geteuid};
 
 use crate::cgroup::Tree;
+use crate::landlock::Abi;
 use crate::seccomp;
 
 /// What a machine has, before anything is set aside.
@@ -80,6 +81,10 @@ pub fn probe(cgroups: Option<&Tree>) -> Enforcement {
         false => Err("the kernel has no filters of system calls".into()),
     };
     report.note(Isolation::Seccomp, filters);
+    let abi = Abi::current();
+    report.landlock_abi = abi.0;
+    report.note(Isolation::Landlock, abi.files());
+    report.note(Isolation::Scopes, abi.scopes());
     let placed = match cgroups {
         Some(_) => Ok(()),
         None => Err("cgroup v2 is not mounted, or out of the agent's reach".into()),

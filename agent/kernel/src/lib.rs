@@ -18,6 +18,7 @@ pub mod console;
 mod devices;
 pub mod facts;
 pub mod files;
+pub mod landlock;
 pub mod launch;
 pub mod modules;
 pub mod mounts;

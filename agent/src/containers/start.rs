@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent_core::sandbox::explain::{self, Report};
-use agent_core::sandbox::{self, Accounts, Class, NodeFacts, VolumeSource};
+use agent_core::sandbox::{self, Accounts, Class, NodeFacts, ParentsNetwork, VolumeSource};
 use agent_kernel::launch::{self, Launched};
 use agent_kernel::process::Pid;
-use model::sandbox::{Isolation, Network, Process, Run};
+use model::sandbox::{Isolation, Namespace, Network, Process, Run};
 
 use super::prepare::Prepared;
 use super::root::Root;
@@ -40,6 +40,8 @@ pub(super) struct Parent {
     pub(super) pidfd: Arc<OwnedFd>,
     /// What runs in it, where anything does.
     pub(super) process: Option<Arc<Process>>,
+    /// Whose network it has.
+    pub(super) network: ParentsNetwork,
 }
 
 /// A container that runs.
@@ -53,6 +55,8 @@ pub(super) struct Started {
     pub(super) has_limits: bool,
     /// What runs in it, where anything does.
     pub(super) process: Option<Process>,
+    /// Whose network it has, for what will be nested in it.
+    pub(super) network: ParentsNetwork,
     /// What it runs under.
     pub(super) report: Report,
 }
@@ -106,6 +110,7 @@ pub(super) fn start(
         io: order.io,
         volumes: &volumes,
         wishes: &launch.container.wishes,
+        parents_network: parents_network(place),
     };
     let node = NodeFacts {
         root: &root.default.to_string_lossy(),
@@ -150,12 +155,21 @@ pub(super) fn start(
         report: explain::explain(&plan, &launched.enforcement),
         launched,
         sandbox: order.sandbox.clone(),
+        network: match plan.namespaces.contains(&Namespace::Network) {
+            true => ParentsNetwork::Own,
+            false => parents_network(place),
+        },
         has_limits: plan.cgroup.limits.is_some(),
         process: match plan.run {
             Run::Process(process) => Some(process),
             Run::Hold(_) => None,
         },
     })
+}
+
+fn parents_network(place: &Place) -> ParentsNetwork {
+    let parent = place.parent.as_ref();
+    parent.map_or(ParentsNetwork::Nodes, |parent| parent.network)
 }
 
 /// What is nested has the user of its parent where nobody names another; what runs beside it, its

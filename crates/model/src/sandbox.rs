@@ -8,6 +8,7 @@ mod cgroup;
 mod devices;
 mod disk;
 mod io;
+mod landlock;
 mod mounts;
 mod network;
 mod outcome;
@@ -23,6 +24,7 @@ pub use cgroup::{CgroupLimits, CgroupPlan, CpuQuota, Nesting};
 pub use devices::{DeviceAccess, DeviceKind, DeviceRule};
 pub use disk::DiskQuota;
 pub use io::{Io, WindowSize};
+pub use landlock::{FileRights, FileRule, Landlock, Scope};
 pub use mounts::{
     Access, Content, DeviceNode, Devices, Handover, Missing, Mount, Overlay, Root, Scratch, Secret,
 };
@@ -64,6 +66,8 @@ pub struct LaunchPlan {
     pub capabilities: Capabilities,
     /// Which system calls the task may make. An init makes those of an init, whatever this says.
     pub seccomp: Seccomp,
+    /// What of its mounts, and whom beside, its processes may reach; `None` where nothing is restricted.
+    pub landlock: Option<Landlock>,
     /// Where it is counted and bounded.
     pub cgroup: CgroupPlan,
     /// By what it has a view of its own; `None` where it sees that of another container, or the node's.

@@ -10,6 +10,7 @@
 mod calls;
 mod files;
 mod identity;
+mod landlock;
 mod limits;
 mod names;
 mod namespaces;
@@ -134,6 +135,7 @@ pub fn explain(plan: &LaunchPlan, enforcement: &Enforcement) -> Report {
         run,
         capabilities,
         seccomp,
+        landlock,
         cgroup,
         view,
         disk,
@@ -157,6 +159,7 @@ pub fn explain(plan: &LaunchPlan, enforcement: &Enforcement) -> Report {
     files::devices(mounts, devices, &mut writer);
     identity::of(&seen, run, capabilities, &mut writer);
     calls::of(seccomp, &mut writer);
+    landlock::of(landlock.as_ref(), &mut writer);
     limits::placement(*nesting, &mut writer);
     limits::of(limits.as_ref(), &mut writer);
     limits::disk(disk.as_ref(), &mut writer);
@@ -177,6 +180,8 @@ const fn area(isolation: Isolation) -> Area {
         Isolation::Capabilities => Area::Capabilities,
         Isolation::NoNewPrivileges => Area::Privileges,
         Isolation::Seccomp => Area::Calls,
+        Isolation::Landlock => Area::Landlock,
+        Isolation::Scopes => Area::Scopes,
         Isolation::Root => Area::Root,
         Isolation::Placement => Area::Placement,
         Isolation::Cpu => Area::Cpu,

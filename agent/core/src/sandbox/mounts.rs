@@ -362,7 +362,8 @@ fn devices() -> Devices {
 mod tests {
     use super::*;
     use crate::sandbox::{
-        Accounts, Cfs, Demand, DiskFacts, Policy, Profile, SwitchUser, Wishes, id_range,
+        Accounts, Cfs, Demand, DiskFacts, ParentsNetwork, Policy, Profile, SwitchUser, Wishes,
+        id_range,
     };
     use model::ContainerId;
     use model::sandbox::Io;
@@ -393,6 +394,7 @@ mod tests {
             io: Io::Files,
             volumes,
             wishes: &wishes,
+            parents_network: ParentsNetwork::Nodes,
         };
         let policy = Policy {
             host_paths: host_paths.iter().map(ToString::to_string).collect(),

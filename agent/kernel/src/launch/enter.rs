@@ -20,8 +20,8 @@ use nix::unistd::{ForkResult, chdir, execve, fork, sethostname, setsid};
 use super::orders::{Order, Orders, What};
 use super::{KIND_EXECUTE, KIND_STEP, init};
 use crate::mounts::{self, Attributes, Detached, PlaceKind};
-use crate::seccomp;
 use crate::{capabilities, files, netlink, process, terminal};
+use crate::{landlock, seccomp};
 
 /// The exit code of a launcher that did not get to its task, and of a shell's failed command.
 const NOT_STARTED: i32 = 127;
@@ -140,6 +140,11 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
     if let Some(root) = orders.root.map(taken) {
         enter_root(root, orders)?;
     }
+    // Of what the container sees from here on, and with the rights to look anywhere in it.
+    let ruleset = orders.landlock.as_ref().map(landlock::prepare).transpose();
+    let ruleset = ruleset
+        .map_err(|(name, errno)| Failed(name, errno))?
+        .flatten();
     umask(Mode::from_bits_truncate(0o022));
     capabilities::become_user(orders.run.user(), &orders.capabilities)
         .map_err(|(name, errno)| Failed(name.into(), errno))?;
@@ -148,6 +153,7 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
     let process = match &orders.run {
         Run::Process(process) => process,
         Run::Hold(_) => {
+            restrict(ruleset)?;
             filter(orders.init_seccomp.as_ref())?;
             return Ok(Begun::Nothing);
         }
@@ -156,6 +162,8 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
     chdir(directory).map_err(failed(format!("enter directory {directory}")))?;
     let program = Program::of(process).map_err(failed("arguments hold a NUL byte"))?;
     files::close_on_exec_from(3).map_err(failed("close_range"))?;
+    // The init as well, so that it may signal what it starts.
+    restrict(ruleset)?;
     let become_task = || -> ! {
         let ready = lead_session(orders)
             .and_then(|()| process.rlimits.iter().try_for_each(set_limit))
@@ -261,6 +269,11 @@ fn mask(root: &OwnedFd, target: &OwnedFd) -> Result<Detached, Errno> {
 
 fn set_limit(limit: &Rlimit) -> Result<(), Failed> {
     process::set_limit(limit).map_err(failed(format!("rlimit {}", limit.resource)))
+}
+
+fn restrict(ruleset: Option<landlock::Ruleset>) -> Result<(), Failed> {
+    let restricted = ruleset.map_or(Ok(()), landlock::restrict);
+    restricted.map_err(failed("landlock"))
 }
 
 fn filter(program: Option<&seccomp::Program>) -> Result<(), Failed> {

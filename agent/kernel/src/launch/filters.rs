@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use model::sandbox::{Enforcement, Isolation, LaunchPlan, Seccomp};
+use model::sandbox::{Enforcement, Isolation, LaunchPlan, Scope, Seccomp};
 
 use super::host::Host;
 use super::spawn::LaunchError;
+use crate::landlock::Abi;
 use crate::seccomp::{self, Program};
 
 /// The filters of a container.
@@ -24,6 +25,7 @@ impl Filters {
         plan: &LaunchPlan,
         report: &mut Enforcement,
     ) -> Result<Self, LaunchError> {
+        report_landlock(host.landlock, plan, report);
         if !host.has_seccomp {
             let why = "the kernel has no filters of system calls".to_string();
             report.note(Isolation::Seccomp, Err(why));
@@ -41,5 +43,19 @@ impl Filters {
         report.note(Isolation::Seccomp, outcome);
         let init = Some(program(&seccomp::of_init())?);
         Ok(Self { task, init })
+    }
+}
+
+/// What this kernel makes of the landlock ruleset of a plan; the launcher does as much.
+fn report_landlock(abi: Abi, plan: &LaunchPlan, report: &mut Enforcement) {
+    report.landlock_abi = abi.0;
+    let Some(landlock) = &plan.landlock else {
+        return;
+    };
+    if !landlock.files.is_empty() {
+        report.note(Isolation::Landlock, abi.files());
+    }
+    if [landlock.sockets, landlock.signals].contains(&Scope::Container) {
+        report.note(Isolation::Scopes, abi.scopes());
     }
 }

@@ -14,6 +14,7 @@ use nix::sys::stat::Mode;
 use super::spawn::{LaunchError, step};
 use crate::cgroup::Tree;
 use crate::files::{self, above_stdio};
+use crate::landlock::Abi;
 use crate::overlay;
 use crate::procview::{Binds, ProcView};
 use crate::seccomp::{self, Programs};
@@ -33,6 +34,8 @@ pub struct Host {
     /// Whether this kernel filters system calls.
     pub(super) has_seccomp: bool,
     pub(super) programs: Programs,
+    /// What this kernel has of landlock.
+    pub(super) landlock: Abi,
     cgroups: Option<Tree>,
     runtime: PathBuf,
     view: Result<ProcView, String>,
@@ -56,6 +59,7 @@ impl Host {
             null: open("/dev/null", OFlag::O_RDWR)?,
             has_seccomp: seccomp::is_supported(),
             programs: Programs::default(),
+            landlock: Abi::current(),
             cgroups,
             runtime: runtime.to_path_buf(),
             view: Err("it was not started".to_string()),

@@ -4,12 +4,14 @@
 //! little-endian, a text or list is its length (u32) and its items. The agent executes itself, so
 //! both ends are the same build; the version tells an agent that was replaced under its own feet.
 
-use model::sandbox::{Capabilities, Capability, Process, Rlimit, Run, User};
+use model::sandbox::{
+    Capabilities, Capability, FileRights, FileRule, Landlock, Process, Rlimit, Run, Scope, User,
+};
 
 use crate::seccomp::Program;
 
 const MAGIC: [u8; 4] = *b"TPLN";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// Stands for a descriptor that is not there.
 const NONE: i32 = -1;
@@ -44,6 +46,8 @@ pub(super) struct Orders {
     pub(super) run: Run,
     /// What it may do.
     pub(super) capabilities: Capabilities,
+    /// What they may reach.
+    pub(super) landlock: Option<Landlock>,
     /// The filter of the task's system calls.
     pub(super) seccomp: Option<Program>,
     /// That of its init.
@@ -134,6 +138,7 @@ impl Orders {
         for set in [&self.capabilities.effective, &self.capabilities.bounding] {
             out.list(set, |out, item| out.u32(item.0.into()));
         }
+        out.list(self.landlock.as_slice(), Writer::landlock);
         for program in [&self.seccomp, &self.init_seccomp] {
             let words = program.as_ref().map_or(Vec::new(), Program::words);
             out.list(&words, |out, word| out.u64(*word));
@@ -169,6 +174,7 @@ impl Orders {
                 effective: input.list(Reader::capability)?,
                 bounding: input.list(Reader::capability)?,
             },
+            landlock: input.list(Reader::landlock)?.pop(),
             seccomp: input.program()?,
             init_seccomp: input.program()?,
         };
@@ -226,11 +232,37 @@ impl Writer {
         });
     }
 
+    fn landlock(&mut self, landlock: &Landlock) {
+        self.list(&landlock.files, |out, rule| {
+            out.text(&rule.place);
+            out.u32(index(&RIGHTS, &rule.rights));
+        });
+        for scope in [landlock.sockets, landlock.signals] {
+            self.u32(index(&SCOPES, &scope));
+        }
+    }
+
     fn user(&mut self, user: &User) {
         self.u32(user.uid);
         self.u32(user.gid);
         self.list(&user.groups, |out, group| out.u32(*group));
     }
+}
+
+/// The numbers of what a rule allows.
+const RIGHTS: [FileRights; 4] = [
+    FileRights::Read,
+    FileRights::Write,
+    FileRights::Devices,
+    FileRights::Change,
+];
+const SCOPES: [Scope; 2] = [Scope::Container, Scope::Namespace];
+
+fn index<T: PartialEq>(all: &[T], one: &T) -> u32 {
+    let index = all.iter().position(|other| other == one);
+    index
+        .and_then(|index| u32::try_from(index).ok())
+        .unwrap_or(u32::MAX)
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -292,6 +324,24 @@ impl Reader<'_> {
 
     fn descriptor(&mut self) -> Result<Option<i32>, OrdersError> {
         Ok(Some(self.i32()?).filter(|fd| *fd != NONE))
+    }
+
+    fn one_of<T: Copy>(&mut self, all: &[T]) -> Result<T, OrdersError> {
+        let index = self.u32()? as usize;
+        all.get(index).copied().ok_or(OrdersError::Damaged)
+    }
+
+    fn landlock(&mut self) -> Result<Landlock, OrdersError> {
+        Ok(Landlock {
+            files: self.list(|input| {
+                Ok(FileRule {
+                    place: input.text()?,
+                    rights: input.one_of(&RIGHTS)?,
+                })
+            })?,
+            sockets: self.one_of(&SCOPES)?,
+            signals: self.one_of(&SCOPES)?,
+        })
     }
 
     /// No program is without instructions.
@@ -380,6 +430,14 @@ mod tests {
                 effective: vec![Capability(10)],
                 bounding: vec![Capability(10), Capability(7)],
             },
+            landlock: Some(Landlock {
+                files: vec![FileRule {
+                    place: "/tmp".into(),
+                    rights: FileRights::Change,
+                }],
+                sockets: Scope::Container,
+                signals: Scope::Namespace,
+            }),
             seccomp: Some(Program::from_words(&[6, 7 << 32])),
             init_seccomp: None,
         }

@@ -152,6 +152,7 @@ impl Parts {
             mounts: plan.mounts.iter().enumerate().filter_map(order).collect(),
             run: plan.run.clone(),
             capabilities: plan.capabilities.clone(),
+            landlock: plan.landlock.clone(),
             seccomp: filters.task.as_deref().cloned(),
             init_seccomp: filters.init.as_deref().cloned(),
         }

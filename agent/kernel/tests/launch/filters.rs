@@ -1,14 +1,35 @@
 //! What a container's processes may ask of the kernel.
 
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::sync::Arc;
 
 use model::sandbox::{
-    ExitStatus, Isolation, LaunchPlan, Seccomp, SeccompAction, SeccompFilter, SeccompRule,
+    Capability, ExitStatus, FileRights, FileRule, Isolation, Landlock, LaunchPlan, Scope, Seccomp,
+    SeccompAction, SeccompFilter, SeccompRule,
 };
+
+use agent_kernel::landlock::Abi;
 
 use crate::Outcome;
 use crate::nested::{debug, run_in};
-use crate::world::{World, same};
+use crate::world::{SANDBOX, World, process_of, same};
+
+/// A ruleset that keeps to itself and leaves files to the mounts, but for mounts themselves.
+pub(crate) fn ruleset() -> Landlock {
+    Landlock {
+        files: vec![allowed("/", FileRights::Change)],
+        sockets: Scope::Container,
+        signals: Scope::Namespace,
+    }
+}
+
+fn allowed(place: &str, rights: FileRights) -> FileRule {
+    FileRule {
+        place: place.into(),
+        rights,
+    }
+}
 
 /// Everything is allowed but what is named.
 pub(crate) fn all_but(calls: &[&'static str], action: SeccompAction) -> Seccomp {
@@ -94,4 +115,125 @@ pub(crate) fn a_debugging_process_has_a_filter_too(world: &World) -> Outcome {
     world.end(&plan, &launched)?;
     let expected = "Seccomp:\t2\nmkdir: can't create directory '/tmp/a': Operation not permitted\n";
     same(output.as_str(), expected, "output")
+}
+
+pub(crate) fn what_no_rule_allows_cannot_be_done_whatever_the_mounts_say(world: &World) -> Outcome {
+    let script = format!(
+        "touch {SANDBOX}/a /dev/shm/b; touch /tmp/c && echo made; echo gone >/dev/null && echo wrote
+         cat /bin/sh | head -c 4 | tail -c 3; echo; echo x >/dev/shm/x; cat /proc/self/comm
+         mkdir /tmp/d /tmp/e; touch /tmp/d/f; mv /tmp/d/f /tmp/e/f && echo moved
+         echo 500 > /proc/self/oom_score_adj && echo scored"
+    );
+    let mut plan = world.plan(&script)?;
+    let files = vec![
+        allowed("/", FileRights::Read),
+        allowed("/proc", FileRights::Write),
+        allowed("/dev", FileRights::Devices),
+        allowed("/tmp", FileRights::Change),
+        allowed("/nowhere", FileRights::Change),
+    ];
+    plan.landlock = Some(Landlock { files, ..ruleset() });
+    let launched = world.spawn(&plan)?;
+    world.end(&plan, &launched)?;
+    let (abi, report) = (Abi::current(), launched.enforcement);
+    same(report.landlock_abi, abi.0, "ABI")?;
+    let told = report.enforced.contains(&Isolation::Landlock);
+    same(told, abi.files().is_ok(), &format!("{report:?}"))?;
+    if abi.files().is_err() {
+        println!("  left out: landlock ABI {}", abi.0);
+        return Ok(());
+    }
+    let output = world.output(&plan)?;
+    let kept = "made\nwrote\nELF\ncat\nmoved\nscored\n";
+    same(output.starts_with(kept), true, &output)?;
+    for refused in [
+        "sandbox/a: Permission",
+        "shm/b: Permission",
+        "shm/x: Permission",
+    ] {
+        same(
+            output.contains(refused),
+            true,
+            &format!("{refused} in {output}"),
+        )?;
+    }
+    Ok(())
+}
+
+pub(crate) fn mounts_are_changed_only_without_rules_for_files(world: &World) -> Outcome {
+    let mounting = |files: Vec<FileRule>| {
+        let mut plan = world.plan("mount -t tmpfs none /tmp 2>/dev/null && echo mounted")?;
+        plan.landlock = Some(Landlock { files, ..ruleset() });
+        plan.capabilities.effective = vec![Capability(21)];
+        plan.capabilities.bounding = vec![Capability(21)];
+        world.run_plan(&plan).map(|(output, _)| output)
+    };
+    same(mounting(Vec::new())?.as_str(), "mounted\n", "without")?;
+    if Abi::current().files().is_ok() {
+        same(mounting(ruleset().files)?.as_str(), "", "with rules")?;
+    }
+    Ok(())
+}
+
+pub(crate) fn a_debugging_process_looks_into_what_it_is_beside(world: &World) -> Outcome {
+    let mut plan =
+        world.plan("trap 'echo told; exit 3' TERM; echo up; while :; do sleep 0.1; done")?;
+    plan.landlock = Some(Landlock {
+        signals: Scope::Container,
+        ..ruleset()
+    });
+    let launched = world.spawn(&plan)?;
+    world.wait_for(&plan, "up")?;
+    let inside = debug(
+        world,
+        &plan,
+        "readlink /proc/2/cwd; kill -TERM 2 && echo sent",
+    )?;
+    let (output, _) = run_in(world, &launched, &inside)?;
+    same(output, format!("{SANDBOX}\nsent\n"), "beside")?;
+    let status = world.end(&plan, &launched)?;
+    same(status, ExitStatus::Exited(3), "the task's end")
+}
+
+pub(crate) fn abstract_sockets_of_the_node_are_out_of_reach(world: &World) -> Outcome {
+    let name = format!("tepui-launch-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name)?;
+    let _listener = UnixListener::bind_addr(&address)?;
+    let connecting = |sockets| -> Result<_, Box<dyn std::error::Error>> {
+        let mut plan = world.plan("")?;
+        let process = process_of(&mut plan);
+        process.program = "/bin/probe".into();
+        process.arguments = ["probe", "probe", &name].map(String::from).to_vec();
+        plan.landlock = Some(Landlock {
+            sockets,
+            ..ruleset()
+        });
+        let launched = world.spawn(&plan)?;
+        world.end(&plan, &launched)?;
+        Ok((world.output(&plan)?, launched.enforcement))
+    };
+    let (open, _) = match connecting(Scope::Namespace) {
+        Err(error) if error.to_string().ends_with("No such file or directory") => {
+            println!("  left out: this program is not a static one");
+            return Ok(());
+        }
+        other => other?,
+    };
+    same(open.as_str(), "connected\n", "without a scope")?;
+    let (tried, report) = connecting(Scope::Container)?;
+    let has_scopes = Abi::current().scopes().is_ok();
+    let told = report.enforced.contains(&Isolation::Scopes);
+    same(told, has_scopes, &format!("{report:?}"))?;
+    let refused = tried.starts_with("Operation not permitted");
+    same(refused, has_scopes, &tried)
+}
+
+/// What [`abstract_sockets_of_the_node_are_out_of_reach`] runs inside.
+pub(crate) fn probe(name: &str) {
+    let connected =
+        SocketAddr::from_abstract_name(name).and_then(|address| UnixStream::connect_addr(&address));
+    match connected {
+        Ok(_) => println!("connected"),
+        Err(error) => println!("{error}"),
+    }
 }

@@ -60,6 +60,10 @@ const TESTS: &[(&str, Test)] = tests![
     filters::a_call_that_kills_ends_the_task_by_sigsys,
     filters::the_init_of_a_container_has_a_filter_of_its_own,
     filters::a_debugging_process_has_a_filter_too,
+    filters::what_no_rule_allows_cannot_be_done_whatever_the_mounts_say,
+    filters::mounts_are_changed_only_without_rules_for_files,
+    filters::a_debugging_process_looks_into_what_it_is_beside,
+    filters::abstract_sockets_of_the_node_are_out_of_reach,
     life::many_threads_may_launch_at_once,
     failure::the_launcher_by_hand_explains_itself,
     nested::containers_of_a_pod_share_what_pods_share_and_nothing_else,
@@ -111,6 +115,11 @@ fn main() {
     }
     if std::env::args().nth(1).as_deref() == Some(disk::ATTACK) {
         disk::attack();
+    }
+    if let [_, probe, name] = std::env::args().collect::<Vec<_>>().as_slice()
+        && probe == "probe"
+    {
+        return filters::probe(name);
     }
     if boot::is_init() {
         match boot::prepare() {

@@ -88,6 +88,8 @@ impl World {
         }
         fs::set_permissions(&root, fs::Permissions::from_mode(0o755))?;
         fs::copy(busybox, root.join("bin/busybox"))?;
+        // This program, for what a busybox cannot try; it runs there where it is a static one.
+        fs::copy("/proc/self/exe", root.join("bin/probe"))?;
         for applet in [
             "sh", "cat", "echo", "true", "ls", "readlink", "id", "touch", "sleep", "ps", "kill",
             "hostname", "mkdir", "mknod", "mount", "unshare", "head", "wc", "grep", "seq", "env",
@@ -145,6 +147,7 @@ impl World {
                 rlimits: Vec::new(),
             }),
             capabilities: Capabilities::default(),
+            landlock: Some(filters::ruleset()),
             seccomp: filters::all_but(&["swapon"], SeccompAction::Errno(1)),
             cgroup: CgroupPlan {
                 limits: Some(CgroupLimits {

@@ -58,6 +58,10 @@ pub enum Isolation {
     NoNewPrivileges,
     /// A filter of system calls.
     Seccomp,
+    /// A landlock ruleset for files.
+    Landlock,
+    /// Landlock's scopes: abstract sockets and signals that stay within the container.
+    Scopes,
     /// A root of its own.
     Root,
     /// A cgroup of its own, so that no process is lost.
@@ -83,6 +87,8 @@ impl fmt::Display for Isolation {
             Self::Capabilities => f.write_str("capabilities"),
             Self::NoNewPrivileges => f.write_str("no_new_privs"),
             Self::Seccomp => f.write_str("seccomp"),
+            Self::Landlock => f.write_str("landlock"),
+            Self::Scopes => f.write_str("landlock scopes"),
             Self::Root => f.write_str("root"),
             Self::Placement => f.write_str("cgroup"),
             Self::Cpu => f.write_str("cpu limit"),
@@ -102,6 +108,8 @@ pub struct Enforcement {
     pub enforced: Vec<Isolation>,
     /// Not in force, each with the reason.
     pub missing: Vec<(Isolation, String)>,
+    /// The version of landlock that the kernel has; 0 for none.
+    pub landlock_abi: u32,
 }
 
 impl Enforcement {

@@ -5,8 +5,8 @@ use expect_test::{Expect, expect};
 use model::ContainerId;
 use model::sandbox::{
     Access, Capabilities, Capability, CgroupPlan, Content, CpuQuota, DeviceAccess, DeviceKind,
-    DeviceRule, Devices, DiskQuota, IdRange, Io, Mount, Nesting, Network, Process, Rlimit, Root,
-    Run, Seccomp, Shares, User, View, ViewFile,
+    DeviceRule, Devices, DiskQuota, FileRights, FileRule, IdRange, Io, Landlock, Mount, Nesting,
+    Network, Process, Rlimit, Root, Run, Scope, Seccomp, Shares, User, View, ViewFile,
 };
 
 use crate::sandbox::Profile;
@@ -65,6 +65,15 @@ fn plan() -> LaunchPlan {
             }],
         }),
         capabilities: Capabilities::default(),
+        landlock: Some(Landlock {
+            files: vec![
+                rule("/", FileRights::Read),
+                rule("/dev", FileRights::Devices),
+                rule("/tmp", FileRights::Change),
+            ],
+            sockets: Scope::Container,
+            signals: Scope::Namespace,
+        }),
         seccomp: Seccomp::Filter(Profile::built_in().filter(&[])),
         cgroup: CgroupPlan {
             limits: Some(CgroupLimits {
@@ -93,6 +102,13 @@ fn plan() -> LaunchPlan {
     }
 }
 
+fn rule(place: &str, rights: FileRights) -> FileRule {
+    FileRule {
+        place: place.into(),
+        rights,
+    }
+}
+
 fn mount(target: &str, content: Content) -> Mount {
     Mount {
         target: target.into(),
@@ -102,12 +118,17 @@ fn mount(target: &str, content: Content) -> Mount {
 
 /// Everything that the plan asks for, as on a kernel that gives it.
 fn all(plan: &LaunchPlan) -> Enforcement {
-    let mut enforcement = Enforcement::default();
+    let mut enforcement = Enforcement {
+        landlock_abi: 6,
+        ..Enforcement::default()
+    };
     let own = plan.namespaces.iter().copied().map(Isolation::Namespace);
     let others = [
         Isolation::Capabilities,
         Isolation::NoNewPrivileges,
         Isolation::Seccomp,
+        Isolation::Landlock,
+        Isolation::Scopes,
         Isolation::Root,
         Isolation::Placement,
         Isolation::Cpu,
@@ -149,7 +170,7 @@ fn a_task_that_asks_for_nothing_is_told_all_that_it_runs_under() {
     check(
         &explain(&plan, &all(&plan)),
         &expect![[r#"
-            0.8 CLOSED
+            0.7 CLOSED
             users        ENFORCED   0/120 ids of its own: 0 to 65535 are 524288 to 589823 of the node
             processes    ENFORCED   0/60  processes of its own, with an init
             mounts       ENFORCED   0/50  mounts of its own
@@ -169,6 +190,9 @@ fn a_task_that_asks_for_nothing_is_told_all_that_it_runs_under() {
             user         ENFORCED   0/20  user 65534:0 of the container
             rlimits      ENFORCED   0/0   RLIMIT_NOFILE 1024, at most infinite
             system calls ENFORCED   0/100 seccomp profile default: 41 rules, all other calls: errno 1
+            landlock     ENFORCED   0/50  ABI 6: / read, /dev devices, /tmp change
+            scopes       ENFORCED   0/30  abstract sockets within the container
+            scopes       ENFORCED   0/0   signals within the namespace
             placement    ENFORCED   0/40  a cgroup of its own
             cpu          ENFORCED   3/30  weight 60 (a share and no limit: neighbours can be kept from the processor)
             memory       ENFORCED   0/50  at most 96 MB, no swap

@@ -33,6 +33,10 @@ pub enum Area {
     Privileges,
     /// System calls.
     Calls,
+    /// The landlock ruleset for files.
+    Landlock,
+    /// Landlock's scopes.
+    Scopes,
     /// The user that the program has.
     User,
     /// Limits by setrlimit(2).
@@ -69,6 +73,8 @@ impl Area {
             Self::Capabilities => "capabilities",
             Self::Privileges => "privileges",
             Self::Calls => "system calls",
+            Self::Landlock => "landlock",
+            Self::Scopes => "scopes",
             Self::User => "user",
             Self::Rlimits => "rlimits",
             Self::Placement => "placement",
@@ -103,6 +109,8 @@ impl Area {
                 10,
                 "every call of the kernel is in reach, with its mistakes",
             ),
+            Self::Landlock => (5, "mounts and permissions alone guard files"),
+            Self::Scopes => (3, "abstract sockets of the node's network are in reach"),
             Self::User => (2, "everything in the container is its to change"),
             Self::Rlimits => (0, ""),
             Self::Placement => (4, "processes can be lost sight of"),
