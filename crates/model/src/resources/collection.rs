@@ -189,13 +189,13 @@ impl Resources {
     /// The same resources, allocated to `role`.
     #[must_use]
     pub fn allocate(&self, role: &Role) -> Self {
-        self.map(|r| r.allocation_role = Some(role.clone()))
+        self.with_allocation(Some(role))
     }
 
     /// The same resources, allocated to nobody.
     #[must_use]
     pub fn unallocate(&self) -> Self {
-        self.map(|r| r.allocation_role = None)
+        self.with_allocation(None)
     }
 
     /// The same resources without their reservations.
@@ -237,13 +237,31 @@ impl Resources {
     }
 
     fn map(&self, change: impl Fn(&mut Resource)) -> Self {
-        self.iter()
-            .map(|resource| {
-                let mut resource = resource.clone();
-                change(&mut resource);
-                resource
-            })
-            .collect()
+        let changed = |resource: &Resource| {
+            let mut resource = resource.clone();
+            change(&mut resource);
+            resource
+        };
+        self.iter().map(changed).collect()
+    }
+
+    /// The same resources, allocated to one role or to none.
+    fn with_allocation(&self, role: Option<&Role>) -> Self {
+        let change = |resource: &mut Resource| resource.allocation_role = role.cloned();
+        let mut roles = self.iter().map(|resource| &resource.allocation_role);
+        let first = roles.next();
+        if !roles.all(|role| Some(role) == first) {
+            return self.map(change);
+        }
+        // What differed before, still differs: nothing to merge.
+        let mut all = self.clone();
+        all.0.iter_mut().for_each(change);
+        all
+    }
+
+    /// Changes the order in which the resources stand, and nothing else; equals keep theirs.
+    pub fn sort_by_key<K: Ord>(&mut self, key: impl FnMut(&Resource) -> K) {
+        self.0.sort_by_key(key);
     }
 
     /// The whole amount of a scalar, reserved or not.

@@ -128,16 +128,9 @@ impl Resources {
     pub fn amounts(&self) -> Quantities {
         let mut all = self.quantities();
         for resource in self {
-            let count = match &resource.value {
-                Value::Scalar(_) => continue,
-                Value::Ranges(ranges) => ranges.as_slice().iter().fold(0, |sum: u64, range| {
-                    let length = range.end.saturating_sub(range.begin).saturating_add(1);
-                    sum.saturating_add(length)
-                }),
-                Value::Set(set) => u64::try_from(set.len()).unwrap_or(u64::MAX),
-            };
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            all.add(&resource.name, Scalar::whole(count));
+            if !matches!(resource.value, Value::Scalar(_)) {
+                all.add(&resource.name, resource.value.size());
+            }
         }
         all
     }

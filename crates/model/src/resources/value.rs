@@ -180,6 +180,20 @@ impl Value {
         }
     }
 
+    /// A scalar as it is; of all else, how many integers or texts there are.
+    #[must_use]
+    pub fn size(&self) -> Scalar {
+        let count = match self {
+            Self::Scalar(amount) => return *amount,
+            Self::Ranges(ranges) => ranges.as_slice().iter().fold(0, |sum: u64, range| {
+                let length = range.end.saturating_sub(range.begin).saturating_add(1);
+                sum.saturating_add(length)
+            }),
+            Self::Set(set) => u64::try_from(set.len()).unwrap_or(u64::MAX),
+        };
+        Scalar::whole(i64::try_from(count).unwrap_or(i64::MAX))
+    }
+
     /// Whether both are of one type.
     #[must_use]
     pub fn same_type(&self, other: &Self) -> bool {

@@ -2,7 +2,8 @@
 //!
 //! Question: how does a cycle grow with agents and with frameworks, and with what stands in its way:
 //! reservations, quota, filters, suppressed frameworks? Bound by memory reads: each agent is visited
-//! once, and who is next is found in an order that is kept.
+//! once, and who is next is found in an order that is kept. The figure is the time that the processor
+//! spends on it, so that whatever else the machine does has little part in it; a run has one thread.
 //!
 //!     cargo xtask bench allocation [--agents N,…] [--frameworks N,…] [--case NAME,…]
 //!
@@ -11,9 +12,10 @@
 mod case;
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::Duration;
 
 use case::{Case, World};
+use nix::time::{ClockId, clock_gettime};
 
 /// The longest that a cycle may take at [`AGENTS`] and [`FRAMEWORKS`], in milliseconds.
 const BUDGET_MS: f64 = 100.0;
@@ -74,7 +76,7 @@ fn bench(arguments: Vec<String>) -> Result<(), String> {
     for case in &options.cases {
         for agents in &options.agents {
             for frameworks in &options.frameworks {
-                let (cycle, offers) = cycle(*case, *agents, *frameworks, options.rounds);
+                let (cycle, offers) = cycle(*case, *agents, *frameworks, options.rounds)?;
                 let has_budget = (*agents, *frameworks) == (AGENTS, FRAMEWORKS);
                 let budget = has_budget.then_some(BUDGET_MS);
                 is_late |= budget.is_some_and(|budget| cycle > budget);
@@ -97,18 +99,30 @@ fn bench(arguments: Vec<String>) -> Result<(), String> {
 }
 
 /// The median of some cycles in milliseconds, and how many offers one of them gave.
-fn cycle(case: Case, agents: usize, frameworks: usize, rounds: usize) -> (f64, usize) {
+fn cycle(
+    case: Case,
+    agents: usize,
+    frameworks: usize,
+    rounds: usize,
+) -> Result<(f64, usize), String> {
     let mut world = World::new(case, agents, frameworks);
     let mut times = Vec::new();
     let mut offers = 0;
     for _ in 0..rounds.max(1) {
         world.prepare();
-        let begin = Instant::now();
+        let begin = spent()?;
         let given = world.allocate();
-        times.push(begin.elapsed().as_secs_f64() * 1000.0);
+        times.push((spent()? - begin).as_secs_f64() * 1000.0);
         offers = given.len();
         world.take_back(given);
     }
     times.sort_by(f64::total_cmp);
-    (times[times.len() / 2], offers)
+    Ok((times[times.len() / 2], offers))
+}
+
+/// How long the processor has worked on this thread.
+fn spent() -> Result<Duration, String> {
+    let spent = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+    let spent = spent.map_err(|error| format!("read the clock of the thread: {error}"))?;
+    Ok(spent.into())
 }

@@ -9,49 +9,77 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 
-use model::resources::{Limits, Quantities, Resource, Role};
-use model::{FrameworkId, Resources};
+use model::Resources;
+use model::resources::{Quantities, Resource, Role};
 
-use super::agent::Agent;
+use super::agent::{Agent, Holding};
+use super::amounts::{Amounts, Bounds, Names};
+use super::shares::ClientId;
+use super::slots::Slots;
 use crate::quota::Quota;
+
+/// The number of an account.
+pub(super) type AccountId = u32;
 
 /// The accounts of all roles at the top.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
-    accounts: BTreeMap<Arc<str>, Account>,
+    accounts: Slots<Account>,
+    by_top: BTreeMap<Arc<str>, AccountId>,
     /// Roles whose guarantees are not met.
-    unmet: BTreeSet<Arc<str>>,
+    unmet: BTreeSet<AccountId>,
     /// What those roles lack.
-    required: Quantities,
+    required: Amounts,
     /// What nobody has on any agent: neither reserved nor revocable.
-    free: Quantities,
+    free: Amounts,
     /// What all agents have that is not revocable.
     capacity: Quantities,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Account {
-    quota: Quota,
+    top: Arc<str>,
+    /// How many clients are charged to it.
+    users: usize,
+    guarantees: Amounts,
+    limits: Bounds,
     /// Reserved for the role or one beneath it.
-    reserved: Quantities,
+    reserved: Amounts,
     /// Not reserved and not revocable, offered or in use.
-    held: Quantities,
+    held: Amounts,
 }
 
 impl Account {
-    fn charged(&self) -> Quantities {
-        self.reserved.plus(&self.held)
-    }
-
-    fn shortfall(&self) -> Quantities {
-        if self.quota.guarantees.is_empty() {
-            return Quantities::new();
+    fn new(top: &str) -> Self {
+        Self {
+            top: Arc::from(top),
+            users: 0,
+            guarantees: Amounts::default(),
+            limits: Bounds::new(),
+            reserved: Amounts::default(),
+            held: Amounts::default(),
         }
-        self.quota.guarantees.minus(&self.charged())
     }
 
-    fn is_empty(&self) -> bool {
-        self.quota.is_default() && self.reserved.is_empty() && self.held.is_empty()
+    fn charged(&self) -> Amounts {
+        let mut charged = self.reserved.clone();
+        charged.add_all(&self.held);
+        charged
+    }
+
+    fn shortfall(&self) -> Amounts {
+        if self.guarantees.is_empty() {
+            return Amounts::default();
+        }
+        self.guarantees.minus(&self.charged())
+    }
+
+    fn is_needless(&self) -> bool {
+        self.users == 0
+            && self.guarantees.is_empty()
+            && self.limits.is_empty()
+            && self.reserved.is_empty()
+            && self.held.is_empty()
     }
 }
 
@@ -60,110 +88,166 @@ pub(super) const fn is_chargeable(resource: &Resource) -> bool {
     resource.reservations.is_empty() && !resource.revocable
 }
 
-/// What a role is charged with when it gets these resources.
-pub(super) fn chargeable(resources: &Resources) -> Quantities {
-    resources.filter(is_chargeable).amounts()
-}
-
 impl Accounts {
+    /// The account of a role at the top, for one more client.
+    pub(super) fn open(&mut self, top: &str) -> AccountId {
+        let id = self.find_or_make(top);
+        if let Some(account) = self.accounts.get_mut(id) {
+            account.users = account.users.saturating_add(1);
+        }
+        id
+    }
+
+    /// A client is gone.
+    pub(super) fn close(&mut self, id: AccountId) {
+        self.change(id, |account| {
+            account.users = account.users.saturating_sub(1);
+        });
+    }
+
     /// A role at the top has this quota from now on.
-    pub(super) fn set_quota(&mut self, role: &Role, quota: &Quota) {
-        self.change(role.as_str(), |account| account.quota = quota.clone());
+    pub(super) fn set_quota(&mut self, names: &mut Names, role: &Role, quota: &Quota) {
+        let guarantees = names.vector(&quota.guarantees);
+        let limits = names.bounds(&quota.limits);
+        let id = self.find_or_make(role.as_str());
+        self.change(id, |account| {
+            account.guarantees = guarantees;
+            account.limits = limits;
+        });
     }
 
     /// An agent has these resources.
-    pub(super) fn add_total(&mut self, total: &Resources) {
+    pub(super) fn add_total(&mut self, names: &mut Names, total: &Resources) {
         self.capacity
             .add_all(&total.filter(|r| !r.revocable).quantities());
         for (role, reserved) in total.reservations() {
-            let amounts = reserved.amounts();
-            self.change(role.top(), |account| account.reserved.add_all(&amounts));
+            let amounts = names.amounts(&reserved, |_| true);
+            let id = self.find_or_make(role.top());
+            self.change(id, |account| account.reserved.add_all(&amounts));
         }
     }
 
     /// An agent does not have these resources any more.
-    pub(super) fn subtract_total(&mut self, total: &Resources) {
+    pub(super) fn subtract_total(&mut self, names: &mut Names, total: &Resources) {
         let left = total.filter(|r| !r.revocable).quantities();
         self.capacity.subtract_all(&left);
         for (role, reserved) in total.reservations() {
-            let amounts = reserved.amounts();
-            self.change(role.top(), |account| {
-                account.reserved.subtract_all(&amounts)
-            });
+            let amounts = names.amounts(&reserved, |_| true);
+            let id = self.find_or_make(role.top());
+            self.change(id, |account| account.reserved.subtract_all(&amounts));
         }
     }
 
-    /// A framework gets resources of an agent: the role is charged. By how much the framework holds
-    /// more is given back.
+    /// A client gets resources of an agent, and its role is charged. What that comes to is given
+    /// back.
     pub(super) fn give(
         &mut self,
+        names: &mut Names,
         agent: &mut Agent,
-        id: &FrameworkId,
-        role: &Role,
+        (client, account): (ClientId, AccountId),
         resources: &Resources,
-    ) -> Quantities {
-        let free = agent.free();
-        let added = agent.hold(id, role, resources);
-        self.set_free(&free, &agent.free());
-        let amounts = chargeable(resources);
-        self.change(role.top(), |account| account.held.add_all(&amounts));
-        added
+    ) -> Holding {
+        let free = agent.free().clone();
+        let holding = agent.hold(names, client, resources);
+        self.set_free(&free, agent.free());
+        let amounts = names.amounts(resources, is_chargeable);
+        self.change(account, |account| account.held.add_all(&amounts));
+        holding
     }
 
-    /// A framework gives resources of an agent back, as far as it holds them. By how much it holds
-    /// less is given back.
-    pub(super) fn take(
+    /// A client gets all that is available of an agent that has nothing special ([`Agent::is_plain`]).
+    pub(super) fn give_all(
         &mut self,
         agent: &mut Agent,
-        id: &FrameworkId,
-        role: &Role,
+        (client, account): (ClientId, AccountId),
+        offer: Resources,
+    ) -> Holding {
+        let (holding, free) = agent.hold_all(client, offer);
+        self.free.subtract_all(&free);
+        self.change(account, |account| account.held.add_all(&free));
+        holding
+    }
+
+    /// A client gives resources of an agent back, as far as it holds them. What that comes to is given
+    /// back.
+    pub(super) fn take(
+        &mut self,
+        names: &mut Names,
+        agent: &mut Agent,
+        (client, account): (ClientId, AccountId),
         resources: &Resources,
-    ) -> Quantities {
-        let free = agent.free();
-        let (released, shrank) = agent.release(id, role, resources);
-        self.set_free(&free, &agent.free());
-        let amounts = chargeable(&released);
-        self.change(role.top(), |account| account.held.subtract_all(&amounts));
-        shrank
+    ) -> Holding {
+        let free = agent.free().clone();
+        let (released, holding) = agent.release(names, client, resources);
+        self.set_free(&free, agent.free());
+        let amounts = names.amounts(&released, is_chargeable);
+        self.change(account, |account| account.held.subtract_all(&amounts));
+        holding
     }
 
     /// What nobody has of an agent changes.
-    pub(super) fn set_free(&mut self, before: &Quantities, after: &Quantities) {
+    pub(super) fn set_free(&mut self, before: &Amounts, after: &Amounts) {
         self.free.subtract_all(before);
         self.free.add_all(after);
     }
 
     /// What the tree of a role is charged with.
-    pub(super) fn charged(&self, top: &str) -> Quantities {
-        let account = self.accounts.get(top);
+    pub(super) fn charged(&self, top: &str) -> Amounts {
+        let account = self.by_top.get(top).and_then(|id| self.accounts.get(*id));
         account.map(Account::charged).unwrap_or_default()
     }
 
     /// The roles whose guarantees are not met.
-    pub(super) const fn unmet(&self) -> &BTreeSet<Arc<str>> {
-        &self.unmet
+    pub(super) fn unmet(&self) -> impl Iterator<Item = (AccountId, &Arc<str>)> {
+        let unmet = self.unmet.iter();
+        unmet.filter_map(|id| Some((*id, &self.accounts.get(*id)?.top)))
+    }
+
+    /// Whether a role's guarantees are not met.
+    pub(super) fn is_unmet(&self, id: AccountId) -> bool {
+        self.unmet.contains(&id)
     }
 
     /// What a role lacks of its guarantees.
-    pub(super) fn shortfall(&self, top: &str) -> Quantities {
-        let account = self.accounts.get(top);
+    pub(super) fn shortfall(&self, id: AccountId) -> Amounts {
+        let account = self.accounts.get(id);
         account.map(Account::shortfall).unwrap_or_default()
     }
 
     /// How much more a role may have, where it has limits.
-    pub(super) fn allowance(&self, top: &str) -> Option<Limits> {
-        let account = self.accounts.get(top)?;
-        if account.quota.limits.is_empty() {
+    pub(super) fn allowance(&self, id: AccountId) -> Option<Bounds> {
+        let account = self.accounts.get(id)?;
+        if account.limits.is_empty() {
             return None;
         }
-        let mut limits = account.quota.limits.clone();
-        limits.subtract_all(&account.charged());
-        Some(limits)
+        let charged = account.charged();
+        let room = |(name, bound): &(usize, i64)| {
+            let room = bound.saturating_sub(charged.get(*name));
+            (*name, room.max(0))
+        };
+        Some(account.limits.iter().map(room).collect())
     }
 
     /// What may be given out beyond guarantees, where some of these are not met.
-    pub(super) fn surplus(&self) -> Option<Quantities> {
+    pub(super) fn surplus(&self) -> Option<Amounts> {
         (!self.required.is_empty()).then(|| self.free.minus(&self.required))
+    }
+
+    /// The most of these scalars that a role may have by its limits and the guarantees that are not
+    /// met; none where it may have all of them.
+    pub(super) fn fair_bound(&self, id: AccountId, scalars: &Amounts) -> Option<Amounts> {
+        let (allowance, surplus) = (self.allowance(id), self.surplus());
+        if allowance.is_none() && surplus.is_none() {
+            return None;
+        }
+        let mut bounded = scalars.clone();
+        if let Some(allowance) = allowance {
+            bounded.bound(&allowance);
+        }
+        if let Some(surplus) = surplus {
+            bounded = bounded.at_most(&surplus);
+        }
+        (bounded != *scalars).then_some(bounded)
     }
 
     /// What all agents have that is not revocable.
@@ -171,24 +255,36 @@ impl Accounts {
         &self.capacity
     }
 
-    fn change(&mut self, top: &str, change: impl FnOnce(&mut Account)) {
-        if !self.accounts.contains_key(top) {
-            self.accounts.insert(Arc::from(top), Account::default());
+    fn find_or_make(&mut self, top: &str) -> AccountId {
+        if let Some(id) = self.by_top.get(top) {
+            return *id;
         }
-        let Some(account) = self.accounts.get_mut(top) else {
+        let account = Account::new(top);
+        let top = account.top.clone();
+        let id = self.accounts.insert(account);
+        self.by_top.insert(top, id);
+        id
+    }
+
+    fn change(&mut self, id: AccountId, change: impl FnOnce(&mut Account)) {
+        let Some(account) = self.accounts.get_mut(id) else {
             return;
         };
-        self.required.subtract_all(&account.shortfall());
+        let before = account.shortfall();
         change(account);
         let shortfall = account.shortfall();
-        self.required.add_all(&shortfall);
-        if account.is_empty() {
-            self.accounts.remove(top);
+        if before != shortfall {
+            self.required.subtract_all(&before);
+            self.required.add_all(&shortfall);
+            if shortfall.is_empty() {
+                self.unmet.remove(&id);
+            } else {
+                self.unmet.insert(id);
+            }
         }
-        if shortfall.is_empty() {
-            self.unmet.remove(top);
-        } else {
-            self.unmet.insert(Arc::from(top));
+        if account.is_needless() {
+            self.by_top.remove(&account.top);
+            self.accounts.remove(id);
         }
     }
 }

@@ -5,10 +5,11 @@
 
 use alloc::vec::Vec;
 
-use model::resources::{Conversion, ConversionFault, Quantities, Role};
+use model::resources::{Conversion, ConversionFault, Role};
 use model::{AgentId, FrameworkId, Instant, Resources};
 
 use super::agent::Agent;
+use super::amounts::Amounts;
 use super::hierarchical::Hierarchical;
 
 impl Hierarchical {
@@ -20,11 +21,15 @@ impl Hierarchical {
         conversions: &[Conversion],
     ) {
         let conversions: Vec<Conversion> = conversions.iter().map(Conversion::unallocate).collect();
-        let Some(agent) = self.agents.get_mut(agent_id) else {
+        let client = self.open(role, framework);
+        let Some(agent) = self
+            .slot(agent_id)
+            .and_then(|slot| self.agents.get_mut(slot))
+        else {
+            self.forget_idle(client.0);
             return;
         };
-        let key = (framework.clone(), role.clone());
-        let held = agent.allocations().get(&key).cloned().unwrap_or_default();
+        let held = agent.held_by(client.0).cloned().unwrap_or_default();
         let after = held.convert_all(&conversions).unwrap_or(held.clone());
         let mut total = agent.total().clone();
         for conversion in &conversions {
@@ -35,11 +40,26 @@ impl Hierarchical {
                 total = converted;
             }
         }
-        self.accounts.take(agent, framework, role, &held);
+        let before = self.accounts.take(&mut self.names, agent, client, &held);
         self.change_total(agent_id, total);
-        if let Some(agent) = self.agents.get_mut(agent_id) {
-            self.accounts.give(agent, framework, role, &after);
+        let mut holding = None;
+        if let Some(agent) = self
+            .slot(agent_id)
+            .and_then(|slot| self.agents.get_mut(slot))
+            && !after.is_empty()
+        {
+            holding = Some(self.accounts.give(&mut self.names, agent, client, &after));
         }
+        // The amounts are the same: what may change is whether it holds anything there.
+        match (
+            before.is_edge,
+            holding.is_some_and(|holding| holding.is_edge),
+        ) {
+            (true, false) => self.shares.hold_fewer(client.0),
+            (false, true) => self.shares.hold_more(client.0),
+            (true, true) | (false, false) => {}
+        }
+        self.forget_idle(client.0);
     }
 
     pub(super) fn convert_available(
@@ -48,7 +68,7 @@ impl Hierarchical {
         agent_id: &AgentId,
         conversions: &[Conversion],
     ) -> Result<(), ConversionFault> {
-        if let Some(agent) = self.agents.get(agent_id) {
+        if let Some(agent) = self.slot(agent_id).and_then(|slot| self.agents.get(slot)) {
             agent.available().convert_all(conversions)?;
             let total = agent.total().convert_all(conversions)?;
             self.change_total(agent_id, total);
@@ -59,20 +79,23 @@ impl Hierarchical {
 
     /// An agent has this from now on.
     pub(super) fn change_total(&mut self, id: &AgentId, total: Resources) {
-        self.shares.add_total(&total.quantities());
-        self.accounts.add_total(&total);
-        match self.agents.get_mut(id) {
+        let names = &mut self.names;
+        self.shares.add_total(&names.scalars(&total));
+        self.accounts.add_total(names, &total);
+        let slot = self.slots.get(id).copied();
+        match slot.and_then(|slot| self.agents.get_mut(slot)) {
             Some(agent) => {
-                self.shares.subtract_total(&agent.total().quantities());
-                self.accounts.subtract_total(agent.total());
-                let free = agent.free();
-                agent.set_total(total);
-                self.accounts.set_free(&free, &agent.free());
+                self.shares.subtract_total(&names.scalars(agent.total()));
+                self.accounts.subtract_total(names, agent.total());
+                let free = agent.free().clone();
+                agent.set_total(names, total);
+                self.accounts.set_free(&free, agent.free());
             }
             None => {
-                let agent = Agent::new(total);
-                self.accounts.set_free(&Quantities::new(), &agent.free());
-                self.agents.insert(id.clone(), agent);
+                let agent = Agent::new(names, id.clone(), total);
+                self.accounts.set_free(&Amounts::default(), agent.free());
+                let slot = self.agents.insert(agent);
+                self.slots.insert(id.clone(), slot);
             }
         }
     }

@@ -1,97 +1,149 @@
 //! Filters: what a framework refused of an agent, and for how long it is not offered again.
 //!
 //! A filter stands against an offer that it contains; when the agent has more of anything, the
-//! offer goes out (reference, section 1.7).
+//! offer goes out (reference, section 1.7). Those who refused the same of an agent are kept together:
+//! whom a visit of the agent can pass over is found for all of them at once.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use model::resources::Role;
-use model::{AgentId, FrameworkId, Instant, Resources};
+use model::{Instant, Resources};
 
-/// Who refused, in which role, and of which agent.
-type Key = (FrameworkId, Role, AgentId);
+use super::bits::Bits;
+use super::shares::ClientId;
+use super::slots::index;
 
-type OfRole = BTreeMap<AgentId, Vec<Filter>>;
+/// The number of an agent.
+pub(super) type AgentSlot = u32;
 
 /// All filters, and when they end.
 #[derive(Debug, Default)]
 pub(super) struct Filters {
-    filters: BTreeMap<FrameworkId, BTreeMap<Role, OfRole>>,
-    /// Who refused something of an agent, and in which role.
-    refusers: BTreeMap<AgentId, BTreeSet<(FrameworkId, Role)>>,
-    ends: BTreeSet<(Instant, Key)>,
+    by_agent: Vec<Vec<Refusal>>,
+    by_client: BTreeMap<ClientId, OfClient>,
+    ends: BTreeSet<(Instant, AgentSlot, ClientId)>,
     counts: BTreeMap<Role, usize>,
 }
 
+/// Of which agents a client refused something.
 #[derive(Debug)]
-struct Filter {
+struct OfClient {
+    role: Role,
+    agents: BTreeSet<AgentSlot>,
+}
+
+/// What was refused of an agent, by whom, and until when.
+#[derive(Debug)]
+struct Refusal {
     refused: Resources,
-    until: Instant,
+    clients: Bits,
+    /// By client.
+    until: Vec<(ClientId, Instant)>,
+}
+
+impl Refusal {
+    fn place(&self, client: ClientId) -> Result<usize, usize> {
+        self.until.binary_search_by_key(&client, |(id, _)| *id)
+    }
+
+    fn until(&self, client: ClientId) -> Option<Instant> {
+        let at = self.place(client).ok()?;
+        self.until.get(at).map(|(_, until)| *until)
+    }
+
+    fn remove(&mut self, client: ClientId) {
+        if let Ok(at) = self.place(client) {
+            self.until.remove(at);
+            self.clients.remove(client);
+        }
+    }
 }
 
 impl Filters {
-    /// Adds a filter; those that it makes superfluous go.
-    pub(super) fn add(&mut self, key: Key, refused: Resources, until: Instant) {
-        let (framework, role, agent) = &key;
-        let of_key = self
-            .filters
-            .entry(framework.clone())
-            .or_default()
-            .entry(role.clone())
-            .or_default()
-            .entry(agent.clone())
-            .or_default();
-        let before = of_key.len();
-        for old in of_key.extract_if(.., |old| {
-            old.until <= until && refused.contains(&old.refused)
-        }) {
-            self.ends.remove(&(old.until, key.clone()));
+    /// Adds a filter; those of the same client that it makes superfluous go.
+    pub(super) fn add(
+        &mut self,
+        agent: AgentSlot,
+        client: ClientId,
+        role: &Role,
+        refused: &Resources,
+        until: Instant,
+    ) {
+        let superfluous = |r: &Refusal| {
+            r.until(client).is_some_and(|old| old <= until) && refused.contains(&r.refused)
+        };
+        self.take(agent, client, superfluous);
+        let at = index(agent);
+        if at >= self.by_agent.len() {
+            self.by_agent.resize_with(at.saturating_add(1), Vec::new);
         }
-        of_key.push(Filter { refused, until });
-        // Another filter may end when one did that is gone.
-        self.ends
-            .extend(of_key.iter().map(|filter| (filter.until, key.clone())));
-        let count = self.counts.entry(role.clone()).or_default();
-        *count = count.saturating_add(of_key.len()).saturating_sub(before);
-        let refusers = self.refusers.entry(agent.clone()).or_default();
-        refusers.insert((framework.clone(), role.clone()));
+        let Some(refusals) = self.by_agent.get_mut(at) else {
+            return;
+        };
+        let refusal = match refusals.iter().position(|r| r.refused == *refused) {
+            Some(at) => refusals.get_mut(at),
+            None => {
+                refusals.push(Refusal {
+                    refused: refused.clone(),
+                    clients: Bits::default(),
+                    until: Vec::new(),
+                });
+                refusals.last_mut()
+            }
+        };
+        let Some(refusal) = refusal else {
+            return;
+        };
+        // One that is there still is one that lasts longer.
+        if let Err(at) = refusal.place(client) {
+            refusal.until.insert(at, (client, until));
+            refusal.clients.insert(client);
+            self.ends.insert((until, agent, client));
+            let count = self.counts.entry(role.clone()).or_default();
+            *count = count.saturating_add(1);
+            let of_client = self.by_client.entry(client).or_insert_with(|| OfClient {
+                role: role.clone(),
+                agents: BTreeSet::new(),
+            });
+            of_client.agents.insert(agent);
+        }
     }
 
-    /// Whether the framework refused this much, and that still counts.
-    pub(super) fn refuse(
-        &self,
-        now: Instant,
-        framework: &FrameworkId,
-        role: &Role,
-        agent: &AgentId,
-        offer: &Resources,
-    ) -> bool {
-        let of_role = self.filters.get(framework).and_then(|all| all.get(role));
-        let of_key = of_role.and_then(|all| all.get(agent));
-        of_key.is_some_and(|of_key| {
-            of_key
-                .iter()
-                .any(|filter| filter.until > now && filter.refused.contains(offer))
-        })
+    /// Whether a client refused this much of an agent, and that still counts.
+    pub(super) fn refuse(&self, agent: AgentSlot, client: ClientId, offer: &Resources) -> bool {
+        let mut refusals = self.by_agent.get(index(agent)).into_iter().flatten();
+        refusals.any(|r| r.clients.contains(client) && r.refused.contains(offer))
+    }
+
+    /// Puts those into `refusers` who refused all of this, and so any part of it.
+    pub(super) fn refusers(&self, agent: AgentSlot, offer: &Resources, refusers: &mut Bits) {
+        refusers.clear();
+        for refusal in self.by_agent.get(index(agent)).into_iter().flatten() {
+            if refusal.refused.contains(offer) {
+                refusers.add_all(&refusal.clients);
+            }
+        }
     }
 
     /// Drops the filters that have ended, and tells whose agents may be offered again.
-    pub(super) fn expire(&mut self, now: Instant) -> BTreeSet<AgentId> {
+    pub(super) fn expire(&mut self, now: Instant) -> BTreeSet<AgentSlot> {
         let mut agents = BTreeSet::new();
-        while self.ends.first().is_some_and(|(end, _)| *end <= now)
-            && let Some((_, key)) = self.ends.pop_first()
+        while let Some((end, agent, client)) = self.ends.first().copied()
+            && end <= now
         {
-            let (framework, role, agent) = &key;
-            self.take(framework, role, agent, |filter| filter.until <= now);
-            agents.insert(key.2);
+            self.ends.pop_first();
+            self.take(agent, client, |refusal| {
+                refusal.until(client).is_some_and(|until| until <= now)
+            });
+            agents.insert(agent);
         }
         agents
     }
 
     /// When the next filter ends.
     pub(super) fn next_end(&self) -> Option<Instant> {
-        self.ends.first().map(|(end, _)| *end)
+        self.ends.first().map(|(end, _, _)| *end)
     }
 
     /// How many filters there are in each role that has any.
@@ -99,75 +151,66 @@ impl Filters {
         &self.counts
     }
 
-    /// Drops the filters of a framework in the roles for which `drop` holds.
-    pub(super) fn remove_framework(
-        &mut self,
-        framework: &FrameworkId,
-        drop: impl Fn(&Role) -> bool,
-    ) {
-        let Some(of_framework) = self.filters.get(framework) else {
-            return;
-        };
-        let keys: Vec<(Role, AgentId)> = of_framework
-            .iter()
-            .filter(|(role, _)| drop(role))
-            .flat_map(|(role, agents)| agents.keys().map(|agent| (role.clone(), agent.clone())))
-            .collect();
-        for (role, agent) in keys {
-            self.take(framework, &role, &agent, |_| true);
+    /// Drops the filters of a client.
+    pub(super) fn remove_client(&mut self, client: ClientId) {
+        let agents = self.by_client.get(&client).map(|of| of.agents.clone());
+        for agent in agents.unwrap_or_default() {
+            self.take(agent, client, |_| true);
         }
     }
 
     /// Drops the filters against offers of an agent.
-    pub(super) fn remove_agent(&mut self, agent: &AgentId) {
-        for (framework, role) in self.refusers.remove(agent).unwrap_or_default() {
-            self.take(&framework, &role, agent, |_| true);
+    pub(super) fn remove_agent(&mut self, agent: AgentSlot) {
+        let refusals = self.by_agent.get(index(agent)).into_iter().flatten();
+        let clients: BTreeSet<ClientId> = refusals
+            .flat_map(|refusal| refusal.until.iter().map(|(client, _)| *client))
+            .collect();
+        for client in clients {
+            self.take(agent, client, |_| true);
         }
     }
 
-    /// Takes those filters of a key out for which `drop` holds.
-    fn take(
-        &mut self,
-        framework: &FrameworkId,
-        role: &Role,
-        agent: &AgentId,
-        drop: impl Fn(&Filter) -> bool,
-    ) {
-        let Some(of_framework) = self.filters.get_mut(framework) else {
-            return;
-        };
-        let Some(of_role) = of_framework.get_mut(role) else {
-            return;
-        };
-        let Some(of_key) = of_role.get_mut(agent) else {
+    /// Takes those filters of a client out for which `drop` holds.
+    fn take(&mut self, agent: AgentSlot, client: ClientId, drop: impl Fn(&Refusal) -> bool) {
+        let Some(refusals) = self.by_agent.get_mut(index(agent)) else {
             return;
         };
         let mut dropped = 0_usize;
-        for filter in of_key.extract_if(.., |filter| drop(filter)) {
-            let key = (framework.clone(), role.clone(), agent.clone());
-            self.ends.remove(&(filter.until, key));
+        let mut is_left = false;
+        for refusal in refusals.iter_mut() {
+            let Some(until) = refusal.until(client) else {
+                continue;
+            };
+            if !drop(refusal) {
+                is_left = true;
+                continue;
+            }
+            self.ends.remove(&(until, agent, client));
+            refusal.remove(client);
             dropped = dropped.saturating_add(1);
         }
-        if let Some(count) = self.counts.get_mut(role) {
-            *count = count.saturating_sub(dropped);
-            if *count == 0 {
-                self.counts.remove(role);
-            }
-        }
-        if !of_key.is_empty() {
+        if dropped == 0 {
             return;
         }
-        of_role.remove(agent);
-        if of_role.is_empty() {
-            of_framework.remove(role);
+        if is_left {
+            // Another filter may end when one did that is gone.
+            let left = refusals.iter().filter_map(|refusal| refusal.until(client));
+            self.ends.extend(left.map(|until| (until, agent, client)));
         }
-        if of_framework.is_empty() {
-            self.filters.remove(framework);
+        refusals.retain(|refusal| !refusal.until.is_empty());
+        let Some(of_client) = self.by_client.get_mut(&client) else {
+            return;
+        };
+        if let Some(count) = self.counts.get_mut(&of_client.role) {
+            *count = count.saturating_sub(dropped);
+            if *count == 0 {
+                self.counts.remove(&of_client.role);
+            }
         }
-        if let Some(refusers) = self.refusers.get_mut(agent) {
-            refusers.remove(&(framework.clone(), role.clone()));
-            if refusers.is_empty() {
-                self.refusers.remove(agent);
+        if !is_left {
+            of_client.agents.remove(&agent);
+            if of_client.agents.is_empty() {
+                self.by_client.remove(&client);
             }
         }
     }

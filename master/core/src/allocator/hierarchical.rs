@@ -6,16 +6,20 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use model::resources::{Conversion, ConversionFault, Quantities, Role};
 use model::{AgentId, FrameworkId, Instant, Resources};
 
-use super::accounts::Accounts;
+use super::accounts::{AccountId, Accounts};
 use super::agent::Agent;
-use super::filters::Filters;
-use super::shares::Shares;
+use super::amounts::{Amounts, Names};
+use super::bits::Bits;
+use super::filters::{AgentSlot, Filters};
+use super::shares::{ClientId, Shares, Taker};
+use super::slots::Slots;
 use super::{Allocation, Allocator, Demand};
 use crate::event::AgentAttributes;
 use crate::quota::Quota;
@@ -38,24 +42,42 @@ pub struct Policy {
 #[derive(Debug)]
 pub struct Hierarchical {
     pub(super) policy: Policy,
+    /// The policy's minimum as vectors.
+    pub(super) minimum: Vec<Amounts>,
     pub(super) random: Random,
-    pub(super) frameworks: BTreeMap<FrameworkId, Framework>,
+    pub(super) names: Names,
+    frameworks: BTreeMap<FrameworkId, Framework>,
     /// Those that have minimums of their own.
     pub(super) own_minimum: BTreeSet<FrameworkId>,
-    pub(super) agents: BTreeMap<AgentId, Agent>,
+    pub(super) agents: Slots<Agent>,
+    pub(super) slots: BTreeMap<AgentId, AgentSlot>,
     pub(super) filters: Filters,
     pub(super) shares: Shares,
     pub(super) accounts: Accounts,
-    candidates: BTreeSet<AgentId>,
+    /// Room for whom a visit of an agent passes over.
+    pub(super) passed: Bits,
+    candidates: Candidates,
+    /// How many agents are active.
+    active: usize,
     /// Since when there are candidates.
     wanted_since: Option<Instant>,
     pause: Option<Pause>,
 }
 
 #[derive(Debug)]
-pub(super) struct Framework {
+struct Framework {
     active: bool,
-    pub(super) demand: Demand,
+    demand: Demand,
+    /// By the roles to which it is subscribed.
+    clients: BTreeMap<Role, ClientId>,
+}
+
+/// Which agents the next run visits.
+#[derive(Debug)]
+enum Candidates {
+    /// These, each of which is marked as listed.
+    Some(Vec<AgentSlot>),
+    All,
 }
 
 /// Why nothing is given out: a master that has just begun to lead does not know who has what.
@@ -69,17 +91,28 @@ impl Hierarchical {
     /// An allocator that knows nothing yet.
     #[must_use]
     pub fn new(policy: Policy, seed: u64) -> Self {
+        let mut names = Names::default();
+        let mut excluded = Bits::default();
+        for name in &policy.fair_sharing_excluded {
+            excluded.insert(u32::try_from(names.number(name)).unwrap_or(u32::MAX));
+        }
+        let minimum = policy.min_allocatable.iter();
         Self {
+            minimum: minimum.map(|amounts| names.vector(amounts)).collect(),
             random: Random::new(seed),
             frameworks: BTreeMap::new(),
             own_minimum: BTreeSet::new(),
-            agents: BTreeMap::new(),
+            agents: Slots::default(),
+            slots: BTreeMap::new(),
             filters: Filters::default(),
-            shares: Shares::new(policy.fair_sharing_excluded.clone()),
+            shares: Shares::new(excluded),
             accounts: Accounts::default(),
-            candidates: BTreeSet::new(),
+            passed: Bits::default(),
+            candidates: Candidates::Some(Vec::new()),
+            active: 0,
             wanted_since: None,
             pause: None,
+            names,
             policy,
         }
     }
@@ -95,25 +128,65 @@ impl Hierarchical {
         &self,
         agent: &AgentId,
     ) -> impl Iterator<Item = (&FrameworkId, &Role, &Resources)> {
-        self.agents
-            .get(agent)
-            .into_iter()
-            .flat_map(|agent| agent.allocations())
-            .map(|((framework, role), resources)| (framework, role, resources))
+        let agent = self.slot(agent).and_then(|slot| self.agents.get(slot));
+        let allocations = agent.into_iter().flat_map(Agent::allocations);
+        allocations.filter_map(|(client, resources)| {
+            let client = self.shares.client(*client)?;
+            Some((&client.framework_id, &client.role, resources))
+        })
+    }
+
+    pub(super) fn slot(&self, agent: &AgentId) -> Option<AgentSlot> {
+        self.slots.get(agent).copied()
     }
 
     pub(super) fn want(&mut self, now: Instant, agent: &AgentId) {
-        if self.agents.get(agent).is_some_and(|agent| agent.active) {
-            self.candidates.insert(agent.clone());
-            self.wanted_since.get_or_insert(now);
+        if let Some(slot) = self.slot(agent) {
+            self.want_slot(now, slot);
+        }
+    }
+
+    fn want_slot(&mut self, now: Instant, slot: AgentSlot) {
+        let Some(agent) = self.agents.get_mut(slot).filter(|agent| agent.active) else {
+            return;
+        };
+        self.wanted_since.get_or_insert(now);
+        if let Candidates::Some(listed) = &mut self.candidates
+            && !agent.is_listed
+        {
+            agent.is_listed = true;
+            listed.push(slot);
         }
     }
 
     fn want_all(&mut self, now: Instant) {
-        let active = self.agents.iter().filter(|(_, agent)| agent.active);
-        self.candidates = active.map(|(id, _)| id.clone()).collect();
-        if !self.candidates.is_empty() {
+        if self.active > 0 {
+            self.candidates = Candidates::All;
             self.wanted_since.get_or_insert(now);
+        }
+    }
+
+    /// Takes the active candidates of this run.
+    fn take_candidates(&mut self) -> Vec<AgentSlot> {
+        match core::mem::replace(&mut self.candidates, Candidates::Some(Vec::new())) {
+            Candidates::All => {
+                let mut active = Vec::with_capacity(self.active);
+                for (slot, agent) in self.agents.iter_mut() {
+                    agent.is_listed = false;
+                    if agent.active {
+                        active.push(slot);
+                    }
+                }
+                active
+            }
+            Candidates::Some(mut listed) => {
+                // A slot stands here twice where another agent has it now.
+                listed.retain(|slot| {
+                    let agent = self.agents.get_mut(*slot);
+                    agent.is_some_and(|agent| core::mem::take(&mut agent.is_listed) && agent.active)
+                });
+                listed
+            }
         }
     }
 
@@ -126,26 +199,80 @@ impl Hierarchical {
         Instant::from_nanos(batches.saturating_mul(interval))
     }
 
+    /// A framework in a role, made where it is new, and the account that it is charged to.
+    pub(super) fn open(&mut self, role: &Role, id: &FrameworkId) -> (ClientId, AccountId) {
+        let number = self.shares.open(role, id);
+        let Some(client) = self.shares.client_mut(number) else {
+            return (number, u32::MAX);
+        };
+        if client.account == u32::MAX {
+            client.account = self.accounts.open(role.top());
+        }
+        (number, client.account)
+    }
+
+    /// Drops a framework that left a role and holds nothing there.
+    pub(super) fn forget_idle(&mut self, client: ClientId) {
+        if let Some(gone) = self.shares.forget_idle(client) {
+            self.accounts.close(gone.account);
+            self.filters.remove_client(client);
+            // Whoever gets the number is another.
+            for (_, agent) in self.agents.iter_mut() {
+                agent.had.remove(client);
+            }
+        }
+    }
+
     /// Lets a framework stand in line for the roles in which it wants something.
     fn line_up(&mut self, id: &FrameworkId) {
         let Some(framework) = self.frameworks.get(id) else {
             return;
         };
-        for role in &framework.demand.roles {
-            self.shares.subscribe(role, id);
+        for (role, client) in &framework.clients {
             if framework.active && !framework.demand.suppressed.contains(role) {
-                self.shares.want(role, id);
+                self.shares.want(*client);
             } else {
-                self.shares.ignore(role, id);
+                self.shares.ignore(*client);
             }
         }
+    }
+
+    /// Subscribes a framework to its roles, and takes it out of those that it left.
+    fn subscribe(&mut self, id: &FrameworkId, demand: &Demand) {
+        let mut clients = BTreeMap::new();
+        for role in &demand.roles {
+            let (client, _) = self.open(role, id);
+            let own = demand.min_allocatable.get(role);
+            let taker = Taker {
+                capabilities: demand.capabilities,
+                constraints: Arc::clone(&demand.constraints),
+                minimum: own.map(|own| own.iter().map(|one| self.names.vector(one)).collect()),
+            };
+            self.shares.subscribe(client, taker);
+            clients.insert(role.clone(), client);
+        }
+        let Some(framework) = self.frameworks.get_mut(id) else {
+            return;
+        };
+        let before = core::mem::replace(&mut framework.clients, clients);
+        for (role, client) in before {
+            if !demand.roles.contains(&role) {
+                self.leave(client);
+            }
+        }
+    }
+
+    fn leave(&mut self, client: ClientId) {
+        self.filters.remove_client(client);
+        self.shares.unsubscribe(client);
+        self.forget_idle(client);
     }
 
     /// What the tree of a role is charged with: reservations, and what else is offered to it or in
     /// use, other than revocable resources.
     #[must_use]
     pub fn charged(&self, top: &str) -> Quantities {
-        self.accounts.charged(top)
+        self.names.quantities(&self.accounts.charged(top))
     }
 
     /// What all agents have that is not revocable.
@@ -167,6 +294,20 @@ impl Hierarchical {
     }
 }
 
+/// What is allocated in each role, without the mark that says so.
+fn by_role(resources: &Resources) -> Vec<(Role, Resources)> {
+    let mut roles = resources.iter().map(|resource| &resource.allocation_role);
+    if let Some(Some(first)) = roles.next()
+        && roles.all(|role| role.as_ref() == Some(first))
+    {
+        return vec![(first.clone(), resources.unallocate())];
+    }
+    let by_role = resources.allocations().into_iter();
+    by_role
+        .map(|(role, resources)| (role, resources.unallocate()))
+        .collect()
+}
+
 impl Allocator for Hierarchical {
     fn set_framework(&mut self, now: Instant, id: &FrameworkId, demand: Demand) {
         if demand.min_allocatable.is_empty() {
@@ -174,29 +315,19 @@ impl Allocator for Hierarchical {
         } else {
             self.own_minimum.insert(id.clone());
         }
-        let active = match self.frameworks.get_mut(id) {
-            Some(framework) => {
-                let before = core::mem::replace(&mut framework.demand, demand);
-                let left: BTreeSet<&Role> =
-                    before.roles.difference(&framework.demand.roles).collect();
-                self.filters
-                    .remove_framework(id, |role| left.contains(role));
-                for role in left {
-                    self.shares.unsubscribe(role, id);
-                }
-                framework.active
-            }
-            None => {
-                let framework = Framework {
-                    active: false,
-                    demand,
-                };
-                self.frameworks.insert(id.clone(), framework);
-                false
-            }
-        };
+        let framework = self
+            .frameworks
+            .entry(id.clone())
+            .or_insert_with(|| Framework {
+                active: false,
+                demand: Demand::default(),
+                clients: BTreeMap::new(),
+            });
+        framework.demand = demand.clone();
+        let is_active = framework.active;
+        self.subscribe(id, &demand);
         self.line_up(id);
-        if active {
+        if is_active {
             self.want_all(now);
         }
     }
@@ -205,8 +336,8 @@ impl Allocator for Hierarchical {
         self.deactivate_framework(id);
         self.own_minimum.remove(id);
         if let Some(framework) = self.frameworks.remove(id) {
-            for role in &framework.demand.roles {
-                self.shares.unsubscribe(role, id);
+            for client in framework.clients.into_values() {
+                self.leave(client);
             }
         }
     }
@@ -222,22 +353,21 @@ impl Allocator for Hierarchical {
     fn deactivate_framework(&mut self, id: &FrameworkId) {
         if let Some(framework) = self.frameworks.get_mut(id) {
             framework.active = false;
+            for client in framework.clients.values() {
+                self.filters.remove_client(*client);
+            }
             self.line_up(id);
-            self.filters.remove_framework(id, |_| true);
         }
     }
 
     fn suppress(&mut self, id: &FrameworkId, roles: &[Role]) {
         if let Some(framework) = self.frameworks.get_mut(id) {
-            let Demand {
-                roles: all,
-                suppressed,
-                ..
-            } = &mut framework.demand;
-            let affected = all.iter().filter(|r| roles.is_empty() || roles.contains(r));
-            for role in affected {
-                suppressed.insert(role.clone());
-                self.shares.ignore(role, id);
+            let affected = |role: &Role| roles.is_empty() || roles.contains(role);
+            for (role, client) in &framework.clients {
+                if affected(role) {
+                    framework.demand.suppressed.insert(role.clone());
+                    self.shares.ignore(*client);
+                }
             }
         }
     }
@@ -246,7 +376,11 @@ impl Allocator for Hierarchical {
         if let Some(framework) = self.frameworks.get_mut(id) {
             let affected = |role: &Role| roles.is_empty() || roles.contains(role);
             framework.demand.suppressed.retain(|role| !affected(role));
-            self.filters.remove_framework(id, affected);
+            for (role, client) in &framework.clients {
+                if affected(role) {
+                    self.filters.remove_client(*client);
+                }
+            }
             self.line_up(id);
             self.want_all(now);
         }
@@ -264,55 +398,70 @@ impl Allocator for Hierarchical {
     }
 
     fn describe_agent(&mut self, id: &AgentId, attributes: Arc<AgentAttributes>) {
-        if let Some(agent) = self.agents.get_mut(id) {
+        if let Some(agent) = self.slot(id).and_then(|slot| self.agents.get_mut(slot)) {
             agent.attributes = attributes;
         }
     }
 
     fn remove_agent(&mut self, id: &AgentId) {
-        let Some(mut agent) = self.agents.remove(id) else {
+        let Some(slot) = self.slots.remove(id) else {
             return;
         };
-        for ((framework, role), resources) in agent.allocations().clone() {
-            let shrank = self
-                .accounts
-                .take(&mut agent, &framework, &role, &resources);
-            self.shares.recovered(&role, &framework, &shrank);
+        self.filters.remove_agent(slot);
+        let Some(mut agent) = self.agents.remove(slot) else {
+            return;
+        };
+        self.active = self.active.saturating_sub(agent.active.into());
+        for (client, resources) in agent.allocations().to_vec() {
+            let account = self.shares.client(client).map_or(u32::MAX, |c| c.account);
+            let both = (client, account);
+            let names = &mut self.names;
+            let less = self.accounts.take(names, &mut agent, both, &resources);
+            self.shares.recovered(client, &less.amounts, less.is_edge);
+            self.forget_idle(client);
         }
-        self.accounts.set_free(&agent.free(), &Quantities::new());
-        self.accounts.subtract_total(agent.total());
-        self.shares.subtract_total(&agent.total().quantities());
-        self.filters.remove_agent(id);
-        self.candidates.remove(id);
+        self.accounts.set_free(agent.free(), &Amounts::default());
+        self.shares
+            .subtract_total(&self.names.scalars(agent.total()));
+        self.accounts.subtract_total(&mut self.names, agent.total());
     }
 
     fn activate_agent(&mut self, now: Instant, id: &AgentId) {
-        if let Some(agent) = self.agents.get_mut(id) {
+        if let Some(slot) = self.slot(id)
+            && let Some(agent) = self.agents.get_mut(slot)
+        {
+            self.active = self.active.saturating_add((!agent.active).into());
             agent.active = true;
-            self.want(now, id);
+            self.want_slot(now, slot);
         }
     }
 
     fn deactivate_agent(&mut self, id: &AgentId) {
-        if let Some(agent) = self.agents.get_mut(id) {
+        if let Some(agent) = self.slot(id).and_then(|slot| self.agents.get_mut(slot)) {
+            self.active = self.active.saturating_sub(agent.active.into());
             agent.active = false;
-            self.candidates.remove(id);
         }
     }
 
     fn clear_filters(&mut self, now: Instant, agent: &AgentId) {
-        self.filters.remove_agent(agent);
-        self.want(now, agent);
+        if let Some(slot) = self.slot(agent) {
+            self.filters.remove_agent(slot);
+            self.want_slot(now, slot);
+        }
     }
 
     fn hold(&mut self, framework: &FrameworkId, agent: &AgentId, resources: &Resources) {
-        let Some(agent) = self.agents.get_mut(agent) else {
+        let Some(slot) = self.slot(agent) else {
             return;
         };
-        for (role, resources) in resources.allocations() {
-            let resources = resources.unallocate();
-            let added = self.accounts.give(agent, framework, &role, &resources);
-            self.shares.allocated(&role, framework, &added);
+        for (role, resources) in by_role(resources) {
+            let client = self.open(&role, framework);
+            let Some(agent) = self.agents.get_mut(slot) else {
+                return;
+            };
+            let names = &mut self.names;
+            let more = self.accounts.give(names, agent, client, &resources);
+            self.shares.allocated(client.0, &more.amounts, more.is_edge);
         }
     }
 
@@ -344,25 +493,36 @@ impl Allocator for Hierarchical {
         refused: Option<Duration>,
     ) {
         let next_batch = self.next_batch(now);
-        let Some(agent) = self.agents.get_mut(agent_id) else {
+        let takes_offers = self.frameworks.get(framework).is_some_and(|f| f.active);
+        let Some(slot) = self.slot(agent_id) else {
             return;
         };
-        for (role, resources) in resources.allocations() {
-            let resources = resources.unallocate();
-            let shrank = self.accounts.take(agent, framework, &role, &resources);
-            self.shares.recovered(&role, framework, &shrank);
-            let takes_offers = self.frameworks.get(framework).is_some_and(|f| f.active);
-            if let Some(refused) = refused.filter(|_| takes_offers) {
+        for (role, resources) in by_role(resources) {
+            let Some(number) = self.shares.find(&role, framework) else {
+                continue;
+            };
+            let Some(agent) = self.agents.get_mut(slot) else {
+                return;
+            };
+            let Some(client) = self.shares.client(number) else {
+                continue;
+            };
+            let both = (number, client.account);
+            if let Some(refused) = refused.filter(|_| takes_offers && client.is_subscribed()) {
                 let until = (now + refused).max(next_batch);
-                let key = (framework.clone(), role, agent_id.clone());
-                self.filters.add(key, resources, until);
+                self.filters.add(slot, number, &role, &resources, until);
+                agent.had.insert(number);
             }
+            let names = &mut self.names;
+            let less = self.accounts.take(names, agent, both, &resources);
+            self.shares.recovered(number, &less.amounts, less.is_edge);
+            self.forget_idle(number);
         }
-        self.want(now, agent_id);
+        self.want_slot(now, slot);
     }
 
     fn set_quota(&mut self, now: Instant, role: &Role, quota: &Quota) {
-        self.accounts.set_quota(role, quota);
+        self.accounts.set_quota(&mut self.names, role, quota);
         self.want_all(now);
     }
 
@@ -379,15 +539,15 @@ impl Allocator for Hierarchical {
 
     fn allocate(&mut self, now: Instant) -> Vec<Allocation> {
         for agent in self.filters.expire(now) {
-            self.want(now, &agent);
+            self.want_slot(now, agent);
         }
         if self.pause.is_some_and(|pause| pause.until > now) {
             return Vec::new();
         }
         self.pause = None;
         self.wanted_since = None;
-        let candidates = core::mem::take(&mut self.candidates);
-        self.run(now, candidates.into_iter().collect())
+        let candidates = self.take_candidates();
+        self.run(candidates)
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -8,6 +8,8 @@
 
 mod accounts;
 mod agent;
+mod amounts;
+mod bits;
 mod conversions;
 mod filters;
 mod hierarchical;
@@ -15,6 +17,7 @@ mod rations;
 mod run;
 mod shares;
 mod shrink;
+mod slots;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;

@@ -5,7 +5,8 @@
 use model::Resources;
 use model::resources::{Resource, Value};
 
-use super::accounts::{Accounts, is_chargeable};
+use super::accounts::{AccountId, Accounts, is_chargeable};
+use super::amounts::Names;
 use super::shrink;
 use crate::random::Random;
 
@@ -18,23 +19,26 @@ pub(super) fn is_rationed(resource: &Resource) -> bool {
 /// leave; nothing where that brings it no nearer to its guarantees.
 pub(super) fn guaranteed(
     accounts: &Accounts,
-    random: &mut Random,
+    (random, names): (&mut Random, &mut Names),
     left: &Resources,
-    top: &str,
+    account: AccountId,
 ) -> Option<Resources> {
     let rationed = left.filter(is_rationed);
     // What is owed goes out even where guarantees are more than there is.
-    let owed = shrink::to_quantities(random, &rationed, &accounts.shortfall(top));
+    let owed = shrink::to_amounts(random, names, &rationed, &accounts.shortfall(account));
     if owed.is_empty() {
         return None;
     }
     let mut more = rationed.minus(&owed);
-    if let Some(mut allowance) = accounts.allowance(top) {
-        allowance.subtract_all(&owed.quantities());
-        more = shrink::to_limits(random, &more, &allowance);
+    if let Some(mut allowance) = accounts.allowance(account) {
+        let owed = names.scalars(&owed);
+        for (name, bound) in &mut allowance {
+            *bound = bound.saturating_sub(owed.get(*name)).max(0);
+        }
+        more = shrink::to_limits(random, names, &more, &allowance);
     }
     if let Some(surplus) = accounts.surplus() {
-        more = shrink::to_quantities(random, &more, &surplus);
+        more = shrink::to_amounts(random, names, &more, &surplus);
     }
     let mut offer = left.filter(|resource| !is_rationed(resource));
     offer.add_all(&owed);
@@ -45,20 +49,20 @@ pub(super) fn guaranteed(
 /// What a role may have by its limits and the guarantees that are not met.
 pub(super) fn fair(
     accounts: &Accounts,
-    random: &mut Random,
+    (random, names): (&mut Random, &mut Names),
     left: Resources,
-    top: &str,
+    account: AccountId,
 ) -> Resources {
-    let (allowance, surplus) = (accounts.allowance(top), accounts.surplus());
+    let (allowance, surplus) = (accounts.allowance(account), accounts.surplus());
     if allowance.is_none() && surplus.is_none() {
         return left;
     }
     let mut rationed = left.filter(is_rationed);
     if let Some(allowance) = allowance {
-        rationed = shrink::to_limits(random, &rationed, &allowance);
+        rationed = shrink::to_limits(random, names, &rationed, &allowance);
     }
     if let Some(surplus) = surplus {
-        rationed = shrink::to_quantities(random, &rationed, &surplus);
+        rationed = shrink::to_amounts(random, names, &rationed, &surplus);
     }
     let mut offer = left.filter(|resource| !is_rationed(resource));
     offer.add_all(&rationed);

@@ -6,57 +6,71 @@
 use alloc::vec::Vec;
 
 use model::Resources;
-use model::resources::{Limits, Quantities, Resource, Scalar, Value};
+use model::resources::{Resource, Scalar, Value};
 
+use super::amounts::{Amounts, Bounds, Names};
 use crate::random::Random;
 
 /// As much of the scalars as adds up to at most `target`; what it does not name is dropped.
-pub(super) fn to_quantities(
+pub(super) fn to_amounts(
     random: &mut Random,
+    names: &mut Names,
     resources: &Resources,
-    target: &Quantities,
+    target: &Amounts,
 ) -> Resources {
-    if resources.quantities() == *target {
+    if names.scalars(resources) == *target {
         return resources.clone();
     }
-    shrink(random, resources, |name, taken| {
-        Some(target.get(name).minus(taken))
+    shrink(random, names, resources, |name, taken| {
+        Some(target.get(name).saturating_sub(taken))
     })
 }
 
 /// As much of the scalars as stays within `limits`; what they do not name is kept.
-pub(super) fn to_limits(random: &mut Random, resources: &Resources, limits: &Limits) -> Resources {
-    if limits.contains(&resources.quantities()) {
+pub(super) fn to_limits(
+    random: &mut Random,
+    names: &mut Names,
+    resources: &Resources,
+    limits: &Bounds,
+) -> Resources {
+    let scalars = names.scalars(resources);
+    if limits
+        .iter()
+        .all(|(name, bound)| scalars.get(*name) <= *bound)
+    {
         return resources.clone();
     }
-    shrink(random, resources, |name, taken| {
-        limits.get(name).map(|bound| bound.minus(taken))
+    shrink(random, names, resources, |name, taken| {
+        let bound = limits.iter().find(|(number, _)| *number == name)?;
+        Some(bound.1.saturating_sub(taken))
     })
 }
 
 /// `room` tells how much of a name may be taken where so much was; nothing where there is no bound.
 fn shrink(
     random: &mut Random,
+    names: &mut Names,
     resources: &Resources,
-    room: impl Fn(&str, Scalar) -> Option<Scalar>,
+    room: impl Fn(usize, i64) -> Option<i64>,
 ) -> Resources {
     let mut pieces: Vec<Resource> = resources.iter().cloned().collect();
     random.shuffle(&mut pieces);
-    let mut taken = Quantities::new();
+    let mut taken = Amounts::default();
     let mut kept = Resources::new();
     for mut piece in pieces {
         let Value::Scalar(amount) = piece.value else {
             continue;
         };
-        let part = match room(&piece.name, taken.get(&piece.name)) {
+        let (name, amount) = (names.number(&piece.name), amount.thousandths());
+        let part = match room(name, taken.get(name)) {
             None => amount,
             Some(room) if amount <= room => amount,
             Some(_) if piece.is_indivisible() => continue,
-            Some(room) if room <= Scalar::ZERO => continue,
+            Some(room) if room <= 0 => continue,
             Some(room) => room,
         };
-        taken.add(&piece.name, part);
-        piece.value = Value::Scalar(part);
+        taken.add(name, part);
+        piece.value = Value::Scalar(Scalar(part));
         kept.add(piece);
     }
     kept
@@ -67,7 +81,7 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
     use alloc::sync::Arc;
-    use model::resources::{DiskInfo, DiskKind, DiskSource, parse};
+    use model::resources::{DiskInfo, DiskKind, DiskSource, Limits, parse};
 
     fn resources(text: &str) -> Resources {
         parse(text).expect("resources")
@@ -93,9 +107,10 @@ mod tests {
     #[test]
     fn an_amount_drops_what_it_does_not_name_and_a_limit_keeps_it() {
         let all = resources("cpus:4;mem:512;disk:100");
-        let two = resources("cpus:2;mem:512").quantities();
+        let mut names = Names::default();
+        let two = names.scalars(&resources("cpus:2;mem:512"));
         let mut random = Random::new(1);
-        let shrunk = to_quantities(&mut random, &all, &two);
+        let shrunk = to_amounts(&mut random, &mut names, &all, &two);
         assert_eq!(shrunk, resources("cpus:2;mem:512"));
         let limits: Limits = [
             (Arc::from("cpus"), Scalar(1500)),
@@ -103,10 +118,12 @@ mod tests {
         ]
         .into_iter()
         .collect();
-        let shrunk = to_limits(&mut random, &all, &limits);
+        let limits = names.bounds(&limits);
+        let shrunk = to_limits(&mut random, &mut names, &all, &limits);
         assert_eq!(shrunk, resources("cpus:1.5;disk:100"));
-        assert_eq!(to_limits(&mut random, &all, &Limits::new()), all);
-        let nothing = to_quantities(&mut random, &all, &Quantities::new());
+        let unbounded = to_limits(&mut random, &mut names, &all, &Bounds::new());
+        assert_eq!(unbounded, all);
+        let nothing = to_amounts(&mut random, &mut names, &all, &Amounts::default());
         assert_eq!(nothing.to_string(), "{}");
     }
 
@@ -120,8 +137,9 @@ mod tests {
         .into_iter()
         .collect();
         for seed in 0..8 {
-            let target = resources("disk:120").quantities();
-            let shrunk = to_quantities(&mut Random::new(seed), &all, &target);
+            let mut names = Names::default();
+            let target = names.scalars(&resources("disk:120"));
+            let shrunk = to_amounts(&mut Random::new(seed), &mut names, &all, &target);
             let kept = shrunk.quantities().get("disk");
             assert!([120, 80].map(Scalar::whole).contains(&kept), "{shrunk}");
             assert!(all.contains(&shrunk), "{shrunk}");

@@ -65,7 +65,7 @@ fn a_limit_holds_for_all_beneath_a_role_and_shrinks_what_is_offered() {
               s1 OFFERS m-O0 m-S0 a/x ports:[1-9];cpus:1;mem:100
             > accept m-0000 offers=m-O0 t1:cpus:0.25;mem:50;ports:[1-3] refuse=0
               l1 run t1 for a/x
-              s1 OFFERS m-O1 m-S0 a/y ports:[4-9];mem:50;cpus:0.75
+              s1 OFFERS m-O1 m-S0 a/y ports:[4-9];cpus:0.75;mem:50
             > wait 1
             > decline m-0000 offers=m-O1,m-O2,m-O3 refuse=600
               s1 OFFERS m-O2 m-S0 a/x ports:[4-9];cpus:0.75;mem:50

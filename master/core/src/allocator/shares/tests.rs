@@ -2,12 +2,19 @@
 
 use super::*;
 use alloc::string::String;
-use model::resources::Scalar;
+use alloc::vec::Vec;
 
-fn amount(cpus: i64) -> Quantities {
-    [(Arc::from("cpus"), Scalar::whole(cpus))]
-        .into_iter()
-        .collect()
+/// The number of cpus among names; that of mem is the next.
+const CPUS: usize = 0;
+
+fn amount_of(name: usize, whole: i64) -> Amounts {
+    let mut amounts = Amounts::default();
+    amounts.add(name, whole * 1000);
+    amounts
+}
+
+fn amount(cpus: i64) -> Amounts {
+    amount_of(CPUS, cpus)
 }
 
 fn role(text: &str) -> Role {
@@ -19,21 +26,35 @@ fn id(text: &str) -> FrameworkId {
 }
 
 fn order(shares: &Shares) -> String {
-    let pairs = shares.turns_beneath("").flat_map(Turn::pairs);
-    let pairs = pairs.map(|(role, id)| alloc::format!("{role}:{id}"));
+    let clients = shares.turns_beneath("").filter_map(|id| shares.client(id));
+    let pairs = clients.map(|c| alloc::format!("{}:{}", c.role, c.framework_id));
     pairs.collect::<Vec<_>>().join(" ")
+}
+
+fn want(shares: &mut Shares, r: &str, f: &str) {
+    let client = shares.open(&role(r), &id(f));
+    shares.subscribe(client, Taker::default());
+    shares.want(client);
+}
+
+fn allocated(shares: &mut Shares, r: &str, f: &str, amounts: &Amounts) {
+    let client = shares.open(&role(r), &id(f));
+    shares.allocated(client, amounts, true);
+}
+
+fn client(shares: &Shares, r: &str, f: &str) -> ClientId {
+    shares.find(&role(r), &id(f)).expect("a client")
 }
 
 /// Shares of a cluster of 100 cpus with these holdings, in which these want something
 /// (`role:framework`).
 fn shares(holdings: &[(&str, &str, i64)], wanting: &[(&str, &str)]) -> Shares {
-    let mut shares = Shares::new(BTreeSet::new());
+    let mut shares = Shares::new(Bits::default());
     for (r, f, cpus) in holdings {
-        shares.allocated(&role(r), &id(f), &amount(*cpus));
+        allocated(&mut shares, r, f, &amount(*cpus));
     }
     for (r, f) in wanting {
-        shares.subscribe(&role(r), &id(f));
-        shares.want(&role(r), &id(f));
+        want(&mut shares, r, f);
     }
     shares.add_total(&amount(100));
     shares.refresh();
@@ -73,9 +94,8 @@ fn a_weight_counts_at_each_level_and_before_the_role_exists() {
     weighed.set_weight(&role("b/y"), 2.0);
     assert_eq!(order(&weighed), "b/y:f3 b/x:f2 a:f1");
     weighed.set_weight(&role("c"), 2.0);
-    weighed.allocated(&role("c"), &id("f4"), &amount(9));
-    weighed.subscribe(&role("c"), &id("f4"));
-    weighed.want(&role("c"), &id("f4"));
+    allocated(&mut weighed, "c", "f4", &amount(9));
+    want(&mut weighed, "c", "f4");
     assert_eq!(order(&weighed), "c:f4 b/y:f3 b/x:f2 a:f1");
 }
 
@@ -86,28 +106,32 @@ fn who_wants_nothing_or_has_left_stands_nowhere_and_comes_back_to_its_place() {
         &[("a/b", "f1"), ("a/b", "f2"), ("c", "f3")],
     );
     assert_eq!(order(&shares), "c:f3 a/b:f2 a/b:f1");
-    shares.ignore(&role("a/b"), &id("f2"));
-    shares.unsubscribe(&role("a/b"), &id("f1"));
+    let (f1, f2) = (client(&shares, "a/b", "f1"), client(&shares, "a/b", "f2"));
+    let f3 = client(&shares, "c", "f3");
+    shares.ignore(f2);
+    shares.unsubscribe(f1);
+    assert!(shares.forget_idle(f1).is_none(), "it holds something");
     assert_eq!(order(&shares), "c:f3");
     assert_eq!(shares.rank("a"), None);
-    shares.want(&role("a/b"), &id("f1"));
+    shares.want(f1);
     assert_eq!(order(&shares), "c:f3");
-    shares.want(&role("a/b"), &id("f2"));
+    shares.want(f2);
     assert_eq!(order(&shares), "c:f3 a/b:f2");
-    shares.recovered(&role("a/b"), &id("f1"), &amount(10));
-    shares.unsubscribe(&role("a/b"), &id("f2"));
-    shares.unsubscribe(&role("c"), &id("f3"));
+    shares.recovered(f1, &amount(10), true);
+    shares.unsubscribe(f2);
+    shares.unsubscribe(f3);
+    for client in [f1, f2, f3] {
+        assert!(shares.forget_idle(client).is_some(), "{client}");
+    }
     assert_eq!(shares.nodes.len(), 1, "{:?}", shares.nodes);
     assert!(shares.holders.is_empty());
 }
 
 #[test]
 fn a_cluster_that_grew_changes_which_share_is_dominant() {
-    let mem: Quantities = [(Arc::from("mem"), Scalar::whole(30))]
-        .into_iter()
-        .collect();
+    let mem = amount_of(CPUS + 1, 30);
     let mut shares = shares(&[("a", "f1", 20)], &[("a", "f1"), ("b", "f2")]);
-    shares.allocated(&role("b"), &id("f2"), &mem);
+    allocated(&mut shares, "b", "f2", &mem);
     assert_eq!(order(&shares), "b:f2 a:f1");
     shares.add_total(&mem);
     shares.refresh();
@@ -116,13 +140,14 @@ fn a_cluster_that_grew_changes_which_share_is_dominant() {
 
 #[test]
 fn excluded_resources_do_not_count() {
-    let mut shares = Shares::new(BTreeSet::from([Arc::from("cpus")]));
+    let mut excluded = Bits::default();
+    excluded.insert(u32::try_from(CPUS).expect("a number"));
+    let mut shares = Shares::new(excluded);
     shares.add_total(&amount(100));
     for (r, f) in [("a", "f1"), ("b", "f2")] {
-        shares.subscribe(&role(r), &id(f));
-        shares.want(&role(r), &id(f));
+        want(&mut shares, r, f);
     }
-    shares.allocated(&role("a"), &id("f1"), &amount(10));
-    shares.allocated(&role("b"), &id("f2"), &Quantities::new());
+    allocated(&mut shares, "a", "f1", &amount(10));
+    allocated(&mut shares, "b", "f2", &Amounts::default());
     assert_eq!(order(&shares), "a:f1 b:f2");
 }
