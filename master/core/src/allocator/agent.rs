@@ -38,7 +38,7 @@ pub(super) struct Agent {
     is_plain: bool,
     /// By client.
     allocations: Vec<(ClientId, Resources)>,
-    /// The sum of the allocations, shared resources aside.
+    /// The sum of the allocations where there are several, shared resources aside; else nothing.
     held: Resources,
 }
 
@@ -141,16 +141,22 @@ impl Agent {
             held.add_all(more);
             names.scalars(more)
         };
-        self.held.add_all(&exclusive(more));
+        self.add_held(more, at, is_edge);
         self.update_available(names);
         Holding { amounts, is_edge }
     }
 
-    /// A client holds all that is available, where that is plain: `offer` is just that. What it comes
-    /// to is given back, and how much of it was free.
+    /// Takes out all that is available, where that is plain, to be held by a client at once
+    /// ([`Self::hold_all`]).
+    pub(super) const fn take_available(&mut self) -> Resources {
+        core::mem::replace(&mut self.available, Resources::new())
+    }
+
+    /// A client holds all that was available. What it comes to is given back, and how much of it was
+    /// free.
     pub(super) fn hold_all(&mut self, client: ClientId, offer: Resources) -> (Holding, Amounts) {
         let (at, is_edge) = self.open(client);
-        self.held.add_all(&offer);
+        self.add_held(&offer, at, is_edge);
         if let Some((_, held)) = self.allocations.get_mut(at) {
             if held.is_empty() {
                 *held = offer;
@@ -158,7 +164,6 @@ impl Agent {
                 held.add_all(&offer);
             }
         }
-        self.available = Resources::new();
         let amounts = core::mem::take(&mut self.scalars);
         let free = core::mem::take(&mut self.free);
         (Holding { amounts, is_edge }, free)
@@ -190,7 +195,7 @@ impl Agent {
         if is_edge {
             self.allocations.remove(at);
         }
-        if self.allocations.is_empty() {
+        if self.allocations.len() <= 1 {
             self.held = Resources::new();
         } else {
             self.held.subtract_all(&exclusive(&released));
@@ -215,12 +220,31 @@ impl Agent {
         }
     }
 
+    /// Adds to the sum of the allocations what the one at a place is about to have more, or has.
+    fn add_held(&mut self, more: &Resources, at: usize, is_new: bool) {
+        match self.allocations.as_slice() {
+            [] | [_] => {}
+            // The first of the two was no sum yet.
+            [one, other] if is_new => {
+                let (_, first) = if at == 0 { other } else { one };
+                self.held = exclusive(first);
+                self.held.add_all(&exclusive(more));
+            }
+            _ => self.held.add_all(&exclusive(more)),
+        }
+    }
+
     /// Total less allocations; nothing where these do not fit into the total, until they do again.
     fn update_available(&mut self, names: &mut Names) {
-        self.available = if self.held.is_empty() {
+        let alone = match self.allocations.as_slice() {
+            [(_, held)] => Some(exclusive(held)),
+            _ => None,
+        };
+        let held = alone.as_ref().unwrap_or(&self.held);
+        self.available = if held.is_empty() {
             self.total.clone()
-        } else if self.total.contains(&self.held) {
-            self.total.minus(&self.held)
+        } else if self.total.contains(held) {
+            self.total.minus(held)
         } else {
             Resources::new()
         };

@@ -354,7 +354,7 @@ impl Hierarchical {
                 match self.accounts.fair_bound(client.account, agent.scalars()) {
                     None => {
                         // Who refused just this was passed over.
-                        let mut offer = agent.available().clone();
+                        let mut offer = agent.take_available();
                         offer.sort_by_key(rations::is_rationed);
                         given.add(slot, agent, (id, client), &offer);
                         held.push((id, self.accounts.give_all(agent, both, offer)));

@@ -1,6 +1,7 @@
 //! Scenarios of the master core: scripts in, transcripts out.
 
 mod agents;
+mod allocator;
 mod authorization;
 mod draining;
 mod frameworks;
