@@ -13,6 +13,7 @@ pub mod blob;
 pub mod bytes;
 pub mod container_id;
 pub mod duration;
+pub mod election;
 pub mod id;
 pub mod operation;
 pub mod resources;

@@ -27,6 +27,7 @@ pub mod authorization;
 pub mod constraints;
 pub mod counters;
 pub mod draining;
+pub mod election;
 pub mod event;
 pub mod executors;
 pub mod frameworks;
