@@ -62,6 +62,8 @@ pub struct Agent {
     pub(crate) frameworks: BTreeMap<FrameworkId, Entry>,
     pub(crate) tasks: BTreeMap<TaskKey, Task>,
     pub(crate) executors: BTreeMap<ExecutorKey, Executor>,
+    /// Executors that ended since the registration that is on its way listed them, as wait(2) has it.
+    pub(crate) exited: BTreeMap<ExecutorKey, i32>,
     pub(crate) containers: BTreeMap<ContainerId, Owner>,
     pub(crate) tree: Containers,
     pub(crate) updates: StatusUpdates,
@@ -148,6 +150,7 @@ impl Agent {
             frameworks: BTreeMap::new(),
             tasks: BTreeMap::new(),
             executors: BTreeMap::new(),
+            exited: BTreeMap::new(),
             containers: BTreeMap::new(),
             tree: Containers::default(),
             updates: StatusUpdates::default(),
@@ -294,6 +297,7 @@ impl Agent {
     fn link_opened(&mut self, step: &mut Step, link: LinkId) {
         match self.registration.opened(step.now, link) {
             Opened::Register => {
+                self.exited.clear();
                 let register = Register {
                     agent_id: self.registration.agent_id.clone(),
                     frameworks: self
@@ -378,6 +382,31 @@ impl Agent {
                 incarnation: self.registration.incarnation,
                 frame,
             });
+        }
+    }
+
+    /// Tells of an executor that is gone, or never was. While the answer to a registration is on its
+    /// way this waits for it: the registration listed the executor.
+    pub(crate) fn tell_exited(&mut self, step: &mut Step, key: &ExecutorKey, wait_status: i32) {
+        if self.registration.registered().is_none() {
+            self.exited.insert(key.clone(), wait_status);
+            return;
+        }
+        let (framework_id, executor_id) = key.clone();
+        self.send(
+            step,
+            ToMaster::ExecutorExited {
+                framework_id,
+                executor_id,
+                wait_status,
+            },
+        );
+    }
+
+    /// Tells of the executors that ended while the registration was on its way.
+    pub(crate) fn tell_all_exited(&mut self, step: &mut Step) {
+        for (key, wait_status) in core::mem::take(&mut self.exited) {
+            self.tell_exited(step, &key, wait_status);
         }
     }
 

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use model::{FrameworkId, Reason, TaskState};
 
 use crate::agent::{Agent, FrameworkStanding, Step};
-use crate::effect::{Effect, Fact, Signal, ToMaster};
+use crate::effect::{Effect, Fact, Signal};
 use crate::event::{ExecutorKind, Exit, ExitStatus};
 use crate::executor::{Ending, Task, limitation};
 use crate::executor_api::ToExecutor;
@@ -179,14 +179,7 @@ impl Agent {
             self.end_with_executor(step, &task, &ending);
         }
         if self.is_told(&key.0) {
-            self.send(
-                step,
-                ToMaster::ExecutorExited {
-                    framework_id: key.0.clone(),
-                    executor_id: key.1.clone(),
-                    wait_status,
-                },
-            );
+            self.tell_exited(step, key, wait_status);
         }
         self.recover(&fact);
         step.out.push(Effect::Store(fact));

@@ -10,8 +10,9 @@ use model::{ContainerId, Reason, TaskState};
 
 use crate::agent::{Agent, Phase, Step, TASKS_MAX};
 use crate::effect::{Effect, Fact, Start};
-use crate::event::{ExecutorKind, Framework, TaskSpec};
+use crate::event::{ExecutorKind, ExecutorSpec, Framework, TaskSpec};
 use crate::executor::Ending;
+use crate::executors::Executor;
 use crate::supervise::dropped;
 
 impl Agent {
@@ -49,17 +50,20 @@ impl Agent {
             for task in &tasks {
                 self.answer_unknown(step, &of(task), Reason::ContainerLaunchFailed);
             }
-            return;
+            let executor = first.executor.clone();
+            return self.tell_not_started(step, framework, &executor);
         }
         let mut refusals = tasks.iter();
         let refusal = refusals.find_map(|task| self.refusal(framework, task, resource_version));
         match refusal {
             Some(refusal) => {
+                let executor = first.executor.clone();
                 for task in tasks {
                     let key = of(&task);
                     self.store_task(step, framework, task, None);
                     self.end_task(step, &key, refusal.clone());
                 }
+                self.tell_not_started(step, framework, &executor);
             }
             None => match first.executor.kind {
                 ExecutorKind::Command => self.launch_commands(step, framework, tasks),
@@ -84,6 +88,21 @@ impl Agent {
         };
         self.recover(&fact);
         step.out.push(Effect::Store(fact));
+    }
+
+    /// The master counts an executor from its first task on. Where that task is refused and no
+    /// executor is there, it is told that there is none, as Mesos' agents do (MESOS-1720).
+    fn tell_not_started(
+        &mut self,
+        step: &mut Step,
+        framework: &Framework,
+        executor: &ExecutorSpec,
+    ) {
+        let key = (framework.id.clone(), executor.id.clone());
+        let is_there = self.executors.get(&key).is_some_and(Executor::is_alive);
+        if executor.kind != ExecutorKind::Command && !is_there {
+            self.tell_exited(step, &key, -1);
+        }
     }
 
     fn launch_commands(&mut self, step: &mut Step, framework: &Framework, tasks: Vec<TaskSpec>) {

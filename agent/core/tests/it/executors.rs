@@ -118,6 +118,30 @@ fn an_executor_gets_what_waits_once_it_subscribes_and_its_updates_are_stored_the
 }
 
 #[test]
+fn an_executor_that_ends_while_a_registration_that_lists_it_is_on_its_way_is_told_of_after() {
+    let mut world = running();
+    let link = world.link;
+    world.step(Event::LinkClosed { link });
+    while world.link == link {
+        world.next_deadline();
+    }
+    let link = world.link;
+    world.step(Event::LinkOpened { link });
+    world.log.clear();
+    world.exited("ex", ExitStatus::Code(3));
+    world.log.push("the master answers".to_string());
+    world.answer_registration();
+    check(&world, &expect![[r#"
+        close stream 1
+        ex is gone
+        t1 TASK_FAILED REASON_EXECUTOR_TERMINATED "Executor terminated"
+        the master answers
+        registered
+        send ex exited with 768
+        send t1 TASK_FAILED latest TASK_FAILED"#]]);
+}
+
+#[test]
 fn an_executor_that_runs_takes_more_tasks_and_stays_without_any() {
     let mut world = running();
     update(&mut world, "t1", TaskState::Finished, 2);
@@ -227,7 +251,24 @@ fn an_executor_that_dies_takes_its_tasks_along_each_with_one_end() {
             send t1 TASK_FAILED latest TASK_FAILED
             send ex exited with 768
             t3 TASK_DROPPED REASON_EXECUTOR_TERMINATED "Executor terminated"
-            send t3 TASK_DROPPED latest TASK_DROPPED"#]],
+            send t3 TASK_DROPPED latest TASK_DROPPED
+            send ex exited with -1"#]],
+    );
+}
+
+#[test]
+fn a_master_that_counts_on_an_executor_that_is_not_started_is_told_so() {
+    let mut world = running().restarted(&[]);
+    world.open_and_register();
+    world.log.clear();
+    // What the executor did is not acknowledged, so that there can be no other of its name yet.
+    world.run_spec(of_executor("t2"));
+    check(
+        &world,
+        &expect![[r#"
+            t2 TASK_DROPPED REASON_EXECUTOR_TERMINATED "Executor terminated"
+            send t2 TASK_DROPPED latest TASK_DROPPED
+            send ex exited with -1"#]],
     );
 }
 

@@ -405,6 +405,11 @@ impl World {
         }
         let link = self.link;
         self.step(Event::LinkOpened { link });
+        self.answer_registration();
+    }
+
+    /// The master admits the agent.
+    pub(crate) fn answer_registration(&mut self) {
         self.frame(FromMaster::Registered {
             agent_id: AgentId::new("S1").expect("a valid id"),
             total_ping_timeout: Duration::from_secs(75),
