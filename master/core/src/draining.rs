@@ -13,7 +13,7 @@ use alloc::vec;
 use model::AgentId;
 
 use crate::Master;
-use crate::agents::AgentState;
+use crate::agents::{Acquaintance, AgentState};
 use crate::allocator::Allocator;
 use crate::event::{Answer, ClusterEntry, MasterMessage, RequestId, Text, WallTime};
 use crate::maintenance::Machine;
@@ -199,9 +199,11 @@ impl Master {
         self.is_connected(agent_id) && !self.deactivations.is_deactivated(agent_id)
     }
 
-    /// Lets an agent's resources be offered, if they may.
+    /// Lets an agent's resources be offered, if they may: one that may not know its id yet waits.
     pub(crate) fn activate_agent(&mut self, agent_id: &AgentId) {
-        if self.is_active(agent_id) {
+        let agent = self.agents.get(agent_id);
+        let is_known = agent.is_some_and(|agent| agent.acquaintance == Acquaintance::Known);
+        if is_known && self.is_active(agent_id) {
             self.allocator.activate_agent(self.now, agent_id);
             self.ask_back(agent_id);
         }

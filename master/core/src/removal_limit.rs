@@ -9,6 +9,8 @@ use core::time::Duration;
 use model::{AgentId, Instant};
 
 use crate::Master;
+use crate::agents::Acquaintance;
+use crate::registry::RemovalCause;
 use crate::timers::Timer;
 
 /// `--agent_removal_rate_limit`: so many agents in so long a time.
@@ -115,6 +117,11 @@ impl Master {
     }
 
     fn give_up(&mut self, agent_id: &AgentId) {
+        let agent = self.agents.get(agent_id);
+        if agent.is_some_and(|agent| agent.acquaintance == Acquaintance::Named) {
+            // It may never have learned this id, under which nothing was started.
+            return self.remove_when_stored(agent_id, RemovalCause::Unregistered);
+        }
         self.leave(agent_id);
         self.mark_unreachable(agent_id);
     }

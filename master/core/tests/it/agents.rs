@@ -73,6 +73,45 @@ fn nothing_is_started_on_a_new_agent_before_it_has_shown_that_it_knows_its_id() 
 }
 
 #[test]
+fn an_agent_that_never_showed_that_it_knows_its_id_is_not_offered_by_an_operators_word_and_is_removed()
+ {
+    check(
+        "registry
+         subscribe roles=web
+         silent l1
+         register cpus:4;mem:1024
+         deactivate m-S0
+         reactivate m-S0
+         wait 80",
+        &expect![[r#"
+            > registry
+            > subscribe roles=web
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > silent l1
+            > register cpus:4;mem:1024
+              store admit m-S0
+              l1 registered m-S0
+            > deactivate m-S0
+              store cluster [Deactivated(m-S0)]
+              r1 Ok
+            > reactivate m-S0
+              store cluster [Reactivated(m-S0)]
+              r2 Ok
+            > wait 80
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              s1 HEARTBEAT
+              store remove m-S0
+              l1 closed
+              s1 FAILURE m-S0 None
+        "#]],
+    );
+}
+
+#[test]
 fn an_agent_that_does_not_answer_is_unreachable_when_that_is_stored() {
     check(
         "registry
