@@ -1,15 +1,17 @@
 //! The simulator's short form: some seeds in each `cargo test`; `cargo xtask sim` runs any number.
 
+use tests::planted::Planted;
 use tests::world::{Scenario, run};
 
 /// Seeds of the short form.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 100;
 
 #[test]
 fn no_seed_of_the_short_form_breaks_a_rule() {
     let mut faults = 0;
     let mut ended = 0;
     let mut operations = 0;
+    let mut elections = 0;
     let mut pods = 0;
     let mut probes_failed = 0;
     let mut executor_updates = 0;
@@ -25,6 +27,7 @@ fn no_seed_of_the_short_form_breaks_a_rule() {
                 .filter(|line| line.contains(words))
                 .count()
         };
+        elections += traced(" is elected, ");
         pods += traced(" launches pod ");
         probes_failed += traced(" probe of ");
         executor_updates += report.executor_updates;
@@ -34,6 +37,7 @@ fn no_seed_of_the_short_form_breaks_a_rule() {
             report.violations
         );
     }
+    assert!(elections > 200, "no more than {elections} elections");
     assert!(faults > 1000, "the world is too kind: {faults} faults");
     assert!(ended > 1000, "the world is too idle: {ended} tasks");
     assert!(operations > 1000, "no more than {operations} operations");
@@ -49,4 +53,18 @@ fn no_seed_of_the_short_form_breaks_a_rule() {
 fn a_seed_gives_the_same_run_each_time() {
     let scenario = Scenario::of_seed(7);
     assert_eq!(run(&scenario).trace, run(&scenario).trace);
+}
+
+#[test]
+fn every_planted_bug_is_seen() {
+    for bug in Planted::ALL {
+        let is_seen = (0..bug.seen_within()).any(|seed| {
+            let scenario = Scenario {
+                planted: Some(bug),
+                ..Scenario::of_seed(seed)
+            };
+            !run(&scenario).violations.is_empty()
+        });
+        assert!(is_seen, "{} is not seen", bug.name());
+    }
 }

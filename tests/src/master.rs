@@ -1,120 +1,128 @@
-//! A simulated master process: a master core and its registry.
+//! A simulated master process: its part in the election, and a master core while it leads.
+//!
+//! A process that led and no longer may ends, and is started again: what it held in memory is lost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use master_core::constraints::PatternLimits;
-use master_core::event::{ClusterEntry, Registry, RegistryChange};
+use master_core::election::{Election, SessionNumber};
+use master_core::event::{Registry, RegistryChange, StoreId};
 use master_core::{Config, Master, WallTime};
 use model::resources::Scalar;
-use model::{AgentId, Blob, Instant, MasterId};
+use model::{Instant, MasterId};
 
-/// The master and what outlives it.
-#[derive(Debug)]
-pub struct Leader {
-    /// Counts its starts, and is its epoch.
+use crate::zookeeper::SessionId;
+
+/// One master.
+#[derive(Debug, Default)]
+pub struct MasterProcess {
+    /// Counts its starts; happenings of an earlier life are void.
     pub life: u64,
-    /// The core; none while the process is down.
+    /// Whether the process is there.
+    pub is_up: bool,
+    /// While it is stopped: when it goes on.
+    pub asleep_until: Option<Instant>,
+    /// When this life began: its clock counts from then.
+    pub born: Instant,
+    /// Its part in the election; none in a cluster without ZooKeeper.
+    pub election: Option<Election>,
+    /// Its session with ZooKeeper, as both sides call it.
+    pub session: Option<(SessionNumber, SessionId)>,
+    /// ZooKeeper cannot be reached from it until then.
+    pub alone_until: Instant,
+    /// The core; none while it does not lead.
     pub core: Option<Master>,
+    /// The epoch under which it leads, or led last.
+    pub epoch: u64,
+    /// Writes to the registry that are not answered, the oldest first; one is on its way.
+    pub writes: VecDeque<(StoreId, RegistryChange)>,
+    /// When the newest request to ZooKeeper arrives, so that they keep their order.
+    pub asks_last: Instant,
+    /// When its newest answer does.
+    pub answers_last: Instant,
     /// The instant of the earliest wake-up in the queue.
     pub wake_at: Option<Instant>,
-    admitted: BTreeMap<AgentId, Blob>,
-    unreachable: BTreeMap<AgentId, WallTime>,
-    gone: BTreeMap<AgentId, WallTime>,
-    cluster: Vec<ClusterEntry>,
 }
 
-impl Leader {
-    /// A master that was never started.
-    pub fn new() -> Self {
-        Self {
-            life: 0,
-            core: None,
-            wake_at: None,
-            admitted: BTreeMap::new(),
-            unreachable: BTreeMap::new(),
-            gone: BTreeMap::new(),
-            cluster: Vec::new(),
-        }
+impl MasterProcess {
+    /// Begins a new life.
+    pub fn start(&mut self, now: Instant, election: Option<Election>) {
+        *self = Self {
+            life: self.life + 1,
+            is_up: true,
+            born: now,
+            election,
+            alone_until: self.alone_until,
+            ..Self::default()
+        };
     }
 
-    /// Starts a process under the next epoch; what the registry holds is to be its first event.
-    ///
-    /// # Errors
-    /// Never, as long as a number makes a valid id.
-    pub fn start(&mut self, seed: u64) -> Result<Registry, model::IdError> {
-        self.life += 1;
-        self.wake_at = None;
-        let min = model::resources::parse("cpus:0.01;mem:32").map(|r| r.quantities());
-        self.core = Some(Master::new(Config {
-            master_id: MasterId::new(&format!("m{}", self.life))?,
-            epoch: self.life,
-            clock_start: WallTime(1_700_000_000_000_000_000),
-            seed: seed ^ self.life,
-            agent_ping_timeout: Duration::from_secs(15),
-            max_agent_ping_timeouts: 5,
-            agent_reregister_timeout: Duration::from_secs(600),
-            allocation_interval: Duration::from_secs(1),
-            offer_timeout: None,
-            min_allocatable: min.into_iter().collect(),
-            filter_gpu_resources: true,
-            fair_sharing_excluded: BTreeSet::new(),
-            allocator_recovery_timeout: Duration::from_secs(600),
-            allocator_agent_recovery_factor: Scalar(800),
-            agent_removal_rate: None,
-            roles: None,
-            root_submissions: true,
-            pattern_limits: PatternLimits::default(),
-            completed_frameworks_max: 50,
-            completed_tasks_per_framework_max: 1000,
-            unreachable_tasks_per_framework_max: 1000,
-            acls: std::sync::Arc::default(),
-        }));
-        Ok(Registry {
-            admitted: self.admitted.clone().into_iter().collect(),
-            unreachable: self.unreachable.clone().into_iter().collect(),
-            gone: self.gone.clone().into_iter().collect(),
-            cluster: self.cluster.clone(),
-        })
+    /// The process ends; writes on their way may or may not be carried out.
+    pub fn end(&mut self) {
+        *self = Self {
+            life: self.life,
+            alone_until: self.alone_until,
+            ..Self::default()
+        };
     }
 
-    /// The process is killed; writes under way may or may not be stored.
-    pub fn crash(&mut self) {
-        self.core = None;
-        self.wake_at = None;
+    /// What its clock says.
+    #[must_use]
+    pub fn clock(&self, now: Instant) -> Instant {
+        Instant::ZERO + now.since(self.born)
     }
 
-    /// Makes a change durable.
-    pub fn apply(&mut self, change: RegistryChange) {
-        match change {
-            RegistryChange::Admit { agent_id, info } => {
-                self.unreachable.remove(&agent_id);
-                self.admitted.insert(agent_id, info);
-            }
-            RegistryChange::MarkUnreachable { agent_id, since } => {
-                self.admitted.remove(&agent_id);
-                self.unreachable.insert(agent_id, since);
-            }
-            RegistryChange::MarkGone { agent_id, since } => {
-                self.admitted.remove(&agent_id);
-                self.unreachable.remove(&agent_id);
-                self.cluster
-                    .push(ClusterEntry::Reactivated(agent_id.clone()));
-                self.gone.insert(agent_id, since);
-            }
-            RegistryChange::Remove { agent_id } => {
-                self.admitted.remove(&agent_id);
-                self.unreachable.remove(&agent_id);
-                self.gone.remove(&agent_id);
-            }
-            // Each says what holds from then on, so they can be read in order.
-            RegistryChange::Cluster(entries) => self.cluster.extend(entries),
-        }
+    /// When its clock says that.
+    #[must_use]
+    pub fn when(&self, clock: Instant) -> Instant {
+        self.born + clock.since(Instant::ZERO)
     }
 }
 
-impl Default for Leader {
-    fn default() -> Self {
-        Self::new()
-    }
+/// The settings of every simulated master.
+///
+/// # Errors
+/// Never, as long as numbers make a valid id.
+pub fn config(
+    id: &str,
+    epoch: u64,
+    clock_start: WallTime,
+    seed: u64,
+) -> Result<Config, model::IdError> {
+    let min = model::resources::parse("cpus:0.01;mem:32").map(|r| r.quantities());
+    Ok(Config {
+        master_id: MasterId::new(id)?,
+        epoch,
+        clock_start,
+        seed: seed ^ epoch,
+        agent_ping_timeout: Duration::from_secs(15),
+        max_agent_ping_timeouts: 5,
+        agent_reregister_timeout: Duration::from_secs(600),
+        allocation_interval: Duration::from_secs(1),
+        offer_timeout: None,
+        min_allocatable: min.into_iter().collect(),
+        filter_gpu_resources: true,
+        fair_sharing_excluded: BTreeSet::new(),
+        allocator_recovery_timeout: Duration::from_secs(600),
+        allocator_agent_recovery_factor: Scalar(800),
+        agent_removal_rate: None,
+        roles: None,
+        root_submissions: true,
+        pattern_limits: PatternLimits::default(),
+        completed_frameworks_max: 50,
+        completed_tasks_per_framework_max: 1000,
+        unreachable_tasks_per_framework_max: 1000,
+        acls: std::sync::Arc::default(),
+    })
+}
+
+/// What the registry held, for the trace.
+#[must_use]
+pub fn size(registry: &Registry) -> String {
+    format!(
+        "{} agents, {} unreachable",
+        registry.admitted.len(),
+        registry.unreachable.len()
+    )
 }

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_core::holdings::VolumeName;
 use agent_core::{Agent, Fact, Settings};
-use model::{ContainerId, FrameworkId, Instant, Resources};
+use model::{ContainerId, FrameworkId, Instant, Resources, StatusUuid};
 
+use crate::checkers::promises::Kept;
 use crate::executor::SimulatedExecutor;
 
 /// The cpus of every simulated node, in thousandths.
@@ -38,6 +39,20 @@ pub struct Node {
     pub executors: BTreeMap<ContainerId, SimulatedExecutor>,
     /// The instant of the earliest wake-up in the queue.
     pub wake_at: Option<Instant>,
+    /// When this life began: its clock counts from then.
+    pub born: Instant,
+    /// While its agent is stopped: when it goes on.
+    pub asleep_until: Option<Instant>,
+    /// Nothing crosses to the masters or back until then.
+    pub cut_until: Instant,
+    /// The master that it believes to lead.
+    pub leader: Option<usize>,
+    /// What its disk is promised to hold.
+    pub promised: Kept,
+    /// The updates that it sent, where they are sent only once.
+    pub sent: BTreeSet<StatusUuid>,
+    /// When a link of it was registered last.
+    pub heard_at: Instant,
 }
 
 /// A container of the simulation.
@@ -67,12 +82,32 @@ impl Node {
             containers: BTreeMap::new(),
             executors: BTreeMap::new(),
             wake_at: None,
+            born: Instant::ZERO,
+            asleep_until: None,
+            cut_until: Instant::ZERO,
+            leader: None,
+            promised: Kept::default(),
+            sent: BTreeSet::new(),
+            heard_at: Instant::ZERO,
         }
     }
 
+    /// What its clock says.
+    #[must_use]
+    pub fn clock(&self, now: Instant) -> Instant {
+        Instant::ZERO + now.since(self.born)
+    }
+
+    /// When its clock says that.
+    #[must_use]
+    pub fn when(&self, clock: Instant) -> Instant {
+        self.born + clock.since(Instant::ZERO)
+    }
+
     /// Begins a new life with what the disk holds; the world steps the core through recovery.
-    pub fn boot(&mut self, seed: u64) -> Vec<Fact> {
+    pub fn boot(&mut self, now: Instant, seed: u64) -> Vec<Fact> {
         self.life += 1;
+        self.born = now;
         self.wake_at = None;
         self.containers.clear();
         self.executors.clear();
@@ -93,6 +128,7 @@ impl Node {
         self.containers.clear();
         self.executors.clear();
         self.wake_at = None;
+        self.asleep_until = None;
     }
 
     /// Cpus that containers hold here, in thousandths.

@@ -4,9 +4,11 @@
 //! so often, and nothing that the API does not promise.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use master_core::StreamId;
-use model::{FrameworkId, TaskId, TaskState};
+use master_core::event::Offer;
+use model::{FrameworkId, Instant, OfferId, StatusUuid, TaskId, TaskState};
 
 /// One scheduler.
 #[derive(Debug)]
@@ -31,6 +33,10 @@ pub struct Scheduler {
     pub volumes: BTreeSet<String>,
     /// Volumes that it destroyed, or tried to.
     pub destroyed: BTreeSet<String>,
+    /// The master that it believes to lead.
+    pub leader: Option<usize>,
+    /// Offers that it has not answered yet.
+    pub held: BTreeMap<OfferId, Arc<Offer>>,
 }
 
 /// A task as its framework sees it.
@@ -42,6 +48,10 @@ pub struct SeenTask {
     pub end: Option<TaskState>,
     /// Where it was launched.
     pub agent_id: String,
+    /// When it was launched.
+    pub launched: Instant,
+    /// The name of the update that said that it runs.
+    pub running: Option<StatusUuid>,
 }
 
 impl Scheduler {
@@ -58,6 +68,8 @@ impl Scheduler {
             creating: BTreeMap::new(),
             volumes: BTreeSet::new(),
             destroyed: BTreeSet::new(),
+            leader: None,
+            held: BTreeMap::new(),
         }
     }
 

@@ -142,10 +142,10 @@ impl World {
                 if executor.stream.is_some() || executor.tries != attempt {
                     return;
                 }
-                let call = ExecutorCall::Subscribe {
-                    tasks: executor.fresh.clone(),
-                    updates: executor.unacknowledged.values().cloned().collect(),
-                };
+                let tasks = executor.fresh.clone();
+                let mut updates: Vec<_> = executor.unacknowledged.values().cloned().collect();
+                self.planted_updates(&mut updates);
+                let call = ExecutorCall::Subscribe { tasks, updates };
                 self.executor_calls(node, container, call);
             }
             ExecutorHappening::Calls { call } => self.executor_calls(node, container, call),

@@ -4,7 +4,7 @@ use master_core::event::{ExecutorKind, ExecutorSpec, LaunchGroup, Offer, Text};
 use model::Resources;
 
 use super::World;
-use super::leader_side::{parse, task_resources, thousandths};
+use super::link::{parse, task_resources, thousandths};
 use crate::notation;
 
 /// The most tasks of a group.

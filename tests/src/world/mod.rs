@@ -1,38 +1,48 @@
-//! The world: one leader, nodes and schedulers, and the network between them.
+//! The world: masters, nodes and schedulers, and the network between them.
 //!
 //! Each side's file carries out the effects of its core; this one holds what is shared: the clock,
 //! the seed, the connections, the trace, and the loop.
 
+mod detection;
+mod election_side;
 mod executor_side;
 mod faults;
+mod fences;
 mod groups;
-mod leader_side;
+mod happening;
+mod link;
+mod master_side;
 mod node_side;
 mod operations;
 mod operator;
+mod planted_side;
 mod scheduler_side;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_core::checks::{Outcome, ProbeId};
+use agent_core::WallTime;
 use agent_core::containers::RequestId;
 use agent_core::effect::LinkId as NodeLink;
-use agent_core::event::ExitStatus;
-use agent_core::holdings::VolumeName;
 use agent_core::random::Random;
-use agent_core::{FromMaster, ToMaster, WallTime};
 use master_core::StreamId;
-use master_core::event::{Call, FrameworkEvent, OperationInfo, RegistryChange, StoreId};
+use master_core::event::{OperationInfo, OperatorCall, RequestId as OperatorRequest};
 use model::{ContainerId, Instant};
 
+pub(crate) use self::happening::Happening;
 use crate::checkers::launched_once::LaunchedOnce;
+use crate::checkers::one_leader::OneLeader;
+use crate::checkers::promises::Acknowledged;
 use crate::checkers::{settled, within_total};
-use crate::leader::Leader;
+use crate::ledger::Ledger;
+use crate::master::MasterProcess;
 use crate::node::Node;
+use crate::past::Past;
+use crate::planted::Planted;
 use crate::queue::Queue;
 use crate::scheduler::Scheduler;
+use crate::zookeeper::ZooKeeper;
 
 /// Happenings of one run, at most; a run that wants more goes round in circles.
 const STEPS_MAX: u64 = 2_000_000;
@@ -44,6 +54,8 @@ const STEPS_AT_ONCE_MAX: u64 = 20_000;
 pub struct Scenario {
     /// Everything random follows from it.
     pub seed: u64,
+    /// How many masters: one, which is its own leader, or several with ZooKeeper.
+    pub masters: usize,
     /// How many nodes.
     pub nodes: usize,
     /// How many schedulers.
@@ -54,6 +66,8 @@ pub struct Scenario {
     pub faults_for: Duration,
     /// The bound of the calm after it.
     pub settle_within: Duration,
+    /// What is broken on purpose.
+    pub planted: Option<Planted>,
 }
 
 impl Scenario {
@@ -69,6 +83,8 @@ impl Scenario {
             tasks_each: 3 + pick(10),
             faults_for: Duration::from_secs(60 + 60 * pick(4) as u64),
             settle_within: Duration::from_secs(3600),
+            masters: 1 + pick(3),
+            planted: None,
         }
     }
 }
@@ -90,129 +106,25 @@ pub struct Report {
     pub faults: usize,
 }
 
-/// Something that is going to happen.
-#[derive(Debug)]
-pub(crate) enum Happening {
-    Fault,
-    OperatorActs,
-    LeaderStart,
-    LeaderWake {
-        life: u64,
-    },
-    Stored {
-        life: u64,
-        store: StoreId,
-        change: RegistryChange,
-    },
-    NodeStart {
-        node: usize,
-    },
-    NodeWake {
-        node: usize,
-        life: u64,
-    },
-    Connect {
-        wire: u64,
-    },
-    Up {
-        wire: u64,
-        epoch: u64,
-        incarnation: u64,
-        frame: ToMaster,
-    },
-    Down {
-        wire: u64,
-        epoch: u64,
-        incarnation: u64,
-        frame: FromMaster,
-    },
-    WireEndsAtLeader {
-        wire: u64,
-        life: u64,
-    },
-    WireEndsAtNode {
-        node: usize,
-        life: u64,
-        link: NodeLink,
-    },
-    WireOpensAtNode {
-        wire: u64,
-    },
-    ContainerRuns {
-        node: usize,
-        life: u64,
-        container: ContainerId,
-    },
-    ContainerEnds {
-        node: usize,
-        life: u64,
-        container: ContainerId,
-        status: ExitStatus,
-    },
-    Probed {
-        node: usize,
-        life: u64,
-        probe: ProbeId,
-        outcome: Outcome,
-    },
-    Executor {
-        node: usize,
-        life: u64,
-        container: ContainerId,
-        what: executor_side::ExecutorHappening,
-    },
-    StreamClosedAtNode {
-        node: usize,
-        life: u64,
-        stream: RequestId,
-    },
-    VolumeDestroyed {
-        node: usize,
-        life: u64,
-        volume: VolumeName,
-    },
-    Subscribe {
-        scheduler: usize,
-        attempt: u64,
-    },
-    Call {
-        scheduler: usize,
-        stream: StreamId,
-        call: Call,
-    },
-    StreamEvent {
-        stream: StreamId,
-        event: FrameworkEvent,
-    },
-    StreamEndsAtLeader {
-        stream: StreamId,
-        life: u64,
-    },
-    StreamEndsAtScheduler {
-        stream: StreamId,
-    },
-    Reconcile {
-        scheduler: usize,
-        stream: StreamId,
-    },
-}
-
-/// A connection between a node and the leader. Frames arrive in order or not at all.
+/// A connection between a node and a master. Frames arrive in order or not at all.
 #[derive(Debug)]
 pub(crate) struct Wire {
     node: usize,
     node_life: u64,
     node_link: NodeLink,
-    leader_life: u64,
+    master: usize,
+    master_life: u64,
     is_registered: bool,
     up_last: Instant,
     down_last: Instant,
 }
 
-/// A stream of events from the leader to a scheduler.
+/// A stream of events from a master to a scheduler.
 #[derive(Debug)]
 pub(crate) struct Stream {
     scheduler: usize,
+    master: usize,
+    master_life: u64,
     last: Instant,
 }
 
@@ -225,7 +137,16 @@ pub struct World {
     /// What the operator does is a matter of its own.
     operator: Random,
     requests: u64,
-    leader: Leader,
+    /// What operators asked for and were not answered.
+    asked: BTreeMap<OperatorRequest, OperatorCall>,
+    zookeeper: ZooKeeper,
+    ledger: Ledger,
+    masters: Vec<MasterProcess>,
+    acting: OneLeader,
+    past: Past,
+    acknowledged: Acknowledged,
+    /// How far the date is off, in nanoseconds.
+    wall_offset: i64,
     nodes: Vec<Node>,
     schedulers: Vec<Scheduler>,
     wires: BTreeMap<u64, Wire>,
@@ -271,7 +192,14 @@ pub fn run(scenario: &Scenario) -> Report {
 impl World {
     fn new(scenario: Scenario) -> Self {
         let mut queue = Queue::default();
-        queue.after(Duration::ZERO, Happening::LeaderStart);
+        for master in 0..scenario.masters {
+            let at = Duration::from_millis(10) * u32::try_from(master).unwrap_or(0);
+            queue.after(at, Happening::MasterStart { master });
+        }
+        if scenario.masters > 1 {
+            queue.after(election_side::EXPIRY_EVERY, Happening::SessionsExpire);
+        }
+        queue.after(Duration::from_millis(50), Happening::AllLook);
         for node in 0..scenario.nodes {
             queue.after(Duration::from_millis(100), Happening::NodeStart { node });
         }
@@ -289,7 +217,16 @@ impl World {
             random: Random::new([scenario.seed, 1]),
             operator: Random::new([scenario.seed, 2]),
             requests: 0,
-            leader: Leader::new(),
+            asked: BTreeMap::new(),
+            zookeeper: ZooKeeper::default(),
+            ledger: Ledger::default(),
+            masters: (0..scenario.masters)
+                .map(|_| MasterProcess::default())
+                .collect(),
+            acting: OneLeader::default(),
+            past: Past::default(),
+            acknowledged: Acknowledged::default(),
+            wall_offset: 0,
             nodes: (0..scenario.nodes).map(|_| Node::new()).collect(),
             schedulers: (0..scenario.schedulers)
                 .map(|_| Scheduler::new(scenario.tasks_each))
@@ -322,26 +259,48 @@ impl World {
             let now = self.queue.now();
             self.at_once = if now == before { self.at_once + 1 } else { 0 };
             before = now;
+            if let Some(until) = self.goes_on_at(&happening) {
+                self.queue.at(until, happening);
+                continue;
+            }
             self.happen(happening);
             self.check();
             if steps > STEPS_MAX || self.at_once > STEPS_AT_ONCE_MAX {
                 self.violation("the run goes round in circles".to_string());
             }
             if !self.violations.is_empty() {
-                return;
+                break;
             }
             let is_calm = now > calm_at;
             if now > end_at || (is_calm && self.restless().is_empty()) {
                 break;
             }
         }
-        for line in self.restless() {
+        let is_whole = self.violations.is_empty() || steps > STEPS_MAX;
+        for line in self.restless().into_iter().filter(|_| is_whole) {
             self.violation(format!("not settled: {line}"));
         }
     }
 
     fn restless(&self) -> Vec<String> {
-        settled::restless(&self.nodes, &self.schedulers, self.leader.core.as_ref())
+        let acting = self.acting();
+        let core = acting.and_then(|master| self.masters[master].core.as_ref());
+        settled::restless(&self.nodes, &self.schedulers, core)
+    }
+
+    /// The master that leads, as nobody in the world can know it.
+    fn acting(&self) -> Option<usize> {
+        let led = self.masters.iter().enumerate();
+        let led = led.filter(|(_, process)| process.core.is_some());
+        let newest = led.max_by_key(|(_, process)| process.epoch)?;
+        Some(newest.0)
+    }
+
+    fn is_awake(&self, master: usize) -> bool {
+        let now = self.queue.now();
+        self.masters[master]
+            .asleep_until
+            .is_none_or(|until| until <= now)
     }
 
     fn check(&mut self) {
@@ -352,91 +311,9 @@ impl World {
         found.into_iter().for_each(|line| self.violation(line));
     }
 
-    fn happen(&mut self, happening: Happening) {
-        match happening {
-            Happening::Fault => self.fault(),
-            Happening::OperatorActs => self.operator_acts(),
-            Happening::LeaderStart => self.leader_start(),
-            Happening::LeaderWake { life } => self.leader_wake(life),
-            Happening::Stored {
-                life,
-                store,
-                change,
-            } => self.stored(life, store, change),
-            Happening::NodeStart { node } => self.node_start(node),
-            Happening::NodeWake { node, life } => self.node_wake(node, life),
-            Happening::Connect { wire } => self.connect(wire),
-            Happening::Up {
-                wire,
-                epoch,
-                incarnation,
-                frame,
-            } => {
-                self.frame_up(wire, epoch, incarnation, &frame);
-            }
-            Happening::Down {
-                wire,
-                epoch,
-                incarnation,
-                frame,
-            } => {
-                self.frame_down(wire, epoch, incarnation, frame);
-            }
-            Happening::WireEndsAtLeader { wire, life } => self.wire_ends_at_leader(wire, life),
-            Happening::WireEndsAtNode { node, life, link } => {
-                self.wire_ends_at_node(node, life, link);
-            }
-            Happening::WireOpensAtNode { wire } => self.wire_opens_at_node(wire),
-            Happening::ContainerRuns {
-                node,
-                life,
-                container,
-            } => {
-                self.container_runs(node, life, &container);
-            }
-            Happening::ContainerEnds {
-                node,
-                life,
-                container,
-                status,
-            } => {
-                self.container_ends(node, life, &container, status);
-            }
-            Happening::Probed {
-                node,
-                life,
-                probe,
-                outcome,
-            } => self.probed(node, life, probe, outcome),
-            Happening::Executor {
-                node,
-                life,
-                container,
-                what,
-            } => self.executor_happens(node, life, &container, what),
-            Happening::StreamClosedAtNode { node, life, stream } => {
-                self.stream_closed_at_node(node, life, stream);
-            }
-            Happening::VolumeDestroyed { node, life, volume } => {
-                self.volume_destroyed(node, life, volume);
-            }
-            Happening::Subscribe { scheduler, attempt } => self.subscribe(scheduler, attempt),
-            Happening::Call {
-                scheduler,
-                stream,
-                call,
-            } => self.call(scheduler, stream, call),
-            Happening::StreamEvent { stream, event } => self.stream_event(stream, event),
-            Happening::StreamEndsAtLeader { stream, life } => {
-                self.stream_ends_at_leader(stream, life);
-            }
-            Happening::StreamEndsAtScheduler { stream } => self.stream_ends_at_scheduler(stream),
-            Happening::Reconcile { scheduler, stream } => self.reconcile(scheduler, stream),
-        }
-    }
-
     fn wall(&self) -> WallTime {
-        WallTime(1_700_000_000_000_000_000 + self.queue.now().as_nanos())
+        let now = 1_700_000_000_000_000_000 + self.queue.now().as_nanos();
+        WallTime(now.saturating_add_signed(self.wall_offset))
     }
 
     fn note(&mut self, line: &str) {

@@ -8,9 +8,10 @@ use agent_core::effect::{LinkId as NodeLink, Signal, Start};
 use agent_core::event::{Event, Exit, ExitStatus};
 use agent_core::holdings::VolumeName;
 use agent_core::{Effect, Fact, FromMaster, ToMaster};
-use model::ContainerId;
+use model::{ContainerId, Instant};
 
-use super::{Happening, Wire, World, below};
+use super::detection::Client;
+use super::{Happening, Wire, World, below, planted_side};
 use crate::executor::SimulatedExecutor;
 use crate::node::Container;
 use crate::notation;
@@ -31,8 +32,15 @@ impl World {
             .seed
             .wrapping_mul(31)
             .wrapping_add(node as u64);
-        for fact in self.nodes[node].boot(seed) {
+        let now = self.queue.now();
+        for fact in self.nodes[node].boot(now, seed) {
             self.node_step(node, Event::Recovered(fact));
+        }
+        // Now and then the checkpoint is written anew, with what is left of it.
+        if self.chance(3)
+            && let Some(core) = &self.nodes[node].core
+        {
+            self.nodes[node].disk = core.facts();
         }
         let core = self.nodes[node].core.as_ref();
         let recovered = core.map(|core| core.holdings().kept().clone());
@@ -44,19 +52,21 @@ impl World {
     }
 
     pub(super) fn node_wake(&mut self, node: usize, life: u64) {
-        if self.nodes[node].life == life && self.nodes[node].core.is_some() {
+        let state = &self.nodes[node];
+        let is_due = state.wake_at.is_some_and(|at| at <= self.queue.now());
+        if state.life == life && state.core.is_some() && is_due {
             self.nodes[node].wake_at = None;
             self.node_step(node, Event::Tick);
         }
     }
 
     pub(super) fn node_step(&mut self, node: usize, event: Event) {
-        let (now, wall) = (self.queue.now(), self.wall());
+        let (now, wall) = (self.nodes[node].clock(self.queue.now()), self.wall());
         let Some(core) = &mut self.nodes[node].core else {
             return;
         };
         let effects = core.step(now, wall, event);
-        for effect in effects {
+        for effect in planted_side::broken(self.scenario.planted, effects) {
             self.node_effect(node, effect);
             if self.faults_go_on() && self.chance(4000) {
                 self.faults += 1;
@@ -74,6 +84,7 @@ impl World {
         let Some(deadline) = state.core.as_ref().and_then(agent_core::Agent::deadline) else {
             return;
         };
+        let deadline = state.when(deadline);
         if state.wake_at.is_none_or(|at| deadline < at) {
             state.wake_at = Some(deadline);
             let life = state.life;
@@ -84,17 +95,7 @@ impl World {
     fn node_effect(&mut self, node: usize, effect: Effect) {
         let life = self.nodes[node].life;
         match effect {
-            Effect::Store(fact) => {
-                if let Fact::Operation {
-                    kept: Some(kept), ..
-                } = &fact
-                {
-                    self.nodes[node].kept = kept.clone();
-                    self.nodes[node].disk.push(fact);
-                    return self.check_kept();
-                }
-                self.nodes[node].disk.push(fact);
-            }
+            Effect::Store(fact) => self.node_stores(node, fact),
             Effect::OpenLink { link } => self.open_wire(node, link),
             Effect::CloseLink { link } => {
                 if let Some(wire) = self.wire_of(node, link) {
@@ -117,9 +118,11 @@ impl World {
                 let (cpus, is_pod) = match start {
                     Start::Command { task } | Start::Nested { task } => {
                         self.note(&format!("node{node} launches {} as {container}", task.id));
-                        if let Some(line) = self.launched.launched(&framework.id, &task.id) {
-                            self.violation(line);
-                        }
+                        let twice = self.launched.launched(&framework.id, &task.id);
+                        let promised = &self.nodes[node].promised;
+                        let forgotten = promised.launched(node, &framework.id, &task.id);
+                        let broken = twice.into_iter().chain(forgotten);
+                        broken.for_each(|line| self.violation(line));
                         (notation::TASK_CPUS, false)
                     }
                     Start::Pod { executor, .. } => {
@@ -220,6 +223,22 @@ impl World {
         }
     }
 
+    /// A fact reaches the disk; a record that is torn is none, so that a crash comes before or after.
+    fn node_stores(&mut self, node: usize, fact: Fact) {
+        let broken = self.acknowledged.believed(node, &fact);
+        broken.into_iter().for_each(|line| self.violation(line));
+        self.nodes[node].promised.stored(&fact);
+        let kept = match &fact {
+            Fact::Operation { kept, .. } => kept.clone(),
+            _ => None,
+        };
+        self.nodes[node].disk.push(fact);
+        if let Some(kept) = kept {
+            self.nodes[node].kept = kept;
+            self.check_kept();
+        }
+    }
+
     pub(super) fn probed(&mut self, node: usize, life: u64, probe: ProbeId, outcome: Outcome) {
         if self.nodes[node].life == life {
             self.node_step(node, Event::Probed { probe, outcome });
@@ -243,7 +262,9 @@ impl World {
             let container = container.clone();
             return self.node_step(node, Event::LaunchFailed { container, message });
         }
-        let run_for = self.random.below(Duration::from_secs(30));
+        // Some outlive a long cut of the network.
+        let longest = if self.chance(10) { 300 } else { 30 };
+        let run_for = self.random.below(Duration::from_secs(longest));
         let code = u8::try_from(below(&mut self.random, 3)).unwrap_or(0);
         // A pod ends with its tasks, unless something kills it.
         let is_pod = self.nodes[node]
@@ -285,6 +306,8 @@ impl World {
             && !entry.is_dying
         {
             entry.is_dying = true;
+            let frees_early = entry.is_running && !entry.is_pod;
+            self.planted_early_end(node, container, status, frees_early);
             let container = container.clone();
             let delay = self.random.below(Duration::from_secs(1));
             let ends = Happening::ContainerEnds {
@@ -363,25 +386,32 @@ impl World {
     }
 
     fn open_wire(&mut self, node: usize, node_link: NodeLink) {
+        let life = self.nodes[node].life;
+        let at = self.crossing(node);
+        let Some(master) = self.turns_to(Client::Node(node)) else {
+            let link = node_link;
+            let ends = Happening::WireEndsAtNode { node, life, link };
+            return self.queue.at(at, ends);
+        };
         self.wires_made += 1;
         let wire = Wire {
             node,
-            node_life: self.nodes[node].life,
+            node_life: life,
             node_link,
-            leader_life: 0,
+            master,
+            master_life: 0,
             is_registered: false,
             up_last: self.queue.now(),
             down_last: self.queue.now(),
         };
         self.wires.insert(self.wires_made, wire);
-        let delay = self.delay();
         let connect = Happening::Connect {
             wire: self.wires_made,
         };
-        self.queue.after(delay, connect);
+        self.queue.at(at, connect);
     }
 
-    fn wire_of(&self, node: usize, link: NodeLink) -> Option<u64> {
+    pub(super) fn wire_of(&self, node: usize, link: NodeLink) -> Option<u64> {
         let life = self.nodes[node].life;
         let found = self.wires.iter().find(|(_, wire)| {
             wire.node == node && wire.node_life == life && wire.node_link == link
@@ -389,7 +419,7 @@ impl World {
         found.map(|(id, _)| *id)
     }
 
-    fn send_up(
+    pub(super) fn send_up(
         &mut self,
         node: usize,
         link: NodeLink,
@@ -397,11 +427,18 @@ impl World {
         incarnation: u64,
         frame: ToMaster,
     ) {
+        let Some(frame) = self.planted_frame(node, link, frame) else {
+            return;
+        };
+        if let ToMaster::Update { status, .. } = &frame {
+            let broken = self.nodes[node].promised.told(node, status);
+            broken.into_iter().for_each(|line| self.violation(line));
+        }
         let Some(id) = self.wire_of(node, link) else {
             return;
         };
-        let delay = self.delay();
-        let arrives = self.queue.now() + delay;
+        self.past.keep_up(node, epoch, incarnation, &frame);
+        let arrives = self.crossing(node);
         let Some(wire) = self.wires.get_mut(&id) else {
             return;
         };
@@ -454,14 +491,21 @@ impl World {
             life: wire.node_life,
             link: wire.node_link,
         };
-        let delay = self.delay();
-        self.queue.after(delay, ends);
-        let delay = self.delay();
-        let ends = Happening::WireEndsAtLeader {
+        let at = self.crossing(wire.node);
+        self.queue.at(at, ends);
+        let at = self.crossing(wire.node);
+        let ends = Happening::WireEndsAtMaster {
+            master: wire.master,
             wire: id,
-            life: wire.leader_life,
+            life: wire.master_life,
         };
-        self.queue.after(delay, ends);
+        self.queue.at(at, ends);
+    }
+
+    /// When something that is sent now between a node and a master arrives.
+    pub(super) fn crossing(&mut self, node: usize) -> Instant {
+        let delay = self.delay();
+        self.queue.now().max(self.nodes[node].cut_until) + delay
     }
 
     pub(super) fn wire_ends_at_node(&mut self, node: usize, life: u64, link: NodeLink) {

@@ -20,16 +20,21 @@ impl World {
             self.requests += 1;
             self.note(&format!("operator asks {call:?}"));
             let request = RequestId(self.requests);
-            self.leader_step(Event::Operate {
+            let Some(master) = self.acting() else {
+                continue;
+            };
+            self.asked.insert(request, call.clone());
+            let event = Event::Operate {
                 request,
                 principal: None,
                 call,
-            });
+            };
+            self.master_step(master, event);
         }
     }
 
     fn any_operator_call(&mut self) -> Option<OperatorCall> {
-        let core = self.leader.core.as_ref()?;
+        let core = self.masters[self.acting()?].core.as_ref()?;
         let agents: Vec<_> = core.view().agents().map(|agent| agent.id.clone()).collect();
         let count = u64::try_from(agents.len()).unwrap_or(u64::MAX).max(1);
         let index = usize::try_from(below(&mut self.operator, count)).unwrap_or(0);
@@ -48,7 +53,10 @@ impl World {
     }
 
     fn reactivations(&self) -> Vec<OperatorCall> {
-        let Some(core) = &self.leader.core else {
+        let core = self
+            .acting()
+            .and_then(|one| self.masters[one].core.as_ref());
+        let Some(core) = core else {
             return Vec::new();
         };
         let view = core.view();

@@ -11,17 +11,23 @@ use master_core::event::{
 };
 use master_core::{Connection, Event, StreamId};
 use model::resources::Resource;
-use model::{Resources, TaskId, TaskState};
+use model::{OfferId, Resources, TaskId, TaskState};
 
+use super::detection::Client;
 use super::groups::executor_resources;
-use super::leader_side::task_resources;
+use super::link::task_resources;
 use super::{Happening, Stream, World};
-use crate::checkers::one_end;
+use crate::checkers::{offers_live, one_end, told_once};
 use crate::notation::{self, SeenStatus};
+use crate::planted::Planted;
 use crate::scheduler::SeenTask;
 
 /// How often a scheduler asks after its tasks.
 const RECONCILE_EVERY: Duration = Duration::from_secs(15);
+/// Before that nobody asks after a task.
+const LAUNCHED_WITHIN: Duration = Duration::from_secs(10);
+/// How long a scheduler thinks about an offer, at most.
+const THINKS_MAX: Duration = Duration::from_secs(20);
 
 impl World {
     pub(super) fn subscribe(&mut self, number: usize, attempt: u64) {
@@ -30,7 +36,11 @@ impl World {
             return;
         }
         scheduler.attempt += 1;
-        if self.leader.core.is_none() {
+        let master = self.turns_to(Client::Scheduler(number));
+        let Some(master) = master.filter(|master| self.is_awake(*master)) else {
+            return self.subscribe_later(number);
+        };
+        if self.masters[master].core.is_none() || !self.may_lead(master) {
             return self.subscribe_later(number);
         }
         self.streams_made += 1;
@@ -40,6 +50,8 @@ impl World {
             stream,
             Stream {
                 scheduler: number,
+                master,
+                master_life: self.masters[master].life,
                 last,
             },
         );
@@ -50,10 +62,11 @@ impl World {
             suppressed_roles: Vec::new(),
             offer_constraints: OfferConstraints::default(),
         };
-        self.leader_step(Event::Subscribe {
+        let event = Event::Subscribe {
             stream,
             subscription,
-        });
+        };
+        self.master_step(master, event);
     }
 
     fn subscribe_later(&mut self, number: usize) {
@@ -71,6 +84,10 @@ impl World {
     pub(super) fn send_event(&mut self, stream: StreamId, event: FrameworkEvent) {
         let delay = self.delay();
         let arrives = self.queue.now() + delay;
+        let is_rescind = matches!(event, FrameworkEvent::Rescind { .. });
+        if is_rescind && self.scenario.planted == Some(Planted::OfferNotRescinded) {
+            return;
+        }
         let Some(open) = self.streams.get_mut(&stream) else {
             return;
         };
@@ -81,13 +98,16 @@ impl World {
 
     /// Ends a stream: what is under way is lost, each end learns of it a little later.
     pub(super) fn cut_stream(&mut self, stream: StreamId) {
-        if self.streams.remove(&stream).is_none() {
+        let Some(open) = self.streams.remove(&stream) else {
             return;
-        }
-        let life = self.leader.life;
+        };
+        let ends = Happening::StreamEndsAtMaster {
+            master: open.master,
+            stream,
+            life: open.master_life,
+        };
         let delay = self.delay();
-        self.queue
-            .after(delay, Happening::StreamEndsAtLeader { stream, life });
+        self.queue.after(delay, ends);
         let delay = self.delay();
         self.queue
             .after(delay, Happening::StreamEndsAtScheduler { stream });
@@ -100,15 +120,44 @@ impl World {
             .position(|s| s.stream == Some(stream));
         if let Some(number) = owner {
             self.schedulers[number].stream = None;
+            self.schedulers[number].held.clear();
             self.subscribe_later(number);
         }
     }
 
-    /// Sends a call over the scheduler's second connection, in order.
+    /// Sends a call over the scheduler's second connection, in order; where that breaks, the
+    /// scheduler cannot know what became of the call, and subscribes again. What may be said twice
+    /// is, now and then, and overtakes others.
     pub(super) fn send_call(&mut self, number: usize, call: Call) {
         let Some(stream) = self.schedulers[number].stream else {
             return;
         };
+        if let Call::Acknowledge { uuid, .. } = &call {
+            self.acknowledged.by_framework(*uuid);
+        }
+        let may_come_twice = matches!(
+            call,
+            Call::Acknowledge { .. }
+                | Call::AcknowledgeOperation { .. }
+                | Call::Decline { .. }
+                | Call::Kill { .. }
+                | Call::Revive { .. }
+        );
+        if self.faults_go_on() && may_come_twice && self.chance(12) {
+            self.faults += 1;
+            let late = self.random.below(Duration::from_secs(3));
+            let again = Happening::Call {
+                scheduler: number,
+                stream,
+                call: call.clone(),
+            };
+            self.queue.after(late, again);
+        }
+        if self.faults_go_on() && self.chance(150) {
+            self.faults += 1;
+            self.note(&format!("FAULT a call of scheduler{number} is lost"));
+            return self.cut_stream(stream);
+        }
         let delay = self.delay();
         let at = self.calls_last[number].max(self.queue.now() + delay);
         self.calls_last[number] = at;
@@ -126,11 +175,15 @@ impl World {
         let Some(framework_id) = self.schedulers[number].id.clone() else {
             return;
         };
-        let Some(core) = &self.leader.core else {
+        let Some(open) = self.streams.get(&stream) else {
+            return;
+        };
+        let master = open.master;
+        let Some(core) = &self.masters[master].core else {
             return;
         };
         if core.connection(&framework_id) == Connection::Connected(stream) {
-            self.leader_step(Event::Call { framework_id, call });
+            self.master_step(master, Event::Call { framework_id, call });
         }
     }
 
@@ -139,8 +192,12 @@ impl World {
         if scheduler.stream != Some(stream) {
             return;
         }
+        // A launch may still be on its way.
+        let now = self.queue.now();
+        let is_there = |task: &SeenTask| now.since(task.launched) > LAUNCHED_WITHIN;
         let tasks: Vec<(Text, Option<Text>)> = scheduler
             .open_tasks()
+            .filter(|(_, task)| is_there(task))
             .map(|(id, task)| (Text::from(id.as_str()), Some(Text::from(&*task.agent_id))))
             .collect();
         // An empty list would ask after everything; ask so now and then.
@@ -180,8 +237,11 @@ impl World {
             }
             FrameworkEvent::Offers { offers, .. } => {
                 for offer in offers {
-                    self.offered(number, &offer);
+                    self.thinks(number, stream, offer);
                 }
+            }
+            FrameworkEvent::Rescind { offer_id } => {
+                self.schedulers[number].held.remove(&offer_id);
             }
             FrameworkEvent::Relayed { status } => match notation::status_of_blob(&status) {
                 Some(seen) => self.told(number, &seen),
@@ -205,7 +265,6 @@ impl World {
             }
             FrameworkEvent::OperationStatus(status) => self.operation_told(number, &status),
             FrameworkEvent::Heartbeat
-            | FrameworkEvent::Rescind { .. }
             | FrameworkEvent::Message { .. }
             | FrameworkEvent::InverseOffers { .. }
             | FrameworkEvent::RescindInverseOffer { .. }
@@ -221,9 +280,12 @@ impl World {
         let Some(task) = self.schedulers[number].tasks.get_mut(&seen.task_id) else {
             return self.violation(format!("scheduler{number} never launched {}", seen.task_id));
         };
-        if let Some(line) = one_end::told(&seen.task_id, task, seen.state) {
-            self.violation(line);
-        }
+        let again = seen
+            .uuid
+            .and_then(|uuid| told_once::told(&seen.task_id, task, seen.state, uuid));
+        let other = one_end::told(&seen.task_id, task, seen.state);
+        let broken = again.into_iter().chain(other);
+        broken.for_each(|line| self.violation(line));
         let (Some(uuid), Some(agent_id)) = (seen.uuid, &seen.agent_id) else {
             return;
         };
@@ -241,6 +303,53 @@ impl World {
                 kill_policy: None,
             };
             self.send_call(number, kill);
+        }
+    }
+
+    /// Some offers are answered at once, others later.
+    fn thinks(&mut self, number: usize, stream: StreamId, offer: Arc<Offer>) {
+        if !self.chance(3) {
+            return self.offered(number, &offer);
+        }
+        let offer_id = offer.id.clone();
+        self.schedulers[number].held.insert(offer_id.clone(), offer);
+        let thinks = self.random.below(THINKS_MAX);
+        let answers = Happening::Answers {
+            scheduler: number,
+            stream,
+            offer_id,
+        };
+        self.queue.after(thinks, answers);
+    }
+
+    /// A scheduler answers an offer, unless it was taken back; one that is void and was not taken
+    /// back must be soon.
+    pub(super) fn answers(&mut self, number: usize, stream: StreamId, offer_id: OfferId) {
+        if self.schedulers[number].stream != Some(stream) {
+            return;
+        }
+        let open = self.streams.get(&stream);
+        let core = open.and_then(|open| self.masters[open.master].core.as_ref());
+        if core.is_some_and(|core| offers_live::is_known(core, &offer_id)) {
+            if let Some(offer) = self.schedulers[number].held.remove(&offer_id) {
+                self.offered(number, &offer);
+            }
+        } else if core.is_some() && self.schedulers[number].held.contains_key(&offer_id) {
+            let void = Happening::OfferVoid {
+                scheduler: number,
+                stream,
+                offer_id,
+            };
+            self.queue.after(offers_live::TOLD_WITHIN, void);
+        }
+    }
+
+    pub(super) fn offer_void(&mut self, number: usize, stream: StreamId, offer_id: &OfferId) {
+        let open = self.streams.get(&stream);
+        let acts = open.is_some_and(|open| self.is_awake(open.master));
+        let is_current = acts && self.schedulers[number].stream == Some(stream);
+        if is_current && self.schedulers[number].held.contains_key(offer_id) {
+            self.violation(offers_live::still_held(number, offer_id));
         }
     }
 
@@ -293,6 +402,7 @@ impl World {
         offer: &Offer,
         volume: Option<Resource>,
     ) -> LaunchTask {
+        let launched = self.queue.now();
         let scheduler = &mut self.schedulers[number];
         scheduler.wanted -= 1;
         scheduler.named += 1;
@@ -304,6 +414,7 @@ impl World {
             info = notation::task(&id, name.as_ref().map(|name| &*name.id));
             let task = SeenTask {
                 agent_id: agent_id.clone(),
+                launched,
                 ..SeenTask::default()
             };
             scheduler.tasks.insert(id, task);

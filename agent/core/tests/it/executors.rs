@@ -131,14 +131,17 @@ fn an_executor_that_ends_while_a_registration_that_lists_it_is_on_its_way_is_tol
     world.exited("ex", ExitStatus::Code(3));
     world.log.push("the master answers".to_string());
     world.answer_registration();
-    check(&world, &expect![[r#"
+    check(
+        &world,
+        &expect![[r#"
         close stream 1
         ex is gone
         t1 TASK_FAILED REASON_EXECUTOR_TERMINATED "Executor terminated"
         the master answers
         registered
         send ex exited with 768
-        send t1 TASK_FAILED latest TASK_FAILED"#]]);
+        send t1 TASK_FAILED latest TASK_FAILED"#]],
+    );
 }
 
 #[test]
