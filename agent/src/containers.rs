@@ -484,7 +484,7 @@ impl Containers {
     pub fn resize(&self, container: &ContainerId, demand: Demand) {
         self.ground.disks.resize(container, demand);
         if let Some(tree) = self.ground.host.cgroups() {
-            let limits = sandbox::limits(demand, self.ground.isolation.cfs);
+            let limits = sandbox::limits(demand, self.ground.rules);
             let made = cgroup::update(tree, container, &limits);
             report(container, &made);
             self.explained.resized(container, &limits, &made);

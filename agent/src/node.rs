@@ -8,19 +8,22 @@ mod inputs;
 mod orders;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use agent_core::containers::RequestId;
 use agent_core::effect::{Effect, End, Fact, WallTime};
 use agent_core::event::{Event, Stop};
-use agent_core::sandbox::{SwitchUser, procview};
+use agent_core::sandbox::{Rules, SwitchUser, procview};
 use agent_core::{Agent, Settings};
+use agent_kernel::block;
 use agent_kernel::facts;
 use agent_kernel::launch::Host;
 use agent_kernel::procview::{Author, ProcView};
 use agent_kernel::worker::{WorkerError, Workers};
 use api::v1::executor;
+use model::sandbox::IoMax;
 use model::{ContainerId, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -178,6 +181,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
             true => SwitchUser::Yes,
             false => SwitchUser::No,
         },
+        rules: rules(&config, &node.work_dir),
         isolation: config.isolation.clone(),
         pool: Pool::open(config.networks.pool_size).map_err(NodeError::Runtime)?,
         disks: Arc::clone(&disks),
@@ -243,6 +247,20 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         changed_at: None,
     };
     main.run(recovered.facts, node).await
+}
+
+/// The limits of containers, with the disk that they are of.
+fn rules(config: &Config, work_dir: &Path) -> Rules {
+    let rules = config.isolation.rules;
+    let io = rules.io.and_then(|io| {
+        let disk = block::disk_of(work_dir);
+        if disk.is_none() {
+            warn!("the work directory is on no disk of its own: containers have no io limits");
+        }
+        let (major, minor) = disk?;
+        Some(IoMax { major, minor, ..io })
+    });
+    Rules { io, ..rules }
 }
 
 struct Main {

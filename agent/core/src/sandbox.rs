@@ -26,7 +26,7 @@ use model::ContainerId;
 use model::sandbox::{CgroupPlan, IdRange, Io, LaunchPlan, Run, Sandbox, Shares, User};
 
 pub use capabilities::Policy;
-pub use cgroup::{Ceiling, Cfs, Demand, MEMORY_BYTES_MIN, limits};
+pub use cgroup::{Ceiling, Cfs, Demand, MEMORY_BYTES_MIN, Rules, Swap, limits};
 pub use command::Command;
 pub use disk::{DiskFacts, DiskPolicy, HardLimits, disk_quota, passed, volume_quota};
 pub use image::ImageConfig;
@@ -98,8 +98,8 @@ pub struct NodeFacts<'a> {
     pub switch_user: SwitchUser,
     /// The users and groups of the root.
     pub accounts: Accounts<'a>,
-    /// Whether the share of the processor is a limit as well.
-    pub cfs: Cfs,
+    /// What the operator says of limits.
+    pub rules: Rules,
     /// The disk that sandboxes are on.
     pub disk: DiskFacts,
     /// What the operator allows.
@@ -200,7 +200,7 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
         landlock,
         capabilities,
         cgroup: CgroupPlan {
-            limits: cgroup::of(task, node.cfs),
+            limits: cgroup::of(task, node.rules),
             nesting: cgroup::nesting(task.class),
             devices: devices::rules(),
         },
@@ -299,7 +299,7 @@ mod tests {
                 passwd: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n",
                 group: "root:x:0:\n",
             },
-            cfs: Cfs::Off,
+            rules: Rules::default(),
             disk: DiskFacts {
                 bytes: 2 << 30,
                 inodes: 65_536,
@@ -361,10 +361,10 @@ mod tests {
                 /proc Proc
                 /dev Devices(Devices { nodes: [DeviceNode { name: "null", major: 1, minor: 3 }, DeviceNode { name: "zero", major: 1, minor: 5 }, DeviceNode { name: "full", major: 1, minor: 7 }, DeviceNode { name: "random", major: 1, minor: 8 }, DeviceNode { name: "urandom", major: 1, minor: 9 }, DeviceNode { name: "tty", major: 5, minor: 0 }], links: [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx")], directories: ["pts", "shm"] })
                 /dev/pts Terminals { group: 5 }
-                /dev/shm Tmpfs { bytes_max: 67108864, mode: 1023 }
+                /dev/shm Tmpfs { bytes_max: 67108864, inodes_max: 16384, mode: 1023 }
                 /sys Bind { source: "/sys", access: ReadOnly, missing: IsLeftOut }
                 /sys/fs/cgroup Cgroup
-                /tmp Tmpfs { bytes_max: 268435456, mode: 1023 }
+                /tmp Tmpfs { bytes_max: 268435456, inodes_max: 65536, mode: 1023 }
                 /mnt/mesos/sandbox Sandbox
                 /etc/hostname Bind { source: "/run/tepui/etc/hostname", access: ReadOnly, missing: IsLeftOut }
                 /etc/hosts Bind { source: "/run/tepui/etc/hosts", access: ReadOnly, missing: IsLeftOut }
@@ -399,7 +399,7 @@ mod tests {
                 GREETING=hello
                 in /mnt/mesos/sandbox as User { uid: 65534, gid: 65534, groups: [] }
                 Capabilities { effective: [], bounding: [] }
-                Some(CgroupLimits { cpu_weight: 60, cpu_quota: None, memory_bytes_low: 100663296, memory_bytes_max: Some(100663296), pids_max: 4096 }) Shared
+                Some(CgroupLimits { cpu_weight: 60, cpu_quota: None, memory_bytes_low: 100663296, memory_bytes_max: Some(100663296), swap_bytes_max: Some(0), pids_max: 4096, io_weight: 60, io_max: None }) Shared
                 14 rules of devices
                 Some(DiskQuota { bytes_max: Some(1073741824), inodes_max: Some(32768) })
                 Some(View { shares: Node, cpus_milli_apart: 100 })

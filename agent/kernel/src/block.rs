@@ -3,9 +3,11 @@
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::sys::stat::{major, minor};
 
 /// `BLKZEROOUT` of `linux/fs.h`: `_IO(0x12, 127)`, whose argument is two 64-bit numbers all the same.
 const BLKZEROOUT: libc::Ioctl = 0x127f;
@@ -36,6 +38,21 @@ pub fn disks() -> Vec<PathBuf> {
         .collect();
     disks.sort();
     disks
+}
+
+/// The number of the disk that a directory is on, of the whole disk where it is on a part of one;
+/// `None` where its file system is on no disk, or on several.
+#[must_use]
+pub fn disk_of(folder: &Path) -> Option<(u32, u32)> {
+    let device = fs::metadata(folder).ok()?.dev();
+    let number = |device: u64| format!("{}:{}", major(device), minor(device));
+    let mut entry = fs::canonicalize(format!("/sys/dev/block/{}", number(device))).ok()?;
+    if entry.join("partition").exists() {
+        entry.pop();
+    }
+    let text = fs::read_to_string(entry.join("dev")).ok()?;
+    let (major, minor) = text.trim().split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// A device's or file's size in bytes.

@@ -10,23 +10,25 @@
 //! ```
 //!
 //! The controllers that cgroups-rs models are written through it; it knows no `memory.oom.group`,
-//! no `cgroup.kill` and no `memory.events`, which are written and read here.
+//! no `cgroup.kill`, no `memory.events` and no pressure, which are written and read here.
+
+mod files;
+mod limits;
+mod usage;
 
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use cgroups_rs::fs::MaxValue;
-use cgroups_rs::fs::cpu::CpuController;
-use cgroups_rs::fs::memory::MemController;
-use cgroups_rs::fs::pid::PidController;
 use model::ContainerId;
 use model::sandbox::{CgroupLimits, CgroupPlan, CpuQuota, Enforcement, Isolation, Nesting};
 
 use crate::devices::Filters;
 use crate::process::Pid;
+use files::{make, processes, read, remove, value, write};
+
+pub use usage::{Pressure, Resource, Usage};
 
 /// The group above all containers, beneath the mount.
 const CONTAINERS: &str = "tepui";
@@ -167,6 +169,25 @@ impl Tree {
         write(&self.containers.join("pids.max"), &pids_max.to_string())
     }
 
+    /// Bounds the memory of all containers together, so that the kernel looks among them for what to
+    /// kill, and not on the whole node; and keeps this much of the agent's own from being taken.
+    ///
+    /// # Errors
+    /// The groups take no such limits.
+    pub fn limit_memory(&self, bytes_max: u64, agent_bytes_min: u64) -> Result<(), CgroupError> {
+        write(&self.containers.join("memory.max"), &bytes_max.to_string())?;
+        let agent = self.containers.with_file_name(AGENT);
+        write(&agent.join("memory.min"), &agent_bytes_min.to_string())
+    }
+
+    /// The group of all containers.
+    #[must_use]
+    pub fn all(&self) -> Cgroup {
+        Cgroup {
+            path: self.containers.clone(),
+        }
+    }
+
     /// The group of a container, whether it exists or not.
     #[must_use]
     pub fn container(&self, container: &ContainerId) -> Cgroup {
@@ -242,41 +263,13 @@ fn limit(tree: &Tree, container: &ContainerId, limits: &CgroupLimits, report: &m
         Isolation::Pids,
         limit("pids", &|| cgroup.limit_pids(limits)),
     );
+    report.note(Isolation::Io, limit("io", &|| cgroup.limit_io(limits)));
 }
 
 /// One container's group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroup {
     path: PathBuf,
-}
-
-/// What a container uses; `None` where its controller is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// Processor time in user mode.
-    pub cpu_user: Option<Duration>,
-    /// Processor time in kernel mode.
-    pub cpu_system: Option<Duration>,
-    /// Periods of the quota.
-    pub cpu_periods: Option<u64>,
-    /// Periods in which the quota ran out.
-    pub cpu_periods_throttled: Option<u64>,
-    /// How long processes waited for the next period.
-    pub cpu_throttled: Option<Duration>,
-    /// Memory in use, in bytes.
-    pub memory_bytes: Option<u64>,
-    /// What of it is of no file.
-    pub memory_anonymous_bytes: Option<u64>,
-    /// What of it is of files.
-    pub memory_file_bytes: Option<u64>,
-    /// What of that is mapped.
-    pub memory_mapped_bytes: Option<u64>,
-    /// What cannot be given back.
-    pub memory_unevictable_bytes: Option<u64>,
-    /// The most memory that was in use, in bytes.
-    pub memory_peak_bytes: Option<u64>,
-    /// Processes, their threads counted apart.
-    pub pids: Option<u64>,
 }
 
 impl Cgroup {
@@ -313,27 +306,6 @@ impl Cgroup {
     /// The group does not exist.
     pub fn kill(&self) -> Result<(), CgroupError> {
         write(&self.path.join("cgroup.kill"), "1")
-    }
-
-    /// What its processes use, and used.
-    #[must_use]
-    pub fn usage(&self) -> Usage {
-        let (cpu, memory) = (self.table("cpu.stat"), self.table("memory.stat"));
-        let micros = |key| value(&cpu, key).map(Duration::from_micros);
-        Usage {
-            cpu_user: micros("user_usec"),
-            cpu_system: micros("system_usec"),
-            cpu_periods: value(&cpu, "nr_periods"),
-            cpu_periods_throttled: value(&cpu, "nr_throttled"),
-            cpu_throttled: micros("throttled_usec"),
-            memory_bytes: self.number("memory.current"),
-            memory_anonymous_bytes: value(&memory, "anon"),
-            memory_file_bytes: value(&memory, "file"),
-            memory_mapped_bytes: value(&memory, "file_mapped"),
-            memory_unevictable_bytes: value(&memory, "unevictable"),
-            memory_peak_bytes: self.number("memory.peak"),
-            pids: self.number("pids.current"),
-        }
     }
 
     /// The memory limit in force, in bytes.
@@ -381,41 +353,6 @@ impl Cgroup {
         remove(&self.path)
     }
 
-    fn limit_cpu(&self, limits: &CgroupLimits) -> Result<(), String> {
-        let controller = CpuController::new(self.path.clone(), PathBuf::new(), true);
-        controller.set_shares(limits.cpu_weight).map_err(text)?;
-        match limits.cpu_quota {
-            None => Ok(()),
-            Some(cpu) => controller
-                .set_cfs_quota_and_period(i64::try_from(cpu.quota_us).ok(), Some(cpu.period_us))
-                .map_err(text),
-        }
-    }
-
-    fn limit_memory(&self, limits: &CgroupLimits) -> Result<(), String> {
-        let controller = MemController::new(self.path.clone(), PathBuf::new(), true);
-        // The crate writes a negative number as "max".
-        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        let max = limits.memory_bytes_max.map_or(-1, bytes);
-        controller.set_limit(max).map_err(text)?;
-        controller
-            .set_soft_limit(bytes(limits.memory_bytes_low))
-            .map_err(text)?;
-        // A kernel without swap has no such file, and then nothing to limit.
-        if self.path.join("memory.swap.max").exists() {
-            controller.set_memswap_limit(0).map_err(text)?;
-        }
-        // The whole container goes, not the one process that the kernel picks.
-        write(&self.path.join("memory.oom.group"), "1").map_err(text)
-    }
-
-    fn limit_pids(&self, limits: &CgroupLimits) -> Result<(), String> {
-        let max = i64::try_from(limits.pids_max).map_or(MaxValue::Max, MaxValue::Value);
-        PidController::new(self.path.clone(), PathBuf::new(), true)
-            .set_pid_max(max)
-            .map_err(text)
-    }
-
     fn table(&self, file: &str) -> String {
         read(&self.path.join(file)).unwrap_or_default()
     }
@@ -423,14 +360,6 @@ impl Cgroup {
     fn number(&self, file: &str) -> Option<u64> {
         self.table(file).trim().parse().ok()
     }
-}
-
-/// The number behind a key in a file of lines `key number`.
-fn value(table: &str, key: &str) -> Option<u64> {
-    table.lines().find_map(|line| {
-        let (name, number) = line.split_once(' ')?;
-        (name == key).then(|| number.parse().ok())?
-    })
 }
 
 /// The reason a limit is not in force: the whole chain, since it is handled as text.
@@ -441,74 +370,9 @@ fn text(error: impl std::error::Error) -> String {
     }
 }
 
-fn make(path: &Path) -> Result<(), CgroupError> {
-    match fs::create_dir(path) {
-        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => Err(CgroupError::Create {
-            path: path.to_path_buf(),
-            source,
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn processes(path: &Path, depth: usize, found: &mut Vec<Pid>) {
-    let own = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-    found.extend(own.lines().filter_map(|pid| pid.parse::<Pid>().ok()));
-    if depth == 0 {
-        return;
-    }
-    for beneath in groups_in(path) {
-        processes(&beneath, depth - 1, found);
-    }
-}
-
-fn groups_in(path: &Path) -> impl Iterator<Item = PathBuf> {
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    let groups = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    groups.map(|entry| entry.path())
-}
-
-/// Files of a group go with it; only groups stand in the way of its end.
-fn remove(path: &Path) -> Result<(), CgroupError> {
-    for beneath in groups_in(path) {
-        remove(&beneath)?;
-    }
-    match fs::remove_dir(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(CgroupError::Remove {
-            path: path.to_path_buf(),
-            source,
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
-    fs::write(path, value).map_err(|source| CgroupError::Write {
-        path: path.to_path_buf(),
-        value: value.to_owned(),
-        source,
-    })
-}
-
-fn read(path: &Path) -> Result<String, CgroupError> {
-    fs::read_to_string(path).map_err(|source| CgroupError::Read {
-        path: path.to_path_buf(),
-        source,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_is_found_by_its_whole_name() {
-        let events = "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 1\n";
-        assert_eq!(value(events, "oom"), Some(3));
-        assert_eq!(value(events, "oom_kill"), Some(2));
-        assert_eq!(value(events, "kill"), None);
-        assert_eq!(value("", "oom"), None);
-    }
 
     #[test]
     fn a_group_that_is_gone_uses_nothing_and_was_not_killed() {

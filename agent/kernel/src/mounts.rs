@@ -242,13 +242,31 @@ impl Detached {
         Errno::result(rc).map(drop)
     }
 
-    /// A file system in memory.
+    /// A file system in memory, with a file for each page of it.
     ///
     /// # Errors
     /// As [`Detached::filesystem`].
     pub fn tmpfs(bytes_max: u64, mode: u32, attributes: Attributes) -> Result<Self, Errno> {
-        let options: [(&CStr, &str); 2] = [
+        /// Some of a mount that holds next to nothing are places for others.
+        const INODES_MIN: u64 = 1024;
+        let inodes_max = (bytes_max >> 12).max(INODES_MIN);
+        Self::tmpfs_of(bytes_max, inodes_max, mode, attributes)
+    }
+
+    /// The same, with so many files. Without a limit there would be one for each two pages of the
+    /// node's memory, each of which takes about a kilobyte more than is counted.
+    ///
+    /// # Errors
+    /// As [`Detached::filesystem`].
+    pub fn tmpfs_of(
+        bytes_max: u64,
+        inodes_max: u64,
+        mode: u32,
+        attributes: Attributes,
+    ) -> Result<Self, Errno> {
+        let options: [(&CStr, &str); 3] = [
             (c"size", &bytes_max.to_string()),
+            (c"nr_inodes", &inodes_max.to_string()),
             (c"mode", &format!("{mode:o}")),
         ];
         Self::filesystem(c"tmpfs", &options, attributes)

@@ -1,12 +1,12 @@
 //! Isolation: what containers are allowed that is not theirs by themselves.
 
-use agent_core::sandbox::{Cfs, Policy, Profile};
+use agent_core::sandbox::{Cfs, Policy, Profile, Rules, Swap};
 use api::v1;
 use model::sandbox::{Capability, Shares};
 
 use super::fetching;
 use super::settings::{Setting, Why};
-use super::values::{CAPABILITIES, boolean};
+use super::values::{CAPABILITIES, SIZE, boolean};
 use crate::wire::container_info;
 
 /// What the operator says of containers.
@@ -14,8 +14,8 @@ use crate::wire::container_info;
 pub struct Isolation {
     /// What they may ask for.
     pub policy: Policy,
-    /// Whether the share of the processor is a limit as well.
-    pub cfs: Cfs,
+    /// Their limits; the disk of `io` is for the node to find.
+    pub rules: Rules,
     /// The seccomp profile of a container that asks for none.
     pub seccomp: Profile,
     /// How many processors a container with a share sees in its view of `/proc`; `None` for no view.
@@ -26,7 +26,7 @@ impl Default for Isolation {
     fn default() -> Self {
         Self {
             policy: Policy::default(),
-            cfs: Cfs::Off,
+            rules: Rules::default(),
             seccomp: Profile::built_in(),
             view: Some(Shares::Node),
         }
@@ -124,10 +124,51 @@ pub(super) static ISOLATION: &[Setting] = &[
         boot: false,
         switch: true,
         set: |draft, text| {
-            draft.isolation.cfs = match boolean(text)? {
+            draft.isolation.rules.cfs = match boolean(text)? {
                 true => Cfs::On,
                 false => Cfs::Off,
             };
+            Ok(())
+        },
+    },
+    Setting {
+        name: "cgroups_limit_swap",
+        value: "BOOL",
+        allowed: "true or false",
+        help: "keep containers' memory out of the swap, so that their limits are what they say (default: true)",
+        boot: false,
+        switch: true,
+        set: |draft, text| {
+            draft.isolation.rules.swap = match boolean(text)? {
+                true => Swap::Off,
+                false => Swap::On,
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        name: "container_io_read_rate",
+        value: "SIZE",
+        allowed: SIZE,
+        help: "what each container may read in a second from the disk of the work directory (default: all)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            let io = draft.isolation.rules.io.get_or_insert_default();
+            io.read_bytes_s = Some(fetching::size(text)?);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "container_io_write_rate",
+        value: "SIZE",
+        allowed: SIZE,
+        help: "what each container may write in a second to the disk of the work directory (default: all)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            let io = draft.isolation.rules.io.get_or_insert_default();
+            io.write_bytes_s = Some(fetching::size(text)?);
             Ok(())
         },
     },

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use agent_core::sandbox::SwitchUser;
+use agent_core::sandbox::{Rules, SwitchUser};
 use agent_kernel::launch::Host;
 
 use super::Order;
@@ -33,6 +33,8 @@ pub struct Ground {
     pub switch_user: SwitchUser,
     /// What containers are allowed.
     pub isolation: Isolation,
+    /// Their limits.
+    pub rules: Rules,
     /// Networks that wait for containers.
     pub pool: Pool,
     /// Where the sandboxes are made.

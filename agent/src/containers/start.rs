@@ -122,7 +122,7 @@ pub(super) fn start(
             passwd: &root.accounts[0],
             group: &root.accounts[1],
         },
-        cfs: ground.isolation.cfs,
+        rules: ground.rules,
         disk: ground.disks.facts(),
         policy: &ground.isolation.policy,
         seccomp: &ground.isolation.seccomp,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use agent_core::executor::Task;
-use agent_kernel::facts;
+use agent_kernel::{cgroup, facts};
 use model::{FrameworkId, Resources, TaskState};
 use serde_json::{Value, json};
 
@@ -33,7 +33,36 @@ pub(super) fn all(context: &Context) -> BTreeMap<String, f64> {
         ),
     ];
     all.extend(own.map(|(name, value)| (name.to_owned(), count(value))));
+    if let Some(tree) = &context.cgroups {
+        let containers = tree.all();
+        for resource in cgroup::Resource::ALL {
+            let found = containers.pressure(resource);
+            all.extend(
+                found
+                    .into_iter()
+                    .flat_map(|found| pressure(resource, found)),
+            );
+        }
+    }
     all
+}
+
+/// How much all containers together wait for a resource, in percent of the last 10 and 60 s.
+fn pressure(resource: cgroup::Resource, found: cgroup::Pressure) -> [(String, f64); 4] {
+    let name = resource.name();
+    let percent = |hundredths: u32| f64::from(hundredths) / 100.0;
+    [
+        ("some_10s", found.some_10s),
+        ("some_60s", found.some_60s),
+        ("full_10s", found.full_10s),
+        ("full_60s", found.full_60s),
+    ]
+    .map(|(kind, value)| {
+        (
+            format!("tepui/pressure/{name}_{kind}_percent"),
+            percent(value),
+        )
+    })
 }
 
 /// The figures that Mesos has, by their names.

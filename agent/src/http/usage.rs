@@ -51,6 +51,11 @@ pub(super) fn statistics(
         mem_cache_bytes: usage.memory_file_bytes,
         mem_mapped_file_bytes: usage.memory_mapped_bytes,
         mem_unevictable_bytes: usage.memory_unevictable_bytes,
+        mem_swap_bytes: usage.swap_bytes,
+        mem_total_memsw_bytes: usage
+            .memory_bytes
+            .zip(usage.swap_bytes)
+            .map(|(memory, swap)| memory + swap),
         cpus_limit: cpus,
         cpus_nr_periods: cut(usage.cpu_periods),
         cpus_nr_throttled: cut(usage.cpu_periods_throttled),

@@ -309,6 +309,11 @@ fn cgroups(place: AgentPlace) -> Option<cgroup::Tree> {
     {
         reserve_pids(tree);
     }
+    if let (Some(tree), AgentPlace::OwnGroup) = (&tree, place)
+        && tree.controllers().contains(&"memory")
+    {
+        reserve_memory(tree);
+    }
     for (isolation, why) in facts::probe(tree.as_ref()).missing {
         warn!(%isolation, why, "tasks are not isolated in this way here");
     }
@@ -329,6 +334,24 @@ fn reserve_pids(tree: &cgroup::Tree) {
         warn!(
             error = chain(&error),
             "containers together may take every process number of this node"
+        );
+    }
+}
+
+/// The same of its memory: what containers may take that asked for no limit ends before the node's
+/// own. PID 1 is never killed for lack of memory, but an agent that waits for it is of no use.
+fn reserve_memory(tree: &cgroup::Tree) {
+    /// The agent takes 16 MB when idle; the rest is the kernel's, and for requests under way.
+    const RESERVE_MAX: u64 = 64 << 20;
+    let facts = facts::measure(Path::new("/"));
+    let Some(all) = facts.memory_bytes else {
+        return;
+    };
+    let reserve = (all / 8).min(RESERVE_MAX);
+    if let Err(error) = tree.limit_memory(all - reserve, reserve / 2) {
+        warn!(
+            error = chain(&error),
+            "containers together may take all memory of this node"
         );
     }
 }

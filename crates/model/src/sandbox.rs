@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 
 use crate::ContainerId;
 
-pub use cgroup::{CgroupLimits, CgroupPlan, CpuQuota, Nesting};
+pub use cgroup::{CgroupLimits, CgroupPlan, CpuQuota, IoMax, Nesting};
 pub use devices::{DeviceAccess, DeviceKind, DeviceRule};
 pub use disk::DiskQuota;
 pub use io::{Io, WindowSize};

@@ -3,7 +3,7 @@
 //! A command task has the room of the executor that Mesos would have run beside it, so that
 //! frameworks see no difference in what it gets and when it runs out (DESIGN, "Command tasks").
 
-use model::sandbox::{CgroupLimits, CpuQuota, Nesting};
+use model::sandbox::{CgroupLimits, CpuQuota, IoMax, Nesting};
 
 use super::{Class, TaskSpec};
 
@@ -34,12 +34,34 @@ const QUOTA_US_MIN: u64 = 1_000;
 const PIDS_MAX: u64 = 4_096;
 
 /// Whether `cpus` is a limit and not only a share (`--cgroups_enable_cfs`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cfs {
     /// A share only.
+    #[default]
     Off,
     /// A limit too.
     On,
+}
+
+/// Whether memory of containers may be written to the node's swap (`--cgroups_limit_swap`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Swap {
+    /// None of it: a memory limit is what it says.
+    #[default]
+    Off,
+    /// As much as there is.
+    On,
+}
+
+/// What the operator says of the limits of all containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// Whether the share of the processor is a limit as well.
+    pub cfs: Cfs,
+    /// Whether they may swap.
+    pub swap: Swap,
+    /// What each may read from and write to the disk of the work directory.
+    pub io: Option<IoMax>,
 }
 
 /// What a container may use.
@@ -77,7 +99,7 @@ impl Ceiling {
 
 /// The values for a container of this demand.
 #[must_use]
-pub fn limits(demand: Demand, cfs: Cfs) -> CgroupLimits {
+pub fn limits(demand: Demand, rules: Rules) -> CgroupLimits {
     let weight = demand.cpus_milli.saturating_mul(WEIGHT_PER_CPU) / 1000;
     let quota = |cpus_milli: u64| CpuQuota {
         quota_us: (cpus_milli.saturating_mul(PERIOD_US) / 1000).max(QUOTA_US_MIN),
@@ -86,7 +108,14 @@ pub fn limits(demand: Demand, cfs: Cfs) -> CgroupLimits {
     let memory_bytes = demand.memory_bytes.max(MEMORY_BYTES_MIN);
     CgroupLimits {
         cpu_weight: weight.clamp(WEIGHTS.0, WEIGHTS.1),
-        cpu_quota: match (demand.cpus_milli_max, cfs) {
+        // Nobody asks for a share of a disk: who has more of the processor has more of that.
+        io_weight: weight.clamp(WEIGHTS.0, WEIGHTS.1),
+        io_max: rules.io,
+        swap_bytes_max: match rules.swap {
+            Swap::Off => Some(0),
+            Swap::On => None,
+        },
+        cpu_quota: match (demand.cpus_milli_max, rules.cfs) {
             (Some(Ceiling::At(cpus_milli)), _) => Some(quota(cpus_milli)),
             (None, Cfs::On) => Some(quota(demand.cpus_milli)),
             (Some(Ceiling::Unlimited), _) | (None, Cfs::Off) => None,
@@ -103,11 +132,11 @@ pub fn limits(demand: Demand, cfs: Cfs) -> CgroupLimits {
 }
 
 /// The values for a container; none where it is bounded with its parent.
-pub(super) fn of(task: &TaskSpec<'_>, cfs: Cfs) -> Option<CgroupLimits> {
+pub(super) fn of(task: &TaskSpec<'_>, rules: Rules) -> Option<CgroupLimits> {
     match task.class {
-        Class::Task => Some(limits(with_executor(task.demand), cfs)),
-        Class::Executor | Class::Pod => Some(limits(task.demand, cfs)),
-        Class::Nested => task.wishes.own_limits.then(|| limits(task.demand, cfs)),
+        Class::Task => Some(limits(with_executor(task.demand), rules)),
+        Class::Executor | Class::Pod => Some(limits(task.demand, rules)),
+        Class::Nested => task.wishes.own_limits.then(|| limits(task.demand, rules)),
         Class::Debug => None,
     }
 }
@@ -139,6 +168,13 @@ mod tests {
     use alloc::string::String;
     use expect_test::{Expect, expect};
 
+    fn with(cfs: Cfs) -> Rules {
+        Rules {
+            cfs,
+            ..Rules::default()
+        }
+    }
+
     fn check(tasks: &[(u64, u64)], expected: &Expect) {
         let mut text = String::new();
         for &(cpus_milli, mib) in tasks {
@@ -147,7 +183,7 @@ mod tests {
                 memory_bytes: mib << 20,
                 ..Demand::default()
             };
-            let limits = limits(with_executor(demand), Cfs::On);
+            let limits = limits(with_executor(demand), with(Cfs::On));
             let quota = limits.cpu_quota.map(|cpu| (cpu.quota_us, cpu.period_us));
             text += &format!(
                 "cpus={cpus_milli}m mem={mib}MB: weight={} max={quota:?} memory={}MB\n",
@@ -184,8 +220,8 @@ mod tests {
             memory_bytes: u64::MAX,
             ..Demand::default()
         };
-        assert_eq!(limits(all, Cfs::Off).cpu_quota, None);
-        let all = limits(with_executor(all), Cfs::On);
+        assert_eq!(limits(all, with(Cfs::Off)).cpu_quota, None);
+        let all = limits(with_executor(all), with(Cfs::On));
         assert_eq!(all.memory_bytes_max, Some(u64::MAX));
     }
 
@@ -198,7 +234,7 @@ mod tests {
             memory_bytes_max: Some(Ceiling::At(128 << 20)),
             ..Demand::default()
         };
-        let bounded = limits(demand, Cfs::Off);
+        let bounded = limits(demand, with(Cfs::Off));
         assert_eq!(bounded.cpu_weight, 50);
         assert_eq!(bounded.cpu_quota.map(|cpu| cpu.quota_us), Some(200_000));
         assert_eq!(bounded.memory_bytes_low, 64 << 20);
@@ -208,7 +244,7 @@ mod tests {
             memory_bytes_max: Some(Ceiling::Unlimited),
             ..demand
         };
-        let unlimited = limits(with_executor(unlimited), Cfs::On);
+        let unlimited = limits(with_executor(unlimited), with(Cfs::On));
         assert_eq!(unlimited.cpu_quota, None);
         assert_eq!(unlimited.memory_bytes_max, None);
         assert_eq!(unlimited.memory_bytes_low, 96 << 20);

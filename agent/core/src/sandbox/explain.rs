@@ -189,6 +189,7 @@ const fn area(isolation: Isolation) -> Area {
         Isolation::Pids => Area::Pids,
         Isolation::Devices => Area::Devices,
         Isolation::Disk => Area::Disk,
+        Isolation::Io => Area::Io,
         Isolation::ProcView => Area::View,
     }
 }

@@ -190,6 +190,7 @@ mod tests {
     fn what_the_mounts_make_writable_may_be_changed_and_nothing_else() {
         let tmpfs = Content::Tmpfs {
             bytes_max: 1,
+            inodes_max: 1,
             mode: 0o1777,
         };
         let bind = |access| Content::Bind {

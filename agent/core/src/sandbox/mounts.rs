@@ -24,6 +24,11 @@ const TMP_BYTES_MAX: u64 = 256 << 20;
 /// The most that `/dev/shm` holds.
 const SHM_BYTES_MAX: u64 = 64 << 20;
 
+/// A file in memory for each page of it, within these bounds: an empty file takes about a kilobyte of
+/// the kernel's memory, which counts as the container's, and which its size says nothing of.
+const BYTES_PER_INODE: u64 = 4096;
+const INODES: (u64, u64) = (1_024, 65_536);
+
 /// The group `tty` of the terminals, as on every Linux system.
 const TTY_GROUP: u32 = 5;
 
@@ -332,6 +337,7 @@ fn mount(target: &str, content: Content) -> Mount {
 fn tmpfs(bytes_max: u64) -> Content {
     Content::Tmpfs {
         bytes_max,
+        inodes_max: (bytes_max / BYTES_PER_INODE).clamp(INODES.0, INODES.1),
         mode: 0o1777,
     }
 }
@@ -362,7 +368,7 @@ fn devices() -> Devices {
 mod tests {
     use super::*;
     use crate::sandbox::{
-        Accounts, Cfs, Demand, DiskFacts, ParentsNetwork, Policy, Profile, SwitchUser, Wishes,
+        Accounts, Demand, DiskFacts, ParentsNetwork, Policy, Profile, Rules, SwitchUser, Wishes,
         id_range,
     };
     use model::ContainerId;
@@ -410,7 +416,7 @@ mod tests {
                 passwd: "",
                 group: "",
             },
-            cfs: Cfs::Off,
+            rules: Rules::default(),
             disk: DiskFacts::default(),
             policy: &policy,
             seccomp: &Profile::built_in(),

@@ -161,6 +161,7 @@ fn without_cgroups() -> Enforcement {
         Isolation::Cpu,
         Isolation::Memory,
         Isolation::Pids,
+        Isolation::Io,
         Isolation::Devices,
     ] {
         report.note(isolation, Err("this host has no cgroup v2".into()));

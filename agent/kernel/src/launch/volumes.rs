@@ -56,9 +56,11 @@ impl Maker<'_> {
             } => self.volume(Path::new(source), *access, *handover)?,
             Content::File { content, mode } => self.file(&content.0, *mode)?,
             Content::OfParent => self.of_parent(&mount.target)?,
-            Content::Tmpfs { bytes_max, mode } => {
-                Detached::tmpfs(*bytes_max, *mode, Attributes::NO_DEVICES)?
-            }
+            Content::Tmpfs {
+                bytes_max,
+                inodes_max,
+                mode,
+            } => Detached::tmpfs_of(*bytes_max, *inodes_max, *mode, Attributes::NO_DEVICES)?,
             Content::Devices(devices) => Detached::devices(devices)?,
             Content::Terminals { group } => {
                 let gid = self.plan.ids.on_node(*group).ok_or(Errno::EINVAL)?;

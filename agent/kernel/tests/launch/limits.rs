@@ -1,10 +1,11 @@
 //! The limits of a container's cgroup, where this host's version 2 has controllers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use agent_kernel::cgroup::Resource as Wait;
 use agent_kernel::launch::Streams;
-use agent_kernel::process;
-use model::sandbox::{CpuQuota, ExitStatus, Io, Isolation, Rlimit};
+use agent_kernel::{block, process};
+use model::sandbox::{CpuQuota, ExitStatus, Io, IoMax, Isolation, Rlimit};
 use nix::sys::resource::Resource;
 use nix::sys::signal::Signal;
 
@@ -99,6 +100,66 @@ pub(crate) fn a_container_reads_its_own_limits_and_cannot_change_them(world: &Wo
     same(lines, expected, &output)?;
     same(status, ExitStatus::Exited(1), "mkdir")?;
     same(output.matches("Read-only file system").count(), 3, &output)
+}
+
+pub(crate) fn files_in_memory_are_bounded_in_number(world: &World) -> Outcome {
+    let (output, _) = world.run(
+        "i=0; while [ $i -lt 300 ]; do true >/tmp/f$i || break; i=$((i+1)); done 2>/dev/null
+         i=0; while [ $i -lt 300 ]; do true >/dev/shm/f$i || break; i=$((i+1)); done 2>/dev/null
+         ls /tmp | wc -l; ls /dev/shm | wc -l",
+    )?;
+    // The root directory of each is one of the hundred.
+    same(output.as_str(), "99\n99\n", "files")
+}
+
+pub(crate) fn writes_to_a_disk_are_no_faster_than_allowed(world: &World) -> Outcome {
+    if !has(world, "io") {
+        return Ok(());
+    }
+    let Some((major, minor)) = block::disk_of(&world.directory) else {
+        println!("  left out: the tests' files are on no disk");
+        return Ok(());
+    };
+    const MEGABYTE: u64 = 1 << 20;
+    let mut plan = world.plan(
+        "i=0; while [ $i -lt 4 ]; do head -c 1m /dev/zero >file$i; i=$((i+1)); done; sync; echo done",
+    )?;
+    limits_of(&mut plan).io_max = Some(IoMax {
+        major,
+        minor,
+        read_bytes_s: None,
+        write_bytes_s: Some(MEGABYTE),
+    });
+    let launched = world.spawn(&plan)?;
+    let begun = Instant::now();
+    let status = world.end(&plan, &launched)?;
+    let report = &launched.enforcement;
+    same(
+        report.enforced.contains(&Isolation::Io),
+        true,
+        &format!("{report:?}"),
+    )?;
+    same(status, ExitStatus::Exited(0), &world.output(&plan)?)?;
+    let taken = begun.elapsed();
+    println!("  4 MB at 1 MB/s: {taken:?}");
+    same(taken > Duration::from_secs(2), true, &format!("{taken:?}"))
+}
+
+pub(crate) fn waiting_for_memory_shows_as_pressure(world: &World) -> Outcome {
+    if !has(world, "memory") {
+        return Ok(());
+    }
+    let mut plan = world.plan("head -c 200m /dev/zero | tail -n 1")?;
+    limits_of(&mut plan).memory_bytes_max = Some(32 << 20);
+    let launched = world.spawn(&plan)?;
+    world.wait(&plan, &launched)?;
+    let cgroup = launched.cgroup.as_ref().ok_or("no cgroup")?;
+    let found = Wait::ALL.map(|resource| cgroup.pressure(resource));
+    let swap = cgroup.usage().swap_bytes;
+    world.forget(&plan, &launched)?;
+    // A kernel may keep no such account.
+    println!("  pressure of cpu, memory and io: {found:?}, swap {swap:?}");
+    same(swap.unwrap_or(0), 0, "swap")
 }
 
 pub(crate) fn processor_time_is_shared_by_weight(world: &World) -> Outcome {

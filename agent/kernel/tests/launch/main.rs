@@ -107,6 +107,9 @@ const TESTS: &[(&str, Test)] = tests![
     limits::no_more_processes_than_allowed,
     limits::a_container_reads_its_own_limits_and_cannot_change_them,
     limits::processor_time_is_shared_by_weight,
+    limits::files_in_memory_are_bounded_in_number,
+    limits::writes_to_a_disk_are_no_faster_than_allowed,
+    limits::waiting_for_memory_shows_as_pressure,
 ];
 
 fn main() {

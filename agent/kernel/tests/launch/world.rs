@@ -94,7 +94,8 @@ impl World {
             "sh", "cat", "echo", "true", "ls", "readlink", "id", "touch", "sleep", "ps", "kill",
             "hostname", "mkdir", "mknod", "mount", "unshare", "head", "wc", "grep", "seq", "env",
             "pwd", "stat", "setsid", "sort", "tr", "umount", "tail", "taskset", "tty", "stty",
-            "nc", "ping", "cut", "ip", "ulimit", "rm", "rmdir", "mv", "chmod", "chown", "df",
+            "nc", "ping", "cut", "sync", "ip", "ulimit", "rm", "rmdir", "mv", "chmod", "chown",
+            "df",
         ] {
             symlink("busybox", root.join("bin").join(applet))?;
         }
@@ -155,7 +156,10 @@ impl World {
                     cpu_quota: None,
                     memory_bytes_low: 0,
                     memory_bytes_max: Some(64 << 20),
+                    swap_bytes_max: Some(0),
                     pids_max: 64,
+                    io_weight: 100,
+                    io_max: None,
                 }),
                 nesting: Nesting::Shared,
                 devices: device_rules(),
@@ -316,6 +320,7 @@ fn mounts() -> Vec<Mount> {
     };
     let tmpfs = Content::Tmpfs {
         bytes_max: 1 << 20,
+        inodes_max: 100,
         mode: 0o1777,
     };
     let bind = |source: &str| Content::Bind {

@@ -35,11 +35,29 @@ pub struct CgroupLimits {
     pub cpu_quota: Option<CpuQuota>,
     /// `memory.low` in bytes: what is taken from this container last.
     pub memory_bytes_low: u64,
-    /// `memory.max` in bytes, `None` for no limit; `memory.swap.max` is 0 and `memory.oom.group` 1
-    /// beside it.
+    /// `memory.max` in bytes, `None` for no limit; `memory.oom.group` is 1 beside it.
     pub memory_bytes_max: Option<u64>,
+    /// `memory.swap.max` in bytes, `None` for no limit.
+    pub swap_bytes_max: Option<u64>,
     /// `pids.max`.
     pub pids_max: u64,
+    /// `io.weight`, where the kernel shares disks out by weight.
+    pub io_weight: u64,
+    /// `io.max`; `None` leaves the disk unlimited.
+    pub io_max: Option<IoMax>,
+}
+
+/// How much may be read from and written to a disk in a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IoMax {
+    /// The number of the disk's driver; a whole disk and no part of one.
+    pub major: u32,
+    /// The number within it.
+    pub minor: u32,
+    /// Bytes read; `None` for no limit.
+    pub read_bytes_s: Option<u64>,
+    /// Bytes written; the same.
+    pub write_bytes_s: Option<u64>,
 }
 
 /// How much processor time in a period, both in microseconds.

@@ -131,6 +131,8 @@ pub enum Content {
     Tmpfs {
         /// The most it holds.
         bytes_max: u64,
+        /// The most files and directories, which take memory of the kernel's own beyond that.
+        inodes_max: u64,
         /// The permissions of its root directory, as in `0o1777`.
         mode: u32,
     },

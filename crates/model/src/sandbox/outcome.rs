@@ -72,6 +72,8 @@ pub enum Isolation {
     Memory,
     /// The limit of processes.
     Pids,
+    /// The share of the disk's bandwidth, and the limit where there is one.
+    Io,
     /// No device files but those of the plan.
     Devices,
     /// `/proc` with its own limits in place of the node's.
@@ -94,6 +96,7 @@ impl fmt::Display for Isolation {
             Self::Cpu => f.write_str("cpu limit"),
             Self::Memory => f.write_str("memory limit"),
             Self::Pids => f.write_str("pids limit"),
+            Self::Io => f.write_str("io limit"),
             Self::Devices => f.write_str("device list"),
             Self::ProcView => f.write_str("view of /proc"),
             Self::Disk => f.write_str("disk quota"),

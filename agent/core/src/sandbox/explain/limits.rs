@@ -19,7 +19,7 @@ pub(super) fn placement(nesting: Nesting, writer: &mut Writer<'_>) {
 
 pub(super) fn of(limits: Option<&CgroupLimits>, writer: &mut Writer<'_>) {
     let Some(limits) = limits else {
-        for area in [Area::Cpu, Area::Memory, Area::Pids] {
+        for area in [Area::Cpu, Area::Memory, Area::Pids, Area::Io] {
             let judged = Judged::shared("within those of the container it is nested in");
             writer.row(area, "no limit of its own", judged);
         }
@@ -31,7 +31,10 @@ pub(super) fn of(limits: Option<&CgroupLimits>, writer: &mut Writer<'_>) {
         cpu_quota,
         memory_bytes_low,
         memory_bytes_max,
+        swap_bytes_max,
         pids_max,
+        io_weight,
+        io_max,
     } = limits;
     let outcome = writer.outcome(Isolation::Cpu);
     match cpu_quota {
@@ -54,7 +57,7 @@ pub(super) fn of(limits: Option<&CgroupLimits>, writer: &mut Writer<'_>) {
     match memory_bytes_max {
         Some(most) => writer.row(
             Area::Memory,
-            format!("at most {}, no swap", bytes(*most)),
+            format!("at most {}, {}", bytes(*most), swap(*swap_bytes_max)),
             outcome,
         ),
         None => writer.row(
@@ -74,6 +77,34 @@ pub(super) fn of(limits: Option<&CgroupLimits>, writer: &mut Writer<'_>) {
         format!("at most {pids_max} processes and threads"),
         outcome,
     );
+    let outcome = writer.outcome(Isolation::Io);
+    let rate = |rate: Option<u64>| rate.map_or("all".to_string(), |rate| bytes(rate) + "/s");
+    match io_max {
+        Some(most) => writer.row(
+            Area::Io,
+            format!(
+                "weight {io_weight}, reads {} and writes {} of disk {}:{}",
+                rate(most.read_bytes_s),
+                rate(most.write_bytes_s),
+                most.major,
+                most.minor
+            ),
+            outcome,
+        ),
+        None => writer.row(
+            Area::Io,
+            format!("weight {io_weight}"),
+            outcome.but(1, "a share and no limit"),
+        ),
+    }
+}
+
+fn swap(most: Option<u64>) -> String {
+    match most {
+        Some(0) => "no swap".to_string(),
+        Some(most) => format!("swap of {}", bytes(most)),
+        None => "and swap".to_string(),
+    }
 }
 
 /// What it may keep on the disk.

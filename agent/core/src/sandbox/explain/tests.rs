@@ -5,8 +5,8 @@ use expect_test::{Expect, expect};
 use model::ContainerId;
 use model::sandbox::{
     Access, Capabilities, Capability, CgroupPlan, Content, CpuQuota, DeviceAccess, DeviceKind,
-    DeviceRule, Devices, DiskQuota, FileRights, FileRule, IdRange, Io, Landlock, Mount, Nesting,
-    Network, Process, Rlimit, Root, Run, Scope, Seccomp, Shares, User, View, ViewFile,
+    DeviceRule, Devices, DiskQuota, FileRights, FileRule, IdRange, Io, IoMax, Landlock, Mount,
+    Nesting, Network, Process, Rlimit, Root, Run, Scope, Seccomp, Shares, User, View, ViewFile,
 };
 
 use crate::sandbox::Profile;
@@ -81,7 +81,10 @@ fn plan() -> LaunchPlan {
                 cpu_quota: None,
                 memory_bytes_low: 96 << 20,
                 memory_bytes_max: Some(96 << 20),
+                swap_bytes_max: Some(0),
                 pids_max: 4096,
+                io_weight: 60,
+                io_max: None,
             }),
             nesting: Nesting::Shared,
             devices: vec![DeviceRule {
@@ -134,6 +137,7 @@ fn all(plan: &LaunchPlan) -> Enforcement {
         Isolation::Cpu,
         Isolation::Memory,
         Isolation::Disk,
+        Isolation::Io,
         Isolation::Pids,
         Isolation::Devices,
         Isolation::ProcView,
@@ -198,6 +202,7 @@ fn a_task_that_asks_for_nothing_is_told_all_that_it_runs_under() {
             memory       ENFORCED   0/50  at most 96 MB, no swap
             memory       ENFORCED   0/0   96 MB are taken from it last
             pids         ENFORCED   0/40  at most 4096 processes and threads
+            io           ENFORCED   2/20  weight 60 (a share and no limit: neighbours can be kept from the disk)
             disk         ENFORCED   0/40  at most 1 GB in 32768 files
         "#]],
     );
@@ -280,7 +285,7 @@ fn a_nested_container_shares_what_is_its_parents() {
     assert_eq!(
         shared,
         [
-            "users", "ipc", "hostname", "network", "cpu", "memory", "pids"
+            "users", "ipc", "hostname", "network", "cpu", "memory", "pids", "io"
         ]
     );
     assert_eq!(report.verdict(), "CLOSED");
@@ -300,10 +305,23 @@ fn new_limits_stand_where_the_old_ones_stood() {
         }),
         memory_bytes_low: 1 << 20,
         memory_bytes_max: Some(1 << 30),
+        swap_bytes_max: None,
         pids_max: 10,
+        io_weight: 100,
+        io_max: Some(IoMax {
+            major: 254,
+            minor: 0,
+            read_bytes_s: None,
+            write_bytes_s: Some(10 << 20),
+        }),
     };
     let mut enforcement = Enforcement::default();
-    for isolation in [Isolation::Cpu, Isolation::Memory, Isolation::Pids] {
+    for isolation in [
+        Isolation::Cpu,
+        Isolation::Memory,
+        Isolation::Pids,
+        Isolation::Io,
+    ] {
         enforcement.note(isolation, Ok(()));
     }
     report.resize(&limits, &enforcement);
@@ -315,7 +333,7 @@ fn new_limits_stand_where_the_old_ones_stood() {
         [
             "RLIMIT_NOFILE 1024, at most infinite",
             "weight 100, at most 50000 of 100000 us",
-            "at most 1 GB, no swap",
+            "at most 1 GB, and swap",
             "at most 10 processes and threads",
             "at most 1 GB in 32768 files"
         ]

@@ -49,6 +49,8 @@ pub enum Area {
     Memory,
     /// The number of processes.
     Pids,
+    /// The bandwidth of the disk.
+    Io,
     /// What is kept on the disk.
     Disk,
 }
@@ -81,6 +83,7 @@ impl Area {
             Self::Cpu => "cpu",
             Self::Memory => "memory",
             Self::Pids => "pids",
+            Self::Io => "io",
             Self::Disk => "disk",
         }
     }
@@ -117,6 +120,7 @@ impl Area {
             Self::Cpu => (3, "neighbours can be kept from the processor"),
             Self::Memory => (5, "the node's memory can be used up"),
             Self::Pids => (4, "the node's process numbers can be used up"),
+            Self::Io => (2, "neighbours can be kept from the disk"),
             Self::Disk => (4, "the disk can be filled that neighbours were promised"),
         }
     }
