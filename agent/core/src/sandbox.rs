@@ -16,6 +16,7 @@ mod mounts;
 mod namespaces;
 mod network;
 pub mod procview;
+mod rlimits;
 mod seccomp;
 mod users;
 mod wishes;
@@ -223,7 +224,7 @@ fn run(task: &TaskSpec<'_>, user: User) -> Result<Run, PlanError> {
         without_nul(directory, "the working directory")?;
         process.directory = directory.to_string();
     }
-    process.rlimits.clone_from(&task.wishes.rlimits);
+    process.rlimits = rlimits::of(task.wishes);
     Ok(Run::Process(process))
 }
 

@@ -92,6 +92,23 @@ pub fn raise_descriptors(number: u64) -> Result<(), Errno> {
     setrlimit(Resource::RLIMIT_NOFILE, soft.max(number), hard.max(number))
 }
 
+/// Takes the limits from this process that the kernel counts for all user namespaces it makes together
+/// (user_namespaces(7) does not say so; `inc_rlimit_ucounts` does): waiting signals and timers, message
+/// queues, locked memory. What it starts inherits that.
+///
+/// # Errors
+/// EPERM: the caller may not.
+pub fn lift_shared_limits() -> Result<(), Errno> {
+    let shared = [
+        Resource::RLIMIT_SIGPENDING,
+        Resource::RLIMIT_MSGQUEUE,
+        Resource::RLIMIT_MEMLOCK,
+    ];
+    shared
+        .into_iter()
+        .try_for_each(|one| setrlimit(one, libc::RLIM_INFINITY, libc::RLIM_INFINITY))
+}
+
 /// Lets a process set itself a limit: raises what stands in its way, which takes rights that it lacks.
 /// The limit itself is the task's alone; its init has to write files and start processes.
 ///

@@ -169,6 +169,9 @@ pub fn run(config: &Config, machine: Machine, wishes: Wishes) -> Result<Node, In
     if let Err(error) = process::raise_descriptors(DESCRIPTORS_MAX) {
         warn!(%error, "the agent and its tasks may have few descriptors");
     }
+    if let Err(error) = process::lift_shared_limits() {
+        warn!(%error, "containers share limits of signals, queues and locked memory");
+    }
     let power = phase("power", || {
         power::watch(wishes, machine, config.work_dir.clone())
     })?;

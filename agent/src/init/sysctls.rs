@@ -5,7 +5,7 @@ use std::fs;
 use tracing::{info, warn};
 
 /// Setting below `/proc/sys`, value.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 13] = [
     // Our log is the console's; of the kernel's only errors.
     ("kernel/printk", "4"),
     // A kernel that has panicked starts again after ten seconds instead of standing still.
@@ -20,8 +20,13 @@ const SETTINGS: [(&str, &str); 10] = [
     ("fs/protected_symlinks", "1"),
     // The default is 32 768, which eight containers may take between them.
     ("kernel/pid_max", "4194304"),
-    // Each container has several of these, and the default is for a desktop.
-    ("fs/inotify/max_user_instances", "8192"),
+    // What one container takes of these is missing for all others and for us, since the kernel counts
+    // them together for the user that made the user namespaces. Memory bounds them, each container's own.
+    ("fs/inotify/max_user_instances", "1048576"),
+    ("fs/inotify/max_user_watches", "16777216"),
+    ("fs/file-max", "9223372036854775807"),
+    // Who has a lease on his output would keep it from being rotated.
+    ("fs/leases-enable", "0"),
 ];
 
 /// Writes the table; a setting that this kernel lacks is told and is no fault.
