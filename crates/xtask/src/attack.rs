@@ -4,13 +4,11 @@
 //! same node all the time: it holds secrets, and must not notice anything. After each attack the node has to
 //! answer and the neighbour's work to go on, within bounds that are told beside what was measured.
 
-pub(crate) mod framework;
 mod images;
 mod judge;
 mod rows;
-pub(crate) mod server;
 mod suite;
-mod watch;
+pub(crate) mod watch;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -19,10 +17,10 @@ use anyhow::{Context as _, Result, bail};
 use image::Kernel;
 
 use crate::image::root;
+use crate::lab::server::Server;
 use crate::lab::{Lab, Programs, Wanted};
 use judge::Verdict;
 use rows::{Row, Shape};
-use server::Server;
 use suite::{Done, Suite};
 use watch::Bounds;
 

@@ -1,6 +1,7 @@
 //! Benchmarks: each a program of its own, built for speed, with its budget beside it.
 
 mod allocation;
+mod neighbour;
 mod report;
 mod unpack;
 
@@ -19,6 +20,8 @@ pub(crate) struct Args {
 enum What {
     /// One run of the allocator, by agents, frameworks and what stands in its way.
     Allocation(allocation::Args),
+    /// What a task keeps of processor, memory and disk beside three that take all they can.
+    Neighbour(neighbour::Args),
     /// Pulling and unpacking an image of 1 GB, beside skopeo and umoci.
     Unpack(unpack::Args),
 }
@@ -27,6 +30,7 @@ enum What {
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Allocation(args) => allocation::run(args),
+        What::Neighbour(args) => neighbour::run(args),
         What::Unpack(args) => unpack::run(args),
     }
 }

@@ -1,5 +1,8 @@
 //! Lab: a cluster of one node in QEMU, built from this checkout and away from the user's own.
 
+pub(crate) mod framework;
+pub(crate) mod server;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;

@@ -51,6 +51,8 @@ fn wanted(arguments: &[String], place: usize) -> usize {
 fn until(wanted: usize, mut take: impl FnMut(usize) -> Answer) -> Tried {
     for number in 0..wanted {
         if let Err(errno) = take(number) {
+            // So long that the neighbour notices where it lacks what is held here.
+            std::thread::sleep(Duration::from_millis(1500));
             return Tried::Refused(format!("{errno} after {number}"));
         }
     }

@@ -15,7 +15,8 @@ const TOLD: Duration = Duration::from_millis(250);
 const BLOCK: usize = 64 << 10;
 const PAGE: usize = 4096;
 
-/// Rounds of arithmetic, pages read in turn, or blocks written and synced.
+/// Rounds of arithmetic, pages changed in turn, blocks written and synced, or memory taken and given back
+/// beside files that do not fit into it.
 fn work(arguments: &[String]) -> Tried {
     let kind = arguments.first().map_or("cpu", String::as_str);
     let megabytes: usize = arguments
@@ -26,6 +27,7 @@ fn work(arguments: &[String]) -> Tried {
         "cpu" => cpu(),
         "memory" => memory(megabytes),
         "io" => io(megabytes),
+        "thrash" => thrash(megabytes),
         other => return Tried::Impossible(format!("no work is called {other}")),
     };
     match ended {
@@ -98,5 +100,23 @@ fn io(megabytes: usize) -> std::io::Result<()> {
             file.sync_data()?;
             tell.add(1)?;
         }
+    }
+}
+
+fn thrash(megabytes: usize) -> std::io::Result<()> {
+    let mut tell = Tell::new();
+    loop {
+        let mut file = File::create("thrashed")?;
+        let mut taken = vec![0_u8; megabytes << 19];
+        for place in (0..taken.len()).step_by(PAGE) {
+            taken[place] = 1;
+        }
+        for block in black_box(&taken).chunks(BLOCK) {
+            file.write_all(block)?;
+            file.write_all(block)?;
+        }
+        drop(taken);
+        std::io::copy(&mut File::open("thrashed")?, &mut std::io::sink())?;
+        tell.add(1)?;
     }
 }

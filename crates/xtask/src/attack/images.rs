@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
-use super::server::Server;
+use crate::lab::server::Server;
 
 /// The usual image.
 pub(super) const USUAL: &str = "attack";

@@ -28,7 +28,7 @@ pub(super) struct Row {
     /// How long it may run; then it is killed.
     #[serde(default = "seconds_max")]
     pub(super) seconds: u64,
-    /// Why it is known to work here: such a row is counted apart, and fails once it is refused.
+    /// Why it is known to work here: such a row is counted apart as long as it does.
     #[serde(default)]
     pub(super) known: Option<String>,
     /// Why it may be that it cannot be tried on this kernel.

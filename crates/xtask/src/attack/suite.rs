@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::framework::{Framework, Launch, resources};
 use super::images;
 use super::judge::{self, End, Verdict};
 use super::rows::{Row, Shape};
-use super::server::Server;
 use super::watch::{self, Bounds, Seen, Watch};
 use crate::lab::Lab;
+use crate::lab::framework::{Framework, Launch, probe_task, resources};
+use crate::lab::server::Server;
 
 /// The neighbour's task.
 const VICTIM: &str = "victim";
@@ -79,7 +79,7 @@ impl Suite {
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |time| time.subsec_nanos());
         let secret = format!("tepui-secret-{nonce:08x}");
-        let mut task = command(
+        let mut task = probe_task(
             &server,
             VICTIM,
             &format!("exec ./probe victim {secret}"),
@@ -92,9 +92,8 @@ impl Suite {
             is_pod: false,
             needs: [100, 64, 64],
         };
-        launch_one(&mut framework, launch).await?;
         framework
-            .wait_for(VICTIM, "TASK_RUNNING", START_TIME_MAX)
+            .start(launch, START_TIME_MAX)
             .await
             .context("start the neighbour")?;
         let beats = format!("{}/stdout", sandbox(&framework.id(), VICTIM, Shape::Task));
@@ -189,7 +188,7 @@ impl Suite {
             "export PATH=\"$MESOS_SANDBOX:$PATH:/bin:/sbin:/usr/bin:/usr/sbin\"\n{}",
             row.script
         );
-        let mut task = command(&self.server, id, &script, &row.uris);
+        let mut task = probe_task(&self.server, id, &script, &row.uris);
         let framework = self.framework.id();
         let variables = [
             ("VICTIM_SANDBOX", self.victim.as_str()),
@@ -416,31 +415,6 @@ fn short(name: &str) -> String {
         .collect()
 }
 
-/// A command task that has the probe, and these files.
-fn command(server: &Server, id: &str, script: &str, uris: &[String]) -> Value {
-    let mut all = vec![json!({
-        "value": format!("http://{}/probe", server.name()),
-        "executable": true,
-        "extract": false,
-        "cache": true,
-    })];
-    all.extend(
-        uris.iter().map(
-            |name| json!({"value": format!("http://{}/{name}", server.name()), "extract": true}),
-        ),
-    );
-    json!({
-        "name": id,
-        "task_id": {"value": id},
-        "command": {
-            "shell": true,
-            "value": script,
-            "uris": all,
-            "environment": {"variables": []},
-        },
-    })
-}
-
 /// The virtual path of a sandbox.
 fn sandbox(framework: &str, id: &str, shape: Shape) -> String {
     match shape {
@@ -464,16 +438,6 @@ async fn started(node: SocketAddr) -> Result<Value> {
     let body = watch::get(node, "/state").await?;
     let state: Value = serde_json::from_slice(&body).context("read /state")?;
     Ok(json!([state["start_time"], state["id"]]))
-}
-
-async fn launch_one(framework: &mut Framework, launch: Launch) -> Result<()> {
-    let begun = Instant::now();
-    let all = [launch];
-    while framework.launch(&all).await? == 0 {
-        ensure!(begun.elapsed() < START_TIME_MAX, "no offer is large enough");
-        framework.turn().await?;
-    }
-    Ok(())
 }
 
 /// Lays one document over another.

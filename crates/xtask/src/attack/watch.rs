@@ -162,7 +162,7 @@ pub(super) async fn get(node: SocketAddr, path: &str) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// As with [`get`].
-pub(super) async fn read(node: SocketAddr, path: &str, offset: u64) -> Result<String> {
+pub(crate) async fn read(node: SocketAddr, path: &str, offset: u64) -> Result<String> {
     let path = format!("/files/read?path={path}&offset={offset}&length=65536");
     let body = get(node, &path).await?;
     let answer: Value = serde_json::from_slice(&body).context("read the answer")?;

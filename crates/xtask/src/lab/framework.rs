@@ -1,4 +1,4 @@
-//! The framework that attacks run under: launches what fits into the offers it holds, acknowledges, and
+//! The framework that a lab's tasks run under: launches what fits into the offers it holds, acknowledges, and
 //! remembers what it is told.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::server::Server;
 use crate::replay::client::{Acknowledged, Stream, Unrecorded, exchange, unrecorded};
 
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
@@ -207,6 +208,24 @@ impl Framework {
         })
     }
 
+    /// Launches one task and waits until it runs.
+    ///
+    /// # Errors
+    /// It does not run in time.
+    pub(crate) async fn start(&mut self, launch: Launch, within: Duration) -> Result<()> {
+        let begun = Instant::now();
+        let task = launch.task["task_id"]["value"].as_str().unwrap_or_default();
+        let (task, all) = (task.to_owned(), [launch]);
+        while self.launch(&all).await? == 0 {
+            ensure!(
+                begun.elapsed() < within,
+                "no offer is large enough for {task}"
+            );
+            self.turn().await?;
+        }
+        self.wait_for(&task, "TASK_RUNNING", within).await
+    }
+
     /// Waits for a state, or for the end that comes instead.
     ///
     /// # Errors
@@ -276,4 +295,29 @@ pub(crate) fn resources(cpus: u64, memory_mb: u64, disk_mb: u64) -> Value {
         all.push(scalar("disk", disk_mb as f64));
     }
     Value::Array(all)
+}
+
+/// A command task that has the probe, and these files.
+pub(crate) fn probe_task(server: &Server, id: &str, script: &str, uris: &[String]) -> Value {
+    let mut all = vec![json!({
+        "value": format!("http://{}/probe", server.name()),
+        "executable": true,
+        "extract": false,
+        "cache": true,
+    })];
+    all.extend(
+        uris.iter().map(
+            |name| json!({"value": format!("http://{}/{name}", server.name()), "extract": true}),
+        ),
+    );
+    json!({
+        "name": id,
+        "task_id": {"value": id},
+        "command": {
+            "shell": true,
+            "value": script,
+            "uris": all,
+            "environment": {"variables": []},
+        },
+    })
 }
