@@ -8,11 +8,11 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkFlags, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope,
     RouteType,
@@ -67,6 +67,19 @@ pub enum NetlinkError {
     },
 }
 
+impl NetlinkError {
+    /// What the kernel said; EPROTO where it said nothing that can be read.
+    #[must_use]
+    pub fn errno(&self) -> Errno {
+        match self {
+            Self::Open(source) | Self::Ask { source, .. } | Self::Refused { source, .. } => {
+                crate::files::errno(source)
+            }
+            Self::Answer { .. } => Errno::EPROTO,
+        }
+    }
+}
+
 /// The ethernet devices, in the order in which the kernel found them.
 #[must_use]
 pub fn ethernet_links() -> Vec<Link> {
@@ -78,18 +91,8 @@ pub fn ethernet_links() -> Vec<Link> {
 /// # Errors
 /// EPERM: the network is not the caller's.
 pub(crate) fn loopback_up() -> Result<(), Errno> {
-    let first = Link {
-        name: "lo".into(),
-        index: 1,
-        mac: [0; 6],
-    };
-    let up = Netlink::open().and_then(|mut netlink| netlink.set_up(&first));
-    up.map_err(|error| match error {
-        NetlinkError::Open(source)
-        | NetlinkError::Ask { source, .. }
-        | NetlinkError::Refused { source, .. } => crate::files::errno(&source),
-        NetlinkError::Answer { .. } => Errno::EPROTO,
-    })
+    let up = Netlink::open().and_then(|mut netlink| netlink.loopback_up());
+    up.map_err(|error| error.errno())
 }
 
 /// The loopback device.
@@ -138,6 +141,7 @@ pub fn has_carrier(link: &Link) -> bool {
 }
 
 /// A socket to the kernel's network configuration.
+#[derive(Debug)]
 pub struct Netlink {
     socket: Socket,
     sequence: u32,
@@ -236,7 +240,101 @@ impl Netlink {
         )
     }
 
-    fn ask(
+    /// Sends a request and waits until it was carried out.
+    pub(crate) fn ask(
+        &mut self,
+        act: &'static str,
+        flags: u16,
+        message: RouteNetlinkMessage,
+    ) -> Result<(), NetlinkError> {
+        match self.exchange(act, NLM_F_ACK | flags, message)? {
+            NetlinkPayload::Error(error) => match error.code {
+                None => Ok(()),
+                Some(_) => Err(NetlinkError::Refused {
+                    act,
+                    source: error.to_io(),
+                }),
+            },
+            _ => Err(NetlinkError::Answer { act }),
+        }
+    }
+
+    /// The number of a device of this socket's network.
+    ///
+    /// # Errors
+    /// ENODEV: there is none of this name.
+    pub fn index(&mut self, name: &str) -> Result<u32, NetlinkError> {
+        let act = "look for a device";
+        let mut message = LinkMessage::default();
+        message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+        match self.exchange(act, 0, RouteNetlinkMessage::GetLink(message))? {
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                Ok(link.header.index)
+            }
+            NetlinkPayload::Error(error) => Err(NetlinkError::Refused {
+                act,
+                source: error.to_io(),
+            }),
+            _ => Err(NetlinkError::Answer { act }),
+        }
+    }
+
+    /// The names of all devices of this socket's network.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn names(&mut self) -> Result<Vec<String>, NetlinkError> {
+        let act = "list the devices";
+        let asked = |source| NetlinkError::Ask { act, source };
+        let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        self.send(act, NLM_F_DUMP, all)?;
+        let mut names = Vec::new();
+        loop {
+            let (bytes, _) = self.socket.recv_from_full().map_err(asked)?;
+            let mut rest = bytes.as_slice();
+            while !rest.is_empty() {
+                let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
+                    .map_err(|_| NetlinkError::Answer { act })?;
+                let length = (answer.header.length as usize).next_multiple_of(4);
+                rest = rest.get(length.max(4)..).unwrap_or_default();
+                if answer.header.sequence_number != self.sequence {
+                    continue;
+                }
+                match answer.payload {
+                    NetlinkPayload::Done(_) => return Ok(names),
+                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                        names.extend(link.attributes.into_iter().find_map(|attribute| {
+                            match attribute {
+                                LinkAttribute::IfName(name) => Some(name),
+                                _ => None,
+                            }
+                        }));
+                    }
+                    _ => return Err(NetlinkError::Answer { act }),
+                }
+            }
+        }
+    }
+
+    fn exchange(
+        &mut self,
+        act: &'static str,
+        flags: u16,
+        message: RouteNetlinkMessage,
+    ) -> Result<NetlinkPayload<RouteNetlinkMessage>, NetlinkError> {
+        self.send(act, flags, message)?;
+        let asked = |source| NetlinkError::Ask { act, source };
+        loop {
+            let (bytes, _) = self.socket.recv_from_full().map_err(asked)?;
+            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes)
+                .map_err(|_| NetlinkError::Answer { act })?;
+            if answer.header.sequence_number == self.sequence {
+                return Ok(answer.payload);
+            }
+        }
+    }
+
+    fn send(
         &mut self,
         act: &'static str,
         flags: u16,
@@ -244,32 +342,15 @@ impl Netlink {
     ) -> Result<(), NetlinkError> {
         self.sequence += 1;
         let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+        header.flags = NLM_F_REQUEST | flags;
         header.sequence_number = self.sequence;
         let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
-        let asked = |source| NetlinkError::Ask { act, source };
-        self.socket.send(&bytes, 0).map_err(asked)?;
-        loop {
-            let (bytes, _) = self.socket.recv_from_full().map_err(asked)?;
-            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes)
-                .map_err(|_| NetlinkError::Answer { act })?;
-            if answer.header.sequence_number != self.sequence {
-                continue;
-            }
-            let NetlinkPayload::Error(error) = answer.payload else {
-                return Err(NetlinkError::Answer { act });
-            };
-            return match error.code {
-                None => Ok(()),
-                Some(_) => Err(NetlinkError::Refused {
-                    act,
-                    source: error.to_io(),
-                }),
-            };
-        }
+        let sent = self.socket.send(&bytes, 0);
+        sent.map(drop)
+            .map_err(|source| NetlinkError::Ask { act, source })
     }
 }
 

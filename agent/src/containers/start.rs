@@ -142,7 +142,7 @@ pub(super) fn start(
     }
     let parent = place.parent.as_ref().map(|parent| parent.pidfd.as_ref());
     let space = match plan.network {
-        Network::Ready => Some(ground.pool.take().map_err(|error| chain(&error))?),
+        Network::Ready { .. } => Some(ground.pool.take().map_err(|error| chain(&error))?),
         Network::Own | Network::Shared => None,
     };
     let launched = launch::spawn_in(&ground.host, &plan, parent, space.as_ref());

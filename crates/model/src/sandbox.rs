@@ -28,7 +28,9 @@ pub use landlock::{FileRights, FileRule, Landlock, Scope};
 pub use mounts::{
     Access, Content, DeviceNode, Devices, Handover, Missing, Mount, Overlay, Root, Scratch, Secret,
 };
-pub use network::Network;
+pub use network::{
+    Bridge, Endpoint, Firewall, Ipv4Net, Neighbours, Network, PortMapping, Rates, Transport, mac,
+};
 pub use outcome::{Enforcement, ExitStatus, Isolation};
 pub use seccomp::{
     ArgumentTest, ArgumentWidth, Seccomp, SeccompAction, SeccompCondition, SeccompFilter,

@@ -226,7 +226,7 @@ fn system(task: &TaskSpec<'_>, node: &NodeFacts<'_>, network: &Network) -> [Moun
         _ => tmpfs(bytes.unwrap_or(SHM_BYTES_MAX)),
     };
     let sys = match network {
-        Network::Ready => Content::Sysfs,
+        Network::Ready { .. } => Content::Sysfs,
         Network::Own | Network::Shared => bind("/sys"),
     };
     [

@@ -23,7 +23,7 @@ pub(super) fn of(own: &[Namespace], wishes: &Wishes, kept: &Capabilities) -> Net
     let has_rights = kept.bounding.iter().any(|one| RIGHTS.contains(one));
     match asks && has_rights {
         true => Network::Own,
-        false => Network::Ready,
+        false => Network::Ready { endpoint: None },
     }
 }
 
@@ -50,8 +50,8 @@ mod tests {
         };
         for (own, wishes, number, expected) in [
             (&own[..1], &asking, 12, Network::Shared),
-            (&own[..], &usual, 12, Network::Ready),
-            (&own[..], &asking, 10, Network::Ready),
+            (&own[..], &usual, 12, Network::Ready { endpoint: None }),
+            (&own[..], &asking, 10, Network::Ready { endpoint: None }),
             (&own[..], &asking, 12, Network::Own),
             (&own[..], &asking, 13, Network::Own),
             (&own[..], &privileged, 21, Network::Own),

@@ -106,7 +106,7 @@ pub fn spawn_in(
     parent: Option<&OwnedFd>,
     space: Option<&Space>,
 ) -> Result<Launched, LaunchError> {
-    if plan.network == Network::Ready && space.is_none() {
+    if matches!(plan.network, Network::Ready { .. }) && space.is_none() {
         return Err(step("enter a ready network: there is none")(Errno::ENXIO));
     }
     let (cgroup, mut enforcement) = match host.cgroups() {
@@ -207,7 +207,7 @@ fn start(
         .map_err(LaunchError::Cgroup)?;
     let own: Vec<Namespace> = match plan.network {
         // What is ready is entered before the clone.
-        Network::Ready => {
+        Network::Ready { .. } => {
             let all = plan.namespaces.iter().copied();
             all.filter(|kind| *kind != Namespace::Network).collect()
         }

@@ -8,7 +8,7 @@
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use model::sandbox::Access;
+use model::sandbox::{Access, Endpoint};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
@@ -16,16 +16,19 @@ use nix::sys::stat::Mode;
 use crate::files::{self, above_stdio};
 use crate::mounts::{Attributes, Detached};
 use crate::namespaces;
-use crate::netlink;
+use crate::netlink::{Netlink, NetlinkError};
 use crate::process::owned;
 
 /// Settings of the namespace below `/proc/sys/net/ipv4`, each with what it is set to.
-const SETTINGS: [(&str, &str); 2] = [
+const SETTINGS: [(&str, &str); 4] = [
     // CAP_NET_BIND_SERVICE is of the node's user namespace here, which no container has.
     ("ip_unprivileged_port_start", "0"),
     // Likewise CAP_NET_RAW, without which `ping` asks for such a socket. The numbers are groups of
     // the node, and every container's are below 2^31.
     ("ping_group_range", "0 2147483647"),
+    // The way to neighbours is what the node says it is, whoever sends other advice.
+    ("conf/all/accept_redirects", "0"),
+    ("conf/default/accept_redirects", "0"),
 ];
 
 /// Why there is no space.
@@ -45,6 +48,8 @@ pub struct SpaceError {
 pub struct Space {
     namespace: OwnedFd,
     sysfs: OwnedFd,
+    /// Made inside, and so of that network wherever it is used.
+    netlink: Netlink,
 }
 
 impl AsFd for Space {
@@ -65,7 +70,8 @@ impl Space {
             let at = &mut step;
             let mut begin = |name: &str| name.clone_into(at);
             begin("bring the loopback device up");
-            netlink::loopback_up()?;
+            let mut netlink = Netlink::open().map_err(|error| error.errno())?;
+            netlink.loopback_up().map_err(|error| error.errno())?;
             for (name, value) in SETTINGS {
                 begin(name);
                 let path = format!("/proc/sys/net/ipv4/{name}");
@@ -77,9 +83,19 @@ impl Space {
             let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
             let namespace = open("/proc/thread-self/ns/net", flags, Mode::empty())?;
             let namespace = above_stdio(namespace)?;
-            Ok(Self { namespace, sysfs })
+            Ok(Self {
+                namespace,
+                sysfs,
+                netlink,
+            })
         });
         made.map_err(|source| SpaceError { step, source })
+    }
+
+    /// Gives the device that [`Netlink::add_pair`] put into it its address and its way out.
+    pub(super) fn configure(&mut self, endpoint: &Endpoint) -> Result<(), NetlinkError> {
+        let gateway = endpoint.bridge.gateway.address;
+        self.netlink.configure_inside(endpoint, gateway).map(drop)
     }
 
     /// Its sysfs, which can be put into one place once.

@@ -1,8 +1,21 @@
-//! Networks that were made before their container.
+//! Networks that were made before their container, and what connects them.
 
-use agent_kernel::launch;
-use agent_kernel::network::Space;
-use model::sandbox::{Content, ExitStatus, LaunchPlan, Namespace, Network};
+use std::error::Error;
+use std::io::{ErrorKind, Read};
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use agent_kernel::launch::{self, Launched};
+use agent_kernel::netlink::{Link, Netlink};
+use agent_kernel::network::{Connection, Space, Tables, connect, make_bridge};
+use agent_kernel::process;
+use model::sandbox::{
+    Bridge, Content, Endpoint, ExitStatus, Firewall, Ipv4Net, LaunchPlan, Namespace, Neighbours,
+    Network, PortMapping, Rates, Transport,
+};
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::signal::Signal;
 
 use crate::Outcome;
 use crate::world::{World, chain, process_of, same};
@@ -10,7 +23,7 @@ use crate::world::{World, chain, process_of, same};
 /// Makes a plan one for a ready network.
 fn ready(plan: &mut LaunchPlan) {
     plan.namespaces.push(Namespace::Network);
-    plan.network = Network::Ready;
+    plan.network = Network::Ready { endpoint: None };
     for mount in &mut plan.mounts {
         if mount.target == "/sys" {
             mount.content = Content::Sysfs;
@@ -65,4 +78,275 @@ pub(crate) fn a_plan_for_a_ready_network_wants_one(world: &World) -> Outcome {
     let error = launch::spawn(&world.host, &plan, None).err();
     let text = error.map(|error| chain(&error)).unwrap_or_default();
     same(text.contains("there is none"), true, &text)
+}
+
+/// The node of a test: a network of its own for this thread, with an address, a bridge and tables.
+struct Node {
+    netlink: Netlink,
+    tables: Tables,
+    firewall: Firewall,
+}
+
+/// What a kernel says that lacks bridges, pairs or a part of nftables.
+const LACKING: [Errno; 3] = [Errno::EOPNOTSUPP, Errno::EPROTONOSUPPORT, Errno::ENOENT];
+
+const NODE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const BRIDGE: &str = "tb-test-0";
+
+fn bridge() -> Bridge {
+    Bridge {
+        device: BRIDGE.into(),
+        gateway: Ipv4Net {
+            address: Ipv4Addr::new(10, 77, 0, 1),
+            prefix: 24,
+        },
+    }
+}
+
+fn endpoint(number: u8, neighbours: Neighbours) -> Endpoint {
+    let mapping = |protocol, host_port| PortMapping {
+        protocol,
+        host_port,
+        container_port: 80,
+    };
+    Endpoint {
+        bridge: bridge(),
+        device: format!("tv-test-{number}"),
+        address: Ipv4Addr::new(10, 77, 0, number),
+        neighbours,
+        mappings: vec![
+            mapping(Transport::Tcp, 31000 + u16::from(number)),
+            mapping(Transport::Udp, 31000 + u16::from(number)),
+        ],
+        rates: Rates::default(),
+    }
+}
+
+impl Node {
+    /// None, said so, where this host's kernel lacks a part.
+    fn new() -> Result<Option<Self>, Box<dyn Error>> {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        // A host may pass bridged packets through the tables of routed ones; a node does not.
+        let _ = std::fs::write("/proc/sys/net/bridge/bridge-nf-call-iptables", "0");
+        let mut netlink = Netlink::open()?;
+        let loopback = Link {
+            name: "lo".into(),
+            index: 1,
+            mac: [0; 6],
+        };
+        netlink.set_up(&loopback)?;
+        netlink.add_address(&loopback, NODE, 32)?;
+        let firewall = Firewall {
+            name: "tepui-test".into(),
+            bridges: "tb-test-".into(),
+            devices: "tv-test-".into(),
+            gateways: vec![bridge().gateway],
+            agent_port: 5051,
+            task_ports: vec![(31000, 32000)],
+        };
+        let mut tables = Tables::open(&firewall.name)?;
+        let made =
+            make_bridge(&mut netlink, &bridge()).and_then(|()| Ok(tables.install(&firewall)?));
+        match made {
+            // The keeper of the bridge is ready after a moment, as it is when a node has booted.
+            Ok(()) => std::thread::sleep(Duration::from_millis(1200)),
+            Err(error) if LACKING.contains(&error.errno()) => {
+                println!("  left out: {}", chain(&error));
+                return Ok(None);
+            }
+            Err(error) => return Err(chain(&error).into()),
+        }
+        Ok(Some(Self {
+            netlink,
+            tables,
+            firewall,
+        }))
+    }
+
+    fn connect(&mut self, endpoint: &Endpoint) -> Result<(Space, Connection), Box<dyn Error>> {
+        let mut space = Space::make()?;
+        let connection = connect(&mut self.netlink, &mut self.tables, &mut space, endpoint)
+            .map_err(|error| chain(&error))?;
+        Ok((space, connection))
+    }
+}
+
+/// Starts a line of shell in a connected network.
+fn start(
+    world: &World,
+    script: &str,
+    space: &Space,
+) -> Result<(LaunchPlan, Launched), Box<dyn Error>> {
+    let mut plan = world.plan(script)?;
+    ready(&mut plan);
+    let launched = launch::spawn_in(&world.host, &plan, None, Some(space));
+    Ok((plan, launched.map_err(|error| chain(&error))?))
+}
+
+/// Runs a test in a thread, whose network is the node's and ends with it.
+fn apart(run: impl FnOnce() -> Outcome + Send) -> Outcome {
+    std::thread::scope(|scope| {
+        let ended = scope
+            .spawn(|| run().map_err(|error| error.to_string()))
+            .join();
+        Ok(ended.map_err(|_| "it panicked")??)
+    })
+}
+
+/// What a port answers within ten seconds.
+fn ask(address: (Ipv4Addr, u16)) -> Result<String, Box<dyn Error>> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let mut text = String::new();
+        let asked = TcpStream::connect(address).and_then(|mut stream| {
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            stream.read_to_string(&mut text)
+        });
+        match asked {
+            Ok(_) if !text.is_empty() => return Ok(text),
+            result if Instant::now() > deadline => {
+                return Err(format!("{address:?}: {result:?} {text:?}").into());
+            }
+            _ => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+pub(crate) fn a_mapped_port_leads_to_its_container_until_it_ends(world: &World) -> Outcome {
+    apart(|| {
+        let Some(mut node) = Node::new()? else {
+            return Ok(());
+        };
+        let end = endpoint(2, Neighbours::Apart);
+        let (space, connection) = node.connect(&end)?;
+        let twice = node.tables.admit(&end, connection.device).err();
+        same(
+            twice.map(|error| error.errno()),
+            Some(Errno::EEXIST),
+            "a port mapped twice",
+        )?;
+        let script = "ip -4 -o addr show dev eth0 | tr -s ' ' | cut -d' ' -f4
+             ip route | head -n 1 | cut -d' ' -f1-3
+             echo it is me | nc -l -p 80 >/dev/null";
+        let (plan, launched) = start(world, script, &space)?;
+        drop(space);
+        same(ask((NODE, 31002))?.as_str(), "it is me\n", "the answer")?;
+        process::signal(&launched.pidfd, Signal::SIGKILL)?;
+        world.end(&plan, &launched)?;
+        let output = world.output(&plan)?;
+        same(
+            output.as_str(),
+            "10.77.0.2/24\ndefault via 10.77.0.1\n",
+            "what it sees",
+        )?;
+        connection.end(&mut node.netlink, &mut node.tables, &end)?;
+        let names = node.netlink.names()?;
+        same(
+            names.len(),
+            4,
+            &format!("the devices that are left: {names:?}"),
+        )?;
+        let again = node.tables.withdraw(&end, connection.device).err();
+        same(
+            again.map(|error| error.errno()),
+            Some(Errno::ENOENT),
+            "elements that are left",
+        )?;
+        // What was let in once can be again: nothing of it was left.
+        node.tables.admit(&end, connection.device)?;
+        node.tables.remove()?;
+        node.tables.remove()?;
+        node.tables.install(&node.firewall)?;
+        Ok(())
+    })
+}
+
+pub(crate) fn neighbours_reach_each_other_by_mapped_ports_or_where_they_may(
+    world: &World,
+) -> Outcome {
+    for (neighbours, directly) in [(Neighbours::Apart, "apart"), (Neighbours::Open, "open")] {
+        apart(|| {
+            let Some(mut node) = Node::new()? else {
+                return Ok(());
+            };
+            let (a, b) = (endpoint(2, neighbours), endpoint(3, neighbours));
+            let (first, _) = node.connect(&a)?;
+            let (second, _) = node.connect(&b)?;
+            let serve = "while true; do echo served | nc -l -p 80 >/dev/null; done";
+            let (served, server) = start(world, serve, &first)?;
+            ask((NODE, 31002))?;
+            let script = format!(
+                "try() {{ nc -w 2 $1 $2 </dev/null 2>/dev/null | grep -q served && echo $3; }}
+                 try 10.77.0.2 80 open; try {NODE} 31002 mapped
+                 nc -w 2 10.77.0.1 9 </dev/null 2>&1 | grep -q refused && echo the node answers
+                 true"
+            );
+            let (plan, launched) = start(world, &script, &second)?;
+            world.end(&plan, &launched)?;
+            let output = world.output(&plan)?;
+            process::signal(&server.pidfd, Signal::SIGKILL)?;
+            world.end(&served, &server)?;
+            let expected = match neighbours {
+                Neighbours::Apart => "mapped\n",
+                Neighbours::Open => "open\nmapped\n",
+            };
+            same(output.as_str(), expected, directly)
+        })?;
+    }
+    Ok(())
+}
+
+pub(crate) fn a_container_sends_from_its_own_address_alone(world: &World) -> Outcome {
+    apart(|| {
+        let Some(mut node) = Node::new()? else {
+            return Ok(());
+        };
+        let end = endpoint(2, Neighbours::Open);
+        let (space, _) = node.connect(&end)?;
+        let listener = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 31500))?;
+        listener.set_read_timeout(Some(Duration::from_millis(500)))?;
+        // As a container that could change its network would send.
+        let send = |source: Ipv4Addr| -> Outcome {
+            let socket = std::thread::scope(|scope| {
+                let inside = scope.spawn(|| {
+                    setns(&space, CloneFlags::CLONE_NEWNET)?;
+                    let mut netlink = Netlink::open().map_err(|error| error.errno())?;
+                    let inside = Link {
+                        name: "eth0".into(),
+                        index: netlink.index("eth0").map_err(|error| error.errno())?,
+                        mac: end.mac(),
+                    };
+                    let added = netlink.add_address(&inside, source, 32);
+                    added.map_err(|error| error.errno())?;
+                    UdpSocket::bind((source, 0)).map_err(|_| Errno::EADDRNOTAVAIL)
+                });
+                inside.join().unwrap_or(Err(Errno::EIO))
+            })?;
+            // A device that has just come up loses what is sent before it is ready.
+            for _ in 0..20 {
+                socket.send_to(b"x", (end.bridge.gateway.address, 31500))?;
+                std::thread::sleep(Duration::from_millis(25));
+            }
+            Ok(())
+        };
+        let mut byte = [0; 1];
+        send(end.address)?;
+        let (_, from) = listener.recv_from(&mut byte)?;
+        same(
+            from.ip().to_string(),
+            end.address.to_string(),
+            "its own address",
+        )?;
+        while listener.recv_from(&mut byte).is_ok() {}
+        send(Ipv4Addr::new(10, 77, 0, 9))?;
+        let heard = listener.recv_from(&mut byte).map(|(_, from)| from);
+        let kind = heard.as_ref().err().map(std::io::Error::kind);
+        same(
+            kind,
+            Some(ErrorKind::WouldBlock),
+            &format!("a false address: {heard:?}"),
+        )?;
+        let _ = world;
+        Ok(())
+    })
 }
