@@ -21,6 +21,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::sandbox::Ipv4Net;
+
 use crate::housekeeping;
 
 use fetching::Fetching;
@@ -109,21 +111,6 @@ pub struct StaticAddress {
     pub gateway: Option<Ipv4Addr>,
     /// The name servers.
     pub dns: Vec<Ipv4Addr>,
-}
-
-/// An address and the length of its network's prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ipv4Net {
-    /// The address.
-    pub address: Ipv4Addr,
-    /// 0 to 32.
-    pub prefix: u8,
-}
-
-impl fmt::Display for Ipv4Net {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
 }
 
 /// A name or an address, and a port.

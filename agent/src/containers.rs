@@ -38,6 +38,7 @@ use crate::explained::Explained;
 use crate::fetch;
 use crate::housekeeping::Figures;
 use crate::init::chain;
+use crate::networks::Attachment;
 use crate::node::Input;
 use crate::paths;
 use crate::switchboard::Switchboard;
@@ -143,6 +144,8 @@ struct Running {
     process: Option<Arc<Process>>,
     /// Stays as long as the container.
     prepared: Prepared,
+    /// Its end on a network, or that of the one that it is nested in; taken back when the last is gone.
+    attachment: Option<Arc<Attachment>>,
 }
 
 impl Containers {
@@ -275,6 +278,7 @@ impl Containers {
             pidfd: Arc::clone(&running.pidfd),
             process: running.process.clone(),
             network: running.network,
+            attachment: running.attachment.clone(),
         };
         Ok(Place {
             index: self.range_of(container),
@@ -363,6 +367,7 @@ impl Containers {
                     process,
                     sandbox,
                     report: explained,
+                    attachment,
                 } = started;
                 let pid = launched.pid;
                 // A launch that failed may have left a status under a number that is another's now.
@@ -383,6 +388,7 @@ impl Containers {
                         network,
                         process: process.map(Arc::new),
                         prepared,
+                        attachment,
                     },
                 );
                 events.push(Event::Launched {
@@ -430,6 +436,7 @@ impl Containers {
         self.board.disconnect(&container);
         self.explained.ended(&container);
         drop(running.prepared);
+        drop(running.attachment);
         // What the task left behind dies with its pid namespace, yet maybe not at once.
         self.lingering
             .extend(running.cgroup.filter(|cgroup| cgroup.remove().is_err()));

@@ -11,6 +11,7 @@ use model::{AgentId, Resources};
 
 use crate::config::Config;
 use crate::init::Node;
+use crate::networks::Addresses;
 
 /// What the agent can do beyond the oldest one that a master admits.
 pub const CAPABILITIES: [capability::Type; 8] = [
@@ -46,6 +47,8 @@ pub struct Description {
     pub attributes: Vec<v1::Attribute>,
     /// Names these resources.
     pub resource_version: [u8; 16],
+    /// Where its containers are that have networks of their own.
+    pub addresses: Addresses,
 }
 
 /// Why the agent cannot be described.
@@ -83,6 +86,7 @@ impl Description {
             resources: resources(config.resources.as_deref(), facts)?,
             attributes: attributes(config.attributes.as_deref().unwrap_or_default())?,
             resource_version,
+            addresses: Addresses::default(),
         })
     }
 

@@ -44,7 +44,7 @@ use crate::images::Provisioner;
 use crate::images::scratch::Scratches;
 use crate::init::{Node, PowerEvent, chain};
 use crate::link::Link;
-use crate::networks::Pool;
+use crate::networks::{self, Networks};
 use crate::paths;
 use crate::probe::Probes;
 use crate::sandboxes::Sandboxes;
@@ -183,7 +183,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         },
         rules: rules(&config, &node.work_dir),
         isolation: config.isolation.clone(),
-        pool: Pool::open(config.networks.pool_size).map_err(NodeError::Runtime)?,
+        networks: networks(&config, &node, &description)?,
         disks: Arc::clone(&disks),
         housekeeping: Housekeeping::new(config.housekeeping, Arc::clone(&sandboxes)),
         sandboxes,
@@ -261,6 +261,26 @@ fn rules(config: &Config, work_dir: &Path) -> Rules {
         Some(IoMax { major, minor, ..io })
     });
     Rules { io, ..rules }
+}
+
+/// The networks of containers. A machine of its own has them at once.
+fn networks(
+    config: &Config,
+    node: &Node,
+    description: &Description,
+) -> Result<Networks, NodeError> {
+    let about = networks::Node {
+        // What the agent listens on; what others reach it at may lead there from elsewhere alone.
+        agent_port: config.port,
+        task_ports: &crate::wire::demand::ports(&description.resources),
+        made: match node.is_pid1 {
+            true => networks::Made::AtStart,
+            false => networks::Made::OnDemand,
+        },
+    };
+    let addresses = description.addresses.clone();
+    let opened = Networks::open(&config.networks, &node.work_dir, about, addresses);
+    opened.map_err(NodeError::Runtime)
 }
 
 struct Main {

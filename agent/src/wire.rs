@@ -19,7 +19,7 @@ use agent_core::event::{
 use api::link::v1 as link;
 use api::{convert, v1};
 use model::task::PartitionAwareness;
-use model::{AgentId, Blob, ExecutorId, FrameworkId, IdError, StatusUuid, TaskId};
+use model::{AgentId, Blob, ContainerId, ExecutorId, FrameworkId, IdError, StatusUuid, TaskId};
 use prost::Message;
 
 use crate::description::{Description, VERSION};
@@ -353,7 +353,7 @@ pub fn task_status(
 ) -> v1::TaskStatus {
     let container = status.container.as_ref().map(|id| v1::ContainerStatus {
         container_id: Some(id.into()),
-        network_infos: vec![network_info(description)],
+        network_infos: vec![network_info(description, id)],
         executor_pid: status.pid,
         ..v1::ContainerStatus::default()
     });
@@ -392,8 +392,12 @@ fn merged(
     Some(all)
 }
 
-fn network_info(description: &Description) -> v1::NetworkInfo {
+/// The container's own network, or the node's.
+fn network_info(description: &Description, container: &ContainerId) -> v1::NetworkInfo {
     use v1::network_info::{IpAddress, Protocol};
+    if let Some(own) = description.addresses.of(container) {
+        return own;
+    }
     let protocol = match description.ip.is_ipv4() {
         true => Protocol::IPv4,
         false => Protocol::IPv6,

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 /// What every node loads, in this order: network and disk first, since their probes go on while
 /// the rest is loaded. Then quota of the work disk, overlays for container roots, FUSE, the power
-/// button and its event device, and the host's entropy.
-pub const REQUIRED: [&str; 11] = [
+/// button and its event device, the host's entropy, and last what containers' networks are made of:
+/// pairs and bridges, nftables with the parts that the agent's tables use, and the limit of a rate.
+pub const REQUIRED: [&str; 21] = [
     "virtio_pci",
     "virtio_net",
     "virtio_blk",
@@ -24,6 +25,16 @@ pub const REQUIRED: [&str; 11] = [
     "button",
     "evdev",
     "virtio_rng",
+    "veth",
+    "bridge",
+    "nf_tables",
+    "nft_chain_nat",
+    "nft_nat",
+    "nft_masq",
+    "nft_ct",
+    "nft_fib_ipv4",
+    "nf_conntrack_netlink",
+    "sch_tbf",
 ];
 
 /// What is tried where no disk was found; a kernel that lacks one lacks the hardware's driver.

@@ -34,6 +34,9 @@ pub use image::ImageConfig;
 pub use landlock::ParentsNetwork;
 pub use mounts::{RootSpec, SANDBOX, Volume, VolumeSource};
 pub use namespaces::{ID_RANGES_MAX, STORE_IDS, id_range};
+pub use network::{
+    AddressBook, AddressError, Connection, MappingError, NamedNetwork, PortRanges, check_mappings,
+};
 pub use seccomp::{BUILT_IN, Entry, Profile, ProfileWish};
 pub use users::{Accounts, SwitchUser, resolve as user};
 pub use wishes::{Ipc, Network, Wishes};
@@ -93,6 +96,9 @@ pub struct NodeFacts<'a> {
     pub hostname: &'a str,
     /// The directory that holds the `hosts`, `hostname` and `resolv.conf` for containers.
     pub etc: &'a str,
+    /// How it is connected, or the one that it is nested in; unset with the node's network, and with
+    /// none.
+    pub connection: Option<&'a Connection>,
     /// The ids of this container, from [`id_range`]; those of the parent for a nested one.
     pub ids: IdRange,
     /// Whether the user that a task asks for is looked up.
@@ -174,7 +180,7 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
     let user = users::resolve(task.user, node.switch_user, node.accounts, node.ids)?;
     let namespaces = namespaces::of(task.class, task.wishes);
     let capabilities = capabilities::kept(task.wishes, node.policy)?;
-    let network = network::of(&namespaces.own, task.wishes, &capabilities);
+    let network = network::of(&namespaces.own, task.wishes, &capabilities, node.connection);
     let (root, mounts) = (
         mounts::root(task, node),
         mounts::list(task, node, &network)?,
@@ -294,6 +300,7 @@ mod tests {
             root: "/run/tepui/rootfs",
             hostname: "node1",
             etc: "/run/tepui/etc",
+            connection: None,
             ids: id_range(0).expect("the first range"),
             switch_user: SwitchUser::Yes,
             accounts: Accounts {

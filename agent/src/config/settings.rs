@@ -471,6 +471,36 @@ pub(super) static SETTINGS: &[Setting] = &[
         set: |draft, text| put(&mut draft.images.store_bytes_max, images::size(text)),
     },
     Setting {
+        name: "networks",
+        value: "NAME=NET[:open],…",
+        allowed: "networks, as in bridge=172.17.0.0/16,lan=10.5.0.1/24:open",
+        help: "the networks that containers can be connected with, each with an address of this node or the\n      network's own; containers of one that is open reach each other by their addresses, others by\n      mapped ports alone (default: bridge=172.17.0.0/16)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.networks.named = networks::named(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "egress_rate_limit_per_container",
+        value: "SIZE",
+        allowed: "a size a second: a whole number and one of B, KB, MB, GB, TB, as in 10MB",
+        help: "how much each container of a network sends in a second at most (default: no limit)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.networks.rates.egress, networks::rate(text)),
+    },
+    Setting {
+        name: "ingress_rate_limit_per_container",
+        value: "SIZE",
+        allowed: "a size a second: a whole number and one of B, KB, MB, GB, TB, as in 10MB",
+        help: "how much each container of a network receives in a second at most (default: no limit)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.networks.rates.ingress, networks::rate(text)),
+    },
+    Setting {
         name: "network_pool_size",
         value: "NUMBER",
         allowed: "a whole number",

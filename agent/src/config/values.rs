@@ -6,11 +6,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use agent_core::gc;
+use model::sandbox::Ipv4Net;
 
 use crate::description::DescriptionError;
 
 use super::settings::Why;
-use super::{HostPort, Ipv4Net, StaticAddress};
+use super::{HostPort, StaticAddress};
 
 pub(super) const CAPABILITIES: &str = r#"a CapabilityInfo, as in {"capabilities":["NET_RAW"]}"#;
 pub(super) const ABSOLUTE: &str = "an absolute path without ..";

@@ -14,7 +14,7 @@ use crate::housekeeping::Housekeeping;
 use crate::images::Provisioner;
 use crate::images::scratch::Scratches;
 use crate::init::chain;
-use crate::networks::Pool;
+use crate::networks::Networks;
 use crate::sandboxes::Sandboxes;
 use crate::volumes::Volumes;
 
@@ -35,8 +35,8 @@ pub struct Ground {
     pub isolation: Isolation,
     /// Their limits.
     pub rules: Rules,
-    /// Networks that wait for containers.
-    pub pool: Pool,
+    /// The networks of containers.
+    pub networks: Networks,
     /// Where the sandboxes are made.
     pub sandboxes: Arc<Sandboxes>,
     /// What containers may keep.

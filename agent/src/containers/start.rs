@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent_core::sandbox::explain::{self, Report};
-use agent_core::sandbox::{self, Accounts, Class, NodeFacts, ParentsNetwork, VolumeSource};
+use agent_core::sandbox::{
+    self, Accounts, Class, Connection, NodeFacts, ParentsNetwork, VolumeSource,
+};
 use agent_kernel::launch::{self, Launched};
+use agent_kernel::network::Space;
 use agent_kernel::process::Pid;
 use model::sandbox::{Isolation, Namespace, Network, Process, Run};
 
@@ -17,6 +20,7 @@ use super::prepare::Prepared;
 use super::root::Root;
 use super::{Ground, Order};
 use crate::init::chain;
+use crate::networks::{Attachment, Wanted as WantedNetwork};
 use crate::wire::container_info::Wanted;
 
 /// Every range of ids has a container.
@@ -42,6 +46,8 @@ pub(super) struct Parent {
     pub(super) process: Option<Arc<Process>>,
     /// Whose network it has.
     pub(super) network: ParentsNetwork,
+    /// Its end on a network.
+    pub(super) attachment: Option<Arc<Attachment>>,
 }
 
 /// A container that runs.
@@ -59,6 +65,8 @@ pub(super) struct Started {
     pub(super) network: ParentsNetwork,
     /// What it runs under.
     pub(super) report: Report,
+    /// Its end on a network, or that of the one that it is nested in.
+    pub(super) attachment: Option<Arc<Attachment>>,
 }
 
 /// Starts the container of an order.
@@ -94,6 +102,14 @@ pub(super) fn start(
         (None, Some(image)) => Root::of_image(ground, order, image)?,
         (None, None) => Root::default(ground, order)?,
     };
+    let (space, attachment) = network(ground, order)?;
+    let connection = match (&attachment, &place.parent) {
+        (Some(own), _) => Some(&own.connection),
+        (None, Some(parent)) => parent.attachment.as_deref().map(|above| &above.connection),
+        (None, None) => None,
+    };
+    let environment = connection.map(|connection| own_address(&root.environment, connection));
+    let environment = environment.as_ref().unwrap_or(&root.environment);
     let inside = Path::new(sandbox.as_deref().unwrap_or_default());
     let volumes = volumes(ground, order, prepared, inside)?;
     let launch = &order.launch;
@@ -101,7 +117,7 @@ pub(super) fn start(
         container: &order.container,
         class: order.class,
         command: Some(&root.command),
-        environment: &root.environment,
+        environment,
         user: root.user,
         demand: launch.demand,
         root: root.spec,
@@ -116,6 +132,7 @@ pub(super) fn start(
         root: &root.default.to_string_lossy(),
         hostname: &ground.hostname,
         etc: &ground.etc.to_string_lossy(),
+        connection,
         ids,
         switch_user: root.switch_user,
         accounts: Accounts {
@@ -141,9 +158,11 @@ pub(super) fn start(
         }
     }
     let parent = place.parent.as_ref().map(|parent| parent.pidfd.as_ref());
-    let space = match plan.network {
-        Network::Ready { .. } => Some(ground.pool.take().map_err(|error| chain(&error))?),
-        Network::Own | Network::Shared => None,
+    let space = match (&plan.network, space) {
+        (Network::Ready { endpoint: None }, None) => {
+            Some(ground.networks.alone().map_err(|error| chain(&error))?)
+        }
+        (_, space) => space,
     };
     let launched = launch::spawn_in(&ground.host, &plan, parent, space.as_ref());
     let mut launched = launched.map_err(|error| chain(&error))?;
@@ -159,6 +178,7 @@ pub(super) fn start(
             true => ParentsNetwork::Own,
             false => parents_network(place),
         },
+        attachment: inherited(attachment, place),
         has_limits: plan.cgroup.limits.is_some(),
         process: match plan.run {
             Run::Process(process) => Some(process),
@@ -170,6 +190,43 @@ pub(super) fn start(
 fn parents_network(place: &Place) -> ParentsNetwork {
     let parent = place.parent.as_ref();
     parent.map_or(ParentsNetwork::Nodes, |parent| parent.network)
+}
+
+/// The network that a container asks for by name, connected.
+fn network(ground: &Ground, order: &Order) -> Result<(Option<Space>, Option<Attachment>), String> {
+    let wishes = &order.launch.container.wishes;
+    let sandbox::Network::Named(network) = &wishes.network else {
+        return Ok((None, None));
+    };
+    let wanted = WantedNetwork {
+        container: &order.container,
+        network,
+        hostname: wishes.hostname.as_deref(),
+        ports: &order.launch.ports,
+    };
+    let attached = ground.networks.attach(wanted);
+    let (space, attachment) = attached.map_err(|error| chain(&error))?;
+    Ok((Some(space), Some(attachment)))
+}
+
+/// What is nested holds the end of what it is in.
+fn inherited(own: Option<Attachment>, place: &Place) -> Option<Arc<Attachment>> {
+    let above = place.parent.as_ref();
+    own.map(Arc::new)
+        .or_else(|| above.and_then(|parent| parent.attachment.clone()))
+}
+
+/// The environment with the container's own address, as Mesos' CNI isolator has it: executors by
+/// libprocess listen on all that they see.
+fn own_address(environment: &[(String, String)], connection: &Connection) -> Vec<(String, String)> {
+    let address = connection.endpoint.address.to_string();
+    let own = [
+        ("LIBPROCESS_IP", "0.0.0.0"),
+        ("MESOS_CONTAINER_IP", &*address),
+    ];
+    let own = own.map(|(name, value)| (name.to_string(), value.to_string()));
+    // What the task sets itself comes later, and wins.
+    own.into_iter().chain(environment.iter().cloned()).collect()
 }
 
 /// What is nested has the user of its parent where nobody names another; what runs beside it, its

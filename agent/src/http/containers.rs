@@ -130,6 +130,7 @@ fn container(
         container_status: Some(ContainerStatus {
             container_id: Some(id.into()),
             executor_pid: pid,
+            network_infos: context.description.addresses.of(id).into_iter().collect(),
             ..ContainerStatus::default()
         }),
         resource_statistics: Some(usage::statistics(

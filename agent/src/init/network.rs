@@ -7,11 +7,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use agent_kernel::netlink::{self, Link, Netlink, NetlinkError};
+use model::sandbox::Ipv4Net;
 use tracing::{error, info, warn};
 
 use super::dhcp::{Client, Lease, Renewal, Times};
 use super::{InitError, Machine, names};
-use crate::config::{Config, Ipv4Net};
+use crate::config::Config;
 
 /// How long a machine's devices may take to appear, and a cable to be noticed.
 const DEVICE: Duration = Duration::from_secs(5);

@@ -123,7 +123,10 @@ impl Main {
         let pod = self.sandbox(&container.root(), framework, &task.executor)?;
         let mut environment = vec![(
             "MESOS_CONTAINER_IP".to_string(),
-            self.description.ip.to_string(),
+            self.description
+                .addresses
+                .address_of(&container)
+                .unwrap_or_else(|| self.description.ip.to_string()),
         )];
         environment.extend(wire::pod::allocation_role(&task.info));
         Ok(Order {

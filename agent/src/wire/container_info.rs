@@ -4,6 +4,7 @@
 //! something other than it asked for. What the operator does not allow, the sandbox's plan refuses.
 
 mod docker;
+mod network;
 
 use agent_core::sandbox::{Ipc, Wishes};
 use api::v1::{self, r_limit_info, volume};
@@ -84,22 +85,7 @@ pub fn read(info: &v1::ContainerInfo, place: Place) -> Result<Container, String>
         terminal: info.tty_info.as_ref().map(|tty| size(tty.window_size)),
         ..Container::default()
     };
-    if let Some(name) = info
-        .network_infos
-        .iter()
-        .find_map(|info| info.name.as_ref())
-    {
-        return Err(format!(
-            "Unknown network '{name}': this agent has none but its own"
-        ));
-    }
-    if info
-        .network_infos
-        .iter()
-        .any(|info| !info.port_mappings.is_empty())
-    {
-        return Err("Port mappings are of no use in the network of the agent".into());
-    }
+    container.wishes.network = network::read(&info.network_infos, place)?;
     if let Some(linux) = &info.linux_info {
         self::linux(&mut container.wishes, linux, place)?;
     }
@@ -110,7 +96,7 @@ pub fn read(info: &v1::ContainerInfo, place: Place) -> Result<Container, String>
     if info.r#type == i32::from(v1::container_info::Type::Docker)
         && let Some(docker) = &info.docker
     {
-        docker::read(&mut container, docker)?;
+        docker::read(&mut container, docker, place)?;
     }
     Ok(container)
 }

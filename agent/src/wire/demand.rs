@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use agent_core::sandbox::{Ceiling, Demand};
 use api::v1;
 use model::Resources;
-use model::resources::{Resource, Scalar};
+use model::resources::{Resource, Scalar, Value};
 
 /// What a container may keep of the work directory's disk, its volumes not counted.
 const DISK: &str = "disk";
@@ -13,6 +13,8 @@ const DISK: &str = "disk";
 /// The two limits that there are.
 const CPUS: &str = "cpus";
 const MEM: &str = "mem";
+/// Ports of the node.
+const PORTS: &str = "ports";
 
 /// What resources mean for a container.
 #[must_use]
@@ -40,6 +42,23 @@ pub fn volume_bytes(volume: &Resource) -> u64 {
 fn is_of_work_dir(resource: &Resource) -> bool {
     let disk = resource.disk.as_ref();
     disk.is_none_or(|disk| disk.source.is_none())
+}
+
+/// The ports of the node among resources, first and last of each range.
+#[must_use]
+pub fn ports(resources: &Resources) -> Vec<(u16, u16)> {
+    let all = resources.iter().filter(|resource| &*resource.name == PORTS);
+    let ranges = all.filter_map(|resource| match &resource.value {
+        Value::Ranges(ranges) => Some(ranges.as_slice()),
+        Value::Scalar(_) | Value::Set(_) => None,
+    });
+    let port = |number: u64| u16::try_from(number).unwrap_or(u16::MAX);
+    let ranges = ranges.flatten();
+    // No port has a number above these.
+    let ranges = ranges.filter(|range| range.begin <= u64::from(u16::MAX));
+    ranges
+        .map(|range| (port(range.begin), port(range.end)))
+        .collect()
 }
 
 /// The same with limits of its own.

@@ -61,11 +61,16 @@ pub fn launch<'a>(
 ) -> Result<Launch, LaunchError> {
     let tasks: Vec<_> = tasks.collect();
     let demand = super::pod::demand(info, tasks.iter().copied())?;
+    let ports = super::pod::ports(info, tasks.iter().copied())?;
     let info = stored(info).ok_or(LaunchError::Malformed("ExecutorInfo"))?;
     let task = as_task(&info, tasks.into_iter().filter_map(stored));
     let launch = super::task::launch(&Blob::new(&task.encode_to_vec()), framework)?;
     // Those of the tasks have limits of their own.
-    Ok(Launch { demand, ..launch })
+    Ok(Launch {
+        demand,
+        ports,
+        ..launch
+    })
 }
 
 /// Why a call is refused before agent-core hears of it; the words are Mesos'.

@@ -18,6 +18,9 @@ pub fn launch<'a>(
     tasks: impl Iterator<Item = &'a Blob>,
     framework: &Blob,
 ) -> Result<Launch, LaunchError> {
+    let tasks: Vec<_> = tasks.collect();
+    let ports = ports(executor, tasks.iter().copied())?;
+    let tasks = tasks.into_iter();
     let framework: v1::FrameworkInfo =
         stored(framework).ok_or(LaunchError::Malformed("FrameworkInfo"))?;
     let demand = demand(executor, tasks)?;
@@ -34,6 +37,7 @@ pub fn launch<'a>(
         // Nothing runs in it: its tasks have roots of their own.
         image: None,
         demand,
+        ports,
         container: container.unwrap_or_default(),
         volumes: Vec::new(),
         uris: Vec::new(),
@@ -51,17 +55,36 @@ pub fn demand<'a>(
 ) -> Result<Demand, LaunchError> {
     let executor: v1::ExecutorInfo =
         stored(executor).ok_or(LaunchError::Malformed("ExecutorInfo"))?;
-    let read = |resources: &[v1::Resource]| -> Result<Resources, LaunchError> {
-        let all = convert::resources(resources);
-        let all = all.map_err(|error| LaunchError::Resources(error.to_string()))?;
-        Ok(all.into_iter().collect())
-    };
     let mut all = vec![demand::of(&read(&executor.resources)?)];
     for task in tasks {
         let task: v1::TaskInfo = stored(task).ok_or(LaunchError::Malformed("TaskInfo"))?;
         all.push(demand::limited(&read(&task.resources)?, &task.limits));
     }
     Ok(demand::together(&all))
+}
+
+/// The ports of the node that an executor and its tasks have together.
+///
+/// # Errors
+/// Resources that are none.
+pub(super) fn ports<'a>(
+    executor: &Blob,
+    tasks: impl Iterator<Item = &'a Blob>,
+) -> Result<Vec<(u16, u16)>, LaunchError> {
+    let executor: v1::ExecutorInfo =
+        stored(executor).ok_or(LaunchError::Malformed("ExecutorInfo"))?;
+    let mut all = read(&executor.resources)?;
+    for task in tasks {
+        let task: v1::TaskInfo = stored(task).ok_or(LaunchError::Malformed("TaskInfo"))?;
+        all.add_all(&read(&task.resources)?);
+    }
+    Ok(demand::ports(&all))
+}
+
+fn read(resources: &[v1::Resource]) -> Result<Resources, LaunchError> {
+    let all = convert::resources(resources);
+    let all = all.map_err(|error| LaunchError::Resources(error.to_string()))?;
+    Ok(all.into_iter().collect())
 }
 
 /// Gives a task the persistent volumes of its executor that it wants of its pod's sandbox: there
@@ -135,6 +158,7 @@ pub fn beside(info: &Blob) -> Result<Launch, LaunchError> {
         command_user: None,
         image: None,
         demand: Demand::default(),
+        ports: Vec::new(),
         container: Container::default(),
         volumes: Vec::new(),
         uris: Vec::new(),

@@ -13,7 +13,7 @@ use model::sandbox::{
     Scratch, Secret,
 };
 
-use super::{Class, Ipc, NodeFacts, PlanError, STORE_IDS, TaskSpec, procview};
+use super::{Class, Ipc, NodeFacts, PlanError, STORE_IDS, TaskSpec, network, procview};
 
 /// Where a container sees its sandbox (`--sandbox_directory`).
 pub const SANDBOX: &str = "/mnt/mesos/sandbox";
@@ -227,6 +227,8 @@ fn system(task: &TaskSpec<'_>, node: &NodeFacts<'_>, network: &Network) -> [Moun
     };
     let sys = match network {
         Network::Ready { .. } => Content::Sysfs,
+        // Nested: the devices of the one that it is in.
+        Network::Shared if node.connection.is_some() => Content::Sysfs,
         Network::Own | Network::Shared => bind("/sys"),
     };
     [
@@ -238,17 +240,21 @@ fn system(task: &TaskSpec<'_>, node: &NodeFacts<'_>, network: &Network) -> [Moun
     ]
 }
 
-/// The node's own files, except for a name that is not the node's.
+/// The node's own files, except for a name and an address that are not the node's.
 fn network_files(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> [Mount; 3] {
-    NETWORK_FILES.map(|file| {
-        let content = match (&task.wishes.hostname, file) {
-            (Some(name), "hostname") => Content::File {
-                content: Secret(format!("{name}\n").into_bytes()),
-                mode: 0o444,
-            },
-            _ => bind(&format!("{}/{file}", node.etc)),
+    let file = |text: String| Content::File {
+        content: Secret(text.into_bytes()),
+        mode: 0o444,
+    };
+    let connected = node.connection.map(|connection| &connection.hostname);
+    let name = task.wishes.hostname.as_ref().or(connected);
+    NETWORK_FILES.map(|place| {
+        let content = match (name, node.connection, place) {
+            (Some(name), _, "hostname") => file(format!("{name}\n")),
+            (_, Some(connection), "hosts") => file(network::hosts(connection)),
+            _ => bind(&format!("{}/{place}", node.etc)),
         };
-        mount(&format!("/etc/{file}"), content)
+        mount(&format!("/etc/{place}"), content)
     })
 }
 
@@ -410,6 +416,7 @@ mod tests {
             root: "/r",
             hostname: "node1",
             etc: "/etc",
+            connection: None,
             ids: id_range(0).expect("the first range"),
             switch_user: SwitchUser::No,
             accounts: Accounts {

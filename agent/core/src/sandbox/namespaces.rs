@@ -33,14 +33,14 @@ pub(super) fn of(class: Class, wishes: &Wishes) -> Namespaces {
     ];
     let is_own = |kind: &Namespace| match (class, kind) {
         (Class::Task | Class::Executor | Class::Pod, Namespace::Network) => {
-            wishes.network == Network::Loopback
+            wishes.network != Network::Shared
         }
         (Class::Task | Class::Executor | Class::Pod, _) => true,
         (Class::Nested, Namespace::Mount | Namespace::Cgroup) => true,
         (Class::Nested, Namespace::Pid) => !wishes.share_pids,
         (Class::Nested, Namespace::Ipc) => wishes.ipc == Ipc::Private,
         (Class::Nested, Namespace::Uts) => wishes.hostname.is_some(),
-        (Class::Nested, Namespace::Network) => wishes.network == Network::Loopback,
+        (Class::Nested, Namespace::Network) => wishes.network != Network::Shared,
         (Class::Nested, Namespace::User) | (Class::Debug, _) => false,
     };
     let (own, others): (Vec<_>, Vec<_>) = ALL.into_iter().partition(is_own);
@@ -63,7 +63,11 @@ impl Namespaces {
         if !self.own.contains(&Namespace::Uts) {
             return Ok(None);
         }
-        let name = wishes.hostname.as_deref().unwrap_or(node.hostname);
+        let connected = node
+            .connection
+            .map(|connection| connection.hostname.as_str());
+        let name = wishes.hostname.as_deref().or(connected);
+        let name = name.unwrap_or(node.hostname);
         if name.is_empty() || name.len() > HOSTNAME_BYTES_MAX || name.contains(['\0', '/', ' ']) {
             return Err(PlanError::Hostname(name.to_string()));
         }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use model::sandbox::{Capability, Rlimit};
 
 use super::ProfileWish;
+use super::network::NamedNetwork;
 
 /// What a container asks for; unset is the node's own way.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,13 +38,15 @@ pub struct Wishes {
 }
 
 /// Which network a container sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Network {
     /// The node's, or the parent's where it is nested.
     #[default]
     Shared,
     /// A loopback device and nothing else.
     Loopback,
+    /// One of its own that is connected with others.
+    Named(NamedNetwork),
 }
 
 /// Whose System V objects and `/dev/shm` a container sees.

@@ -9,7 +9,7 @@ use api::v1::Parameter;
 use api::v1::container_info::{DockerInfo, docker_info};
 use model::sandbox::{Access, Capability, Rlimit};
 
-use super::{Container, VolumeWish, Wanted};
+use super::{Container, Place, VolumeWish, Wanted, network};
 
 /// What Docker gives every container (the default of `docker run`), from which it takes.
 const DEFAULT_CAPABILITIES: [u8; 14] = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
@@ -79,19 +79,34 @@ const ULIMITS: [(&str, u32); 15] = [
 ];
 
 /// Adds what a `DockerInfo` asks for.
-pub(super) fn read(container: &mut Container, docker: &DockerInfo) -> Result<(), String> {
+pub(super) fn read(
+    container: &mut Container,
+    docker: &DockerInfo,
+    place: Place,
+) -> Result<(), String> {
     use docker_info::Network as Wish;
-    container.wishes.network = match docker.network() {
-        Wish::Host => Network::Shared,
-        Wish::None => Network::Loopback,
-        other @ (Wish::Bridge | Wish::User) => {
-            let name = other.as_str_name();
-            return Err(format!(
-                "The network {name} of a DOCKER container is not supported by this agent: HOST and NONE are"
-            ));
-        }
+    let mappings = &docker.port_mappings;
+    let named = container.wishes.network.clone();
+    container.wishes.network = match (docker.network(), named) {
+        (Wish::None, _) => Network::Loopback,
+        (Wish::Bridge, _) => network::of_docker(network::BRIDGE, mappings, place)?,
+        (Wish::User, Network::Named(named)) => network::of_docker(&named.name, mappings, place)?,
+        // A parameter may name it.
+        (Wish::Host | Wish::User, _) => Network::Shared,
     };
-    if !docker.port_mappings.is_empty() {
+    if docker.network() == Wish::User {
+        let parameters = docker.parameters.iter();
+        let mut names = parameters.filter(|one| matches!(one.key.as_str(), "net" | "network"));
+        if let Some(parameter) = names.next() {
+            container.wishes.network = network::of_docker(&parameter.value, mappings, place)?;
+        }
+        if container.wishes.network == Network::Shared {
+            return Err(
+                "A USER network of a DOCKER container has a name in its NetworkInfo".into(),
+            );
+        }
+    }
+    if !mappings.is_empty() && !matches!(container.wishes.network, Network::Named(_)) {
         return Err("Port mappings are only supported for bridge and user-defined networks".into());
     }
     if docker.volume_driver.is_some() {
@@ -120,17 +135,17 @@ fn parameter(container: &mut Container, parameter: &Parameter) -> Result<(), Str
         "privileged" => wishes.privileged |= flag(value).ok_or_else(wrong)?,
         "shm-size" => wishes.shm_bytes = Some(bytes(value).ok_or_else(wrong)?),
         "ulimit" => wishes.rlimits.push(ulimit(value).ok_or_else(wrong)?),
-        "net" | "network" => {
-            wishes.network = match value {
-                "host" => Network::Shared,
-                "none" => Network::Loopback,
-                _ => {
-                    return Err(format!(
-                        "Unknown network '{value}': HOST and NONE are there"
-                    ));
-                }
+        "net" | "network" => match (value, &wishes.network) {
+            ("host", _) => wishes.network = Network::Shared,
+            ("none", _) => wishes.network = Network::Loopback,
+            // Read above, with its ports.
+            (_, Network::Named(named)) if named.name == value => {}
+            (_, Network::Shared | Network::Loopback | Network::Named(_)) => {
+                return Err(format!(
+                    "Network '{value}' by a parameter: the container's network must be USER for that"
+                ));
             }
-        }
+        },
         "cap-add" | "cap-drop" => {
             let named = capabilities(value).ok_or_else(wrong)?;
             let all = wishes.effective.take();

@@ -1,6 +1,7 @@
 //! Tests of what is read of containers.
 
-use agent_core::sandbox::Network;
+use agent_core::sandbox::{NamedNetwork, Network};
+use model::sandbox::{PortMapping, Transport};
 
 use super::*;
 
@@ -99,8 +100,24 @@ fn limits_and_capabilities_have_the_kernels_numbers() {
 fn what_cannot_be_given_is_told_in_words() {
     for (json, words) in [
         (
-            r#""network_infos":[{"name":"blue"}]"#,
-            "Unknown network 'blue': this agent has none but its own",
+            r#""network_infos":[{"name":"blue"},{"name":"green"}]"#,
+            "A container is connected with one network, not with 'blue' and 'green'",
+        ),
+        (
+            r#""network_infos":[{"port_mappings":[{"host_port":1,"container_port":2}]}]"#,
+            "Port mappings are of no use in the network of the agent",
+        ),
+        (
+            r#""network_infos":[{"name":"blue","port_mappings":[{"host_port":0,"container_port":2}]}]"#,
+            "0 is no port",
+        ),
+        (
+            r#""network_infos":[{"name":"blue","port_mappings":[{"host_port":1,"container_port":2,"protocol":"sctp"}]}]"#,
+            "Ports of protocol 'sctp' are not mapped: tcp and udp are",
+        ),
+        (
+            r#""network_infos":[{"name":"blue","ip_addresses":[{"ip_address":"fd00::1"}]}]"#,
+            "'fd00::1' is no IPv4 address, and networks here are of IPv4",
         ),
         (
             r#""rlimit_info":{"rlimits":[{"type":"RLMT_AS","soft":1}]}"#,
@@ -193,15 +210,15 @@ fn what_needs_a_docker_daemon_is_refused_by_name() {
         (
             "net",
             "blue",
-            "Unknown network 'blue': HOST and NONE are there",
+            "Network 'blue' by a parameter: the container's network must be USER for that",
         ),
     ] {
         assert_eq!(parameter(key, value), Err(words.into()), "{key}={value}");
     }
     for (json, words) in [
         (
-            r#""network":"BRIDGE""#,
-            "The network BRIDGE of a DOCKER container is not supported by this agent: HOST and NONE are",
+            r#""network":"USER""#,
+            "A USER network of a DOCKER container has a name in its NetworkInfo",
         ),
         (
             r#""port_mappings":[{"host_port":1,"container_port":2}]"#,
@@ -214,4 +231,34 @@ fn what_needs_a_docker_daemon_is_refused_by_name() {
     ] {
         assert_eq!(docker(json), Err(words.into()), "{json}");
     }
+}
+
+#[test]
+fn networks_are_read_by_name_with_their_ports() {
+    let mapping = |protocol, host_port| PortMapping {
+        protocol,
+        host_port,
+        container_port: 80,
+    };
+    let named = |name: &str, address: Option<&str>, mappings: &[PortMapping]| {
+        Ok(Network::Named(NamedNetwork {
+            name: name.into(),
+            address: address.map(|text| text.parse().expect("an address")),
+            mappings: mappings.to_vec(),
+        }))
+    };
+    let network = |read: Result<Container, String>| read.map(|container| container.wishes.network);
+    let two = [
+        mapping(Transport::Tcp, 31000),
+        mapping(Transport::Udp, 31001),
+    ];
+    let infos = r#""network_infos":[{"name":"blue","ip_addresses":[{"ip_address":"10.0.0.9"}],
+        "port_mappings":[{"host_port":31000,"container_port":80},
+        {"host_port":31001,"container_port":80,"protocol":"UDP"}]}]"#;
+    assert_eq!(network(mesos(infos)), named("blue", Some("10.0.0.9"), &two));
+    let bridge = r#""network":"BRIDGE","port_mappings":[{"host_port":31000,"container_port":80,
+        "protocol":"tcp"},{"host_port":31001,"container_port":80,"protocol":"udp"}]"#;
+    assert_eq!(network(docker(bridge)), named("bridge", None, &two));
+    let user = r#""network":"USER","parameters":[{"key":"net","value":"blue"}]"#;
+    assert_eq!(network(docker(user)), named("blue", None, &[]));
 }

@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use model::sandbox::{IdRange, Isolation, Namespace, Network};
+use model::sandbox::{Endpoint, IdRange, Isolation, Namespace, Neighbours, Network};
 
 use super::{Judged, Writer, area};
 
@@ -66,10 +66,34 @@ fn own(seen: &Seen<'_>, kind: Namespace) -> String {
             None => "host name of its own".to_string(),
         },
         Namespace::Cgroup => "the cgroup tree begins at its own group".to_string(),
-        Namespace::Network => match seen.network {
-            Network::Ready => "a network of its own that it cannot change: loopback only",
-            Network::Own | Network::Shared => "a network of its own: loopback only",
-        }
-        .to_string(),
+        Namespace::Network => match &seen.network {
+            Network::Ready { endpoint: None } => {
+                "a network of its own that it cannot change: loopback only".to_string()
+            }
+            Network::Ready {
+                endpoint: Some(endpoint),
+            } => connected(endpoint),
+            Network::Own | Network::Shared => "a network of its own: loopback only".to_string(),
+        },
     }
+}
+
+fn connected(endpoint: &Endpoint) -> String {
+    let mut text = format!(
+        "a network of its own that it cannot change: {}",
+        endpoint.address
+    );
+    text += match endpoint.neighbours {
+        Neighbours::Apart => ", apart from its neighbours",
+        Neighbours::Open => ", open to its neighbours",
+    };
+    for mapping in &endpoint.mappings {
+        text += &format!(
+            ", port {}/{} of the node to its {}",
+            mapping.host_port,
+            mapping.protocol.name(),
+            mapping.container_port
+        );
+    }
+    text
 }
