@@ -56,6 +56,8 @@ pub struct TaskSpec<'a> {
     pub user: Option<&'a str>,
     /// What it may use.
     pub demand: Demand,
+    /// The ports of the node that are its own.
+    pub ports: &'a PortRanges,
     /// Its root.
     pub root: RootSpec<'a>,
     /// Where it starts inside; `None` for its sandbox.
@@ -210,6 +212,7 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
             limits: cgroup::of(task, node.rules),
             nesting: cgroup::nesting(task.class),
             devices: devices::rules(),
+            ports: network::bound_ports(task, node.policy),
         },
         view: procview::of(task, node),
         disk: match task.class {
@@ -327,6 +330,7 @@ mod tests {
         host_paths: Vec::new(),
         shm_bytes: None,
         seccomp_unconfined: false,
+        enforce_ports: false,
     };
 
     fn check(task: &TaskSpec<'_>, expected: &Expect) {
@@ -351,6 +355,7 @@ mod tests {
                 memory_bytes: 64 << 20,
                 ..Demand::default()
             },
+            ports: &[],
             root: RootSpec::Default,
             directory: None,
             sandbox: Some("/var/lib/mesos/sandboxes/7f3a"),

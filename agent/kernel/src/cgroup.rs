@@ -225,6 +225,10 @@ pub fn create(
     report.note(Isolation::Placement, Ok(()));
     let filtered = tree.devices.attach(&plan.devices, cgroup.open()?);
     report.note(Isolation::Devices, filtered.map_err(text));
+    if let Some(ranges) = &plan.ports {
+        let bound = crate::ports::attach(ranges, cgroup.open()?);
+        report.note(Isolation::Ports, bound.map_err(text));
+    }
     if let Some(limits) = &plan.limits {
         limit(tree, container, limits, &mut report);
     }

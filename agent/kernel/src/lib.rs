@@ -26,6 +26,7 @@ mod namespaces;
 pub mod netlink;
 pub mod network;
 mod overlay;
+mod ports;
 pub mod power;
 pub mod process;
 pub mod procview;

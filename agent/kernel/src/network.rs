@@ -7,6 +7,7 @@ mod attributes;
 mod connection;
 mod links;
 mod nftables;
+mod rates;
 mod space;
 
 pub use connection::{ConnectError, Connection, connect, make_bridge};

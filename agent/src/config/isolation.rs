@@ -52,6 +52,18 @@ pub(super) static ISOLATION: &[Setting] = &[
         },
     },
     Setting {
+        name: "enforce_container_ports",
+        value: "BOOL",
+        allowed: "true or false",
+        help: "keep command tasks in the node's network from binding ports that are not among their resources;\n      port 0 stays free (default: false)",
+        boot: false,
+        switch: true,
+        set: |draft, text| {
+            draft.isolation.policy.enforce_ports = boolean(text)?;
+            Ok(())
+        },
+    },
+    Setting {
         name: "allow_privileged",
         value: "BOOL",
         allowed: "true or false",

@@ -120,6 +120,7 @@ pub(super) fn start(
         environment,
         user: root.user,
         demand: launch.demand,
+        ports: &launch.ports,
         root: root.spec,
         directory: launch.container.directory.as_deref().or(root.directory),
         sandbox: sandbox.as_deref(),

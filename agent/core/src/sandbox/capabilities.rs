@@ -28,6 +28,8 @@ pub struct Policy {
     pub shm_bytes: Option<u64>,
     /// Whether a container may be without a seccomp filter (`--allow_seccomp_unconfined`).
     pub seccomp_unconfined: bool,
+    /// Whether a task in the node's network binds no ports but its own (`--enforce_container_ports`).
+    pub enforce_ports: bool,
 }
 
 /// The sets of a container.

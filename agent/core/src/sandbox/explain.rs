@@ -144,6 +144,7 @@ pub fn explain(plan: &LaunchPlan, enforcement: &Enforcement) -> Report {
         limits,
         nesting,
         devices,
+        ports,
     } = cgroup;
     let mut writer = Writer::new(enforcement);
     let seen = namespaces::Seen {
@@ -154,6 +155,7 @@ pub fn explain(plan: &LaunchPlan, enforcement: &Enforcement) -> Report {
         network,
     };
     namespaces::of(&seen, &mut writer);
+    namespaces::ports(ports.as_deref(), &mut writer);
     files::of(root, mounts, &mut writer);
     files::view(root, mounts, view.as_ref(), &mut writer);
     files::devices(mounts, devices, &mut writer);
@@ -190,6 +192,7 @@ const fn area(isolation: Isolation) -> Area {
         Isolation::Devices => Area::Devices,
         Isolation::Disk => Area::Disk,
         Isolation::Io => Area::Io,
+        Isolation::Ports | Isolation::Senders | Isolation::Rates => Area::Network,
         Isolation::ProcView => Area::View,
     }
 }

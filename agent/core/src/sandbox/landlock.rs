@@ -155,6 +155,7 @@ mod tests {
             environment: &[],
             user: None,
             demand: Demand::default(),
+            ports: &[],
             root: RootSpec::Default,
             directory: None,
             sandbox: None,

@@ -400,6 +400,7 @@ mod tests {
             environment: &[],
             user: None,
             demand: Demand::default(),
+            ports: &[],
             root,
             directory: None,
             sandbox: Some("/sandboxes/c"),

@@ -9,7 +9,7 @@ use model::sandbox::{
     Capabilities, Capability, Endpoint, Ipv4Net, Namespace, Network, PortMapping, Transport,
 };
 
-use super::Wishes;
+use super::{Class, Policy, TaskSpec, Wishes};
 
 /// What gives rights over a network, by the kernel's numbers: `NET_BROADCAST`, `NET_ADMIN`, `NET_RAW`
 /// and `SYS_ADMIN`.
@@ -210,6 +210,14 @@ pub fn check_mappings(mappings: &[PortMapping], ports: &PortRanges) -> Result<()
         }
     }
     Ok(())
+}
+
+/// The ports that a container may bind by number; all where nothing bounds it. An executor gets tasks
+/// later, whose ports are not known when its container is made, and is not bounded.
+pub(super) fn bound_ports(task: &TaskSpec<'_>, policy: &Policy) -> Option<Vec<(u16, u16)>> {
+    let is_shared = task.wishes.network == super::Network::Shared;
+    let is_task = task.class == Class::Task;
+    (policy.enforce_ports && is_task && is_shared).then(|| task.ports.to_vec())
 }
 
 /// The `hosts` of a container: itself and nobody else.

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use model::ContainerId;
-use model::sandbox::{Enforcement, Isolation, LaunchPlan, Namespace, Network, Run};
+use model::sandbox::{Enforcement, Isolation, LaunchPlan, Namespace, Network, Rates, Run};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -115,7 +115,7 @@ pub fn spawn_in(
                 cgroup::create(tree, &plan.container, &plan.cgroup).map_err(LaunchError::Cgroup)?;
             (Some(cgroup), report)
         }
-        None => (None, without_cgroups()),
+        None => (None, without_cgroups(plan)),
     };
     let (binds, outcome) = host.view(plan);
     let seen: Vec<_> = binds.iter().map(|(index, _)| *index).collect();
@@ -127,6 +127,7 @@ pub fn spawn_in(
                 enforcement.note(Isolation::ProcView, outcome);
             }
             host.viewed(plan, &pidfd, &seen);
+            note_network(plan, &mut enforcement);
             enforcement
                 .enforced
                 .extend(plan.namespaces.iter().copied().map(Isolation::Namespace));
@@ -154,7 +155,20 @@ pub fn spawn_in(
     }
 }
 
-fn without_cgroups() -> Enforcement {
+/// What an end on a network does is done before the container.
+fn note_network(plan: &LaunchPlan, enforcement: &mut Enforcement) {
+    if let Network::Ready {
+        endpoint: Some(endpoint),
+    } = &plan.network
+    {
+        enforcement.note(Isolation::Senders, Ok(()));
+        if endpoint.rates != Rates::default() {
+            enforcement.note(Isolation::Rates, Ok(()));
+        }
+    }
+}
+
+fn without_cgroups(plan: &LaunchPlan) -> Enforcement {
     let mut report = Enforcement::default();
     for isolation in [
         Isolation::Placement,
@@ -165,6 +179,9 @@ fn without_cgroups() -> Enforcement {
         Isolation::Devices,
     ] {
         report.note(isolation, Err("this host has no cgroup v2".into()));
+    }
+    if plan.cgroup.ports.is_some() {
+        report.note(Isolation::Ports, Err("this host has no cgroup v2".into()));
     }
     report
 }

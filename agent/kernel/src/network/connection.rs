@@ -81,6 +81,9 @@ pub fn connect(
     let device = netlink.add_pair(endpoint, &*space);
     let connected = device.map_err(ConnectError::from).and_then(|device| {
         space.configure(endpoint)?;
+        if let Some(rate) = endpoint.rates.ingress {
+            netlink.limit_rate(device, rate)?;
+        }
         tables.admit(endpoint, device)?;
         Ok(Connection { device })
     });

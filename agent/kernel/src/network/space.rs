@@ -95,7 +95,11 @@ impl Space {
     /// Gives the device that [`Netlink::add_pair`] put into it its address and its way out.
     pub(super) fn configure(&mut self, endpoint: &Endpoint) -> Result<(), NetlinkError> {
         let gateway = endpoint.bridge.gateway.address;
-        self.netlink.configure_inside(endpoint, gateway).map(drop)
+        let device = self.netlink.configure_inside(endpoint, gateway)?;
+        match endpoint.rates.egress {
+            Some(rate) => self.netlink.limit_rate(device, rate),
+            None => Ok(()),
+        }
     }
 
     /// Its sysfs, which can be put into one place once.

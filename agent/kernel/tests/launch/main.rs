@@ -80,6 +80,8 @@ const TESTS: &[(&str, Test)] = tests![
     networks::a_mapped_port_leads_to_its_container_until_it_ends,
     networks::neighbours_reach_each_other_by_mapped_ports_or_where_they_may,
     networks::a_container_sends_from_its_own_address_alone,
+    networks::only_ports_of_ones_own_are_bound_by_number,
+    networks::what_a_container_sends_and_receives_is_bounded,
     nested::limits_of_nested_containers_are_their_own,
     nested::nothing_of_the_agent_is_left_in_a_joined_container,
     streams::pipes_carry_input_and_both_outputs_apart,

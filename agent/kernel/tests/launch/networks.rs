@@ -10,8 +10,8 @@ use agent_kernel::netlink::{Link, Netlink};
 use agent_kernel::network::{Connection, Space, Tables, connect, make_bridge};
 use agent_kernel::process;
 use model::sandbox::{
-    Bridge, Content, Endpoint, ExitStatus, Firewall, Ipv4Net, LaunchPlan, Namespace, Neighbours,
-    Network, PortMapping, Rates, Transport,
+    Bridge, Content, Endpoint, ExitStatus, Firewall, Ipv4Net, Isolation, LaunchPlan, Namespace,
+    Neighbours, Network, PortMapping, Rates, Transport,
 };
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
@@ -348,5 +348,71 @@ pub(crate) fn a_container_sends_from_its_own_address_alone(world: &World) -> Out
         )?;
         let _ = world;
         Ok(())
+    })
+}
+
+pub(crate) fn only_ports_of_ones_own_are_bound_by_number(world: &World) -> Outcome {
+    if world.host.cgroups().is_none() {
+        println!("  left out: this host has no cgroup v2");
+        return Ok(());
+    }
+    let script = "for p in 31000 31001 31002 80; do
+             nc -l -p $p >/dev/null 2>&1 & pid=$!; sleep 0.2
+             kill $pid 2>/dev/null && echo bound $p
+         done; nc -l >/dev/null 2>&1 & pid=$!; sleep 0.2; kill $pid 2>/dev/null && echo bound any
+         nc -u -l -p 31001 >/dev/null 2>&1 & pid=$!; sleep 0.2; kill $pid 2>/dev/null && echo bound udp
+         true";
+    let mut plan = world.plan(script)?;
+    plan.cgroup.ports = Some(vec![(31000, 31000), (31002, 31002)]);
+    let launched = world.spawn(&plan)?;
+    let missing = launched.enforcement.missing.clone();
+    world.end(&plan, &launched)?;
+    let output = world.output(&plan)?;
+    if let Some((_, why)) = missing.iter().find(|(one, _)| *one == Isolation::Ports) {
+        println!("  left out: {why}");
+        return Ok(());
+    }
+    let bound: Vec<_> = output
+        .lines()
+        .filter(|line| line.starts_with("bound"))
+        .collect();
+    same(
+        bound.join(" ").as_str(),
+        "bound 31000 bound 31002 bound any",
+        &output,
+    )
+}
+
+pub(crate) fn what_a_container_sends_and_receives_is_bounded(_: &World) -> Outcome {
+    apart(|| {
+        let Some(mut node) = Node::new()? else {
+            return Ok(());
+        };
+        let mut end = endpoint(2, Neighbours::Apart);
+        end.rates = Rates {
+            egress: Some(64 << 10),
+            ingress: Some(5 << 30),
+        };
+        let (space, _) = node.connect(&end)?;
+        let listener = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 31500))?;
+        listener.set_read_timeout(Some(Duration::from_millis(300)))?;
+        let socket = std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                setns(&space, CloneFlags::CLONE_NEWNET)?;
+                UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(|_| Errno::EADDRNOTAVAIL)
+            });
+            inside.join().unwrap_or(Err(Errno::EIO))
+        })?;
+        // 1 MB at once: what passes is a burst and what waits, and no more.
+        let packet = [0; 1000];
+        for _ in 0..1000 {
+            socket.send_to(&packet, (end.bridge.gateway.address, 31500))?;
+        }
+        let (mut buffer, mut heard) = ([0; 1000], 0);
+        while let Ok((length, _)) = listener.recv_from(&mut buffer) {
+            heard += length;
+        }
+        let bounded = (10_000..200_000).contains(&heard);
+        same(bounded, true, &format!("{heard} bytes came through"))
     })
 }

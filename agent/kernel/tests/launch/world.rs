@@ -162,6 +162,7 @@ impl World {
                     io_max: None,
                 }),
                 nesting: Nesting::Shared,
+                ports: None,
                 devices: device_rules(),
             },
             view: None,

@@ -14,6 +14,8 @@ pub struct CgroupPlan {
     /// The device files that may be used; a container that is nested has those that the ones above it
     /// have, too.
     pub devices: Vec<DeviceRule>,
+    /// The ports that may be bound by number, first and last of each range; all where unset.
+    pub ports: Option<Vec<(u16, u16)>>,
 }
 
 /// Whether the groups of nested containers may have limits of their own.

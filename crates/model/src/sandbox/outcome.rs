@@ -80,6 +80,12 @@ pub enum Isolation {
     ProcView,
     /// The limit of what it keeps on the disk.
     Disk,
+    /// No ports of the node but its own.
+    Ports,
+    /// Nothing is sent from an address that is not its own.
+    Senders,
+    /// The limits of what it sends and receives in a second.
+    Rates,
 }
 
 impl fmt::Display for Isolation {
@@ -100,6 +106,9 @@ impl fmt::Display for Isolation {
             Self::Devices => f.write_str("device list"),
             Self::ProcView => f.write_str("view of /proc"),
             Self::Disk => f.write_str("disk quota"),
+            Self::Ports => f.write_str("port list"),
+            Self::Senders => f.write_str("sender addresses"),
+            Self::Rates => f.write_str("network rate limit"),
         }
     }
 }

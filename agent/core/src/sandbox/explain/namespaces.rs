@@ -2,10 +2,11 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use model::sandbox::{Endpoint, IdRange, Isolation, Namespace, Neighbours, Network};
 
-use super::{Judged, Writer, area};
+use super::{Area, Judged, Writer, area};
 
 /// What of a plan is about namespaces.
 pub(super) struct Seen<'a> {
@@ -96,4 +97,24 @@ fn connected(endpoint: &Endpoint) -> String {
         );
     }
     text
+}
+
+/// Which ports of the node may be bound, where that is bounded.
+pub(super) fn ports(ranges: Option<&[(u16, u16)]>, writer: &mut Writer<'_>) {
+    let Some(ranges) = ranges else {
+        return;
+    };
+    let own: Vec<_> = ranges
+        .iter()
+        .map(|(first, last)| format!("{first}-{last}"))
+        .collect();
+    let what = match own.as_slice() {
+        [] => "no port can be bound by its number".to_string(),
+        own => format!(
+            "of the ports only {} can be bound by number",
+            own.join(", ")
+        ),
+    };
+    let outcome = writer.outcome(Isolation::Ports);
+    writer.note(Area::Network, what, outcome);
 }

@@ -87,6 +87,7 @@ fn plan() -> LaunchPlan {
                 io_max: None,
             }),
             nesting: Nesting::Shared,
+            ports: None,
             devices: vec![DeviceRule {
                 kind: DeviceKind::Character,
                 major: Some(1),
