@@ -18,7 +18,7 @@ mod start;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent_core::Signal;
@@ -485,6 +485,11 @@ impl Containers {
     pub fn process_of(&self, container: &ContainerId) -> Option<Arc<OwnedFd>> {
         let (_, running) = self.find(container)?;
         Some(Arc::clone(&running.pidfd))
+    }
+
+    /// A persistent volume has another size.
+    pub fn resize_volume(&self, path: &Path, bytes: u64) {
+        self.ground.disks.resize_volume(path, bytes);
     }
 
     /// Gives a container that runs other limits.

@@ -264,6 +264,20 @@ impl Disks {
         }
     }
 
+    /// A volume has another size now; one that nobody has used yet is bounded when it is.
+    pub fn resize_volume(&self, path: &Path, bytes: u64) {
+        let project = folder(path).and_then(quota::project_of);
+        let Ok(project) = project else {
+            return;
+        };
+        if self.settings.projects.contains(project) {
+            let bounded = self.bound(project, sandbox::volume_quota(bytes, self.facts));
+            if let Err(why) = bounded {
+                warn!(volume = %path.display(), why, "volume keeps its bounds");
+            }
+        }
+    }
+
     /// Whether the bounds of a container are kept; else the reason.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::cluster::{Lab, SILENCE_MAX, finish};
-use crate::images;
+use crate::{disk, images};
 
 /// A case: fails with what it saw.
 pub(crate) type Case = fn(&mut Lab) -> Result<()>;
@@ -56,7 +56,11 @@ const ENDS: &[(&str, Case)] = &[
 
 /// Every case, in order.
 pub(crate) fn all() -> impl Iterator<Item = &'static (&'static str, Case)> {
-    BASICS.iter().chain(images::ALL).chain(ENDS)
+    BASICS
+        .iter()
+        .chain(disk::ALL)
+        .chain(images::ALL)
+        .chain(ENDS)
 }
 
 fn prints_and_exits(lab: &mut Lab) -> Result<()> {

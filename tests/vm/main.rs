@@ -6,6 +6,7 @@
 
 mod cases;
 mod cluster;
+mod disk;
 mod images;
 mod registry;
 

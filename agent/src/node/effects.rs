@@ -5,6 +5,7 @@ use agent_core::containers::RequestId;
 use agent_core::effect::{Answer, Effect, ToMaster};
 use agent_core::event::Event;
 use agent_core::executor_api::{Taken, ToExecutor};
+use agent_core::holdings::VolumeName;
 use model::Reason;
 use tokio::sync::mpsc;
 use tracing::{error, info};
@@ -108,13 +109,16 @@ impl Main {
                 // Tried again at the next start.
                 Err(error) => error!(error = chain(&error), "volume was not destroyed"),
             },
-            Effect::OperationEnded { operation, status } => info!(
-                operation = %operation.uuid,
-                framework_id = operation.framework_id.as_ref().map(ToString::to_string),
-                state = %status.state,
-                why = status.message,
-                "operation ended"
-            ),
+            Effect::OperationEnded { operation, status } => {
+                self.resize_volumes();
+                info!(
+                    operation = %operation.uuid,
+                    framework_id = operation.framework_id.as_ref().map(ToString::to_string),
+                    state = %status.state,
+                    why = status.message,
+                    "operation ended"
+                );
+            }
             Effect::TaskChanged {
                 framework_id,
                 status,
@@ -138,6 +142,17 @@ impl Main {
                 info!(%agent_id, master = %self.config.master, "registered");
                 // Sandboxes are found by the id: whoever hears of a task finds its files.
                 self.publish_now();
+            }
+        }
+    }
+
+    /// Volumes may have been grown, or shrunk.
+    fn resize_volumes(&self) {
+        for resource in self.agent.holdings().total() {
+            if let Some(name) = VolumeName::of(resource) {
+                let bytes = wire::demand::volume_bytes(resource);
+                self.containers
+                    .resize_volume(&self.volumes.path(&name), bytes);
             }
         }
     }

@@ -157,8 +157,20 @@ pub(crate) fn waiting_for_memory_shows_as_pressure(world: &World) -> Outcome {
     let found = Wait::ALL.map(|resource| cgroup.pressure(resource));
     let swap = cgroup.usage().swap_bytes;
     world.forget(&plan, &launched)?;
-    // A kernel may keep no such account.
-    println!("  pressure of cpu, memory and io: {found:?}, swap {swap:?}");
+    for (resource, found) in Wait::ALL.into_iter().zip(found) {
+        match found {
+            Some(found) => println!("  {}: {found:?}", resource.name()),
+            // A kernel may keep no such account.
+            None => println!("  no pressure of {} here", resource.name()),
+        }
+    }
+    // A container that is killed at its limit waited for memory before.
+    let [_, memory, _] = found;
+    same(
+        memory.is_none_or(|found| found.some > Duration::ZERO),
+        true,
+        "waited",
+    )?;
     same(swap.unwrap_or(0), 0, "swap")
 }
 
