@@ -1,5 +1,7 @@
 //! The cases, each a promise of the SPECIFICATION; a name is a sentence.
 
+use std::io::Read as _;
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,10 @@ const BASICS: &[(&str, Case)] = &[
     ("a_fork_bomb_ends_within_its_limits", fork_bomb),
     ("a_launch_that_fails_says_which_step", launch_fails),
     ("a_killed_task_is_told_so", killed),
+    (
+        "a_mapped_port_is_reached_from_the_host_and_the_container_by_nothing_else",
+        mapped_port,
+    ),
     ("a_detached_task_is_listed_read_and_killed", detached),
     ("a_node_says_what_it_is", node_endpoints),
     ("pymesos_runs_twenty_tasks_on_two_nodes", pymesos),
@@ -251,6 +257,86 @@ fn killed(lab: &mut Lab) -> Result<()> {
         "{output:?}"
     );
     Ok(())
+}
+
+/// What answers on a port of any node, or nothing.
+fn answer(lab: &Lab, port: u16) -> Option<String> {
+    (1..=2).find_map(|node| {
+        let address = lab.node_port(node, port).ok()?;
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(3))).ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        (!text.is_empty()).then_some(text)
+    })
+}
+
+fn mapped_port(lab: &mut Lab) -> Result<()> {
+    const PORT: u16 = 31_080;
+    let serve = "while true; do echo served at $MESOS_CONTAINER_IP | nc -l -p 80 >/dev/null; done";
+    let begun = lab.run(&[
+        "--name",
+        "web",
+        "--detach",
+        "--network",
+        "bridge",
+        "--publish",
+        "31080:80",
+        "--",
+        serve,
+    ])?;
+    ensure!(begun.status.success(), "{begun:?}");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let text = loop {
+        if let Some(text) = answer(lab, PORT) {
+            break text;
+        }
+        ensure!(Instant::now() < deadline, "nobody answers on port {PORT}");
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    let address = text
+        .trim()
+        .strip_prefix("served at ")
+        .context("no address")?;
+    let address = address.to_owned();
+    ensure!(address.starts_with("172.17."), "{text}");
+    let state = lab.get("/master/state")?.to_string();
+    ensure!(state.contains(&address), "{address} is not in the state");
+    let (node, name) = web_of(lab)?;
+    let script = format!(
+        "nc -w 3 {address} 80 </dev/null 2>/dev/null | grep served && echo by its address
+         nc -w 3 {node} {PORT} </dev/null 2>/dev/null | grep -q served && echo by its port
+         nc -w 3 127.0.0.1 80 </dev/null 2>/dev/null | grep served && echo by the loopback
+         ip link set eth0 down 2>/dev/null && echo changed a device; ls /sys/class/net; true"
+    );
+    let near = lab.run(&["--network", "bridge", "--node", &name, "--", &script])?;
+    let near = String::from_utf8_lossy(&near.stdout).into_owned();
+    ensure!(near == "by its port\neth0\nlo\n", "a neighbour: {near:?}");
+    let killed = finish(&mut lab.tepui(&["kill", "web"]), Duration::from_secs(30))?;
+    ensure!(killed.status.success(), "{killed:?}");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while let Some(text) = answer(lab, PORT) {
+        ensure!(Instant::now() < deadline, "it goes on: {text}");
+    }
+    Ok(())
+}
+
+/// The address that guests know the node of the task `web` by, and its name.
+fn web_of(lab: &Lab) -> Result<(&'static str, String)> {
+    let state = lab.get("/master/state")?;
+    let frameworks = state["frameworks"].as_array().context("no frameworks")?;
+    let mut tasks = frameworks
+        .iter()
+        .filter_map(|one| one["tasks"].as_array())
+        .flatten();
+    let web = tasks
+        .find(|task| task["name"] == "web")
+        .context("no task")?;
+    let agents = state["slaves"].as_array().context("no agents")?;
+    let agent = agents.iter().find(|agent| agent["id"] == web["slave_id"]);
+    let name = agent.and_then(|agent| agent["hostname"].as_str());
+    // Of QEMU's network for its guests.
+    Ok(("10.0.2.15", name.context("no node")?.to_owned()))
 }
 
 fn detached(lab: &mut Lab) -> Result<()> {

@@ -115,7 +115,7 @@ pub(crate) async fn run(args: &RunArgs, master: &Address) -> Result<u8, RunError
     let mut stops = Stops::listen().map_err(RunError::Signals)?;
     let mut run = Run {
         args,
-        need: Need::new(args.cpus, args.mem, args.disk).with_ports(&args.container.ports),
+        need: Need::new(args.cpus, args.mem, args.disk).with_ports(&args.container.node_ports()),
         task_id,
         info: spec::framework(&args.user, &args.role),
         place: None,

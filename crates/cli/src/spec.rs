@@ -59,7 +59,7 @@ pub(crate) fn task(args: &RunArgs, task_id: &TaskId, agent_id: &AgentId, taken: 
         task_id: task_id.clone(),
         agent_id: agent_id.clone(),
         command: Some(command(args, &taken.ports)),
-        container: container::container(&args.container),
+        container: container::container(&args.container, &taken.ports),
         health_check: container::health_check(health, taken.ports.first().copied()),
         kill_policy: health.kill_grace.map(|grace| KillPolicy {
             grace_period: Some(container::duration(grace)),

@@ -26,6 +26,10 @@ pub(crate) struct ContainerArgs {
     /// Network to join by its name; host is the node's own.
     #[arg(long, value_name = "NAME", default_value = "host")]
     pub(crate) network: String,
+    /// Port of the node, 0 for any that is offered, that leads to one of the task's in its network; may be
+    /// given again. The node's are in PORT0, PORT1, … after those of --port.
+    #[arg(long, value_name = "PORT:TASKS[/udp]", value_parser = publish, requires = "network")]
+    pub(crate) publish: Vec<Publish>,
     /// Name that the container has for itself.
     #[arg(long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
@@ -36,6 +40,14 @@ pub(crate) struct ContainerArgs {
     /// Node to run on, by its host name.
     #[arg(long, value_name = "NAME")]
     pub(crate) node: Option<String>,
+}
+
+impl ContainerArgs {
+    /// The ports of the node that the task holds, 0 for any: its own, then those that lead to it.
+    pub(crate) fn node_ports(&self) -> Vec<u16> {
+        let published = self.publish.iter().map(|one| one.port);
+        self.ports.iter().copied().chain(published).collect()
+    }
 }
 
 /// When a task is healthy, and how it ends.
@@ -87,6 +99,14 @@ pub(crate) struct Uri {
     pub(crate) output: Option<String>,
 }
 
+/// One `--publish`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Publish {
+    pub(crate) port: u16,
+    pub(crate) container_port: u16,
+    pub(crate) protocol: &'static str,
+}
+
 /// One `--volume`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Volume {
@@ -121,6 +141,26 @@ fn uri(text: &str) -> Result<Uri, String> {
         Some(_) | None => {
             Err("must be a URI, as in http://host/file, or a path of the node".to_owned())
         }
+    }
+}
+
+fn publish(text: &str) -> Result<Publish, String> {
+    let wrong =
+        || "must have the form PORT:TASKS, with /udp after it or not, as in 0:80".to_owned();
+    let (ports, protocol) = match text.split_once('/') {
+        None | Some((_, "tcp")) => (text.trim_end_matches("/tcp"), "tcp"),
+        Some((ports, "udp")) => (ports, "udp"),
+        Some(_) => return Err(wrong()),
+    };
+    let (port, container_port) = ports.split_once(':').ok_or_else(wrong)?;
+    let read = |text: &str| text.parse::<u16>().map_err(|_| wrong());
+    match (read(port)?, read(container_port)?) {
+        (_, 0) => Err(wrong()),
+        (port, container_port) => Ok(Publish {
+            port,
+            container_port,
+            protocol,
+        }),
     }
 }
 
@@ -172,6 +212,18 @@ mod tests {
             "http://h/a,output=",
         ] {
             assert!(uri(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_published_port_is_the_nodes_and_then_the_tasks() {
+        let read =
+            |text: &str| publish(text).map(|one| (one.port, one.container_port, one.protocol));
+        assert_eq!(read("0:80"), Ok((0, 80, "tcp")));
+        assert_eq!(read("31000:53/udp"), Ok((31_000, 53, "udp")));
+        assert_eq!(read("31000:80/tcp"), Ok((31_000, 80, "tcp")));
+        for wrong in ["80", "0:0", "0:80/sctp", "x:80", ":80", "0:70000"] {
+            assert!(read(wrong).is_err(), "{wrong}");
         }
     }
 

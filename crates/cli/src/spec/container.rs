@@ -5,18 +5,29 @@ use api::v1::container_info::MesosInfo;
 use api::v1::health_check::{HttpCheckInfo, TcpCheckInfo};
 use api::v1::{
     CommandInfo, ContainerInfo, DurationInfo, HealthCheck, Image, NetworkInfo, Volume,
-    container_info, health_check, image, volume,
+    container_info, health_check, image, network_info, volume,
 };
 
 use crate::args::container::{ContainerArgs, HealthArgs};
 
 /// The container; `None` where nothing asks for one.
-pub(super) fn container(args: &ContainerArgs) -> Option<ContainerInfo> {
+pub(super) fn container(args: &ContainerArgs, ports: &[u16]) -> Option<ContainerInfo> {
     let image = image(args);
+    // Those that lead to the task come after those that it holds for itself.
+    let published = ports.iter().skip(args.ports.len()).zip(&args.publish);
+    let port_mappings: Vec<_> = published
+        .map(|(port, one)| network_info::PortMapping {
+            host_port: (*port).into(),
+            container_port: one.container_port.into(),
+            protocol: Some(one.protocol.to_owned()),
+        })
+        .collect();
     let network_infos: Vec<NetworkInfo> = match args.network.as_str() {
-        "host" => Vec::new(),
+        "host" if port_mappings.is_empty() => Vec::new(),
         name => vec![NetworkInfo {
-            name: Some(name.to_owned()),
+            // The node refuses mappings of its own network, in words.
+            name: (name != "host").then(|| name.to_owned()),
+            port_mappings,
             ..Default::default()
         }],
     };
