@@ -28,3 +28,15 @@ pub fn container(body: &[u8]) -> bool {
             .any(|place| container_info::read(&info, place).is_ok())
     })
 }
+
+/// A seccomp profile; whether it is one that a container would run under.
+#[must_use]
+pub fn seccomp_profile(bytes: &[u8]) -> bool {
+    let Ok(profile) = crate::seccomp::parse("p", bytes, (6, 12)) else {
+        return false;
+    };
+    let filter = profile.filter(&[]);
+    let program = agent_kernel::seccomp::compile(&filter);
+    let decided = filter.decide("read", &[0; 6]);
+    program.is_ok() && (decided == filter.default || !filter.rules.is_empty())
+}

@@ -24,6 +24,7 @@ pub mod node;
 pub mod paths;
 pub mod probe;
 pub mod sandboxes;
+pub mod seccomp;
 pub mod snapshot;
 pub mod switchboard;
 pub mod token;

@@ -48,6 +48,7 @@ use crate::networks::{self, Networks};
 use crate::paths;
 use crate::probe::Probes;
 use crate::sandboxes::Sandboxes;
+use crate::seccomp::{ProfileError, Profiles};
 use crate::snapshot::{Counters, Snapshot};
 use crate::switchboard::Switchboard;
 use crate::token::{Key, KeyError};
@@ -103,6 +104,9 @@ enum NodeError {
     Worker(#[from] WorkerError),
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// The seccomp profile of containers that name none.
+    #[error("read the seccomp profile of --seccomp_profile_name")]
+    Seccomp(#[from] ProfileError),
 }
 
 /// Runs the agent until it is told to end, or cannot go on.
@@ -183,6 +187,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         },
         rules: rules(&config, &node.work_dir),
         isolation: config.isolation.clone(),
+        profiles: Profiles::open(&config.isolation.seccomp)?,
         networks: networks(&config, &node, &description)?,
         disks: Arc::clone(&disks),
         housekeeping: Housekeeping::new(config.housekeeping, Arc::clone(&sandboxes)),

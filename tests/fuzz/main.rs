@@ -124,6 +124,18 @@ fn a_body_of_an_agents_api_is_a_call_or_an_error() {
 }
 
 #[test]
+fn a_seccomp_profile_is_a_filter_or_an_error() {
+    let seed = r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"archMap":[],"syscalls":[
+        {"names":["read","clone"],"action":"SCMP_ACT_ALLOW","args":[
+            {"index":0,"value":2114060288,"valueTwo":0,"op":"SCMP_CMP_MASKED_EQ"}],
+         "includes":{"caps":["CAP_SYS_ADMIN"],"minKernel":"4.8"},"excludes":{"arches":["s390"]}},
+        {"name":"ioctl","action":"SCMP_ACT_TRACE","errnoRet":7,"args":[
+            {"index":1,"value":21522,"op":"SCMP_CMP_LE"},{"index":1,"value":4,"op":"SCMP_CMP_GT"}]}]}"#;
+    assert!(agent::fuzz::seccomp_profile(seed.as_bytes()), "the seed");
+    fuzz_from(vec![seed.into()], targets::seccomp_profile);
+}
+
+#[test]
 fn records_are_the_same_however_they_are_cut() {
     fuzz(targets::recordio);
 }

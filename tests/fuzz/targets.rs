@@ -62,6 +62,11 @@ pub(crate) fn agent_body(bytes: &[u8]) {
     }
 }
 
+/// A seccomp profile of the operator.
+pub(crate) fn seccomp_profile(bytes: &[u8]) {
+    let _ = agent::fuzz::seccomp_profile(bytes);
+}
+
 /// A stream of records, in pieces of several sizes.
 pub(crate) fn recordio(bytes: &[u8]) {
     let whole = records(bytes, bytes.len().max(1));

@@ -207,6 +207,7 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
         run: run(task, user)?,
         seccomp: seccomp::of(task.wishes, node, &capabilities.effective)?,
         landlock,
+        required: node.policy.required.clone(),
         capabilities,
         cgroup: CgroupPlan {
             limits: cgroup::of(task, node.rules),
@@ -331,6 +332,7 @@ mod tests {
         shm_bytes: None,
         seccomp_unconfined: false,
         enforce_ports: false,
+        required: Vec::new(),
     };
 
     fn check(task: &TaskSpec<'_>, expected: &Expect) {

@@ -1,12 +1,13 @@
 //! Isolation: what containers are allowed that is not theirs by themselves.
 
-use agent_core::sandbox::{Cfs, Policy, Profile, Rules, Swap};
+use agent_core::sandbox::{Cfs, Policy, Rules, Swap};
 use api::v1;
 use model::sandbox::{Capability, Shares};
 
 use super::fetching;
 use super::settings::{Setting, Why};
-use super::values::{CAPABILITIES, SIZE, boolean};
+use super::values::{ABSOLUTE, CAPABILITIES, MINIMUM, SIZE, absolute, boolean, put, some_text};
+use crate::seccomp;
 use crate::wire::container_info;
 
 /// What the operator says of containers.
@@ -16,8 +17,8 @@ pub struct Isolation {
     pub policy: Policy,
     /// Their limits; the disk of `io` is for the node to find.
     pub rules: Rules,
-    /// The seccomp profile of a container that asks for none.
-    pub seccomp: Profile,
+    /// The seccomp profiles.
+    pub seccomp: seccomp::Settings,
     /// How many processors a container with a share sees in its view of `/proc`; `None` for no view.
     pub view: Option<Shares>,
 }
@@ -27,7 +28,7 @@ impl Default for Isolation {
         Self {
             policy: Policy::default(),
             rules: Rules::default(),
-            seccomp: Profile::built_in(),
+            seccomp: seccomp::Settings::default(),
             view: Some(Shares::Node),
         }
     }
@@ -117,6 +118,48 @@ pub(super) static ISOLATION: &[Setting] = &[
         },
     },
     Setting {
+        name: "seccomp_config_dir",
+        value: "DIR",
+        allowed: ABSOLUTE,
+        help: "where seccomp profiles in Docker's format are, which containers may name (default: none)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.isolation.seccomp.directory, absolute(text)),
+    },
+    Setting {
+        name: "seccomp_profile_name",
+        value: "NAME",
+        allowed: "the name of a file in the directory of --seccomp_config_dir",
+        help: "the seccomp profile of a container that names none (default: a built-in allow-list)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.isolation.seccomp.usual, some_text(text)),
+    },
+    Setting {
+        name: "allow_seccomp_unconfined",
+        value: "BOOL",
+        allowed: "true or false",
+        help: "let containers be without a seccomp filter where they ask for that (default: false)",
+        boot: false,
+        switch: true,
+        set: |draft, text| {
+            draft.isolation.policy.seccomp_unconfined = boolean(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "isolation_minimum",
+        value: "NAME,…",
+        allowed: MINIMUM,
+        help: "what every container must have: a launch that this kernel gives less is refused\n      (default: nothing; what is missing is told). As in linux/seccomp,linux/landlock,cgroups/mem",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.isolation.policy.required = minimum(text)?;
+            Ok(())
+        },
+    },
+    Setting {
         name: "default_container_shm_size",
         value: "SIZE",
         allowed: "a size, as in 64MB",
@@ -186,6 +229,15 @@ pub(super) static ISOLATION: &[Setting] = &[
     },
 ];
 
+/// What every container must have, by the names of Mesos' isolators.
+fn minimum(text: &str) -> Result<Vec<model::sandbox::Isolation>, Why> {
+    let one = |name: &str| {
+        model::sandbox::Isolation::from_name(name)
+            .ok_or_else(|| format!("; {name:?} is none of them"))
+    };
+    text.split(',').map(one).collect()
+}
+
 /// A `CapabilityInfo`, as in Mesos.
 fn capabilities(text: &str) -> Result<Vec<Capability>, Why> {
     let info: v1::CapabilityInfo =
@@ -195,7 +247,20 @@ fn capabilities(text: &str) -> Result<Vec<Capability>, Why> {
 
 #[cfg(test)]
 mod tests {
+    use agent_core::sandbox::Profile;
+
     use super::*;
+
+    #[test]
+    fn a_minimum_names_isolators() {
+        use model::sandbox::Isolation::{Landlock, Memory, Namespace, Seccomp};
+        let pid = Namespace(model::sandbox::Namespace::Pid);
+        let text = "linux/seccomp,linux/landlock,cgroups/mem,namespaces/pid";
+        assert_eq!(minimum(text), Ok(vec![Seccomp, Landlock, Memory, pid]));
+        for text in ["", "seccomp", "linux/seccomp,"] {
+            assert!(minimum(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn capabilities_are_named_as_in_mesos() {

@@ -16,6 +16,7 @@ use crate::images::scratch::Scratches;
 use crate::init::chain;
 use crate::networks::Networks;
 use crate::sandboxes::Sandboxes;
+use crate::seccomp::Profiles;
 use crate::volumes::Volumes;
 
 /// What all launches share.
@@ -35,6 +36,8 @@ pub struct Ground {
     pub isolation: Isolation,
     /// Their limits.
     pub rules: Rules,
+    /// What they may call.
+    pub profiles: Profiles,
     /// The networks of containers.
     pub networks: Networks,
     /// Where the sandboxes are made.

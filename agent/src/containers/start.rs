@@ -129,6 +129,8 @@ pub(super) fn start(
         wishes: &launch.container.wishes,
         parents_network: parents_network(place),
     };
+    let profile = ground.profiles.of(&launch.container.wishes.seccomp);
+    let profile = profile.map_err(|error| chain(&error))?;
     let node = NodeFacts {
         root: &root.default.to_string_lossy(),
         hostname: &ground.hostname,
@@ -143,7 +145,7 @@ pub(super) fn start(
         rules: ground.rules,
         disk: ground.disks.facts(),
         policy: &ground.isolation.policy,
-        seccomp: &ground.isolation.seccomp,
+        seccomp: &profile,
         view: ground.isolation.view,
     };
     let mut plan = sandbox::plan(&task, &node).map_err(|error| chain(&error))?;

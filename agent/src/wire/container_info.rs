@@ -6,7 +6,7 @@
 mod docker;
 mod network;
 
-use agent_core::sandbox::{Ipc, Wishes};
+use agent_core::sandbox::{Ipc, ProfileWish, Wishes};
 use api::v1::{self, r_limit_info, volume};
 use model::sandbox::{Access, Capability, Rlimit, Secret, WindowSize};
 
@@ -197,9 +197,7 @@ pub fn secret(secret: &v1::Secret) -> Result<Secret, String> {
 fn linux(wishes: &mut Wishes, linux: &v1::LinuxInfo, place: Place) -> Result<(), String> {
     use v1::linux_info::IpcMode;
     let seccomp = linux.seccomp.as_ref();
-    if seccomp.is_some_and(|seccomp| seccomp.profile_name.is_some()) {
-        return Err("Seccomp profiles are not supported by this agent yet".into());
-    }
+    wishes.seccomp = seccomp.map_or(Ok(ProfileWish::Usual), profile)?;
     // The deprecated field has the meaning of the newer one.
     let effective = linux
         .effective_capabilities
@@ -229,6 +227,16 @@ fn linux(wishes: &mut Wishes, linux: &v1::LinuxInfo, place: Place) -> Result<(),
             Err("Sharing agent IPC namespace with container is disallowed".into())
         }
         Place::Outermost | Place::Nested => Ok(()),
+    }
+}
+
+/// The profile that a container asks for, or none.
+fn profile(info: &v1::SeccompInfo) -> Result<ProfileWish, String> {
+    match (&info.profile_name, info.unconfined()) {
+        (Some(_), true) => Err("Invalid Seccomp configuration: 'profile_name' given even though 'unconfined' Seccomp setting is enabled".into()),
+        (Some(name), false) => Ok(ProfileWish::Named(name.clone())),
+        (None, true) => Ok(ProfileWish::Unconfined),
+        (None, false) => Err("Missing Seccomp profile name".into()),
     }
 }
 

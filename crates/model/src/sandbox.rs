@@ -70,6 +70,8 @@ pub struct LaunchPlan {
     pub seccomp: Seccomp,
     /// What of its mounts, and whom beside, its processes may reach; `None` where nothing is restricted.
     pub landlock: Option<Landlock>,
+    /// What must be in force; where this kernel does not give it the container is not started.
+    pub required: Vec<Isolation>,
     /// Where it is counted and bounded.
     pub cgroup: CgroupPlan,
     /// By what it has a view of its own; `None` where it sees that of another container, or the node's.

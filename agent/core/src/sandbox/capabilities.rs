@@ -6,7 +6,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use model::sandbox::{Capabilities, Capability};
+use model::sandbox::{Capabilities, Capability, Isolation};
 
 use super::{PlanError, Wishes};
 
@@ -30,6 +30,8 @@ pub struct Policy {
     pub seccomp_unconfined: bool,
     /// Whether a task in the node's network binds no ports but its own (`--enforce_container_ports`).
     pub enforce_ports: bool,
+    /// What every container must have, or it is not started (`--isolation_minimum`).
+    pub required: Vec<Isolation>,
 }
 
 /// The sets of a container.

@@ -136,6 +136,7 @@ pub fn explain(plan: &LaunchPlan, enforcement: &Enforcement) -> Report {
         capabilities,
         seccomp,
         landlock,
+        required: _,
         cgroup,
         view,
         disk,

@@ -53,6 +53,14 @@ pub enum LaunchError {
     /// The cgroup could not be made.
     #[error("launch: place in a cgroup")]
     Cgroup(#[source] CgroupError),
+    /// The operator asks for what this kernel does not give.
+    #[error("{isolation} is required on this agent (--isolation_minimum) and missing: {why}")]
+    Required {
+        /// What.
+        isolation: Isolation,
+        /// Why it is missing.
+        why: String,
+    },
     /// The profile makes no filter.
     #[error("launch: filter system calls")]
     Seccomp(#[source] TooLong),
@@ -119,7 +127,16 @@ pub fn spawn_in(
     };
     let (binds, outcome) = host.view(plan);
     let seen: Vec<_> = binds.iter().map(|(index, _)| *index).collect();
-    let started = Filters::of(host, plan, &mut enforcement)
+    let filters = Filters::of(host, plan, &mut enforcement);
+    let lacking = enforcement.lacking(&plan.required);
+    let filters = match lacking {
+        Some((isolation, why)) => Err(LaunchError::Required {
+            isolation,
+            why: why.to_string(),
+        }),
+        None => filters,
+    };
+    let started = filters
         .and_then(|filters| start(host, plan, parent, cgroup.as_ref(), space, &filters, binds));
     match started {
         Ok((pid, pidfd, streams)) => {

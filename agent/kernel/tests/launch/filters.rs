@@ -237,3 +237,16 @@ pub(crate) fn probe(name: &str) {
         Err(error) => println!("{error}"),
     }
 }
+
+pub(crate) fn a_container_that_gets_less_than_the_minimum_is_not_started(world: &World) -> Outcome {
+    let mut plan = filtered(world, "echo ran", Seccomp::Unconfined)?;
+    plan.required = vec![Isolation::Root, Isolation::Seccomp];
+    let Err(refused) = world.spawn(&plan) else {
+        return Err("it was started".into());
+    };
+    let words = "seccomp is required on this agent (--isolation_minimum) and missing: the container is unconfined, as it asked";
+    same(refused.to_string().as_str(), words, "refused")?;
+    plan.seccomp = all_but(&["swapon"], SeccompAction::Errno(1));
+    let (output, _) = world.run_plan(&plan)?;
+    same(output.as_str(), "ran\n", "with all that is required")
+}

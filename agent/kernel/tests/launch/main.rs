@@ -64,6 +64,7 @@ const TESTS: &[(&str, Test)] = tests![
     filters::mounts_are_changed_only_without_rules_for_files,
     filters::a_debugging_process_looks_into_what_it_is_beside,
     filters::abstract_sockets_of_the_node_are_out_of_reach,
+    filters::a_container_that_gets_less_than_the_minimum_is_not_started,
     life::many_threads_may_launch_at_once,
     failure::the_launcher_by_hand_explains_itself,
     nested::containers_of_a_pod_share_what_pods_share_and_nothing_else,

@@ -148,6 +148,7 @@ impl World {
                 rlimits: Vec::new(),
             }),
             capabilities: Capabilities::default(),
+            required: Vec::new(),
             landlock: Some(filters::ruleset()),
             seccomp: filters::all_but(&["swapon"], SeccompAction::Errno(1)),
             cgroup: CgroupPlan {

@@ -4,7 +4,7 @@
 //! those that only say how the daemon is to go about it mean nothing here and are passed over; all
 //! others are refused by name.
 
-use agent_core::sandbox::Network;
+use agent_core::sandbox::{Network, ProfileWish};
 use api::v1::Parameter;
 use api::v1::container_info::{DockerInfo, docker_info};
 use model::sandbox::{Access, Capability, Rlimit};
@@ -159,7 +159,16 @@ fn parameter(container: &mut Container, parameter: &Parameter) -> Result<(), Str
         "volume" | "v" => container.volumes.push(volume(value).ok_or_else(wrong)?),
         // How a daemon keeps, names and shows a container; and what this agent does anyway.
         "rm" | "init" | "label" | "l" | "log-driver" | "log-opt" | "restart" | "stop-signal"
-        | "security-opt" | "detach" | "d" => {}
+        | "detach" | "d" => {}
+        "security-opt" => {
+            if let Some(profile) = value.strip_prefix("seccomp=") {
+                wishes.seccomp = match profile {
+                    "unconfined" => ProfileWish::Unconfined,
+                    "builtin" => ProfileWish::Usual,
+                    name => ProfileWish::Named(name.into()),
+                };
+            }
+        }
         _ => {
             return Err(format!(
                 "Parameter '{key}' of a DOCKER container makes no sense without a Docker daemon"

@@ -97,6 +97,27 @@ fn limits_and_capabilities_have_the_kernels_numbers() {
 }
 
 #[test]
+fn a_seccomp_profile_has_a_name_or_is_none() {
+    let asked = |json: &str| {
+        let json = format!(r#""linux_info":{{"seccomp":{json}}}"#);
+        mesos(&json).expect("a container").wishes.seccomp
+    };
+    let named = ProfileWish::Named("x".into());
+    assert_eq!(asked(r#"{"profile_name":"x"}"#), named);
+    assert_eq!(asked(r#"{"profile_name":"x","unconfined":false}"#), named);
+    assert_eq!(asked(r#"{"unconfined":true}"#), ProfileWish::Unconfined);
+    let option = |value| parameter("security-opt", value).expect("a container");
+    let unconfined = option("seccomp=unconfined").wishes.seccomp;
+    assert_eq!(unconfined, ProfileWish::Unconfined);
+    assert_eq!(option("seccomp=x").wishes.seccomp, named);
+    assert_eq!(option("seccomp=builtin").wishes.seccomp, ProfileWish::Usual);
+    assert_eq!(
+        option("no-new-privileges"),
+        docker(r#""network":"HOST""#).expect("a container")
+    );
+}
+
+#[test]
 fn what_cannot_be_given_is_told_in_words() {
     for (json, words) in [
         (
@@ -140,8 +161,12 @@ fn what_cannot_be_given_is_told_in_words() {
             "Unknown capability",
         ),
         (
-            r#""linux_info":{"seccomp":{"profile_name":"x"}}"#,
-            "Seccomp profiles are not supported by this agent yet",
+            r#""linux_info":{"seccomp":{}}"#,
+            "Missing Seccomp profile name",
+        ),
+        (
+            r#""linux_info":{"seccomp":{"profile_name":"x","unconfined":true}}"#,
+            "Invalid Seccomp configuration: 'profile_name' given even though 'unconfined' Seccomp setting is enabled",
         ),
         (
             r#""volumes":[{"mode":"RW","container_path":"p","source":{"type":"HOST_PATH","host_path":{"path":"a"}}}]"#,

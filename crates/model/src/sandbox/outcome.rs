@@ -88,6 +88,73 @@ pub enum Isolation {
     Rates,
 }
 
+impl Isolation {
+    /// Those that an operator may ask for: what becomes of them is known before the start.
+    const NAMED: [Self; 21] = [
+        Self::Namespace(Namespace::User),
+        Self::Namespace(Namespace::Pid),
+        Self::Namespace(Namespace::Mount),
+        Self::Namespace(Namespace::Ipc),
+        Self::Namespace(Namespace::Uts),
+        Self::Namespace(Namespace::Cgroup),
+        Self::Capabilities,
+        Self::NoNewPrivileges,
+        Self::Seccomp,
+        Self::Landlock,
+        Self::Scopes,
+        Self::Root,
+        Self::Placement,
+        Self::Cpu,
+        Self::Memory,
+        Self::Pids,
+        Self::Devices,
+        Self::ProcView,
+        Self::Disk,
+        Self::Io,
+        Self::Ports,
+    ];
+
+    /// The isolation by its name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let mut all = Self::NAMED.into_iter();
+        all.find(|isolation| isolation.name() == name)
+    }
+
+    /// The name of Mesos' isolator that gives it; for what Mesos has not, one of that kind.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Namespace(namespace) => match namespace {
+                Namespace::User => "namespaces/user",
+                Namespace::Pid => "namespaces/pid",
+                Namespace::Mount => "namespaces/mnt",
+                Namespace::Ipc => "namespaces/ipc",
+                Namespace::Uts => "namespaces/uts",
+                Namespace::Cgroup => "namespaces/cgroup",
+                Namespace::Network => "namespaces/net",
+            },
+            Self::Capabilities => "linux/capabilities",
+            Self::NoNewPrivileges => "linux/nnp",
+            Self::Seccomp => "linux/seccomp",
+            Self::Landlock => "linux/landlock",
+            Self::Scopes => "linux/scopes",
+            Self::Root => "filesystem/linux",
+            Self::Placement => "cgroups/all",
+            Self::Cpu => "cgroups/cpu",
+            Self::Memory => "cgroups/mem",
+            Self::Pids => "cgroups/pids",
+            Self::Devices => "cgroups/devices",
+            Self::ProcView => "procview",
+            Self::Disk => "disk/quota",
+            Self::Io => "cgroups/io",
+            Self::Ports => "network/ports",
+            Self::Senders => "network/senders",
+            Self::Rates => "network/rates",
+        }
+    }
+}
+
 impl fmt::Display for Isolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -125,6 +192,14 @@ pub struct Enforcement {
 }
 
 impl Enforcement {
+    /// The first of these that is not in force, and why.
+    #[must_use]
+    pub fn lacking(&self, required: &[Isolation]) -> Option<(Isolation, &str)> {
+        let mut missing = self.missing.iter();
+        let lacking = missing.find(|(one, _)| required.contains(one));
+        lacking.map(|(one, why)| (*one, why.as_str()))
+    }
+
     /// Notes what became of one isolation.
     pub fn note(&mut self, isolation: Isolation, outcome: Result<(), String>) {
         match outcome {
@@ -137,6 +212,25 @@ impl Enforcement {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_isolation_that_can_be_required_has_a_name_of_its_own() {
+        for isolation in Isolation::NAMED {
+            assert_eq!(Isolation::from_name(isolation.name()), Some(isolation));
+        }
+        assert_eq!(Isolation::from_name("posix/cpu"), None);
+    }
+
+    #[test]
+    fn what_is_required_and_missing_is_found() {
+        let mut report = Enforcement::default();
+        report.note(Isolation::Seccomp, Ok(()));
+        report.note(Isolation::Memory, Err("why".into()));
+        let lacking = |required| report.lacking(required);
+        assert_eq!(lacking(&[Isolation::Seccomp]), None);
+        let both = [Isolation::Seccomp, Isolation::Memory];
+        assert_eq!(lacking(&both), Some((Isolation::Memory, "why")));
+    }
 
     #[test]
     fn an_exit_status_survives_the_encoding_of_wait() {

@@ -74,6 +74,7 @@ fn plan() -> LaunchPlan {
             sockets: Scope::Container,
             signals: Scope::Namespace,
         }),
+        required: Vec::new(),
         seccomp: Seccomp::Filter(Profile::built_in().filter(&[])),
         cgroup: CgroupPlan {
             limits: Some(CgroupLimits {
