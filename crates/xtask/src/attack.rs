@@ -38,9 +38,9 @@ pub(crate) struct Args {
     /// How long each script of the folder may run
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     time: u64,
-    /// Only attacks whose names hold this
+    /// Only attacks whose names hold this; may be given several times
     #[arg(long, value_name = "SUBSTRING")]
-    only: Option<String>,
+    only: Vec<String>,
     /// How long the node may take to answer, under software emulation and beside others' work
     #[arg(long, value_name = "SECONDS", default_value_t = 15)]
     answer: u64,
@@ -70,8 +70,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(folder) => rows::of_scripts(folder, &shapes(args), args.time)?,
         None => rows::read(&root()?.join("tests/attack"))?,
     };
-    if let Some(only) = &args.only {
-        rows.retain(|row| row.name.contains(only.as_str()));
+    if !args.only.is_empty() {
+        rows.retain(|row| args.only.iter().any(|only| row.name.contains(only)));
     }
     if rows.is_empty() {
         bail!("no attack has such a name: cargo xtask attack --list");
