@@ -36,7 +36,7 @@ use crate::http::{Request, router};
 use crate::link;
 use crate::main_loop::{MainLoop, Notice, Parts, RunError, wall_clock};
 use crate::registry::entries::{self, EntryError};
-use crate::registry::{Memory, Redb, Registry, RegistryError, Writer};
+use crate::registry::{Elected, Memory, Redb, Registry, RegistryError, Writer};
 
 /// How many connections may be open; at the bound those go that began to rest first.
 const CONNECTIONS_MAX: usize = 65_536;
@@ -123,7 +123,7 @@ impl Server {
         let listener = listen(SocketAddr::new(config.ip, config.port)).await?;
         let bound = local_address(&listener, config)?;
         let mut registry = registry(config)?;
-        let contents = registry.start()?;
+        let contents = registry.start(Elected::Alone)?;
         let recovered = entries::decode(contents.entries)?;
 
         let master_id = MasterId::new(&uuid::Uuid::new_v4().to_string())?;

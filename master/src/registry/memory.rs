@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Change, Contents, Registry, RegistryError};
+use super::{Change, Contents, Elected, Registry, RegistryError, raised};
 
 /// Entries in memory.
 #[derive(Debug, Default)]
@@ -12,8 +12,8 @@ pub struct Memory {
 }
 
 impl Registry for Memory {
-    fn start(&mut self) -> Result<Contents, RegistryError> {
-        self.epoch += 1;
+    fn start(&mut self, elected: Elected) -> Result<Contents, RegistryError> {
+        self.epoch = raised(elected, self.epoch)?;
         Ok(Contents {
             epoch: self.epoch,
             entries: self
@@ -24,8 +24,8 @@ impl Registry for Memory {
         })
     }
 
-    fn store(&mut self, changes: &[Change]) -> Result<(), RegistryError> {
-        for change in changes {
+    fn store(&mut self, groups: &[Vec<Change>]) -> Result<(), RegistryError> {
+        for change in groups.iter().flatten() {
             match change {
                 Change::Put { key, value } => {
                     self.entries.insert(key.clone(), value.clone());

@@ -1,13 +1,14 @@
 //! The registry: what outlives every master, as entries by key.
 //!
-//! Invariant: the epoch is stored before the master acts under it, and grows with every start.
-//! Frameworks, tasks and offers are not here: agents and frameworks bring them back.
-//! What the entries mean is the core's question.
+//! Invariant: the epoch is stored before the master acts under it, and grows with every start; one
+//! that was superseded writes nothing. Frameworks, tasks and offers are not here: agents and
+//! frameworks bring them back. What the entries mean is the core's question.
 
 pub(crate) mod entries;
 mod memory;
 mod redb;
 mod writer;
+mod zookeeper;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ pub use self::entries::EntryError;
 pub use self::memory::Memory;
 pub use self::redb::Redb;
 pub(crate) use self::writer::{Stored, Writer};
+pub use self::zookeeper::{Place, ZooKeeper};
 
 /// One change of one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +35,15 @@ pub enum Change {
     },
 }
 
+/// Where the number of a start comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Elected {
+    /// No other master can be: the registry counts.
+    Alone,
+    /// An election gave it, greater than that of every start before.
+    Epoch(u64),
+}
+
 /// What a start finds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
@@ -44,17 +55,18 @@ pub struct Contents {
 
 /// A place for entries.
 pub trait Registry: Send {
-    /// Counts the epoch up, stores it, and reads every entry.
+    /// Stores the epoch of this start, and reads every entry.
     ///
     /// # Errors
-    /// The store cannot be read or written.
-    fn start(&mut self) -> Result<Contents, RegistryError>;
+    /// The store cannot be read or written, or a later start was there.
+    fn start(&mut self, elected: Elected) -> Result<Contents, RegistryError>;
 
-    /// Makes the changes durable, all or none.
+    /// Makes changes durable: those of one group all or none, and the groups in their order.
     ///
     /// # Errors
-    /// The store cannot be written; what is durable is then unknown.
-    fn store(&mut self, changes: &[Change]) -> Result<(), RegistryError>;
+    /// The store cannot be written, or another master has started since; what is durable is then
+    /// unknown.
+    fn store(&mut self, groups: &[Vec<Change>]) -> Result<(), RegistryError>;
 
     /// The size of the store in bytes, as far as it is known.
     fn size(&self) -> u64;
@@ -97,6 +109,50 @@ pub enum RegistryError {
         /// What was found.
         detail: String,
     },
+    /// A start with a greater number was there.
+    #[error(
+        "epoch {epoch} is over: the registry is in epoch {newest}; this master no longer leads"
+    )]
+    Superseded {
+        /// The number of this start.
+        epoch: u64,
+        /// The number of the newest.
+        newest: u64,
+    },
+    /// An entry is larger than the store takes.
+    #[error(
+        "entry {key:?} and what is stored with it take {size} bytes; ZooKeeper takes {max} at once"
+    )]
+    TooLarge {
+        /// The entry's name.
+        key: String,
+        /// Its size, and that of what is to be stored together with it.
+        size: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// A znode does not hold what a master writes there.
+    #[error(
+        "znode {path}: {detail}; restore it from an export, or use another folder for a new cluster"
+    )]
+    Znode {
+        /// The znode.
+        path: String,
+        /// What was found.
+        detail: String,
+    },
+    /// A request to ZooKeeper did not work.
+    #[error("{act} the registry in {path} of ZooKeeper at {servers}")]
+    ZooKeeper {
+        /// What was tried.
+        act: &'static str,
+        /// The servers.
+        servers: String,
+        /// The folder.
+        path: String,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// An act on the file did not work.
     #[error("{act} registry {}", path.display())]
     File {
@@ -107,6 +163,18 @@ pub enum RegistryError {
         /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// The number of a start, given that of the newest before.
+///
+/// # Errors
+/// A later one was there.
+fn raised(elected: Elected, newest: u64) -> Result<u64, RegistryError> {
+    match elected {
+        Elected::Alone => Ok(newest + 1),
+        Elected::Epoch(epoch) if epoch > newest => Ok(epoch),
+        Elected::Epoch(epoch) => Err(RegistryError::Superseded { epoch, newest }),
+    }
 }
 
 impl RegistryError {
@@ -122,3 +190,6 @@ impl RegistryError {
         }
     }
 }
+
+#[cfg(test)]
+mod suite;

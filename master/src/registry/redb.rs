@@ -11,7 +11,7 @@ use ::redb::{
     TableDefinition, TableError,
 };
 
-use super::{Change, Contents, Registry, RegistryError};
+use super::{Change, Contents, Elected, Registry, RegistryError, raised};
 
 const ENTRIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("entries");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -51,16 +51,11 @@ impl Redb {
         Ok(Self { path, database })
     }
 
-    fn count_epoch(&self) -> Result<u64, ::redb::Error> {
+    fn write_epoch(&self, epoch: u64) -> Result<(), ::redb::Error> {
         let transaction = self.database.begin_write()?;
-        let epoch = {
-            let mut meta = transaction.open_table(META)?;
-            let epoch = meta.get(EPOCH)?.map_or(0, |found| found.value()) + 1;
-            meta.insert(EPOCH, epoch)?;
-            epoch
-        };
+        transaction.open_table(META)?.insert(EPOCH, epoch)?;
         transaction.commit()?;
-        Ok(epoch)
+        Ok(())
     }
 
     fn entries(&self) -> Result<Vec<(String, Vec<u8>)>, ::redb::Error> {
@@ -78,11 +73,11 @@ impl Redb {
         Ok(entries)
     }
 
-    fn write(&self, changes: &[Change]) -> Result<(), ::redb::Error> {
+    fn write(&self, groups: &[Vec<Change>]) -> Result<(), ::redb::Error> {
         let transaction = self.database.begin_write()?;
         {
             let mut table = transaction.open_table(ENTRIES)?;
-            for change in changes {
+            for change in groups.iter().flatten() {
                 match change {
                     Change::Put { key, value } => {
                         table.insert(key.as_str(), value.as_slice())?;
@@ -97,23 +92,26 @@ impl Redb {
         Ok(())
     }
 
-    fn format(&self) -> Result<u64, ::redb::Error> {
+    /// A number beside the entries; 0 where it was never written.
+    fn meta(&self, name: &str) -> Result<u64, ::redb::Error> {
         let transaction = self.database.begin_read()?;
         let table = match transaction.open_table(META) {
             Ok(table) => table,
             Err(TableError::TableDoesNotExist(_)) => return Ok(0),
             Err(error) => return Err(error.into()),
         };
-        let format = table.get(FORMAT)?.map_or(0, |found| found.value());
-        Ok(format)
+        let found = table.get(name)?.map_or(0, |found| found.value());
+        Ok(found)
     }
 }
 
 impl Registry for Redb {
-    fn start(&mut self) -> Result<Contents, RegistryError> {
-        let format = self
-            .format()
-            .map_err(|error| read_error(&self.path, error))?;
+    fn start(&mut self, elected: Elected) -> Result<Contents, RegistryError> {
+        let meta = |name| {
+            let found = self.meta(name);
+            found.map_err(|error| read_error(&self.path, error))
+        };
+        let format = meta(FORMAT)?;
         if format != FORMAT_VERSION {
             return Err(RegistryError::Damaged {
                 path: self.path.clone(),
@@ -123,14 +121,14 @@ impl Registry for Redb {
         let entries = self
             .entries()
             .map_err(|error| read_error(&self.path, error))?;
-        let epoch = self
-            .count_epoch()
+        let epoch = raised(elected, meta(EPOCH)?)?;
+        self.write_epoch(epoch)
             .map_err(|error| RegistryError::file("write", &self.path, error))?;
         Ok(Contents { epoch, entries })
     }
 
-    fn store(&mut self, changes: &[Change]) -> Result<(), RegistryError> {
-        self.write(changes)
+    fn store(&mut self, groups: &[Vec<Change>]) -> Result<(), RegistryError> {
+        self.write(groups)
             .map_err(|error| RegistryError::file("write", &self.path, error))
     }
 
@@ -214,33 +212,6 @@ mod tests {
     }
 
     #[test]
-    fn entries_and_the_epoch_outlive_the_process() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut registry = Redb::open(&folder.path().join("deep/er")).unwrap();
-        assert_eq!(registry.start().unwrap().epoch, 1);
-        registry
-            .store(&[put("agents/b", b"2"), put("agents/a", b"1"), put("x", b"")])
-            .unwrap();
-        registry
-            .store(&[Change::Delete { key: "x".into() }, put("agents/b", b"3")])
-            .unwrap();
-        drop(registry);
-
-        let contents = Redb::open(&folder.path().join("deep/er"))
-            .unwrap()
-            .start()
-            .unwrap();
-        assert_eq!(contents.epoch, 2);
-        assert_eq!(
-            contents.entries,
-            [
-                ("agents/a".to_owned(), b"1".to_vec()),
-                ("agents/b".to_owned(), b"3".to_vec())
-            ]
-        );
-    }
-
-    #[test]
     fn a_second_master_on_one_work_dir_is_told_so() {
         let folder = tempfile::tempdir().unwrap();
         let _first = Redb::open(folder.path()).unwrap();
@@ -253,10 +224,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.redb");
         let mut registry = Redb::open(folder.path()).unwrap();
-        registry.start().unwrap();
+        registry.start(Elected::Alone).unwrap();
         for number in 0..200 {
             registry
-                .store(&[put(&format!("agents/{number}"), &[7; 500])])
+                .store(&[vec![put(&format!("agents/{number}"), &[7; 500])]])
                 .unwrap();
         }
         drop(registry);
@@ -276,8 +247,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("registry.redb");
         let mut registry = Redb::open(folder.path()).unwrap();
-        registry.start().unwrap();
-        registry.store(&[put("agents/a", &[7; 500])]).unwrap();
+        registry.start(Elected::Alone).unwrap();
+        registry.store(&[vec![put("agents/a", &[7; 500])]]).unwrap();
         drop(registry);
         let whole = fs::read(&path).unwrap();
 
@@ -288,7 +259,8 @@ mod tests {
                 *byte ^= 0xa5;
             }
             fs::write(&path, &changed).unwrap();
-            let outcome = Redb::open(folder.path()).and_then(|mut registry| registry.start());
+            let outcome =
+                Redb::open(folder.path()).and_then(|mut registry| registry.start(Elected::Alone));
             if let Ok(contents) = outcome {
                 assert_eq!(contents.entries.len(), 1, "bytes changed at {at}");
             }

@@ -42,7 +42,6 @@ impl<T: Send + 'static> Writer<T> {
                 while let Ok(first) = waiting.recv() {
                     let (tokens, changes): (Vec<T>, Vec<Vec<Change>>) =
                         std::iter::once(first).chain(waiting.try_iter()).unzip();
-                    let changes = changes.concat();
                     let start = Instant::now();
                     let result = registry.store(&changes);
                     let failed = result.is_err();
