@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// the rest is loaded. Then quota of the work disk, overlays for container roots, FUSE, the power
 /// button and its event device, the host's entropy, and last what containers' networks are made of:
 /// pairs and bridges, nftables with the parts that the agent's tables use, and the limit of a rate.
-pub const REQUIRED: [&str; 21] = [
+pub const REQUIRED: [&str; 22] = [
     "virtio_pci",
     "virtio_net",
     "virtio_blk",
@@ -33,6 +33,7 @@ pub const REQUIRED: [&str; 21] = [
     "nft_masq",
     "nft_ct",
     "nft_fib_ipv4",
+    "nft_meta_bridge",
     "nf_conntrack_netlink",
     "sch_tbf",
 ];
