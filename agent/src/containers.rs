@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent_core::Signal;
 use agent_core::event::{DiskLimit, Event, Exit, ExitStatus, Limit, MemoryLimit};
@@ -54,6 +55,8 @@ pub use ground::Ground;
 const PREPARATIONS_MAX: usize = 16;
 /// Launches that are started at the same time.
 const LAUNCHES_MAX: usize = 4;
+/// How long a group is left that still holds a process.
+const TIDY_EVERY: Duration = Duration::from_millis(200);
 /// The most that is read of `memory.stat`.
 const STATISTICS_BYTES_MAX: usize = 4096;
 
@@ -119,12 +122,16 @@ pub struct Containers {
     ready: VecDeque<(Order, Prepared)>,
     starting: usize,
     running: BTreeMap<Pid, Running>,
+    /// The same by their ids: with hundreds of them none is searched for.
+    pids: BTreeMap<ContainerId, Pid>,
     /// The id range of each container, from its launch to its end.
     ranges: BTreeMap<ContainerId, u32>,
     /// Ended before their launch had answered.
     early: BTreeMap<Pid, model::sandbox::ExitStatus>,
     /// Groups that still held a process when they were to be removed.
     lingering: Vec<Cgroup>,
+    /// When that is tried again; unset where there are none.
+    tidy_at: Option<tokio::time::Instant>,
 }
 
 #[derive(Debug)]
@@ -148,6 +155,21 @@ struct Running {
     attachment: Option<Arc<Attachment>>,
 }
 
+/// What the containers of an agent hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Held {
+    /// Containers that run.
+    pub running: usize,
+    /// Those that are being prepared or started, or wait for it.
+    pub waiting: usize,
+    /// Ranges of ids.
+    pub id_ranges: usize,
+    /// Groups that are to go, and held a process when that was tried last.
+    pub lingering: usize,
+    /// Networks that wait for a container.
+    pub networks: usize,
+}
+
 impl Containers {
     /// No containers yet.
     #[must_use]
@@ -167,9 +189,11 @@ impl Containers {
             ready: VecDeque::new(),
             starting: 0,
             running: BTreeMap::new(),
+            pids: BTreeMap::new(),
             ranges: BTreeMap::new(),
             early: BTreeMap::new(),
             lingering: Vec::new(),
+            tidy_at: None,
         }
     }
 
@@ -189,6 +213,7 @@ impl Containers {
                 }
             }
         }
+        self.remove_lingering();
         self.ground.housekeeping.start(containers);
     }
 
@@ -196,6 +221,18 @@ impl Containers {
     #[must_use]
     pub fn collected(&self) -> Figures {
         self.ground.housekeeping.figures()
+    }
+
+    /// What containers hold at this moment.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        Held {
+            running: self.running.len(),
+            waiting: self.queue.len() + self.preparing.len() + self.ready.len() + self.starting,
+            id_ranges: self.ranges.len(),
+            lingering: self.lingering.len(),
+            networks: self.ground.pool.ready(),
+        }
     }
 
     /// What was fetched for containers.
@@ -326,9 +363,8 @@ impl Containers {
     }
 
     fn find(&self, container: &ContainerId) -> Option<(Pid, &Running)> {
-        let mut all = self.running.iter();
-        let (pid, running) = all.find(|(_, running)| running.container == *container)?;
-        Some((*pid, running))
+        let pid = self.pids.get(container)?;
+        Some((*pid, self.running.get(pid)?))
     }
 
     /// A stage of a launch has answered.
@@ -368,14 +404,16 @@ impl Containers {
                     sandbox,
                     report: explained,
                     attachment,
+                    ids,
                 } = started;
                 let pid = launched.pid;
                 // A launch that failed may have left a status under a number that is another's now.
                 let early = self.early.remove(&pid);
                 let early = early.filter(|_| process::is_reaped(&launched.pidfd));
                 report(&container, &launched.enforcement);
-                self.explained.begun(container.clone(), explained);
+                self.explained.begun(container.clone(), ids, explained);
                 self.board.connect(&container, launched.streams);
+                self.pids.insert(container.clone(), pid);
                 self.running.insert(
                     pid,
                     Running {
@@ -412,7 +450,6 @@ impl Containers {
 
     /// Takes the children that have ended.
     pub fn reap(&mut self) -> Vec<Event> {
-        self.lingering.retain(|cgroup| cgroup.remove().is_err());
         let mut events = Vec::new();
         for (pid, status) in process::reap() {
             if self.running.contains_key(&pid) {
@@ -421,12 +458,37 @@ impl Containers {
                 self.early.insert(pid, status);
             }
         }
+        self.remove_lingering();
         events
+    }
+
+    /// When [`Self::tidy`] wants to be called.
+    #[must_use]
+    pub const fn tidy_at(&self) -> Option<tokio::time::Instant> {
+        self.tidy_at
+    }
+
+    /// Removes what could not be removed before, where it is time to try: no child may be left whose
+    /// end would be the occasion.
+    pub fn tidy(&mut self) {
+        if self
+            .tidy_at
+            .is_some_and(|at| at <= tokio::time::Instant::now())
+        {
+            self.remove_lingering();
+        }
+    }
+
+    fn remove_lingering(&mut self) {
+        self.lingering.retain(|cgroup| cgroup.remove().is_err());
+        let again = (!self.lingering.is_empty()).then(|| tokio::time::Instant::now() + TIDY_EVERY);
+        self.tidy_at = again;
     }
 
     fn ended(&mut self, pid: Pid, init: model::sandbox::ExitStatus) -> Option<Event> {
         let running = self.running.remove(&pid)?;
         let container = running.container;
+        self.pids.remove(&container);
         let status = self.ground.host.exit_status(&container, init);
         let memory = self.memory_limit(&container, running.cgroup.as_ref(), running.has_limits);
         let limit = running.disk.map(Limit::Disk);

@@ -11,6 +11,7 @@ mod containers;
 mod executor;
 mod explain;
 mod files;
+mod held;
 mod help;
 mod metrics;
 mod router;

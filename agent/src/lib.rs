@@ -17,6 +17,7 @@ pub mod housekeeping;
 pub mod http;
 pub mod images;
 pub mod init;
+pub mod kernel_log;
 pub mod link;
 pub mod logging;
 pub mod networks;

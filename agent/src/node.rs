@@ -43,6 +43,7 @@ use crate::http;
 use crate::images::Provisioner;
 use crate::images::scratch::Scratches;
 use crate::init::{Node, PowerEvent, chain};
+use crate::kernel_log;
 use crate::link::Link;
 use crate::networks::{self, Networks};
 use crate::paths;
@@ -218,6 +219,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         .transpose()?;
     let board = Switchboard::default();
     let explained = Explained::default();
+    kernel_log::follow(&explained);
     let ways = http::Ways {
         snapshots: published,
         handle: Handle::new(inputs_in.clone()),
@@ -360,7 +362,10 @@ impl Main {
                     exit = wished(wish);
                     vec![Event::Stop(Stop::Keep)]
                 }
-                () = until(deadline) => vec![Event::Tick],
+                () = until(deadline) => {
+                    self.containers.tidy();
+                    vec![Event::Tick]
+                }
             };
             self.drain(&mut events);
         }
@@ -491,13 +496,14 @@ impl Main {
         Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// Agent-core's deadline, or the moment to publish.
+    /// Agent-core's deadline, or the moment to publish or to tidy up.
     fn next_deadline(&self) -> Option<tokio::time::Instant> {
         let core = self.agent.deadline().map(|at| {
             tokio::time::Instant::from_std(self.started + Duration::from_nanos(at.as_nanos()))
         });
         let publish = self.changed_at.map(|at| at + PUBLISH_EVERY);
-        core.into_iter().chain(publish).min()
+        let tidy = self.containers.tidy_at();
+        core.into_iter().chain(publish).chain(tidy).min()
     }
 
     /// Gives readers the newest snapshot, with all that came within [`PUBLISH_EVERY`].
@@ -512,6 +518,7 @@ impl Main {
         self.changed_at = None;
         self.counters.collected = self.containers.collected();
         self.counters.fetched = self.containers.fetched();
+        self.counters.held = self.containers.held();
         self.snapshots
             .send_replace(Snapshot::of(&self.agent, &self.counters));
     }

@@ -11,6 +11,7 @@ use agent_core::executors::Executor;
 use agent_core::{Agent, Status};
 use model::{AgentId, Blob, ContainerId, FrameworkId, Resources, TaskState};
 
+use crate::containers::Held;
 use crate::fetch;
 use crate::housekeeping::Figures;
 
@@ -116,6 +117,8 @@ pub struct Counters {
     pub updates: u64,
     /// What was collected.
     pub collected: Figures,
+    /// What containers hold.
+    pub held: Held,
     /// What was fetched.
     pub fetched: fetch::Figures,
     /// Executors whose containers are gone, those of command tasks among them.

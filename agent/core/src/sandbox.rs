@@ -7,6 +7,7 @@
 mod capabilities;
 mod cgroup;
 mod command;
+pub mod denials;
 mod devices;
 mod disk;
 pub mod explain;

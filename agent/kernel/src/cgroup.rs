@@ -155,6 +155,12 @@ pub fn root_setup(mount: &Path, place: AgentPlace) -> Result<Tree, CgroupError> 
 }
 
 impl Tree {
+    /// The group above those of all containers.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.containers
+    }
+
     /// The controllers that limit containers here.
     #[must_use]
     pub fn controllers(&self) -> &[&'static str] {

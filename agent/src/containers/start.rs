@@ -14,7 +14,7 @@ use agent_core::sandbox::{
 use agent_kernel::launch::{self, Launched};
 use agent_kernel::network::Space;
 use agent_kernel::process::Pid;
-use model::sandbox::{Isolation, Namespace, Network, Process, Run};
+use model::sandbox::{IdRange, Isolation, Namespace, Network, Process, Run};
 
 use super::prepare::Prepared;
 use super::root::Root;
@@ -63,6 +63,8 @@ pub(super) struct Started {
     pub(super) process: Option<Process>,
     /// Whose network it has, for what will be nested in it.
     pub(super) network: ParentsNetwork,
+    /// Its ids on the node.
+    pub(super) ids: IdRange,
     /// What it runs under.
     pub(super) report: Report,
     /// Its end on a network, or that of the one that it is nested in.
@@ -175,6 +177,7 @@ pub(super) fn start(
     }
     Ok(Started {
         report: explain::explain(&plan, &launched.enforcement),
+        ids: plan.ids,
         launched,
         sandbox: order.sandbox.clone(),
         network: match plan.namespaces.contains(&Namespace::Network) {

@@ -1,6 +1,6 @@
 //! `/explain`: what a container runs under.
 
-use agent_core::sandbox::explain::{Report, Row};
+use agent_core::sandbox::explain::Row;
 use api::flat::list;
 use api::http::query::Query;
 use api::http::respond::Refusal;
@@ -9,6 +9,7 @@ use model::ContainerId;
 use serde_json::{Value, json};
 
 use super::Context;
+use crate::explained::Entry;
 use crate::snapshot::Snapshot;
 
 /// Which container is asked for.
@@ -64,20 +65,26 @@ fn absent(why: String) -> Refusal {
 /// There is no such task or container, or it has not been started.
 pub(super) fn explain(context: &Context, wanted: &Wanted) -> Result<Value, Refusal> {
     let container = wanted.container(&context.snapshot())?;
-    let Some(report) = context.explained.of(&container) else {
+    let Some(entry) = context.explained.of(&container) else {
         return Err(absent(format!(
             "container {container} does not run here, or ended long ago"
         )));
     };
-    Ok(document(&container, &report))
+    Ok(document(&container, &entry, &context.explained.how()))
 }
 
-fn document(container: &ContainerId, report: &Report) -> Value {
+fn document(container: &ContainerId, entry: &Entry, how: &str) -> Value {
+    let report = &entry.report;
     json!({
         "container_id": container.as_str(),
         "exposure": f64::from(report.exposure_tenths()) / 10.0,
         "verdict": report.verdict(),
         "rows": list(&report.rows, row),
+        "denials": {
+            "how": how,
+            "count": entry.denied,
+            "last": entry.denials,
+        },
     })
 }
 

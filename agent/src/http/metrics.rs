@@ -9,8 +9,8 @@ use agent_kernel::{cgroup, facts};
 use model::{FrameworkId, Resources, TaskState};
 use serde_json::{Value, json};
 
-use super::Context;
 use super::view::{self, Standing};
+use super::{Context, held};
 use crate::snapshot::Snapshot;
 
 /// `/metrics/snapshot`
@@ -32,6 +32,8 @@ pub(super) fn all(context: &Context) -> BTreeMap<String, f64> {
             kilobytes(&info, "MemAvailable:"),
         ),
     ];
+    let held = held::counts(context).into_iter();
+    let own = own.into_iter().chain(held);
     all.extend(own.map(|(name, value)| (name.to_owned(), count(value))));
     if let Some(tree) = &context.cgroups {
         let containers = tree.all();

@@ -4,7 +4,7 @@ use crate::args::ExplainArgs;
 use crate::client::ClientError;
 use crate::client::address::Address;
 use crate::client::http::Connection;
-use crate::client::report::{self, Report, Row};
+use crate::client::report::{self, Denials, Report, Row};
 use crate::client::state;
 use crate::table::{Cell, Paint, Table, Tone, amount};
 use crate::tasks::{FindError, find};
@@ -64,13 +64,22 @@ fn text(heading: &str, report: &Report, paint: Paint) -> String {
             Cell::text(&row.reason),
         ]);
     }
-    format!(
+    let mut text = format!(
         "{}\n{}\nExposure {} of 10: {}\n",
         plain(heading),
         table.render(paint),
         amount(report.exposure),
         plain(&report.verdict)
-    )
+    );
+    let Denials { how, count, last } = &report.denials;
+    text.push_str(&format!(
+        "Refused by the kernel: {count} ({})\n",
+        plain(how)
+    ));
+    for what in last {
+        text.push_str(&format!("  {}\n", plain(what)));
+    }
+    text
 }
 
 fn tone(row: &Row) -> Tone {
@@ -108,6 +117,11 @@ mod tests {
             exposure: 0.9,
             verdict: "CLOSED".into(),
             rows: vec![row("OPEN", 8, 8.0), row("ENFORCED", 0, 0.0)],
+            denials: Denials {
+                how: "as far as it tells".into(),
+                count: 17,
+                last: vec!["mount".into()],
+            },
         };
         let text = text("t on n", &report, Paint::Plain);
         assert_eq!(
@@ -117,7 +131,8 @@ mod tests {
              network  open        8 of 8  the node's\u{fffd}  asked for\n\
              network  enforced            the node's\u{fffd}  asked for\n\
              \n\
-             Exposure 0.9 of 10: CLOSED\n"
+             Exposure 0.9 of 10: CLOSED\n\
+             Refused by the kernel: 17 (as far as it tells)\n  mount\n"
         );
     }
 }

@@ -15,6 +15,17 @@ pub(crate) struct Report {
     pub(crate) exposure: f64,
     pub(crate) verdict: String,
     pub(crate) rows: Vec<Row>,
+    pub(crate) denials: Denials,
+}
+
+/// What was refused to it, as far as the kernel tells.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Denials {
+    /// What is told on this node, and what is not.
+    pub(crate) how: String,
+    pub(crate) count: u64,
+    /// The newest last.
+    pub(crate) last: Vec<String>,
 }
 
 /// One thing that keeps a container in its bounds.

@@ -229,7 +229,11 @@ fn a_task_is_explained_as_a_table_or_as_its_agent_tells_it_and_what_is_unknown_i
         stdout.contains("memory  degraded    5 of 5  at most 1 GB    no controller\n"),
         "{stdout}"
     );
-    assert!(stdout.ends_with("Exposure 1.5 of 10: CLOSED\n"), "{stdout}");
+    assert!(
+        stdout
+            .contains("\nExposure 1.5 of 10: CLOSED\nRefused by the kernel: 0 (nothing is told)\n"),
+        "{stdout}"
+    );
     let (stdout, _, _) = explain(&["--json", "web-1"]);
     assert!(stdout.contains(r#""container_id": "web""#), "{stdout}");
     let (_, stderr, code) = explain(&["over"]);

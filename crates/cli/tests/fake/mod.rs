@@ -174,7 +174,8 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Req
 
 const REPORT: &str = r#"{"container_id":"web","exposure":1.5,"verdict":"CLOSED","rows":[
     {"area":"users","what":"ids of its own","state":"ENFORCED","reason":"","weight":12,"exposure":0.0},
-    {"area":"memory","what":"at most 1 GB","state":"DEGRADED","reason":"no controller","weight":5,"exposure":5.0}]}"#;
+    {"area":"memory","what":"at most 1 GB","state":"DEGRADED","reason":"no controller","weight":5,"exposure":5.0}],
+    "denials":{"how":"nothing is told","count":0,"last":[]}}"#;
 
 fn serve(world: &Mutex<World>, mut stream: TcpStream) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
