@@ -26,6 +26,21 @@ pub fn get(address: &str, path: &str) -> io::Result<(u16, Vec<u8>)> {
     answer(&mut BufReader::new(stream))
 }
 
+/// Posts JSON to `path` at `address`, and waits for the answer as long as it may take to come to one.
+///
+/// # Errors
+/// Nobody listens there, or what answers is no HTTP server.
+pub fn post(address: &str, path: &str, json: &str) -> io::Result<(u16, Vec<u8>)> {
+    let mut stream = connect(address, SILENCE_MAX)?;
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Accept: application/json\r\nContent-Length: {}\r\n\r\n{json}",
+        json.len()
+    );
+    stream.write_all(request.as_bytes())?;
+    answer(&mut BufReader::new(stream))
+}
+
 /// Subscribes to the events of the master at `address`.
 ///
 /// # Errors

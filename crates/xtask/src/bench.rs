@@ -1,8 +1,11 @@
 //! Benchmarks: each a program of its own, built for speed, with its budget beside it.
 
 mod allocation;
+mod launch;
 mod neighbour;
 mod report;
+mod runtimes;
+mod soak;
 mod unpack;
 
 use std::process::Command;
@@ -22,6 +25,10 @@ enum What {
     Allocation(allocation::Args),
     /// What a task keeps of processor, memory and disk beside three that take all they can.
     Neighbour(neighbour::Args),
+    /// A command task's launch, and the memory it adds, beside bwrap, crun and runc.
+    Launch(launch::Args),
+    /// Containers that come and go by the thousand, and what is left of them.
+    Soak(soak::Args),
     /// Pulling and unpacking an image of 1 GB, beside skopeo and umoci.
     Unpack(unpack::Args),
 }
@@ -31,6 +38,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Allocation(args) => allocation::run(args),
         What::Neighbour(args) => neighbour::run(args),
+        What::Launch(args) => launch::run(args),
+        What::Soak(args) => soak::run(args),
         What::Unpack(args) => unpack::run(args),
     }
 }

@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::image::root;
 
 /// Where cargo leaves the static programs, in its target folder.
-const PROGRAMS: &str = "x86_64-unknown-linux-musl/release";
+pub(crate) const PROGRAMS: &str = "x86_64-unknown-linux-musl/release";
 
 /// What PID 1 writes to the console first.
 const PID_1: &str = "pid 1 at ";

@@ -47,16 +47,28 @@ impl Host {
     /// # Errors
     /// The program or the directory is out of reach.
     pub fn open(cgroups: Option<Tree>, runtime: &Path) -> Result<Self, LaunchError> {
-        let open = |path: &str, flags| {
+        Self::with_program(cgroups, runtime, Path::new("/proc/self/exe"))
+    }
+
+    /// The same with a program that is another one than the caller's: a launcher all the same.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn with_program(
+        cgroups: Option<Tree>,
+        runtime: &Path,
+        program: &Path,
+    ) -> Result<Self, LaunchError> {
+        let open = |path: &Path, flags| {
             open(path, flags | OFlag::O_CLOEXEC, Mode::empty())
                 .and_then(above_stdio)
-                .map_err(step(format!("open {path}")))
+                .map_err(step(format!("open {}", path.display())))
         };
         fs::create_dir_all(runtime)
             .map_err(|error| step(format!("make {}", runtime.display()))(files::errno(&error)))?;
         Ok(Self {
-            program: open("/proc/self/exe", OFlag::O_PATH)?,
-            null: open("/dev/null", OFlag::O_RDWR)?,
+            program: open(program, OFlag::O_PATH)?,
+            null: open(Path::new("/dev/null"), OFlag::O_RDWR)?,
             has_seccomp: seccomp::is_supported(),
             programs: Programs::default(),
             landlock: Abi::current(),

@@ -13,6 +13,8 @@ use serde_json::{Map, Value};
 
 /// How figures are shown; the same with every benchmark that has many.
 #[derive(Debug, Clone, clap::Args)]
+// Groups are named for their types, and what this one is part of is an `Args`, too.
+#[group(skip)]
 pub(super) struct Args {
     /// Print JSON lines instead of a table.
     #[arg(long)]
@@ -64,6 +66,11 @@ impl Figure {
 
     fn value(&self) -> f64 {
         self.number("value").unwrap_or_default()
+    }
+
+    /// What it is to keep, where it is to.
+    pub(super) fn budget(&self) -> Option<f64> {
+        self.number("budget")
     }
 
     fn unit(&self) -> &str {
