@@ -165,7 +165,8 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
     // The init as well, so that it may signal what it starts.
     restrict(ruleset)?;
     let become_task = || -> ! {
-        let ready = lead_session(orders)
+        let ready = huge_pages()
+            .and_then(|()| lead_session(orders))
             .and_then(|()| process.rlimits.iter().try_for_each(set_limit))
             // Last of all: what was needed up to here is nothing that the task may call.
             .and_then(|()| filter(orders.seccomp.as_ref()));
@@ -279,6 +280,11 @@ fn restrict(ruleset: Option<landlock::Ruleset>) -> Result<(), Failed> {
 fn filter(program: Option<&seccomp::Program>) -> Result<(), Failed> {
     let installed = program.map_or(Ok(()), seccomp::install);
     installed.map_err(failed("seccomp"))
+}
+
+/// Huge pages, which the launcher does without, are the task's as they are every program's.
+fn huge_pages() -> Result<(), Failed> {
+    prctl::set_thp_disable(false).map_err(failed("allow huge pages"))
 }
 
 /// The task: a session of its own, with its terminal, and no signal blocked.
