@@ -166,8 +166,6 @@ pub struct Held {
     pub id_ranges: usize,
     /// Groups that are to go, and held a process when that was tried last.
     pub lingering: usize,
-    /// Networks that wait for a container.
-    pub networks: usize,
 }
 
 impl Containers {
@@ -231,7 +229,6 @@ impl Containers {
             waiting: self.queue.len() + self.preparing.len() + self.ready.len() + self.starting,
             id_ranges: self.ranges.len(),
             lingering: self.lingering.len(),
-            networks: self.ground.pool.ready(),
         }
     }
 

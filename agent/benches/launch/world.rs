@@ -155,6 +155,7 @@ impl World {
             volumes: &[],
             wishes: &wishes,
             parents_network: ParentsNetwork::Nodes,
+            ports: &[],
         };
         let node = NodeFacts {
             root: &root,
@@ -167,6 +168,7 @@ impl World {
                 group: "",
             },
             rules: Rules::default(),
+            connection: None,
             disk: DiskFacts::default(),
             policy: &self.policy,
             seccomp: &self.seccomp,
@@ -174,7 +176,7 @@ impl World {
         };
         let plan = sandbox::plan(&task, &node)?;
         let space = match plan.network {
-            model::sandbox::Network::Ready => Some(Space::make()?),
+            model::sandbox::Network::Ready { .. } => Some(Space::make()?),
             _ => None,
         };
         Ok(Prepared {
