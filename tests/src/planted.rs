@@ -95,7 +95,7 @@ impl Planted {
     pub const fn seen_within(self) -> u64 {
         match self {
             // What it breaks must first be lost on its way.
-            Self::UnreachableReused | Self::OperationNotStored => 200,
+            Self::IncarnationNotChecked | Self::UnreachableReused | Self::OperationNotStored => 200,
             _ => 50,
         }
     }
