@@ -200,7 +200,10 @@ fn open_files(arguments: &[String]) -> Tried {
     std::thread::sleep(Duration::from_secs(1));
     end(&children);
     match tried {
-        Tried::Worked(_) => Tried::Worked(format!("{processes} times {each} files")),
+        // What each child got is its own; whether others lack files, the neighbour tells.
+        Tried::Worked(_) => {
+            Tried::Refused(format!("{processes} times {each} files were asked for"))
+        }
         other => other,
     }
 }
