@@ -12,29 +12,29 @@
 
 mod fetched;
 mod ground;
+mod limits;
 mod prepare;
 mod root;
 mod start;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent_core::Signal;
-use agent_core::event::{DiskLimit, Event, Exit, ExitStatus, Limit, MemoryLimit};
-use agent_core::sandbox::{self, Class, Demand, ParentsNetwork};
-use agent_kernel::cgroup::{self, Cgroup};
+use agent_core::event::{DiskLimit, Event, Exit, ExitStatus, Limit};
+use agent_core::sandbox::{Class, ParentsNetwork};
+use agent_kernel::cgroup::Cgroup;
 use agent_kernel::process::{self, Pid};
 use model::ContainerId;
 use model::sandbox::{Enforcement, Io, Process};
 use nix::sys::signal::Signal as Sent;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
-use crate::disk;
 use crate::explained::Explained;
 use crate::fetch;
 use crate::housekeeping::Figures;
@@ -57,8 +57,6 @@ const PREPARATIONS_MAX: usize = 16;
 const LAUNCHES_MAX: usize = 4;
 /// How long a group is left that still holds a process.
 const TIDY_EVERY: Duration = Duration::from_millis(200);
-/// The most that is read of `memory.stat`.
-const STATISTICS_BYTES_MAX: usize = 4096;
 
 /// A container to start.
 #[derive(Debug)]
@@ -520,62 +518,11 @@ impl Containers {
         self.ranges.remove(container);
     }
 
-    /// Ends a container that keeps too much on the disk.
-    pub fn passed(&mut self, passed: &disk::Passed) {
-        let mut all = self.running.values_mut();
-        let Some(running) = all.find(|one| one.container == passed.container) else {
-            return;
-        };
-        running.disk = Some(DiskLimit {
-            limit_bytes: passed.limit_bytes,
-            used_bytes: passed.used_bytes,
-        });
-        info!(
-            container = %passed.container,
-            used_bytes = passed.used_bytes,
-            limit_bytes = passed.limit_bytes,
-            "container keeps too much on the disk and is ended"
-        );
-        self.kill(&passed.container, Signal::Kill);
-    }
-
     /// The init of a container that runs.
     #[must_use]
     pub fn process_of(&self, container: &ContainerId) -> Option<Arc<OwnedFd>> {
         let (_, running) = self.find(container)?;
         Some(Arc::clone(&running.pidfd))
-    }
-
-    /// A persistent volume has another size.
-    pub fn resize_volume(&self, path: &Path, bytes: u64) {
-        self.ground.disks.resize_volume(path, bytes);
-    }
-
-    /// Gives a container that runs other limits.
-    pub fn resize(&self, container: &ContainerId, demand: Demand) {
-        self.ground.disks.resize(container, demand);
-        if let Some(tree) = self.ground.host.cgroups() {
-            let limits = sandbox::limits(demand, self.ground.rules);
-            let made = cgroup::update(tree, container, &limits);
-            report(container, &made);
-            self.explained.resized(container, &limits, &made);
-        }
-    }
-
-    /// What the kernel says of the limit that a container had, or shared with the one that it was
-    /// nested in.
-    fn memory_limit(
-        &self,
-        container: &ContainerId,
-        own: Option<&Cgroup>,
-        has_limits: bool,
-    ) -> Option<MemoryLimit> {
-        if has_limits {
-            return own.and_then(memory_limit);
-        }
-        let parent = container.parent()?;
-        let (_, found) = self.find(&parent)?;
-        self.memory_limit(&parent, found.cgroup.as_ref(), found.has_limits)
     }
 
     /// Signals a container. One that is gone already needs none; a launch that is not being started
@@ -622,27 +569,6 @@ impl Containers {
             message: "killed before it was started".to_string(),
         })
     }
-}
-
-/// What the kernel says of a limit that was reached; `None` where it was not.
-fn memory_limit(cgroup: &Cgroup) -> Option<MemoryLimit> {
-    if !cgroup.oom_killed() {
-        return None;
-    }
-    let limit_bytes = cgroup.memory_bytes_max().unwrap_or(0);
-    let all = std::fs::read_to_string(cgroup.path().join("memory.stat")).unwrap_or_default();
-    // Most are zero, and say nothing.
-    let mut statistics = String::new();
-    for line in all.lines().filter(|line| !line.ends_with(" 0")) {
-        statistics.push_str(line);
-        statistics.push('\n');
-    }
-    statistics.truncate(statistics.floor_char_boundary(STATISTICS_BYTES_MAX));
-    Some(MemoryLimit {
-        limit_bytes,
-        used_bytes_max: cgroup.usage().memory_peak_bytes.unwrap_or(limit_bytes),
-        statistics,
-    })
 }
 
 fn report(container: &ContainerId, enforcement: &Enforcement) {

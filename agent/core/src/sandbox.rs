@@ -375,9 +375,10 @@ mod tests {
                 IdRange { first: 524288, length: 65536 }
                 Directory { source: "/run/tepui/rootfs", access: ReadOnly }
                 /proc Proc
-                /dev Devices(Devices { nodes: [DeviceNode { name: "null", major: 1, minor: 3 }, DeviceNode { name: "zero", major: 1, minor: 5 }, DeviceNode { name: "full", major: 1, minor: 7 }, DeviceNode { name: "random", major: 1, minor: 8 }, DeviceNode { name: "urandom", major: 1, minor: 9 }, DeviceNode { name: "tty", major: 5, minor: 0 }], links: [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx")], directories: ["pts", "shm"] })
+                /dev Devices(Devices { nodes: [DeviceNode { name: "null", major: 1, minor: 3 }, DeviceNode { name: "zero", major: 1, minor: 5 }, DeviceNode { name: "full", major: 1, minor: 7 }, DeviceNode { name: "random", major: 1, minor: 8 }, DeviceNode { name: "urandom", major: 1, minor: 9 }, DeviceNode { name: "tty", major: 5, minor: 0 }], links: [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx")], directories: ["pts", "shm", "mqueue"] })
                 /dev/pts Terminals { group: 5 }
                 /dev/shm Tmpfs { bytes_max: 67108864, inodes_max: 16384, mode: 1023 }
+                /dev/mqueue Queues
                 /sys Bind { source: "/sys", access: ReadOnly, missing: IsLeftOut }
                 /sys/fs/cgroup Cgroup
                 /tmp Tmpfs { bytes_max: 268435456, inodes_max: 65536, mode: 1023 }
@@ -419,7 +420,7 @@ mod tests {
                 14 rules of devices
                 Some(DiskQuota { bytes_max: Some(1073741824), inodes_max: Some(32768) })
                 Some(View { shares: Node, cpus_milli_apart: 100 })
-                Some(Landlock { files: [FileRule { place: "/", rights: Read }, FileRule { place: "/proc", rights: Write }, FileRule { place: "/dev", rights: Devices }, FileRule { place: "/dev/shm", rights: Change }, FileRule { place: "/tmp", rights: Change }, FileRule { place: "/mnt/mesos/sandbox", rights: Change }], sockets: Container, signals: Container })
+                Some(Landlock { files: [FileRule { place: "/", rights: Read }, FileRule { place: "/proc", rights: Write }, FileRule { place: "/dev", rights: Devices }, FileRule { place: "/dev/shm", rights: Change }, FileRule { place: "/dev/mqueue", rights: Change }, FileRule { place: "/tmp", rights: Change }, FileRule { place: "/mnt/mesos/sandbox", rights: Change }], sockets: Container, signals: Container })
                 seccomp default of 41 rules, else errno 1
             "#]],
         );

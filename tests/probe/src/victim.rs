@@ -126,6 +126,11 @@ fn needs() -> Vec<(&'static str, Answer)> {
         .stack_size(64 << 10)
         .spawn(|| ());
     let thread = thread.map(|thread| drop(thread.join()));
+    let open = (libc::O_CREAT | libc::O_RDWR) as usize;
+    let queue = call(libc::SYS_mq_open, &[at(c"tepui-beat"), open, 0o600, 0]).and_then(|queue| {
+        close(queue)?;
+        call(libc::SYS_mq_unlink, &[at(c"tepui-beat")])
+    });
     vec![
         ("inotify", watch),
         ("a timer", timer),
@@ -134,5 +139,6 @@ fn needs() -> Vec<(&'static str, Answer)> {
         ("epoll", epoll),
         ("a locked page", page),
         ("a thread", thread.map(|()| 0).map_err(Into::into)),
+        ("a message queue", queue),
     ]
 }

@@ -115,7 +115,9 @@ fn of_content(content: &Content) -> Option<FileRights> {
         | Content::Beneath { access, .. }
         | Content::Volume { access, .. }
         | Content::Image(Overlay { access, .. }) => *access,
-        Content::Sandbox | Content::OfParent | Content::Tmpfs { .. } => Access::ReadWrite,
+        Content::Sandbox | Content::OfParent | Content::Queues | Content::Tmpfs { .. } => {
+            Access::ReadWrite
+        }
         Content::Devices(_) | Content::Terminals { .. } => return Some(FileRights::Devices),
         // A process says a few things of itself there.
         Content::Proc => return Some(FileRights::Write),

@@ -218,7 +218,7 @@ pub(super) fn list(
 }
 
 /// Devices, and what the kernel tells.
-fn system(task: &TaskSpec<'_>, node: &NodeFacts<'_>, network: &Network) -> [Mount; 5] {
+fn system(task: &TaskSpec<'_>, node: &NodeFacts<'_>, network: &Network) -> [Mount; 6] {
     let wishes = task.wishes;
     let bytes = wishes.shm_bytes.or(node.policy.shm_bytes);
     let shm = match (task.class, wishes.ipc) {
@@ -235,6 +235,7 @@ fn system(task: &TaskSpec<'_>, node: &NodeFacts<'_>, network: &Network) -> [Moun
         mount("/dev", Content::Devices(devices())),
         mount("/dev/pts", Content::Terminals { group: TTY_GROUP }),
         mount("/dev/shm", shm),
+        mount("/dev/mqueue", Content::Queues),
         mount("/sys", sys),
         mount("/sys/fs/cgroup", Content::Cgroup),
     ]
@@ -366,7 +367,7 @@ fn devices() -> Devices {
     Devices {
         nodes: DEVICES.map(node).to_vec(),
         links: LINKS.map(link).to_vec(),
-        directories: ["pts", "shm"].map(String::from).to_vec(),
+        directories: ["pts", "shm", "mqueue"].map(String::from).to_vec(),
     }
 }
 

@@ -134,6 +134,9 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
     if orders.network {
         netlink::loopback_up().map_err(failed("bring the loopback device up"))?;
     }
+    if orders.is_init {
+        bound_inotify().map_err(failed("bound the instances of inotify"))?;
+    }
     if let Some(mounts) = orders.mount_namespace.map(taken) {
         setns(mounts, CloneFlags::CLONE_NEWNS).map_err(failed("join the parent's mounts"))?;
     }
@@ -189,6 +192,21 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
     }
 }
 
+/// Bounds what each user of the container's own user namespace may have of inotify: the kernel counts
+/// all containers together otherwise, and takes a while to close each.
+fn bound_inotify() -> Result<(), Errno> {
+    /// Several times what a desktop needs, and the kernel's own default is 128.
+    const INSTANCES_MAX: &str = "1024";
+    // The node's /proc is still seen; the file speaks of the user namespace of whoever opens it.
+    let path = "/proc/sys/user/max_inotify_instances";
+    let written = std::fs::write(path, INSTANCES_MAX).map_err(|error| files::errno(&error));
+    match written {
+        // A kernel without inotify, or a host that shows its settings read-only.
+        Err(Errno::ENOENT | Errno::EROFS) => Ok(()),
+        written => written,
+    }
+}
+
 /// A session keyring of its own, without a name: an inherited one lends whoever has it its rights, by
 /// no user id or namespace (keyrings(7)).
 fn leave_keyring() -> Result<(), Errno> {
@@ -219,6 +237,11 @@ fn mount(root: &OwnedFd, order: &Order) -> Result<(), Errno> {
     let detached = match order.what {
         What::Made(fd) => return attach(root, taken(fd), &order.target),
         What::Proc => Detached::filesystem(c"proc", &[], Attributes::DATA)?,
+        What::Queues => match Detached::filesystem(c"mqueue", &[], Attributes::DATA) {
+            // A kernel without such queues.
+            Err(Errno::ENODEV) => return Ok(()),
+            made => made?,
+        },
         What::Cgroup => {
             Detached::filesystem(c"cgroup2", &[], Attributes::DATA.with(Access::ReadOnly))?
         }

@@ -11,7 +11,7 @@ use model::sandbox::{
 use crate::seccomp::Program;
 
 const MAGIC: [u8; 4] = *b"TPLN";
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// Stands for a descriptor that is not there.
 const NONE: i32 = -1;
@@ -70,6 +70,8 @@ pub(super) enum What {
     Made(i32),
     /// The processes of the new pid namespace.
     Proc,
+    /// The message queues of its IPC namespace.
+    Queues,
     /// The cgroup tree of the new cgroup namespace.
     Cgroup,
     /// Emptiness.
@@ -123,6 +125,7 @@ impl Orders {
                 What::Cgroup => out.u32(2),
                 What::Mask => out.u32(3),
                 What::ReadOnly => out.u32(4),
+                What::Queues => out.u32(5),
             }
         });
         match &self.run {
@@ -317,6 +320,7 @@ impl Reader<'_> {
                 2 => What::Cgroup,
                 3 => What::Mask,
                 4 => What::ReadOnly,
+                5 => What::Queues,
                 _ => return Err(OrdersError::Damaged),
             },
         })
@@ -400,6 +404,7 @@ mod tests {
             mounts: [
                 What::Made(8),
                 What::Proc,
+                What::Queues,
                 What::Cgroup,
                 What::Mask,
                 What::ReadOnly,

@@ -113,6 +113,7 @@ impl Parts {
         let order = |(index, mount): (usize, &model::sandbox::Mount)| {
             let what = match &mount.content {
                 Content::Proc => Some(What::Proc),
+                Content::Queues => Some(What::Queues),
                 Content::Cgroup => Some(What::Cgroup),
                 Content::Mask => Some(What::Mask),
                 Content::ReadOnly => Some(What::ReadOnly),
@@ -244,7 +245,9 @@ fn make_places(
         let made = made.iter().find(|(of, _)| *of == index);
         let kind = match (&mount.content, made) {
             (Content::Mask | Content::ReadOnly, _) => continue,
-            (Content::Sandbox | Content::Proc | Content::Cgroup, _) => PlaceKind::Directory,
+            (Content::Sandbox | Content::Proc | Content::Queues | Content::Cgroup, _) => {
+                PlaceKind::Directory
+            }
             (_, Some((_, fd))) => PlaceKind::of(fd).map_err(failed())?,
             // Left out, since the node lacks it.
             (_, None) => continue,

@@ -78,6 +78,7 @@ impl Maker<'_> {
             Content::Sandbox
             | Content::Image(_)
             | Content::Proc
+            | Content::Queues
             | Content::View(_)
             | Content::Cgroup
             | Content::Mask

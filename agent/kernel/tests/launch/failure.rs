@@ -52,7 +52,8 @@ pub(crate) fn the_step_that_went_wrong_is_named(world: &World) -> Outcome {
             plan.root = directory("/none")
         }),
         ("launch: make mount /tmp: ENOENT", |plan| {
-            plan.mounts[6].content = Content::Bind {
+            let tmp = plan.mounts.iter_mut().find(|mount| mount.target == "/tmp");
+            tmp.expect("it has one").content = Content::Bind {
                 source: "/none".into(),
                 access: Access::ReadOnly,
                 missing: Missing::Fails,

@@ -211,3 +211,30 @@ pub(crate) fn a_volume_keeps_files_and_their_owners_for_containers_of_any_ids(
         "the file",
     )
 }
+
+pub(crate) fn message_queues_are_the_containers_own(world: &World) -> Outcome {
+    if fs::metadata("/proc/sys/fs/mqueue").is_err() {
+        println!("left out: this kernel has no message queues");
+        return Ok(());
+    }
+    let script =
+        "ls /dev/mqueue; : > /dev/mqueue/q; ls /dev/mqueue; mount | grep -c ' /dev/mqueue '";
+    let (output, _) = world.run(script)?;
+    same(output.as_str(), "q\n1\n", "a queue")?;
+    // Another container begins with none.
+    let (output, _) = world.run(script)?;
+    same(output.as_str(), "q\n1\n", "a queue of another container")
+}
+
+pub(crate) fn inotify_is_bounded_for_each_user_of_the_container(world: &World) -> Outcome {
+    let file = "/proc/sys/user/max_inotify_instances";
+    let Ok(before) = fs::read_to_string(file) else {
+        println!("left out: this kernel has no inotify");
+        return Ok(());
+    };
+    let (output, _) = world.run(&format!(
+        "cat {file}; (echo 9999 > {file}) 2> /dev/null; cat {file}"
+    ))?;
+    same(output.as_str(), "1024\n1024\n", "within")?;
+    same(fs::read_to_string(file)?, before, "the node's own")
+}

@@ -45,6 +45,8 @@ const TESTS: &[(&str, Test)] = tests![
     isolation::the_keys_of_the_agents_session_are_out_of_reach,
     isolation::the_nodes_files_are_out_of_reach,
     isolation::devices_work_and_none_can_be_made,
+    isolation::message_queues_are_the_containers_own,
+    isolation::inotify_is_bounded_for_each_user_of_the_container,
     life::signals_are_as_a_program_expects_them,
     life::sigterm_reaches_every_process,
     life::orphans_are_reaped_inside,

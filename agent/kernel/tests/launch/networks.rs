@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io::{ErrorKind, Read};
-use std::net::{Ipv4Addr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use agent_kernel::launch::{self, Launched};
@@ -34,7 +34,9 @@ fn ready(plan: &mut LaunchPlan) {
 pub(crate) fn a_ready_network_works_and_cannot_be_changed_from_inside(world: &World) -> Outcome {
     let mut plan = world.plan(
         "ls /sys/class/net; cat /proc/sys/net/ipv4/ip_unprivileged_port_start
-         nc -l -p 80 >got & sleep 0.3; echo hello | nc -w 1 127.0.0.1 80; wait; cat got
+         nc -l -p 80 >got & for n in $(seq 100); do
+             echo hello | nc -w 1 127.0.0.1 80 2>/dev/null && break; sleep 0.1
+         done; wait; cat got
          ip link set lo down 2>/dev/null && echo changed a device
          ip addr add 10.9.9.9/32 dev lo 2>/dev/null && echo added an address
          touch /sys/class/net/lo/mtu 2>/dev/null && echo wrote to sysfs; true",
@@ -296,6 +298,23 @@ pub(crate) fn neighbours_reach_each_other_by_mapped_ports_or_where_they_may(
     Ok(())
 }
 
+/// Sends until something is heard, and tells whom from: a device that has just come up loses what is
+/// sent before it is ready, which takes the kernel up to seconds.
+fn heard_from(
+    socket: &UdpSocket,
+    to: SocketAddr,
+    listener: &UdpSocket,
+) -> std::io::Result<SocketAddr> {
+    let mut tries = 0;
+    loop {
+        socket.send_to(b"x", to)?;
+        match listener.recv_from(&mut [0; 1]) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && tries < 100 => tries += 1,
+            heard => return heard.map(|(_, from)| from),
+        }
+    }
+}
+
 pub(crate) fn a_container_sends_from_its_own_address_alone(world: &World) -> Outcome {
     apart(|| {
         let Some(mut node) = Node::new()? else {
@@ -306,8 +325,8 @@ pub(crate) fn a_container_sends_from_its_own_address_alone(world: &World) -> Out
         let listener = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 31500))?;
         listener.set_read_timeout(Some(Duration::from_millis(500)))?;
         // As a container that could change its network would send.
-        let send = |source: Ipv4Addr| -> Outcome {
-            let socket = std::thread::scope(|scope| {
+        let sender = |source: Ipv4Addr| -> Result<UdpSocket, Errno> {
+            std::thread::scope(|scope| {
                 let inside = scope.spawn(|| {
                     setns(&space, CloneFlags::CLONE_NEWNET)?;
                     let mut netlink = Netlink::open().map_err(|error| error.errno())?;
@@ -321,24 +340,23 @@ pub(crate) fn a_container_sends_from_its_own_address_alone(world: &World) -> Out
                     UdpSocket::bind((source, 0)).map_err(|_| Errno::EADDRNOTAVAIL)
                 });
                 inside.join().unwrap_or(Err(Errno::EIO))
-            })?;
-            // A device that has just come up loses what is sent before it is ready.
-            for _ in 0..20 {
-                socket.send_to(b"x", (end.bridge.gateway.address, 31500))?;
-                std::thread::sleep(Duration::from_millis(25));
-            }
-            Ok(())
+            })
         };
-        let mut byte = [0; 1];
-        send(end.address)?;
-        let (_, from) = listener.recv_from(&mut byte)?;
+        let to = SocketAddr::from((end.bridge.gateway.address, 31500));
+        let own = sender(end.address)?;
+        let from = heard_from(&own, to, &listener)?;
         same(
             from.ip().to_string(),
             end.address.to_string(),
             "its own address",
         )?;
+        let mut byte = [0; 1];
         while listener.recv_from(&mut byte).is_ok() {}
-        send(Ipv4Addr::new(10, 77, 0, 9))?;
+        // The device is ready by now.
+        let false_one = sender(Ipv4Addr::new(10, 77, 0, 9))?;
+        for _ in 0..20 {
+            false_one.send_to(b"x", to)?;
+        }
         let heard = listener.recv_from(&mut byte).map(|(_, from)| from);
         let kind = heard.as_ref().err().map(std::io::Error::kind);
         same(
@@ -357,10 +375,10 @@ pub(crate) fn only_ports_of_ones_own_are_bound_by_number(world: &World) -> Outco
         return Ok(());
     }
     let script = "for p in 31000 31001 31002 80; do
-             nc -l -p $p >/dev/null 2>&1 & pid=$!; sleep 0.2
+             nc -l -p $p >/dev/null 2>&1 & pid=$!; sleep 1
              kill $pid 2>/dev/null && echo bound $p
-         done; nc -l >/dev/null 2>&1 & pid=$!; sleep 0.2; kill $pid 2>/dev/null && echo bound any
-         nc -u -l -p 31001 >/dev/null 2>&1 & pid=$!; sleep 0.2; kill $pid 2>/dev/null && echo bound udp
+         done; nc -l >/dev/null 2>&1 & pid=$!; sleep 1; kill $pid 2>/dev/null && echo bound any
+         nc -u -l -p 31001 >/dev/null 2>&1 & pid=$!; sleep 1; kill $pid 2>/dev/null && echo bound udp
          true";
     let mut plan = world.plan(script)?;
     plan.cgroup.ports = Some(vec![(31000, 31000), (31002, 31002)]);
@@ -403,10 +421,12 @@ pub(crate) fn what_a_container_sends_and_receives_is_bounded(_: &World) -> Outco
             });
             inside.join().unwrap_or(Err(Errno::EIO))
         })?;
+        let to = SocketAddr::from((end.bridge.gateway.address, 31500));
+        heard_from(&socket, to, &listener)?;
         // 1 MB at once: what passes is a burst and what waits, and no more.
         let packet = [0; 1000];
         for _ in 0..1000 {
-            socket.send_to(&packet, (end.bridge.gateway.address, 31500))?;
+            socket.send_to(&packet, to)?;
         }
         let (mut buffer, mut heard) = ([0; 1000], 0);
         while let Ok((length, _)) = listener.recv_from(&mut buffer) {

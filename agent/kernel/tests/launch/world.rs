@@ -318,7 +318,7 @@ fn mounts() -> Vec<Mount> {
     let devices = Devices {
         nodes: vec![node("null", 1, 3), node("zero", 1, 5), node("tty", 5, 0)],
         links: vec![("ptmx".into(), "pts/ptmx".into())],
-        directories: vec!["pts".into(), "shm".into()],
+        directories: vec!["pts".into(), "shm".into(), "mqueue".into()],
     };
     let tmpfs = Content::Tmpfs {
         bytes_max: 1 << 20,
@@ -335,6 +335,7 @@ fn mounts() -> Vec<Mount> {
         mount("/dev", Content::Devices(devices)),
         mount("/dev/pts", Content::Terminals { group: 5 }),
         mount("/dev/shm", tmpfs.clone()),
+        mount("/dev/mqueue", Content::Queues),
         mount("/sys", bind("/sys")),
         mount("/sys/fs/cgroup", Content::Cgroup),
         mount("/tmp", tmpfs),

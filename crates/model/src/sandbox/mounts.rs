@@ -148,6 +148,8 @@ pub enum Content {
     Sysfs,
     /// The processes of the container's own pid namespace.
     Proc,
+    /// POSIX message queues of the IPC namespace, as at `/dev/mqueue`.
+    Queues,
     /// The cgroup tree from the container's cgroup downwards, read-only.
     Cgroup,
     /// A file that tells of a container's own limits what the kernel's tells of the node, read-only: of

@@ -88,6 +88,7 @@ fn openness(mount: &Mount) -> Option<(String, u32)> {
         | Content::Terminals { .. }
         | Content::Sysfs
         | Content::Proc
+        | Content::Queues
         | Content::Cgroup
         | Content::View(_)
         | Content::Mask
@@ -183,12 +184,13 @@ pub(super) fn devices(mounts: &[Mount], rules: &[DeviceRule], writer: &mut Write
     writer.row(Area::Devices, what, outcome);
     for mount in mounts {
         if let Content::Devices(devices) = &mount.content {
-            let names: Vec<_> = devices
-                .nodes
-                .iter()
-                .map(|node| node.name.as_str())
-                .collect();
-            let what = format!("{} holds {}", mount.target, names.join(" "));
+            let mut what = format!("{} holds", mount.target);
+            for node in &devices.nodes {
+                what = format!("{what} {}", node.name);
+            }
+            if devices.nodes.is_empty() {
+                what.push_str(" none");
+            }
             let outcome = writer.outcome(Isolation::Root);
             writer.note(Area::Devices, what, outcome);
         }

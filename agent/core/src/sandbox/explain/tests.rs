@@ -1,3 +1,5 @@
+//! The report of whole plans, as a reader sees it.
+
 use super::*;
 use alloc::format;
 use alloc::vec;
@@ -190,7 +192,7 @@ fn a_task_that_asks_for_nothing_is_told_all_that_it_runs_under() {
             masks        ENFORCED   0/0   read-only: /proc/sys
             view         ENFORCED   0/10  its own limits in /proc/meminfo
             devices      ENFORCED   0/60  none but c 1:3 rwm
-            devices      ENFORCED   0/0   /dev holds 
+            devices      ENFORCED   0/0   /dev holds none
             capabilities ENFORCED   0/100 none, in no set
             privileges   ENFORCED   0/40  no_new_privs
             user         ENFORCED   0/20  user 65534:0 of the container
