@@ -6,9 +6,12 @@
 //! /7/meminfo
 //! ```
 //!
-//! A file has the size 0, as those of proc have, and is read past the page cache: each read is a
-//! request. A reading from the start takes the text of that moment, and goes on in it however many calls
-//! it takes, until it starts anew.
+//! A file is read past the page cache: each read is a request. A reading from the start takes the text of
+//! that moment, and goes on in it however many calls it takes, until it starts anew.
+//!
+//! sendfile(2) and splice(2) go by the page cache since Linux 6.5, whatever a file says of it: a size of 0,
+//! as files of proc have, would be the end of the file to them, and `cat /proc/meminfo | …` empty. So
+//! files have a size, as those of sysfs do, and what asks for a page is told EINVAL; programs read then.
 
 use std::ffi::OsStr;
 use std::sync::{Arc, Weak};
@@ -37,6 +40,9 @@ const _: () = assert!(
     ViewFile::ALL.len() < INODES as usize,
     "a view has an inode for each file"
 );
+
+/// What a file says that it has.
+const FILE_BYTES: u64 = 4096;
 
 /// The most that the kernel writes at once, were there anything to write to.
 const WRITE_BYTES_MAX: u32 = 4096;
@@ -99,14 +105,14 @@ impl Files {
     }
 
     fn attributes(&self, inode: &Inode) -> FileAttr {
-        let (kind, perm) = match inode {
+        let (kind, perm, size) = match inode {
             // The root of the node passes everywhere.
-            Inode::Root | Inode::View(_) => (FileType::Directory, 0o500),
-            Inode::File(..) => (FileType::RegularFile, 0o444),
+            Inode::Root | Inode::View(_) => (FileType::Directory, 0o500, 0),
+            Inode::File(..) => (FileType::RegularFile, 0o444, FILE_BYTES),
         };
         FileAttr {
             ino: inode.number(),
-            size: 0,
+            size,
             blocks: 0,
             atime: self.since,
             mtime: self.since,
@@ -222,9 +228,13 @@ impl Filesystem for Files {
         offset: u64,
         size: u32,
         _flags: OpenFlags,
-        _owner: Option<LockOwner>,
+        owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        // The kernel names whoever reads by read(2), and nobody where it fills a page.
+        if owner.is_none() {
+            return self.paced(inode, |_| reply.error(fuser::Errno::EINVAL));
+        }
         let Some((shared, container, file)) = self.file(inode) else {
             return reply.error(fuser::Errno::ENOENT);
         };

@@ -102,6 +102,7 @@ const TESTS: &[(&str, Test)] = tests![
     procview::a_container_sees_its_own_limits_and_those_of_no_other,
     procview::what_is_nested_sees_its_own_limits_or_those_that_it_shares,
     procview::a_view_can_be_read_and_nothing_else,
+    procview::a_view_goes_through_pipes,
     procview::a_reader_sees_one_text_however_many_calls_it_takes,
     procview::a_task_that_reads_in_a_loop_waits_itself,
     procview::tasks_outlive_the_connection_and_the_next_one_serves_them,

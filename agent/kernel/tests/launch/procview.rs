@@ -186,11 +186,23 @@ pub(crate) fn a_view_can_be_read_and_nothing_else(world: &World) -> Outcome {
     if has(&launched.enforcement) {
         let output = world.output(&plan)?;
         let seen: Vec<_> = output.lines().take(3).collect();
-        same(seen, vec!["444 0 1", "8", "memory Some(64)"], &output)?;
+        same(seen, vec!["444 4096 1", "8", "memory Some(64)"], &output)?;
         let refused = output.lines().skip(3).count();
         same(refused, 5, &output)?;
     }
     Ok(())
+}
+
+pub(crate) fn a_view_goes_through_pipes(world: &World) -> Outcome {
+    // busybox' cat tries sendfile(2) first, which takes a file that says it has 0 bytes to be empty.
+    let plan = plan(world, "cat /proc/meminfo | wc -l; cat /proc/swaps | cat")?;
+    let launched = world.spawn(&plan)?;
+    world.end(&plan, &launched)?;
+    if !has(&launched.enforcement) {
+        return Ok(());
+    }
+    let output = world.output(&plan)?;
+    same(output.as_str(), "1\nSwaps\n", "through a pipe")
 }
 
 pub(crate) fn a_reader_sees_one_text_however_many_calls_it_takes(world: &World) -> Outcome {
