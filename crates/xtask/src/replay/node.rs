@@ -110,6 +110,8 @@ impl Node {
             .arg(format!("--work_dir={work_dir}"))
             .arg(format!("--default_rootfs={}", root.display()))
             .arg("--switch_user=false")
+            // Mesos was recorded without an isolator of disks: its statistics say nothing of them.
+            .arg("--container_disk_watch_interval=1hrs")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
