@@ -44,7 +44,7 @@ fn no_seed_of_the_short_form_breaks_a_rule() {
     assert!(pods > 200, "no more than {pods} pods");
     assert!(probes_failed > 100, "no more than {probes_failed} failed");
     assert!(
-        executor_updates > 500,
+        executor_updates > 300,
         "no more than {executor_updates} updates of executors"
     );
 }

@@ -108,7 +108,7 @@ fn a_task_gets_the_container_that_it_asks_for_or_a_reason() {
             r#"{"type":"MESOS","network_infos":[{"name":"blue"}]}"#.into(),
             (
                 TaskState::Failed,
-                "Unknown network 'blue': this agent has none but its own".into(),
+                "Unknown network 'blue': this agent has bridge (--networks)".into(),
             ),
         ),
     ] {

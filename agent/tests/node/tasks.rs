@@ -1,6 +1,7 @@
 //! Tasks: refused, run, killed.
 
 use api::link::v1::KillTask;
+use api::link::v1::agent_frame::Body as FromAgent;
 use api::link::v1::master_frame::Body as ToAgent;
 use api::v1;
 use model::{Reason, TaskState};
@@ -15,15 +16,18 @@ fn an_agent_registers_refuses_what_it_cannot_run_and_ends_when_told() {
     master.admit();
     master.run(
         r#""task_id":{"value":"t1"},"executor":{"executor_id":{"value":"e"},
-           "command":{"value":"x"},"container":{"type":"MESOS","network_infos":[{"name":"n"}]}}"#,
+           "command":{"value":"x"},"container":{"type":"MESOS","linux_info":{"share_pid_namespace":true}}}"#,
     );
     let status = master.update();
     assert_eq!(status.state, TaskState::Failed.number());
     assert_eq!(status.reason, Some(Reason::ContainerLaunchFailed.number()));
     assert_eq!(
         status.message(),
-        "Unknown network 'n': this agent has none but its own"
+        "Sharing agent pid namespace with container is disallowed"
     );
+    // The master counts an executor from the moment that it sends its first task.
+    let next = master.hear();
+    assert!(matches!(next, FromAgent::ExecutorExited(_)), "{next:?}");
     master.run(r#""task_id":{"value":"t2"},"command":{"value":"true"}"#);
     let status = master.update();
     assert_eq!(

@@ -94,10 +94,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         cpus: 2,
         memory_mb: 1024,
         disk_mb: 2048,
-        append: vec![format!(
-            "tepui.docker_insecure_registries={}",
-            server.name()
-        )],
+        append: vec![
+            // As an operator has it who wants what frameworks were not offered out of their reach.
+            "tepui.enforce_container_ports=true".to_owned(),
+            format!("tepui.docker_insecure_registries={}", server.name()),
+        ],
         programs: match args.no_build {
             true => Programs::Found,
             false => Programs::Built,
