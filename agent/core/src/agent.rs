@@ -67,6 +67,8 @@ pub struct Agent {
     pub(crate) containers: BTreeMap<ContainerId, Owner>,
     pub(crate) tree: Containers,
     pub(crate) updates: StatusUpdates,
+    /// What was said of tasks that are not here, until it is acknowledged or its link is lost.
+    pub(crate) answers: StatusUpdates,
     pub(crate) holdings: Holdings,
     pub(crate) operations: Operations,
     /// Set while the agent drains.
@@ -154,6 +156,7 @@ impl Agent {
             containers: BTreeMap::new(),
             tree: Containers::default(),
             updates: StatusUpdates::default(),
+            answers: StatusUpdates::default(),
             holdings,
             operations: Operations::default(),
             drain: None,
@@ -239,6 +242,7 @@ impl Agent {
         [
             self.registration.deadline(),
             self.updates.deadline(),
+            self.answers.deadline(),
             self.operations.deadline(),
             self.timers.first().map(|(at, _)| *at),
             self.checkers.deadline(),
@@ -366,6 +370,8 @@ impl Agent {
 
     fn pause(&mut self) {
         self.updates.pause();
+        // The next registration brings the questions back.
+        self.answers = StatusUpdates::default();
         self.operations.pause();
     }
 
@@ -445,7 +451,9 @@ impl Agent {
         self.run_task_timers(step);
         self.run_checks(step);
         self.run_executor_timers(step);
-        for head in self.updates.due(step.now) {
+        let mut heads = self.updates.due(step.now);
+        heads.extend(self.answers.due(step.now));
+        for head in heads {
             self.forward(step, head);
         }
         for told in self.operations.due(step.now) {

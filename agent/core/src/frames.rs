@@ -50,6 +50,7 @@ impl Agent {
                 for told in self.operations.resume(step.now) {
                     self.tell_of_operation(step, told);
                 }
+                self.answers.resume(step.now);
                 for head in self.updates.resume(step.now) {
                     self.forward(step, head);
                 }
@@ -106,7 +107,9 @@ impl Agent {
                 for told in self.operations.hasten(step.now, &framework_id) {
                     self.tell_of_operation(step, told);
                 }
-                for head in self.updates.hasten(step.now, &framework_id) {
+                let mut heads = self.updates.hasten(step.now, &framework_id);
+                heads.extend(self.answers.hasten(step.now, &framework_id));
+                for head in heads {
                     self.forward(step, head);
                 }
             }
@@ -151,6 +154,9 @@ impl Agent {
     }
 
     fn acknowledge(&mut self, step: &mut Step, key: &TaskKey, uuid: StatusUuid) {
+        if self.answers.acknowledge(step.now, key, uuid) == Acknowledged::Ended {
+            return;
+        }
         let acknowledged = self.updates.acknowledge(step.now, key, uuid);
         if acknowledged == Acknowledged::Ignored {
             return step.ignore(format!("acknowledgement {uuid} for task {}", key.1));
@@ -168,6 +174,7 @@ impl Agent {
     }
 
     fn shutdown_framework(&mut self, step: &mut Step, framework_id: &FrameworkId) {
+        self.answers.forget_all(framework_id);
         if !self.frameworks.contains_key(framework_id) {
             return step.ignore(format!(
                 "shutdown of framework {framework_id}, unknown here"

@@ -137,6 +137,21 @@ impl StatusUpdates {
         self.resend.forget(key);
     }
 
+    /// Drops all queues of a framework.
+    pub fn forget_all(&mut self, framework_id: &FrameworkId) {
+        let own = self.queues.keys().filter(|key| key.0 == *framework_id);
+        let keys: Vec<TaskKey> = own.cloned().collect();
+        for key in &keys {
+            self.forget(key);
+        }
+    }
+
+    /// How many tasks have a queue.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.queues.len()
+    }
+
     /// The updates of a task that are not acknowledged, the oldest first.
     pub fn waiting(&self, key: &TaskKey) -> impl Iterator<Item = &Status> {
         self.queues.get(key).into_iter().flatten()

@@ -13,7 +13,7 @@ use model::{ContainerId, ExecutorId, FrameworkId, Instant, Reason, Source, TaskI
 use crate::agent::{Agent, COMPLETED_MAX, Owner, Step, TASKS_MAX};
 use crate::checking;
 use crate::checks::{Check, Outcome};
-use crate::effect::{Effect, Fact, Signal, Status, ToMaster};
+use crate::effect::{Effect, Fact, Signal, Status};
 use crate::event::{ExecutorKind, Exit, KillingState};
 use crate::executor::{
     Doom, Ending, Life, Task, command_ended, ending, killed_during_launch, limitation,
@@ -381,8 +381,9 @@ impl Agent {
         }
     }
 
-    /// Answers for a task that this agent does not hold. The answer is neither stored nor sent
-    /// again: should it be lost with its link, the next registration brings the question back.
+    /// Answers for a task that this agent does not hold, and again until that is acknowledged: its
+    /// framework may be away. The answer is not stored: should it be lost with its link, the next
+    /// registration brings the question back. So it does past [`TASKS_MAX`] answers, which are sent once.
     pub(crate) fn answer_unknown(&mut self, step: &mut Step, key: &TaskKey, reason: Reason) {
         let known = self.frameworks.get(&key.0);
         let partition = known.map_or(PartitionAwareness::Aware, |e| e.framework.partition);
@@ -401,15 +402,22 @@ impl Agent {
             framework_id: key.0.clone(),
             status: status.clone(),
         });
-        let latest = status.state;
-        self.send(
-            step,
-            ToMaster::Update {
-                framework_id: key.0.clone(),
-                status,
-                latest,
+        let once = Forward {
+            framework_id: key.0.clone(),
+            latest: status.state,
+            status: status.clone(),
+        };
+        let heads = match self.answers.tasks() < TASKS_MAX {
+            true => match self.answers.push(step.now, key, status) {
+                Pushed::Queued(head) => head.into_iter().collect(),
+                // An answer waits already.
+                Pushed::Refused => self.answers.hasten(step.now, &key.0),
             },
-        );
+            false => alloc::vec![once],
+        };
+        for head in heads {
+            self.forward(step, head);
+        }
     }
 
     pub(crate) fn forget_task(&mut self, key: &TaskKey) {

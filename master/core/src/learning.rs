@@ -164,7 +164,9 @@ impl Master {
         }
     }
 
-    /// Asks what became of tasks that should be there.
+    /// Asks what became of tasks that should be there. Those whose end was forwarded are among them: what
+    /// an agent says of a task that it does not hold it says once, and where the framework was away it
+    /// has nobody's acknowledgement.
     pub(crate) fn ask_for_missing(&mut self, agent_id: &AgentId, registration: &Registration) {
         let told: BTreeSet<(&FrameworkId, &TaskId)> = registration
             .tasks
@@ -174,15 +176,14 @@ impl Master {
         let Some(agent) = self.agents.get(agent_id) else {
             return;
         };
-        let open = |id: &FrameworkId, task: &TaskId| {
+        let is_held = |id: &FrameworkId, task: &TaskId| {
             let framework = self.frameworks.get(id);
-            let task = framework.and_then(|framework| framework.tasks.get(task));
-            task.is_some_and(|task| !task.end_is_forwarded())
+            framework.is_some_and(|framework| framework.tasks.contains_key(task))
         };
         let tasks: Vec<_> = agent
             .tasks
             .iter()
-            .filter(|(id, task)| !told.contains(&(id, task)) && open(id, task))
+            .filter(|(id, task)| !told.contains(&(id, task)) && is_held(id, task))
             .cloned()
             .collect();
         if !tasks.is_empty() {

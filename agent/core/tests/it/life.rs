@@ -312,6 +312,30 @@ fn tasks_the_agent_does_not_hold_are_answered_for() {
 }
 
 #[test]
+fn an_answer_for_a_task_that_is_not_here_is_sent_again_as_long_as_its_link_lasts() {
+    let mut world = World::registered();
+    let tasks = vec![(framework_id(), task_id("t2"))];
+    world.frame(FromMaster::ReconcileTasks { tasks });
+    world.log.clear();
+    world.pass(Duration::from_secs(10));
+    world.frame(FromMaster::FrameworkSubscribed {
+        framework_id: framework_id(),
+    });
+    check(
+        &world,
+        &expect![[r#"
+            send t2 TASK_DROPPED latest TASK_DROPPED
+            send t2 TASK_DROPPED latest TASK_DROPPED"#]],
+    );
+    world.frame(FromMaster::ShutdownFramework {
+        framework_id: framework_id(),
+    });
+    world.log.clear();
+    world.pass(Duration::from_secs(60));
+    check(&world, &expect![[""]]);
+}
+
+#[test]
 fn a_lost_link_is_opened_again_after_a_random_wait_and_the_heads_are_sent_at_once() {
     let mut world = World::registered();
     world.run_task("t1");

@@ -235,6 +235,39 @@ fn a_broken_link_loses_the_tasks_of_frameworks_that_do_not_checkpoint() {
 }
 
 #[test]
+fn an_agent_that_comes_back_is_asked_for_a_task_whose_end_nobody_acknowledged() {
+    check(
+        "registry
+         subscribe roles=a checkpoint=
+         register cpus:4;mem:1024
+         accept m-0000 offers=m-O0 t1:cpus:1;mem:512 refuse=600
+         update l1 m-0000 t1 DROPPED uuid=1
+         register cpus:4;mem:1024 id=m-S0 incarnation=2",
+        &expect![[r#"
+            > registry
+            > subscribe roles=a checkpoint=
+              s1 SUBSCRIBED m-0000
+              s1 HEARTBEAT
+            > register cpus:4;mem:1024
+              store admit m-S0
+              l1 registered m-S0
+              s1 OFFERS m-O0 m-S0 a cpus:4;mem:1024
+            > accept m-0000 offers=m-O0 t1:cpus:1;mem:512 refuse=600
+              l1 run t1 for a
+            > update l1 m-0000 t1 DROPPED uuid=1
+              s1 UPDATE t1 TASK_DROPPED
+              s1 OFFERS m-O1 m-S0 a cpus:4;mem:1024
+            > register cpus:4;mem:1024 id=m-S0 incarnation=2
+              s1 RESCIND m-O1
+              l1 closed
+              l2 registered m-S0
+              l2 reconcile [(m-0000, t1)]
+              s1 OFFERS m-O2 m-S0 a cpus:4;mem:1024
+        "#]],
+    );
+}
+
+#[test]
 fn an_agent_that_comes_back_without_a_task_is_asked_for_it() {
     check(
         "registry
