@@ -242,7 +242,15 @@ mod tests {
         fleet.counts().wait_for(20).await;
         let port = first.address().port();
         first.shutdown().await.unwrap();
-        let second = master::Server::start(&config(port)).await.unwrap();
+        let mut tries = 0;
+        let second = loop {
+            // Somebody else's connection may have begun at this port meanwhile.
+            match master::Server::start(&config(port)).await {
+                Err(_) if tries < 100 => tries += 1,
+                started => break started.unwrap(),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
         while fleet.counts().lost() < 20 || fleet.counts().linked() < 20 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

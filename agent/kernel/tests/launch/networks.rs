@@ -35,7 +35,7 @@ pub(crate) fn a_ready_network_works_and_cannot_be_changed_from_inside(world: &Wo
     let mut plan = world.plan(
         "ls /sys/class/net; cat /proc/sys/net/ipv4/ip_unprivileged_port_start
          nc -l -p 80 >got & for n in $(seq 100); do
-             echo hello | nc -w 1 127.0.0.1 80 2>/dev/null && break; sleep 0.1
+             echo hello | nc -w 20 127.0.0.1 80 2>/dev/null && break; sleep 0.1
          done; wait; cat got
          ip link set lo down 2>/dev/null && echo changed a device
          ip addr add 10.9.9.9/32 dev lo 2>/dev/null && echo added an address
@@ -278,8 +278,12 @@ pub(crate) fn neighbours_reach_each_other_by_mapped_ports_or_where_they_may(
             let (served, server) = start(world, serve, &first)?;
             ask((NODE, 31002))?;
             let script = format!(
-                "try() {{ nc -w 2 $1 $2 </dev/null 2>/dev/null | grep -q served && echo $3; }}
-                 try 10.77.0.2 80 open; try {NODE} 31002 mapped
+                "try() {{ for n in $(seq $4); do
+                     # Between two connections the server does not listen.
+                     nc -w 2 $1 $2 </dev/null 2>/dev/null | grep -q served && echo $3 && return
+                     sleep 0.3
+                 done; }}
+                 try 10.77.0.2 80 open 2; try {NODE} 31002 mapped 10
                  nc -w 2 10.77.0.1 9 </dev/null 2>&1 | grep -q refused && echo the node answers
                  true"
             );
