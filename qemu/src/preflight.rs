@@ -126,6 +126,11 @@ mod tests {
             "{error}"
         );
         drop(taken);
-        assert!(port(&address, "master").is_ok());
+        // Somebody else's connection may have it for a moment.
+        let is_free = (0..100).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            port(&address, "master").is_ok()
+        });
+        assert!(is_free);
     }
 }
