@@ -14,51 +14,6 @@ use super::{Container, Place, VolumeWish, Wanted, network};
 /// What Docker gives every container (the default of `docker run`), from which it takes.
 const DEFAULT_CAPABILITIES: [u8; 14] = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
 
-/// Names in the order of the kernel's numbers.
-const CAPABILITIES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
-
 /// The names of `--ulimit`, with the kernel's numbers.
 const ULIMITS: [(&str, u32); 15] = [
     ("cpu", 0),
@@ -222,9 +177,9 @@ fn capabilities(value: &str) -> Option<Vec<Capability>> {
     let name = name.strip_prefix("CAP_").unwrap_or(&name);
     let number = |index: usize| u8::try_from(index).ok().map(Capability);
     if name == "ALL" {
-        return (0..CAPABILITIES.len()).map(number).collect();
+        return (0..Capability::NAMES.len()).map(number).collect();
     }
-    let index = CAPABILITIES.iter().position(|known| *known == name)?;
+    let index = Capability::NAMES.iter().position(|known| *known == name)?;
     Some(vec![number(index)?])
 }
 

@@ -6,51 +6,6 @@ use alloc::vec::Vec;
 
 use model::sandbox::Capability;
 
-/// By number, without `CAP_` (linux/capability.h).
-const CAPABILITIES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
-
 /// By number, without `RLIMIT_` (asm-generic/resource.h).
 const RLIMITS: [&str; 16] = [
     "CPU",
@@ -73,7 +28,7 @@ const RLIMITS: [&str; 16] = [
 
 /// A set by its names.
 pub(super) fn capabilities(set: &[Capability]) -> String {
-    let name = |one: &Capability| match CAPABILITIES.get(usize::from(one.0)) {
+    let name = |one: &Capability| match Capability::NAMES.get(usize::from(one.0)) {
         Some(name) => (*name).to_string(),
         None => format!("capability {}", one.0),
     };
