@@ -153,11 +153,16 @@ impl Housekeeping {
         let Some(sandbox) = self.in_use().remove(container) else {
             return;
         };
-        self.rotator.ended(&sandbox);
+        let watched = self.rotator.ended(&sandbox);
         self.collector.ended(&sandbox);
-        let collector = Arc::clone(&self.collector);
+        let (collector, rotator) = (Arc::clone(&self.collector), Arc::clone(&self.rotator));
         // The main loop does not wait for a disk.
-        tokio::task::spawn_blocking(move || collector.mark(&sandbox));
+        tokio::task::spawn_blocking(move || {
+            if let Some(watched) = watched {
+                rotator.look(&[watched]);
+            }
+            collector.mark(&sandbox);
+        });
     }
 
     /// What was collected.

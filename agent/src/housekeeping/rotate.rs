@@ -37,6 +37,8 @@ pub(super) struct Rotator {
 pub(super) struct Watched {
     sandbox: PathBuf,
     rules: Rules,
+    /// Held while its files are moved: a container's last look may meet one that has begun before.
+    turn: Mutex<()>,
 }
 
 impl Rotator {
@@ -51,13 +53,16 @@ impl Rotator {
         let watched = Watched {
             sandbox: sandbox.to_path_buf(),
             rules,
+            turn: Mutex::new(()),
         };
         self.sandboxes()
             .insert(sandbox.to_path_buf(), Arc::new(watched));
     }
 
-    pub(super) fn ended(&self, sandbox: &Path) {
-        self.sandboxes().remove(sandbox);
+    /// Nobody writes there any more; what is to be looked at once more, for what was written since
+    /// the last time.
+    pub(super) fn ended(&self, sandbox: &Path) -> Option<Arc<Watched>> {
+        self.sandboxes().remove(sandbox)
     }
 
     pub(super) fn watched(&self) -> Vec<Arc<Watched>> {
@@ -73,6 +78,8 @@ impl Rotator {
                 (Stream::Stdout, one.rules.stdout),
                 (Stream::Stderr, one.rules.stderr),
             ];
+            // What a panic left half moved is looked at again as it is.
+            let _turn = one.turn.lock().unwrap_or_else(PoisonError::into_inner);
             for (stream, rule) in outputs {
                 // Only a hint: what is opened is looked at again.
                 let path = self.work_dir.join(&one.sandbox).join(stream.name());
@@ -259,6 +266,24 @@ mod tests {
         assert!(fs::metadata(&path).expect("the output").len() < RULE.size);
         let names = fs::read_dir(sandbox.0.path().join("s")).expect("the sandbox");
         assert_eq!(names.count(), 3);
+    }
+
+    #[test]
+    fn what_was_written_before_the_end_is_cut_after_it() {
+        let sandbox = Sandbox::new();
+        let rotator = Rotator::new(sandbox.0.path());
+        let rules = Rules {
+            stdout: RULE,
+            stderr: RULE,
+        };
+        rotator.begun(Path::new("s"), rules);
+        fs::write(sandbox.path("stdout"), "x".repeat(100_000)).expect("the output");
+        let last = rotator.ended(Path::new("s")).expect("it was watched");
+        assert!(rotator.watched().is_empty());
+        rotator.look(&[last]);
+        assert!(sandbox.text("stdout").len() < 8192);
+        assert!(sandbox.text("stdout.1").len() <= 2 * 8192 + 4096);
+        assert!(rotator.ended(Path::new("s")).is_none());
     }
 
     #[test]
