@@ -1,6 +1,8 @@
 //! `cargo xtask bench unpack`: an image of 1 GB, beside skopeo and umoci.
 
-use anyhow::Result;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
 
 /// How large, and how often.
 #[derive(clap::Args)]
@@ -13,8 +15,16 @@ pub(super) struct Args {
     rounds: u8,
 }
 
-/// Builds and runs it.
+/// Sees to the others' programs, builds ours and runs all.
 pub(super) fn run(args: &Args) -> Result<()> {
+    let install = crate::image::root()?.join("qemu/install");
+    let status = Command::new(install)
+        .args(["skopeo", "umoci"])
+        .status()
+        .context("run qemu/install")?;
+    if !status.success() {
+        bail!("what this is measured beside is not there: see above");
+    }
     let mut command = crate::release::cargo()?;
     command
         // The static program, as nodes run it.
