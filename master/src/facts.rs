@@ -1,14 +1,19 @@
-//! What does not change while a master runs: who it is, where it is, how it was started.
+//! What does not change while a master runs: who it is, where it is, how it was started; and where
+//! it is kept what does, which master leads.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 
+use api::flat::{self, list};
 use api::v1;
 use api::v1::master_info::Capability;
 use master_core::WallTime;
 use model::MasterId;
+use serde_json::{Value, json};
 
 use crate::access::Access;
+use crate::election::Standing;
 use crate::files::Files;
 use crate::flags::{Config, Leader};
 
@@ -22,8 +27,6 @@ pub(crate) const BUILD: &str = env!("CARGO_PKG_VERSION");
 pub(crate) struct Facts {
     /// This master's id.
     pub(crate) master_id: MasterId,
-    /// The leader's epoch.
-    pub(crate) epoch: u64,
     /// As frameworks and agents are told it.
     pub(crate) master_info: v1::MasterInfo,
     /// `master@ip:port`.
@@ -38,10 +41,10 @@ pub(crate) struct Facts {
     pub(crate) flags: BTreeMap<String, String>,
     /// The files it shows.
     pub(crate) files: Files,
-    /// When this master started, which is when it began to lead.
+    /// When this master started.
     pub(crate) started: WallTime,
     /// Which master leads.
-    pub(crate) leader: Leader,
+    pub(crate) standing: Arc<Standing>,
     /// Who may come in, and what they may do.
     pub(crate) access: Access,
 }
@@ -52,7 +55,7 @@ impl Facts {
         config: &Config,
         bound: SocketAddr,
         master_id: MasterId,
-        epoch: u64,
+        standing: Standing,
         started: WallTime,
         access: Access,
     ) -> Self {
@@ -80,7 +83,6 @@ impl Facts {
                 capabilities: capabilities(),
             },
             master_id,
-            epoch,
             pid,
             hostname,
             address,
@@ -88,27 +90,42 @@ impl Facts {
             flags: config.listing(),
             files: Files::new(config.external_log_file.clone()),
             started,
-            leader: config.leader.clone(),
+            standing: Arc::new(standing),
             access,
         }
     }
 
     /// Whether the leader that it is told of is this master, by its own name or address.
     pub(crate) fn follows_itself(&self) -> bool {
-        let Leader::Elsewhere { hostname, port } = &self.leader else {
+        let Leader::Elsewhere { hostname, port } = self.standing.leader() else {
             return false;
         };
         let ip = self.address.ip().to_string();
-        *port == self.address.port() && (*hostname == self.hostname || *hostname == ip)
+        port == self.address.port() && (hostname == self.hostname || hostname == ip)
     }
 
     /// The leading master's name and port; `None` where none is known.
-    pub(crate) fn leading(&self) -> Option<(&str, u16)> {
-        match &self.leader {
-            Leader::Own => Some((&self.hostname, self.address.port())),
-            Leader::Elsewhere { hostname, port } => Some((hostname, *port)),
+    pub(crate) fn leading(&self) -> Option<(String, u16)> {
+        match self.standing.leader() {
+            Leader::Own => Some((self.hostname.clone(), self.address.port())),
+            Leader::Elsewhere { hostname, port } => Some((hostname, port)),
             Leader::Unknown => None,
         }
+    }
+
+    /// The MasterInfo as JSON of the messages of before v1, which have a name for every capability:
+    /// so it stands in the registry's document and in the leader's znode.
+    pub(crate) fn master_json(&self) -> Value {
+        let mut info = flat::message(&self.master_info);
+        info["capabilities"] = list(CAPABILITIES, |(name, _)| json!({ "type": name }));
+        info
+    }
+
+    /// What stands in this master's znode: Mesos orders the names of an object.
+    pub(crate) fn znode(&self) -> Vec<u8> {
+        let mut info = self.master_json();
+        info.sort_all_objects();
+        info.to_string().into_bytes()
     }
 }
 

@@ -16,6 +16,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use detector::ZkSource;
 use model::resources::Scalar;
 
 pub use access::AccessFlags;
@@ -25,6 +26,10 @@ pub use scheduling::SchedulingFlags;
 /// Where entries of the registry are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RegistryKind {
+    /// Where they outlive a master: in ZooKeeper with `--zk`, in redb without.
+    Durable,
+    /// In ZooKeeper, beside the election.
+    ZooKeeper,
     /// A redb file in the work directory.
     Redb,
     /// Nowhere but in memory: admitted agents are forgotten at the end of the process.
@@ -73,8 +78,14 @@ pub struct Config {
     pub access: AccessFlags,
     /// What frameworks may do, and what is kept of them.
     pub scheduling: SchedulingFlags,
-    /// Which master leads.
+    /// Which master leads, where no election decides.
     pub leader: Leader,
+    /// The ZooKeeper in which masters are elected; none where there is no election.
+    pub zk: Option<ZkSource>,
+    /// The timeout of a session with it.
+    pub zk_session_timeout: Duration,
+    /// How many masters had to agree in Mesos; nothing is made of it.
+    pub quorum: Option<u32>,
     /// So many operators may watch; one more takes the place of the oldest.
     pub max_operator_event_stream_subscribers: usize,
 }
@@ -90,7 +101,7 @@ impl Default for Config {
             work_dir: None,
             cluster: None,
             external_log_file: None,
-            registry: RegistryKind::Redb,
+            registry: RegistryKind::Durable,
             agent_ping_timeout: Duration::from_secs(15),
             max_agent_ping_timeouts: 5,
             allocation_interval: Duration::from_secs(1),
@@ -102,6 +113,9 @@ impl Default for Config {
             access: AccessFlags::default(),
             scheduling: SchedulingFlags::default(),
             leader: Leader::Own,
+            zk: None,
+            zk_session_timeout: Duration::from_secs(10),
+            quorum: None,
             max_operator_event_stream_subscribers: 1000,
         }
     }
@@ -190,7 +204,7 @@ const FLAGS: &[Flag] = &[
     Flag {
         name: "work_dir",
         value: "FOLDER",
-        help: "folder of the registry; needed unless --registry=in_memory",
+        help: "folder of the registry; needed unless it is in memory or in ZooKeeper",
         set: |config, text| {
             config.work_dir = Some(PathBuf::from(present(text)?));
             Ok(())
@@ -227,17 +241,21 @@ const FLAGS: &[Flag] = &[
     Flag {
         name: "registry",
         value: "KIND",
-        help: "redb (a file in the work directory) or in_memory (redb)",
+        help: "zookeeper (needs --zk), redb (a file in the work directory) or in_memory; replicated_log, \
+               as Mesos' files have it, stands for the first of them that can be (that one)",
         set: |config, text| {
             config.registry = match text {
                 "redb" => RegistryKind::Redb,
                 "in_memory" => RegistryKind::InMemory,
-                _ => return Err("expected redb or in_memory".into()),
+                "zookeeper" => RegistryKind::ZooKeeper,
+                "replicated_log" => RegistryKind::Durable,
+                _ => return Err("expected zookeeper, redb or in_memory".into()),
             };
             Ok(())
         },
         get: |config| {
-            Some(match config.registry {
+            Some(match config.registry() {
+                RegistryKind::ZooKeeper | RegistryKind::Durable => "zookeeper".into(),
                 RegistryKind::Redb => "redb".into(),
                 RegistryKind::InMemory => "in_memory".into(),
             })
@@ -375,8 +393,9 @@ pub fn parse(
         }
     }
     faults.extend(config.access.faults());
+    faults.extend(leader::faults(&config));
     let leads = config.leader == Leader::Own;
-    if leads && config.registry == RegistryKind::Redb && !given.contains_key("work_dir") {
+    if leads && config.registry() == RegistryKind::Redb && !given.contains_key("work_dir") {
         faults.push("--work_dir: missing; the registry is kept there".into());
     }
     if faults.is_empty() {
@@ -404,6 +423,16 @@ pub fn help() -> String {
 }
 
 impl Config {
+    /// Where entries are kept, once [`RegistryKind::Durable`] is settled.
+    #[must_use]
+    pub const fn registry(&self) -> RegistryKind {
+        match self.registry {
+            RegistryKind::Durable if self.zk.is_some() => RegistryKind::ZooKeeper,
+            RegistryKind::Durable => RegistryKind::Redb,
+            given => given,
+        }
+    }
+
     /// Every flag that has a value, by name, as `/flags` shows it.
     #[must_use]
     pub fn listing(&self) -> BTreeMap<String, String> {

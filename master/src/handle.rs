@@ -18,7 +18,6 @@ use crate::connection::Connection;
 use crate::convert::calls::Submitted;
 use crate::facts::Facts;
 use crate::files::Files;
-use crate::flags::Leader;
 use crate::http::Response;
 use crate::http::negotiate::Media;
 use crate::http::respond::Refusal;
@@ -238,7 +237,7 @@ impl Handle {
         Some(finished(newer).await)
     }
 
-    /// What does not change while this master runs.
+    /// What does not change while this master runs, and who leads.
     pub(crate) fn facts(&self) -> &Facts {
         &self.shared.facts
     }
@@ -270,7 +269,7 @@ impl Handle {
 
     /// Whether this master leads.
     pub(crate) fn leads(&self) -> bool {
-        self.shared.facts.leader == Leader::Own
+        self.shared.facts.standing.leads()
     }
 
     /// Who this master is, for frameworks and agents.
@@ -280,7 +279,7 @@ impl Handle {
 
     /// The leader's epoch.
     pub(crate) fn epoch(&self) -> u64 {
-        self.shared.facts.epoch
+        self.shared.facts.standing.epoch()
     }
 }
 

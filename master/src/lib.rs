@@ -12,6 +12,7 @@
 mod access;
 mod connection;
 mod convert;
+mod election;
 mod facts;
 mod files;
 pub mod flags;

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use api::http::verbosity::Verbosity;
+use master_core::event::Note;
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -46,5 +47,31 @@ const fn filter(level: u32) -> LevelFilter {
         0 => LevelFilter::INFO,
         1 => LevelFilter::DEBUG,
         2.. => LevelFilter::TRACE,
+    }
+}
+
+/// Writes down what changed in the core.
+pub(crate) fn note(note: &Note) {
+    match note {
+        Note::Framework {
+            framework_id,
+            change,
+        } => tracing::info!(%framework_id, change, "framework changed state"),
+        Note::Agent { agent_id, change } => {
+            tracing::info!(%agent_id, change, "agent changed state");
+        }
+        Note::Task {
+            framework_id,
+            task_id,
+            agent_id,
+            from,
+            to,
+            reason,
+        } => {
+            let reason = reason.map_or("", model::Reason::name);
+            tracing::info!(%task_id, %framework_id, %agent_id, %from, %to, reason, "task changed state");
+        }
+        Note::Role { role, change } => tracing::info!(%role, change, "role has a new setting"),
+        Note::Dropped { what, why } => tracing::warn!(what, why, "dropped"),
     }
 }

@@ -11,8 +11,7 @@ use api::v1::scheduler::call::Type;
 use http::StatusCode;
 use http::header::HeaderValue;
 use master_core::event::{
-    Answer, Call, Effect, Event, FrameworkEvent, LinkId, Note, RequestId, StoreId, StreamId,
-    Subscription,
+    Answer, Call, Effect, Event, FrameworkEvent, LinkId, RequestId, StoreId, StreamId, Subscription,
 };
 use master_core::{Connection as FrameworkConnection, Master, Unchanged, WallTime};
 use model::{FrameworkId, Instant};
@@ -21,6 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::connection::Connection;
 use crate::convert::calls::{self, Submitted};
 use crate::convert::events;
+use crate::election::term::Term;
 use crate::facts::Facts;
 use crate::handle::{Command, Handle};
 use crate::http::body::Body;
@@ -29,7 +29,9 @@ use crate::http::respond::Refusal;
 use crate::http::stream::{self, EventSender};
 use crate::http::{Response, respond, scheduler, validate};
 use crate::link::{Opened, Outgoing};
+use crate::logging;
 use crate::registry::{RegistryError, Stored, Writer, entries};
+use crate::server::StartError;
 use crate::state::Snapshot;
 use crate::watchers::Watchers;
 
@@ -45,6 +47,12 @@ pub(crate) enum Notice {
     StreamEnded(StreamId),
     /// A commit of the registry ended.
     Stored(Stored<StoreId>),
+    /// This master was elected, and the registry is read.
+    Elected(Box<Term>),
+    /// This master led, and may not act any more; why.
+    Deposed(&'static str),
+    /// This master was elected, and cannot lead.
+    Unfit(Box<StartError>),
 }
 
 /// Why the loop ended before it was told to.
@@ -56,6 +64,16 @@ pub enum RunError {
     /// The registry's thread is gone.
     #[error("the registry's thread ended")]
     RegistryThread,
+    /// Another master may lead by now. What this one knows is of no use any more, and so it ends, as
+    /// Mesos' does; started again, it stands for election again.
+    #[error("lost leadership ({why}); this master ends, and is to be started again")]
+    Deposed {
+        /// What happened.
+        why: &'static str,
+    },
+    /// It was elected and cannot read what it is to lead with.
+    #[error("begin to lead")]
+    Unfit(#[source] Box<StartError>),
 }
 
 /// A stream whose reader is there.
@@ -223,7 +241,25 @@ impl MainLoop {
                     .into_iter()
                     .try_for_each(|store| self.step(Event::RegistryStored { store }))
             }
+            Notice::Elected(term) => self.begin(*term),
+            Notice::Deposed(why) => Err(RunError::Deposed { why }),
+            Notice::Unfit(error) => Err(RunError::Unfit(error)),
         }
+    }
+
+    /// Leads from now on. Nobody was served before, so that the idle core leaves nothing behind.
+    fn begin(&mut self, term: Term) -> Result<(), RunError> {
+        (self.core, self.writer) = (term.core, term.writer);
+        self.step(term.recovered)?;
+        let facts = self.handle.facts();
+        facts.standing.lead(term.epoch);
+        tracing::info!(
+            advertised = %facts.address,
+            master_id = %facts.master_id,
+            epoch = term.epoch,
+            "master leads"
+        );
+        Ok(())
     }
 
     fn command(&mut self, command: Command) -> Result<(), RunError> {
@@ -439,6 +475,10 @@ impl MainLoop {
     fn step(&mut self, event: Event) -> Result<(), RunError> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
+            if self.handle.facts().standing.check().is_err() {
+                let why = "ZooKeeper was not heard for too long";
+                return Err(RunError::Deposed { why });
+            }
             let now = self.now();
             let begin = std::time::Instant::now();
             let effects = self.core.step(now, event);
@@ -499,7 +539,7 @@ impl MainLoop {
             }
             Effect::Note(note) => {
                 self.handle.metrics().note(&note);
-                log(&note);
+                logging::note(&note);
                 Ok(None)
             }
         }
@@ -552,29 +592,4 @@ pub(crate) fn wall_clock() -> WallTime {
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
     WallTime(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
-}
-
-fn log(note: &Note) {
-    match note {
-        Note::Framework {
-            framework_id,
-            change,
-        } => tracing::info!(%framework_id, change, "framework changed state"),
-        Note::Agent { agent_id, change } => {
-            tracing::info!(%agent_id, change, "agent changed state");
-        }
-        Note::Task {
-            framework_id,
-            task_id,
-            agent_id,
-            from,
-            to,
-            reason,
-        } => {
-            let reason = reason.map_or("", model::Reason::name);
-            tracing::info!(%task_id, %framework_id, %agent_id, %from, %to, reason, "task changed state");
-        }
-        Note::Role { role, change } => tracing::info!(%role, change, "role has a new setting"),
-        Note::Dropped { what, why } => tracing::warn!(what, why, "dropped"),
-    }
 }

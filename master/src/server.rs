@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::link::v1::link_server::LinkServer;
+use detector::{Place as ZkPlace, ZkSourceError};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use master_core::event::Event;
+use master_core::event::{Event, StoreId};
 use master_core::{Config as CoreConfig, Master};
 use model::{IdError, MasterId};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,6 +28,7 @@ use crate::connection::opening::{self, Opening};
 use crate::connection::socket::Socket;
 use crate::connection::table::{Limits, Place, Table};
 use crate::connection::{Connection, descriptors};
+use crate::election::{Standing, term};
 use crate::facts::Facts;
 use crate::flags::{Config, Leader, RegistryKind};
 use crate::grpc;
@@ -95,6 +97,9 @@ pub enum StartError {
     /// A thread cannot be started.
     #[error("start the registry's thread")]
     Thread(#[source] std::io::Error),
+    /// It is not known where ZooKeeper is.
+    #[error("--zk")]
+    Zk(#[from] ZkSourceError),
     /// It would follow itself, and send its clients in a circle.
     #[error("--leader={leader} is this very master; give self, or the address of another")]
     FollowsItself {
@@ -122,6 +127,7 @@ impl Server {
         let access = Access::load(&config.access)?;
         let listener = listen(SocketAddr::new(config.ip, config.port)).await?;
         let bound = local_address(&listener, config)?;
+        let url = config.zk.as_ref().map(|zk| zk.read()).transpose()?;
         let mut registry = registry(config)?;
         let contents = registry.start(Elected::Alone)?;
         let recovered = entries::decode(contents.entries)?;
@@ -129,19 +135,18 @@ impl Server {
         let master_id = MasterId::new(&uuid::Uuid::new_v4().to_string())?;
         let start = tokio::time::Instant::now();
         let started = wall_clock();
-        let facts = Facts::new(
-            config,
-            bound,
-            master_id.clone(),
-            contents.epoch,
-            started,
-            access,
-        );
+        let standing = match url {
+            Some(_) => Standing::open(),
+            None => Standing::fixed(config.leader.clone(), contents.epoch),
+        };
+        let facts = Facts::new(config, bound, master_id.clone(), standing, started, access);
         if facts.follows_itself() {
-            let leader = facts.leader;
+            let leader = facts.standing.leader();
             return Err(StartError::FollowsItself { leader });
         }
-        if facts.leader == Leader::Own {
+        if let Some(zk) = &url {
+            tracing::info!(address = %bound, advertised = %facts.address, %master_id, %zk, "master starts");
+        } else if facts.standing.leads() {
             tracing::info!(
                 address = %bound,
                 advertised = %facts.address,
@@ -151,23 +156,26 @@ impl Server {
                 "master leads"
             );
         } else {
-            tracing::info!(address = %bound, %master_id, leader = %facts.leader, "master follows");
+            let leader = facts.standing.leader();
+            tracing::info!(address = %bound, %master_id, %leader, "master follows");
         }
         let (notifier, notices) = mpsc::unbounded_channel();
-        let stored = notifier.clone();
-        let writer = Writer::spawn(registry, move |commit| {
-            // The loop is gone only at the end of the process.
-            drop(stored.send(Notice::Stored(commit)));
-        })
-        .map_err(StartError::Thread)?;
         let (main_loop, handle) = MainLoop::new(Parts {
-            core: Master::new(core_config(config, master_id, contents.epoch, &facts)),
+            core: Master::new(core_config(config, contents.epoch, &facts)),
             start,
             facts,
-            writer,
+            writer: writer(registry, notifier.clone())?,
             watchers_max: config.max_operator_event_stream_subscribers,
-            notifier,
+            notifier: notifier.clone(),
             notices,
+        });
+        let contender = url.map(|url| {
+            let session_timeout = config.zk_session_timeout;
+            let place = ZkPlace {
+                url,
+                session_timeout,
+            };
+            term::stand(config, place, handle.clone(), notifier)
         });
 
         let (stop, stopped) = watch::channel(false);
@@ -177,6 +185,12 @@ impl Server {
                 .run(Event::Recovered(recovered), until_true(stopped))
                 .await;
             accepting.abort();
+            // Nothing acts any more, and so the next master may lead. A session that was lost cannot
+            // be given back.
+            let is_lost = matches!(outcome, Err(RunError::Deposed { .. }));
+            if let Some(contender) = contender.filter(|_| !is_lost) {
+                contender.resign().await;
+            }
             outcome
         });
         Ok(Self {
@@ -248,21 +262,34 @@ fn local_address(listener: &TcpListener, config: &Config) -> Result<SocketAddr, 
 }
 
 fn registry(config: &Config) -> Result<Box<dyn Registry>, RegistryError> {
-    // The registry is the leader's own: who follows must not raise its epoch.
-    if config.leader != Leader::Own {
+    // The registry is the leader's own: who follows, or is not elected yet, must not raise its epoch.
+    if config.leader != Leader::Own || config.zk.is_some() {
         return Ok(Box::new(Memory::default()));
     }
-    match (config.registry, &config.work_dir) {
+    match (config.registry(), &config.work_dir) {
         (RegistryKind::Redb, Some(work_dir)) => Ok(Box::new(Redb::open(work_dir)?)),
-        // The flags see to it that redb comes with a folder.
-        (RegistryKind::InMemory, _) | (RegistryKind::Redb, None) => Ok(Box::new(Memory::default())),
+        // The flags see to it that redb comes with a folder, and ZooKeeper with an election.
+        _ => Ok(Box::new(Memory::default())),
     }
 }
 
-fn core_config(config: &Config, master_id: MasterId, epoch: u64, facts: &Facts) -> CoreConfig {
+/// The thread that writes a registry.
+pub(crate) fn writer(
+    registry: Box<dyn Registry>,
+    notifier: mpsc::UnboundedSender<Notice>,
+) -> Result<Writer<StoreId>, StartError> {
+    let done = move |commit| {
+        // The loop is gone only at the end of the process.
+        drop(notifier.send(Notice::Stored(commit)));
+    };
+    Writer::spawn(registry, done).map_err(StartError::Thread)
+}
+
+/// What the core is told when a term begins.
+pub(crate) fn core_config(config: &Config, epoch: u64, facts: &Facts) -> CoreConfig {
     let scheduling = &config.scheduling;
     CoreConfig {
-        master_id,
+        master_id: facts.master_id.clone(),
         epoch,
         clock_start: facts.started,
         seed: uuid::Uuid::new_v4().as_u64_pair().0,

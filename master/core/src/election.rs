@@ -211,7 +211,15 @@ impl Election {
     /// Whether this master leads at this moment. To be asked before each act of a leader.
     #[must_use]
     pub fn leads(&self, now: Instant) -> bool {
-        matches!(self.standing, Standing::Leader { .. }) && now < self.certain_until
+        self.leads_until().is_some_and(|until| now < until)
+    }
+
+    /// Until when this master may act as the leader, as far as it knows yet; none where it does not
+    /// lead. What asks before each act may keep this instead of the whole election.
+    #[must_use]
+    pub fn leads_until(&self) -> Option<Instant> {
+        let leads = matches!(self.standing, Standing::Leader { .. });
+        leads.then_some(self.certain_until)
     }
 
     /// Applies one event; the effects are to be carried out in order.

@@ -47,7 +47,7 @@ fn all_faults_are_reported_together() {
             "--max_agent_ping_timeouts=0",
             "--allocator_agent_recovery_factor=1.5",
         ],
-        &[("MESOS_REGISTRY", "replicated_log")],
+        &[("MESOS_REGISTRY", "etcd")],
     );
     expect_test::expect![[r#"
         --nope: unknown flag
@@ -56,7 +56,7 @@ fn all_faults_are_reported_together() {
         --ip: given more than once
         --ip=::g: invalid IP address syntax
         --port=70000: number too large to fit in target type
-        MESOS_REGISTRY=replicated_log: expected redb or in_memory
+        MESOS_REGISTRY=etcd: expected zookeeper, redb or in_memory
         --agent_ping_timeout=15: "15" is not a duration: a number and one of ns, us, ms, secs, mins, hrs, days, weeks, as in 15secs
         --max_agent_ping_timeouts=0: must be 1 or more
         --allocator_agent_recovery_factor=1.5: expected a number between 0 and 1
@@ -104,6 +104,49 @@ fn credentials_that_nobody_can_show_are_a_fault() {
         --authenticate_http_frameworks: needs --credentials
         --authenticate_http_frameworks: needs --http_framework_authenticators=basic
         --work_dir: missing; the registry is kept there
+        see tepui-master --help"#]]
+    .assert_eq(&error.unwrap_err());
+}
+
+#[test]
+fn flags_of_an_election_are_taken_as_mesos_files_have_them() {
+    let environment = [
+        ("MESOS_ZK", "zk://me:secret@a,b:2182/mesos"),
+        ("MESOS_QUORUM", "2"),
+        ("MESOS_REGISTRY", "replicated_log"),
+        ("MESOS_WORK_DIR", "/var/lib/mesos"),
+    ];
+    let Ok(Command::Run(config)) = run(&["--zk_session_timeout=5secs"], &environment) else {
+        panic!("settings are good");
+    };
+    let listing = config.listing();
+    assert_eq!(listing["zk"], "zk://me:***@a:2181,b:2182/mesos");
+    assert_eq!(listing["registry"], "zookeeper");
+    assert_eq!(listing["quorum"], "2");
+    assert_eq!(config.zk_session_timeout, Duration::from_secs(5));
+}
+
+#[test]
+fn what_does_not_go_with_an_election_is_a_fault() {
+    let error = run(
+        &[
+            "--zk=zk://a/m",
+            "--leader=none",
+            "--registry=redb",
+            "--quorum=0",
+        ],
+        &[],
+    );
+    expect_test::expect![[r#"
+        --quorum=0: must be 1 or more
+        --leader: with --zk the election decides; leave one of them out
+        --registry=redb: is one master's own, and the next leader would not find it; with --zk give zookeeper or in_memory
+        see tepui-master --help"#]]
+    .assert_eq(&error.unwrap_err());
+    let error = run(&["--zk=zk://a", "--registry=zookeeper"], &[]);
+    expect_test::expect![[r#"
+        --zk=zk://a: names no folder: expected zk://host:port,.../path, and not the root
+        --registry=zookeeper: needs --zk
         see tepui-master --help"#]]
     .assert_eq(&error.unwrap_err());
 }

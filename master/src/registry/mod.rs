@@ -16,7 +16,7 @@ pub use self::entries::EntryError;
 pub use self::memory::Memory;
 pub use self::redb::Redb;
 pub(crate) use self::writer::{Stored, Writer};
-pub use self::zookeeper::{Place, ZooKeeper};
+pub use self::zookeeper::ZooKeeper;
 
 /// One change of one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,12 +3,15 @@
 //! ZooKeeper is a real server of Debian's package, started on loopback by [`server`]; where it is not
 //! installed its tests say so and are left out.
 
+mod proxy;
 mod server;
 
 use std::time::Duration;
 
-use self::server::{Cut, Proxy, Server};
-use super::{Change, Elected, Memory, Place, Redb, Registry, RegistryError, ZooKeeper};
+use self::proxy::{Cut, Proxy};
+use self::server::Server;
+use super::{Change, Elected, Memory, Redb, Registry, RegistryError, ZooKeeper};
+use detector::{Place, ZkUrl};
 
 fn put(key: &str, value: &[u8]) -> Change {
     Change::Put {
@@ -134,9 +137,11 @@ impl World {
 
     fn open(&self, port: u16, path: &str, credential: Option<&str>) -> ZooKeeper {
         let place = Place {
-            servers: format!("127.0.0.1:{port}"),
-            path: path.to_owned(),
-            credential: credential.map(str::to_owned),
+            url: ZkUrl {
+                servers: vec![format!("127.0.0.1:{port}")],
+                path: path.to_owned(),
+                credential: credential.map(str::to_owned),
+            },
             session_timeout: Duration::from_secs(10),
         };
         ZooKeeper::new(place, self.runtime.handle().clone())

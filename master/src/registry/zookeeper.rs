@@ -12,10 +12,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use detector::Place;
 use tokio::runtime::Handle;
-use zookeeper_client::{
-    Acl, Acls, Client, CreateMode, CreateOptions, Error, MultiReadResult, MultiWriter, Permission,
-};
+use zookeeper_client::{Client, CreateMode, Error, MultiReadResult, MultiWriter};
 
 use super::{Change, Contents, Elected, Registry, RegistryError, raised};
 
@@ -27,49 +26,6 @@ const OPERATION_BYTES: usize = 128;
 const READS_MAX: usize = 100;
 /// The pause before a request is tried again that was not answered.
 const RETRY: Duration = Duration::from_millis(200);
-
-/// Who may change znodes that a master with a credential makes; everyone may read them, as in Mesos.
-const OWNED: &[Acl] = &[
-    Acl::new_const(Permission::ALL, "auth", ""),
-    Acl::new_const(Permission::READ, "world", "anyone"),
-];
-
-/// Where the znodes of a cluster are, and how one comes to them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// `host:port,…`.
-    pub servers: String,
-    /// The folder; absolute, without a slash at its end.
-    pub path: String,
-    /// `user:password` of the digest scheme.
-    pub credential: Option<String>,
-    /// The timeout of a session, and how long a request is tried.
-    pub session_timeout: Duration,
-}
-
-impl Place {
-    /// Opens a session.
-    ///
-    /// # Errors
-    /// No server answers within the session's timeout.
-    pub async fn connect(&self) -> Result<Client, Error> {
-        let connector = Client::connector().with_session_timeout(self.session_timeout);
-        let connector = match &self.credential {
-            Some(credential) => connector.with_auth("digest", credential.as_bytes()),
-            None => connector,
-        };
-        connector.connect(&self.servers).await
-    }
-
-    /// How znodes are made here.
-    fn options(&self) -> CreateOptions<'static> {
-        let acls = match self.credential {
-            Some(_) => Acls::new(OWNED),
-            None => Acls::anyone_all(),
-        };
-        CreateMode::Persistent.with_acls(acls)
-    }
-}
 
 /// Entries in znodes.
 pub struct ZooKeeper {
@@ -114,21 +70,30 @@ impl ZooKeeper {
         }
     }
 
+    /// One that uses a session that is open, and ends with it.
+    #[must_use]
+    pub fn within(client: Client, place: Place, runtime: Handle) -> Self {
+        Self {
+            client: Some(client),
+            ..Self::new(place, runtime)
+        }
+    }
+
     fn error(&self, act: &'static str, source: Error) -> RegistryError {
         RegistryError::ZooKeeper {
             act,
-            servers: self.place.servers.clone(),
-            path: self.place.path.clone(),
+            servers: self.place.url.hosts(),
+            path: self.place.url.path.clone(),
             source: Box::new(source),
         }
     }
 
     fn epoch_path(&self) -> String {
-        format!("{}/registry/epoch", self.place.path)
+        format!("{}/registry/epoch", self.place.url.path)
     }
 
     fn folder(&self) -> String {
-        format!("{}/registry/entries", self.place.path)
+        format!("{}/registry/entries", self.place.url.path)
     }
 
     fn entry_path(&self, key: &str) -> String {
@@ -145,11 +110,11 @@ impl ZooKeeper {
             }
         };
         let read = |source| self.error("read", source);
-        let options = self.place.options();
+        let options = self.place.options(CreateMode::Persistent);
         client.mkdir(&self.folder(), &options).await.map_err(read)?;
         let (epoch, fence) = self.raise(&client, elected).await?;
         // A server may be behind the one that took the new epoch.
-        client.sync(&self.place.path).await.map_err(read)?;
+        client.sync(&self.place.url.path).await.map_err(read)?;
         let entries = self.read(&client).await?;
         (self.epoch, self.fence) = (epoch, fence);
         self.client = Some(client);
@@ -170,7 +135,7 @@ impl ZooKeeper {
         let begun = Instant::now();
         loop {
             client
-                .sync(&self.place.path)
+                .sync(&self.place.url.path)
                 .await
                 .map_err(|source| self.error("read", source))?;
             let found = match client.get_data(&path).await {
@@ -187,7 +152,9 @@ impl ZooKeeper {
                     stat.map(|stat| stat.version)
                 }
                 None => {
-                    let made = client.create(&path, &data, &self.place.options()).await;
+                    let made = client
+                        .create(&path, &data, &self.place.options(CreateMode::Persistent))
+                        .await;
                     made.map(|(stat, _)| stat.version)
                 }
             };
@@ -360,7 +327,7 @@ impl ZooKeeper {
 
     fn fill(&self, writer: &mut MultiWriter<'_>, all: &[Operation<'_>]) -> Result<(), Error> {
         writer.add_check_version(&self.epoch_path(), self.fence)?;
-        let options = self.place.options();
+        let options = self.place.options(CreateMode::Persistent);
         for operation in all {
             let path = self.entry_path(operation.key);
             match (operation.value, operation.before) {
@@ -377,7 +344,7 @@ impl ZooKeeper {
         let Some(first) = all.first() else {
             return Ok(true);
         };
-        client.sync(&self.place.path).await?;
+        client.sync(&self.place.url.path).await?;
         let stat = client.check_stat(&self.entry_path(first.key)).await?;
         let version = stat.map(|stat| stat.version);
         let is_done = match first.value {

@@ -55,7 +55,7 @@ pub(super) fn state<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
     put("build_time", json!(BUILD_TIME));
     put("build_user", json!(BUILD_USER));
     put("start_time", json!(seconds(facts.started)));
-    put("elected_time", json!(seconds(facts.started)));
+    put("elected_time", json!(seconds(facts.standing.since())));
     put("id", json!(facts.master_id.as_str()));
     put("pid", json!(facts.pid));
     put("hostname", json!(facts.hostname));

@@ -12,7 +12,6 @@ use super::allocator;
 use super::system::System;
 use super::view::{Framework, View};
 use crate::facts::Facts;
-use crate::flags::Leader;
 use crate::main_loop::wall_clock;
 use crate::metrics::{CALLS, Counters, FrameworkCounters, as_f64, name_of};
 
@@ -35,14 +34,10 @@ pub(super) fn numbers(view: &View, counters: &Counters, facts: &Facts) -> Number
         .list("registrar/state_store_ms", &mut out);
     let uptime = wall_clock().0.saturating_sub(facts.started.0);
     put(&mut out, "master/uptime_secs", as_f64(uptime) / 1e9);
-    let elected = if facts.leader == Leader::Own {
-        1.0
-    } else {
-        0.0
-    };
-    put(&mut out, "master/elected", elected);
+    let leads = facts.standing.leads();
+    put(&mut out, "master/elected", f64::from(u8::from(leads)));
     // Who does not lead has no registry.
-    if facts.leader == Leader::Own {
+    if leads {
         put(&mut out, "registrar/state_fetch_ms", 0.0);
         put(
             &mut out,

@@ -1,6 +1,6 @@
 //! `/registrar(1)/registry`: what outlives this master, under the names of Mesos' registry.
 
-use api::flat::{self, list, resources};
+use api::flat::{self, resources};
 use api::v1;
 use master_core::draining::Drain;
 use master_core::maintenance::Plan;
@@ -13,7 +13,7 @@ use crate::convert::maintenance::{
     wire_drain_info, wire_machine, wire_schedule, wire_unavailability,
 };
 use crate::convert::message;
-use crate::facts::{CAPABILITIES, Facts};
+use crate::facts::Facts;
 
 /// The document.
 pub(super) fn document<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
@@ -30,7 +30,7 @@ pub(super) fn document<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
         )
     });
     let mut fields = Fields::default();
-    fields.put("master", json!({ "info": master(facts) }));
+    fields.put("master", json!({ "info": facts.master_json() }));
     let slaves = Part::list(admitted.chain(recovered), Part::Value);
     fields.put("slaves", Part::object("slaves", slaves));
     let plan = &view.maintenance.plan;
@@ -75,12 +75,4 @@ fn machines(plan: &Plan) -> Value {
         })
     });
     machines.collect()
-}
-
-/// The master's own entry. The registry is written in the messages of before v1, which have a name
-/// for every capability.
-fn master(facts: &Facts) -> Value {
-    let mut info = flat::message(&facts.master_info);
-    info["capabilities"] = list(CAPABILITIES, |(name, _)| json!({ "type": name }));
-    info
 }

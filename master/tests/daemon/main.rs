@@ -3,6 +3,7 @@
 mod access;
 mod cluster;
 mod connections;
+mod election;
 mod grpc;
 mod http;
 mod operations;
@@ -11,3 +12,5 @@ mod process;
 mod program;
 mod state;
 mod support;
+#[path = "../../src/registry/suite/server.rs"]
+mod zookeeper;

@@ -10,15 +10,19 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 /// A package and the packages of ours that it may import.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("model", &[]),
     ("api", &["model"]),
     ("agent-core", &["model"]),
     ("master-core", &["model"]),
     ("agent-kernel", &["model"]),
-    ("agent", &["agent-core", "agent-kernel", "api", "model"]),
-    ("master", &["master-core", "api", "model"]),
-    ("cli", &["api", "model"]),
+    ("detector", &["model"]),
+    (
+        "agent",
+        &["agent-core", "agent-kernel", "api", "detector", "model"],
+    ),
+    ("master", &["master-core", "api", "detector", "model"]),
+    ("cli", &["api", "detector", "model"]),
     ("initramfs", &[]),
     ("image", &[]),
     ("probe", &[]),

@@ -72,15 +72,13 @@ pub(super) async fn metrics(caller: &Caller<'_>) -> Response {
 /// GET_MASTER.
 pub(super) fn master(caller: &Caller<'_>) -> Response {
     let facts = caller.handle.facts();
-    // This master leads from its start on.
-    let since = Some(seconds(facts.started));
     answer::message(
         caller,
         &Message {
             get_master: Some(GetMaster {
                 master_info: Some(facts.master_info.clone()),
-                start_time: since,
-                elected_time: since,
+                start_time: Some(seconds(facts.started)),
+                elected_time: Some(seconds(facts.standing.since())),
             }),
             ..answer::typed(Type::GetMaster)
         },
