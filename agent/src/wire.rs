@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use agent_core::effect::{Limitation, Register, Running, Status, ToMaster};
 use agent_core::event::{
-    Drain, Fate, Framework, FromMaster, KillingState, Standing, TaskSpec, Verdict,
+    Drain, Expected, Fate, Framework, FromMaster, KillingState, Standing, TaskSpec, Verdict,
 };
 use api::link::v1 as link;
 use api::{convert, v1};
@@ -76,6 +76,7 @@ pub fn from_master(frame: link::MasterFrame) -> Result<Option<FromMaster>, Frame
                 task: task::spec(&task, &framework.id)?,
                 framework,
                 resource_version: body.resource_version,
+                expected: expected(body.executor_expected),
             }
         }
         Body::KillTask(body) => FromMaster::KillTask {
@@ -167,7 +168,15 @@ fn run_group(body: link::RunTaskGroup) -> Result<FromMaster, FrameError> {
         tasks: tasks.collect::<Result<_, FrameError>>()?,
         framework,
         resource_version: body.resource_version,
+        expected: expected(body.executor_expected),
     })
+}
+
+const fn expected(executor_expected: bool) -> Expected {
+    match executor_expected {
+        true => Expected::Running,
+        false => Expected::New,
+    }
 }
 
 fn drain(config: &v1::DrainConfig) -> Drain {

@@ -178,6 +178,16 @@ pub struct DiskLimit {
     pub used_bytes: u64,
 }
 
+/// What the master believes of the executor of a task that it sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// It is launched for this task, and counted from now on.
+    New,
+    /// It is counted already; where it is not here (any more), the task is dropped, and the master
+    /// was told or is about to be.
+    Running,
+}
+
 /// A frame of the master, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FromMaster {
@@ -211,6 +221,8 @@ pub enum FromMaster {
         /// The version of the agent's resources that the master believed; empty where it does
         /// not say.
         resource_version: Vec<u8>,
+        /// What the master believes of the task's executor.
+        expected: Expected,
     },
     /// Tasks to launch in one executor, all or none.
     RunTaskGroup {
@@ -220,6 +232,8 @@ pub enum FromMaster {
         tasks: Vec<TaskSpec>,
         /// As in `RunTask`.
         resource_version: Vec<u8>,
+        /// As in `RunTask`.
+        expected: Expected,
     },
     /// A task to kill.
     KillTask {

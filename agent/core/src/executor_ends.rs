@@ -11,7 +11,7 @@ use model::{FrameworkId, Reason, TaskState};
 
 use crate::agent::{Agent, FrameworkStanding, Step};
 use crate::effect::{Effect, Fact, Signal};
-use crate::event::{ExecutorKind, Exit, ExitStatus};
+use crate::event::{ExecutorKind, Exit, ExitStatus, Expected};
 use crate::executor::{Ending, Task, limitation};
 use crate::executor_api::ToExecutor;
 use crate::executors::{ExecutorKey, ExecutorLife, Window};
@@ -207,8 +207,16 @@ impl Agent {
     }
 
     /// What keeps an executor from taking tasks; `None` for one that does, or is yet to be made.
-    pub(crate) fn is_over(&self, key: &ExecutorKey) -> Option<&'static str> {
-        match self.executors.get(key)?.life {
+    pub(crate) fn is_over(&self, key: &ExecutorKey, expected: Expected) -> Option<&'static str> {
+        let Some(executor) = self.executors.get(key) else {
+            return match expected {
+                Expected::New => None,
+                Expected::Running => {
+                    Some("No executor is expected to launch and there is no executor running")
+                }
+            };
+        };
+        match executor.life {
             ExecutorLife::Terminating { .. } => Some("Executor terminating"),
             ExecutorLife::Terminated => Some("Executor terminated"),
             ExecutorLife::Registering { .. } | ExecutorLife::Running { .. } => None,

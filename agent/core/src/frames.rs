@@ -73,12 +73,17 @@ impl Agent {
                 framework,
                 task,
                 resource_version,
-            } => self.run_tasks(step, &framework, Vec::from([task]), &resource_version),
+                expected,
+            } => {
+                let tasks = Vec::from([task]);
+                self.run_tasks(step, &framework, tasks, &resource_version, expected);
+            }
             FromMaster::RunTaskGroup {
                 framework,
                 tasks,
                 resource_version,
-            } => self.run_tasks(step, &framework, tasks, &resource_version),
+                expected,
+            } => self.run_tasks(step, &framework, tasks, &resource_version, expected),
             FromMaster::KillTask {
                 framework_id,
                 task_id,

@@ -10,7 +10,7 @@ use model::{ContainerId, Reason, TaskState};
 
 use crate::agent::{Agent, Phase, Step, TASKS_MAX};
 use crate::effect::{Effect, Fact, Start};
-use crate::event::{ExecutorKind, ExecutorSpec, Framework, TaskSpec};
+use crate::event::{ExecutorKind, ExecutorSpec, Expected, Framework, TaskSpec};
 use crate::executor::Ending;
 use crate::executors::Executor;
 use crate::supervise::dropped;
@@ -23,6 +23,7 @@ impl Agent {
         framework: &Framework,
         mut tasks: Vec<TaskSpec>,
         resource_version: &[u8],
+        expected: Expected,
     ) {
         let of = |task: &TaskSpec| (framework.id.clone(), task.id.clone());
         if self.phase != Phase::Active {
@@ -51,10 +52,11 @@ impl Agent {
                 self.answer_unknown(step, &of(task), Reason::ContainerLaunchFailed);
             }
             let executor = first.executor.clone();
-            return self.tell_not_started(step, framework, &executor);
+            return self.tell_not_started(step, framework, &executor, expected);
         }
         let mut refusals = tasks.iter();
-        let refusal = refusals.find_map(|task| self.refusal(framework, task, resource_version));
+        let refusal =
+            refusals.find_map(|task| self.refusal(framework, task, resource_version, expected));
         match refusal {
             Some(refusal) => {
                 let executor = first.executor.clone();
@@ -63,7 +65,7 @@ impl Agent {
                     self.store_task(step, framework, task, None);
                     self.end_task(step, &key, refusal.clone());
                 }
-                self.tell_not_started(step, framework, &executor);
+                self.tell_not_started(step, framework, &executor, expected);
             }
             None => match first.executor.kind {
                 ExecutorKind::Command => self.launch_commands(step, framework, tasks),
@@ -91,16 +93,18 @@ impl Agent {
     }
 
     /// The master counts an executor from its first task on. Where that task is refused and no
-    /// executor is there, it is told that there is none, as Mesos' agents do (MESOS-1720).
+    /// executor is there, it is told that there is none, as Mesos' agents do (MESOS-1720). Of a later
+    /// task it is told nothing: by then it may count one that is new.
     fn tell_not_started(
         &mut self,
         step: &mut Step,
         framework: &Framework,
         executor: &ExecutorSpec,
+        expected: Expected,
     ) {
         let key = (framework.id.clone(), executor.id.clone());
         let is_there = self.executors.get(&key).is_some_and(Executor::is_alive);
-        if executor.kind != ExecutorKind::Command && !is_there {
+        if executor.kind != ExecutorKind::Command && expected == Expected::New && !is_there {
             self.tell_exited(step, &key, -1);
         }
     }
@@ -159,6 +163,7 @@ impl Agent {
         framework: &Framework,
         task: &TaskSpec,
         resource_version: &[u8],
+        expected: Expected,
     ) -> Option<Ending> {
         let dropped = |reason, message: &str| {
             Some(Ending::by_agent(
@@ -182,7 +187,7 @@ impl Agent {
         }
         let executor = (framework.id.clone(), task.executor.id.clone());
         if task.executor.kind != ExecutorKind::Command
-            && let Some(message) = self.is_over(&executor)
+            && let Some(message) = self.is_over(&executor, expected)
         {
             return dropped(Reason::ExecutorTerminated, message);
         }

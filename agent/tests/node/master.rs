@@ -163,6 +163,7 @@ impl Master {
             framework_info: Some(api::json::from_json(framework.as_bytes()).expect("a framework")),
             task_info: Some(api::json::from_json(task.as_bytes()).expect("a task")),
             resource_version: Vec::new(),
+            executor_expected: false,
         }));
     }
 

@@ -84,9 +84,10 @@ fn frames_of_the_link_keep_their_bytes() {
                 }),
                 task_info: None,
                 resource_version: vec![0xab; 2],
+                executor_expected: true,
             })),
         },
-        "08011002320f0a090a04726f6f741201661a02abab",
+        "0801100232110a090a04726f6f741201661a02abab2001",
     );
     check(
         MasterFrame {

@@ -78,6 +78,7 @@ impl Master {
                         task: task.info.clone(),
                         allocation_role: frame.allocation_role,
                         resource_version: frame.resource_version,
+                        executor_expected: frame.executor_expected,
                     });
                 }
                 Some(Err(fault)) => {
@@ -121,6 +122,7 @@ impl Master {
                     tasks: group.tasks.iter().map(|task| task.info.clone()).collect(),
                     allocation_role: frame.allocation_role,
                     resource_version: frame.resource_version,
+                    executor_expected: frame.executor_expected,
                 });
             }
             Some(Err(fault)) => {
@@ -165,6 +167,10 @@ impl Master {
             framework: framework.info.info.clone(),
             allocation_role: accepted.role.clone(),
             resource_version: agent.resource_version.clone(),
+            executor_expected: start
+                .executor
+                .as_ref()
+                .is_some_and(|one| one.start.is_none()),
         };
         let mut consumed = Resources::new();
         let executor_id = start.executor.map(|executor| {
@@ -251,4 +257,5 @@ struct Frame {
     framework: model::Blob,
     allocation_role: model::resources::Role,
     resource_version: model::Blob,
+    executor_expected: bool,
 }

@@ -171,13 +171,13 @@ pub(crate) fn master_body(body: MasterMessage, master: &v1::MasterInfo) -> Maste
             task,
             allocation_role,
             resource_version,
-        } => MasterBody::RunTask(run_task(
-            &framework_id,
-            &framework,
-            &task,
-            allocation_role.as_str(),
-            &resource_version,
-        )),
+            executor_expected,
+        } => MasterBody::RunTask(wire::RunTask {
+            framework_info: Some(framework_info(&framework_id, &framework)),
+            task_info: Some(task_of(&framework_id, &task, allocation_role.as_str())),
+            resource_version: resource_version.as_bytes().to_vec(),
+            executor_expected,
+        }),
         MasterMessage::RunTaskGroup {
             framework_id,
             framework,
@@ -185,6 +185,7 @@ pub(crate) fn master_body(body: MasterMessage, master: &v1::MasterInfo) -> Maste
             tasks,
             allocation_role,
             resource_version,
+            executor_expected,
         } => {
             let mut executor: v1::ExecutorInfo = message(&executor);
             allocate(&mut executor.resources, allocation_role.as_str());
@@ -197,6 +198,7 @@ pub(crate) fn master_body(body: MasterMessage, master: &v1::MasterInfo) -> Maste
                     tasks: tasks.collect(),
                 }),
                 resource_version: resource_version.as_bytes().to_vec(),
+                executor_expected,
             })
         }
         MasterMessage::FrameworkMessage {
@@ -287,22 +289,12 @@ pub(crate) fn master_body(body: MasterMessage, master: &v1::MasterInfo) -> Maste
     }
 }
 
-fn run_task(
-    framework_id: &FrameworkId,
-    framework: &Blob,
-    task: &Blob,
-    role: &str,
-    resource_version: &Blob,
-) -> wire::RunTask {
-    let mut task_info = allocated_task(message(task), role);
-    if let Some(executor) = &mut task_info.executor {
+fn task_of(framework_id: &FrameworkId, task: &Blob, role: &str) -> v1::TaskInfo {
+    let mut task = allocated_task(message(task), role);
+    if let Some(executor) = &mut task.executor {
         executor.framework_id = Some(framework_id.into());
     }
-    wire::RunTask {
-        framework_info: Some(framework_info(framework_id, framework)),
-        task_info: Some(task_info),
-        resource_version: resource_version.as_bytes().to_vec(),
-    }
+    task
 }
 
 fn framework_info(framework_id: &FrameworkId, framework: &Blob) -> v1::FrameworkInfo {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use agent_core::event::{Drain, ExecutorKind, Fate, Standing, Verdict};
+use agent_core::event::{Drain, ExecutorKind, Expected, Fate, Standing, Verdict};
 use agent_core::{FromMaster, ToMaster};
 use master_core::Event;
 use master_core::event::{
@@ -284,11 +284,13 @@ fn for_agent(message: MasterMessage) -> Option<FromMaster> {
             framework,
             task,
             resource_version,
+            executor_expected,
             ..
         } => FromMaster::RunTask {
             framework: notation::framework_for_agent(&framework_id, &framework)?,
             task: notation::task_for_agent(&task)?,
             resource_version: resource_version.as_bytes().to_vec(),
+            expected: expected(executor_expected),
         },
         MasterMessage::KillTask {
             framework_id,
@@ -356,13 +358,22 @@ fn for_agent(message: MasterMessage) -> Option<FromMaster> {
             executor,
             tasks,
             resource_version,
+            executor_expected,
             ..
         } => FromMaster::RunTaskGroup {
             framework: notation::framework_for_agent(&framework_id, &framework)?,
             tasks: notation::group_for_agent(&executor, &tasks)?,
             resource_version: resource_version.as_bytes().to_vec(),
+            expected: expected(executor_expected),
         },
         // Nothing in this world sends messages.
         MasterMessage::FrameworkMessage { .. } => return None,
     })
+}
+
+const fn expected(executor_expected: bool) -> Expected {
+    match executor_expected {
+        true => Expected::Running,
+        false => Expected::New,
+    }
 }

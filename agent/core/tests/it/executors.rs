@@ -5,8 +5,8 @@ use std::time::Duration;
 use agent_core::containers::RequestId;
 use agent_core::effect::Limitation;
 use agent_core::event::{
-    Event, ExecutorKind, Exit, ExitStatus, FromMaster, KillingState, Limit, MemoryLimit, Stop,
-    TaskSpec,
+    Event, ExecutorKind, Exit, ExitStatus, Expected, FromMaster, KillingState, Limit, MemoryLimit,
+    Stop, TaskSpec,
 };
 use agent_core::executor_api::{Claims, ExecutorCall, ExecutorStatus};
 use expect_test::{Expect, expect};
@@ -166,6 +166,32 @@ fn an_executor_that_runs_takes_more_tasks_and_stays_without_any() {
 }
 
 #[test]
+fn a_task_for_an_executor_that_the_master_counts_and_that_is_not_here_is_dropped() {
+    let mut world = World::registered();
+    let task = |name: &str, resource_version: u8, expected| FromMaster::RunTask {
+        framework: framework(),
+        task: of_executor(name),
+        resource_version: vec![resource_version; 16],
+        expected,
+    };
+    // The first is refused; the second was sent before the master heard of it, and it hears of an
+    // executor's end once, since the third may be for a new one.
+    world.frame(task("t1", 9, Expected::New));
+    world.frame(task("t2", 1, Expected::Running));
+    world.frame(task("t3", 1, Expected::New));
+    check(
+        &world,
+        &expect![[r#"
+        t1 TASK_DROPPED REASON_INVALID_OFFERS "Task was launched for resources that this agent no longer has"
+        send t1 TASK_DROPPED latest TASK_DROPPED
+        send ex exited with -1
+        t2 TASK_DROPPED REASON_EXECUTOR_TERMINATED "No executor is expected to launch and there is no executor running"
+        send t2 TASK_DROPPED latest TASK_DROPPED
+        launch executor ex for t3"#]],
+    );
+}
+
+#[test]
 fn a_group_is_delivered_whole_and_a_kill_before_that_ends_all_of_it() {
     let mut world = World::registered();
     let ids = [task_id("a"), task_id("b")];
@@ -182,6 +208,7 @@ fn a_group_is_delivered_whole_and_a_kill_before_that_ends_all_of_it() {
             framework: framework(),
             tasks,
             resource_version: vec![1; 16],
+            expected: Expected::New,
         }
     };
     world.frame(group("ex"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::world::{World, framework, framework_id, task, task_id};
 use agent_core::effect::{Fact, ToMaster};
 use agent_core::event::{
-    Event, Exit, ExitStatus, FromMaster, Limit, MemoryLimit, Standing, Stop, Verdict,
+    Event, Exit, ExitStatus, Expected, FromMaster, Limit, MemoryLimit, Standing, Stop, Verdict,
 };
 use agent_core::{Effect, End};
 use expect_test::{Expect, expect};
@@ -258,6 +258,7 @@ fn a_launch_for_other_resources_is_dropped_or_lost_by_what_the_framework_knows()
             framework: fw,
             task: task("t1"),
             resource_version: vec![9; 16],
+            expected: Expected::New,
         });
         let status = world.status("t1");
         assert_eq!(

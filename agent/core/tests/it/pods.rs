@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use agent_core::checks::{Check, Checks, HealthCheck, Probe};
-use agent_core::event::{ExecutorKind, ExitStatus, FromMaster, TaskSpec};
+use agent_core::event::{ExecutorKind, ExitStatus, Expected, FromMaster, TaskSpec};
 use expect_test::{Expect, expect};
 use model::{Blob, ExecutorId};
 use proptest::prelude::*;
@@ -32,6 +32,7 @@ fn launch(world: &mut World, tasks: Vec<TaskSpec>) {
         framework: framework(),
         tasks,
         resource_version: vec![1; 16],
+        expected: Expected::New,
     });
 }
 

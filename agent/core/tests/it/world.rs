@@ -6,8 +6,8 @@ use std::time::Duration;
 use agent_core::checks::{Checks, Outcome, ProbeId};
 use agent_core::effect::{Answer, Effect, Fact, LinkId, Start, Status, ToMaster, WallTime};
 use agent_core::event::{
-    Event, ExecutorKind, ExecutorSpec, Exit, ExitStatus, Framework, FromMaster, KillingState,
-    Operation, Standing, TaskSpec,
+    Event, ExecutorKind, ExecutorSpec, Exit, ExitStatus, Expected, Framework, FromMaster,
+    KillingState, Operation, Standing, TaskSpec,
 };
 use agent_core::executor_api::ToExecutor;
 use agent_core::{Agent, Settings};
@@ -432,6 +432,7 @@ impl World {
             framework: framework(),
             task,
             resource_version: vec![1; 16],
+            expected: Expected::New,
         });
     }
 

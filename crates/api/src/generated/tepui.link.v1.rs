@@ -252,6 +252,11 @@ pub struct RunTask {
     /// The resource_version that the master believed.
     #[prost(bytes = "vec", tag = "3")]
     pub resource_version: ::prost::alloc::vec::Vec<u8>,
+    /// The master counts the task's executor as one that is there. Where it is not (any more), the
+    /// task is dropped; without this the agent launches the executor, and answers with ExecutorExited
+    /// where it does not.
+    #[prost(bool, tag = "4")]
+    pub executor_expected: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KillTask {
@@ -376,6 +381,9 @@ pub struct RunTaskGroup {
     /// The resource_version that the master believed.
     #[prost(bytes = "vec", tag = "4")]
     pub resource_version: ::prost::alloc::vec::Vec<u8>,
+    /// As in RunTask.
+    #[prost(bool, tag = "5")]
+    pub executor_expected: bool,
 }
 /// From a framework to an executor of it. Lost with its link it is not sent again.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -199,6 +199,8 @@ pub enum MasterMessage {
         allocation_role: Role,
         /// What the master believed.
         resource_version: Blob,
+        /// Whether the executor is one that the master counts already.
+        executor_expected: bool,
     },
     /// Run tasks in one executor, all of them or none.
     RunTaskGroup {
@@ -214,6 +216,8 @@ pub enum MasterMessage {
         allocation_role: Role,
         /// What the master believed.
         resource_version: Blob,
+        /// Whether the executor is one that the master counts already.
+        executor_expected: bool,
     },
     /// A message of a framework for its executor.
     FrameworkMessage {

@@ -55,6 +55,7 @@ fn after_a_restart_a_task_that_never_reached_its_executor_is_dropped_and_a_dead_
         framework: unaware,
         task: of_executor("t1"),
         resource_version: vec![1; 16],
+        expected: Expected::New,
     });
     world.launched("ex");
     let mut world = world.restarted(&["ex"]);
