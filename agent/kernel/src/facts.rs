@@ -60,6 +60,7 @@ pub fn probe(cgroups: Option<&Tree>) -> Enforcement {
         Namespace::Ipc,
         Namespace::Uts,
         Namespace::Cgroup,
+        Namespace::Time,
     ] {
         report.note(
             Isolation::Namespace(namespace),

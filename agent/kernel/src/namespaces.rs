@@ -75,6 +75,8 @@ pub(crate) struct Spaces<'a> {
     pub(crate) parent: Option<BorrowedFd<'a>>,
     /// A network that is there already.
     pub(crate) network: Option<BorrowedFd<'a>>,
+    /// Clocks that are joined: the parent's own are those of its children.
+    pub(crate) clocks: Option<BorrowedFd<'a>>,
     /// Its cgroup.
     pub(crate) cgroup: Option<RawFd>,
 }
@@ -87,6 +89,7 @@ impl<'a> Spaces<'a> {
             joined: &[],
             parent: None,
             network: None,
+            clocks: None,
             cgroup: None,
         }
     }
@@ -222,8 +225,20 @@ fn in_thread<T: Send>(
 /// # Errors
 /// ESRCH: the process has ended.
 pub(crate) fn mounts_of(process: impl AsFd) -> Result<OwnedFd, Errno> {
+    namespace_of(process, "mnt")
+}
+
+/// The time namespace of what a process starts: an init is not in that of its container itself.
+///
+/// # Errors
+/// ESRCH: the process has ended. ENOENT: the kernel has none.
+pub(crate) fn clocks_of(process: impl AsFd) -> Result<OwnedFd, Errno> {
+    namespace_of(process, "time_for_children")
+}
+
+fn namespace_of(process: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
     let pid = crate::process::number(&process)?;
-    let file = fs::File::open(format!("/proc/{pid}/ns/mnt"));
+    let file = fs::File::open(format!("/proc/{pid}/ns/{name}"));
     let file = file.map_err(|error| crate::files::errno(&error))?;
     // Its number is another's only once its status was taken.
     match crate::process::is_reaped(process) {
@@ -326,7 +341,8 @@ fn clone_flags(namespaces: &[Namespace]) -> u64 {
 }
 
 /// The flag of clone(2). The cgroup namespace has none here: cloned, its root would be the agent's
-/// own group, since the child enters its group only afterwards; the launcher unshares it.
+/// own group, since the child enters its group only afterwards; the launcher unshares it. Nor has the
+/// time namespace, whose clocks could not be set any more.
 const fn clone_flag(namespace: Namespace) -> u64 {
     let flag = match namespace {
         Namespace::User => libc::CLONE_NEWUSER,
@@ -334,7 +350,7 @@ const fn clone_flag(namespace: Namespace) -> u64 {
         Namespace::Mount => libc::CLONE_NEWNS,
         Namespace::Ipc => libc::CLONE_NEWIPC,
         Namespace::Uts => libc::CLONE_NEWUTS,
-        Namespace::Cgroup => 0,
+        Namespace::Cgroup | Namespace::Time => 0,
         Namespace::Network => libc::CLONE_NEWNET,
     };
     flag as u64

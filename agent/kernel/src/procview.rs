@@ -28,13 +28,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::ContainerId;
-use model::sandbox::{Content, LaunchPlan, ViewFacts, ViewFile};
+use model::sandbox::{Content, LaunchPlan, Namespace, ViewFacts, ViewFile};
 use nix::errno::Errno;
 
-use container::Container;
+use crate::clock;
+use container::{Clocks, Container};
 use door::Door;
 use pace::Clock;
 
@@ -81,6 +82,8 @@ struct Shared {
     author: Author,
     /// Those that this node's kernel has.
     files: Vec<ViewFile>,
+    /// Whether containers have clocks of their own.
+    has_clocks: bool,
     /// Views by their number, which is never another's.
     views: Mutex<BTreeMap<u64, Arc<Container>>>,
     numbers: AtomicU64,
@@ -148,6 +151,7 @@ impl ProcView {
             files: files
                 .filter(|file| Path::new(file.path()).exists())
                 .collect(),
+            has_clocks: clock::namespaces().is_ok(),
             views: Mutex::default(),
             numbers: AtomicU64::new(1),
             viewers: Mutex::default(),
@@ -176,7 +180,7 @@ impl ProcView {
         let shared = &self.0;
         if let Some(view) = plan.view {
             let number = shared.numbers.fetch_add(1, Ordering::Relaxed);
-            let view = Container::new(plan.container.clone(), view, plan.cgroup.limits, groups);
+            let view = Container::new(plan, view, groups, self.clocks(plan));
             lock(&shared.views).insert(number, Arc::new(view));
         }
         let number = shared.nearest(&plan.container);
@@ -189,6 +193,22 @@ impl ProcView {
         let (indices, files): (Vec<_>, Vec<_>) = wanted.unzip();
         let binds = self.door()?.binds(number, files)?;
         Ok(indices.into_iter().zip(binds).collect())
+    }
+
+    /// Which clocks a container has, and since when: where it shares those of another, since the other's
+    /// start.
+    fn clocks(&self, plan: &LaunchPlan) -> Clocks {
+        let shared = &self.0;
+        let is_joined = shared.has_clocks && plan.joined.contains(&Namespace::Time);
+        let above = is_joined.then(|| shared.nearest(&plan.container));
+        let above = above.flatten().and_then(|number| shared.view(number));
+        above.map_or_else(
+            || Clocks {
+                since: Instant::now(),
+                are_own: shared.has_clocks && plan.namespaces.contains(&Namespace::Time),
+            },
+            |above| above.clocks,
+        )
     }
 
     fn door(&self) -> Result<Door, ProcViewError> {

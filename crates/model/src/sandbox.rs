@@ -118,6 +118,10 @@ pub enum Namespace {
     Cgroup,
     /// Network devices, addresses and ports.
     Network,
+    /// The clocks that begin at zero: those of `CLOCK_MONOTONIC` and `CLOCK_BOOTTIME`. Only whoever is
+    /// started afterwards is in a new one, so that it comes with a pid namespace, whose init starts the
+    /// task.
+    Time,
 }
 
 impl Namespace {
@@ -132,6 +136,7 @@ impl Namespace {
             Self::Uts => "uts",
             Self::Cgroup => "cgroup",
             Self::Network => "net",
+            Self::Time => "time",
         }
     }
 }

@@ -180,6 +180,7 @@ const fn area(isolation: Isolation) -> Area {
         Isolation::Namespace(Namespace::Uts) => Area::Hostname,
         Isolation::Namespace(Namespace::Cgroup) => Area::CgroupView,
         Isolation::Namespace(Namespace::Network) => Area::Network,
+        Isolation::Namespace(Namespace::Time) => Area::Clocks,
         Isolation::Capabilities => Area::Capabilities,
         Isolation::NoNewPrivileges => Area::Privileges,
         Isolation::Seccomp => Area::Calls,

@@ -19,10 +19,10 @@ pub(super) struct Namespaces {
     pub(super) own: Vec<Namespace>,
 }
 
-/// Everything but the network is a container's own; what is nested has users, network, host name and
-/// System V objects of its parent, unless it asks otherwise.
+/// Everything but the network is a container's own; what is nested has users, network, clocks, host name
+/// and System V objects of its parent, unless it asks otherwise.
 pub(super) fn of(class: Class, wishes: &Wishes) -> Namespaces {
-    const ALL: [Namespace; 7] = [
+    const ALL: [Namespace; 8] = [
         Namespace::User,
         Namespace::Pid,
         Namespace::Mount,
@@ -30,6 +30,7 @@ pub(super) fn of(class: Class, wishes: &Wishes) -> Namespaces {
         Namespace::Uts,
         Namespace::Cgroup,
         Namespace::Network,
+        Namespace::Time,
     ];
     let is_own = |kind: &Namespace| match (class, kind) {
         (Class::Task | Class::Executor | Class::Pod, Namespace::Network) => {
@@ -41,7 +42,7 @@ pub(super) fn of(class: Class, wishes: &Wishes) -> Namespaces {
         (Class::Nested, Namespace::Ipc) => wishes.ipc == Ipc::Private,
         (Class::Nested, Namespace::Uts) => wishes.hostname.is_some(),
         (Class::Nested, Namespace::Network) => wishes.network != Network::Shared,
-        (Class::Nested, Namespace::User) | (Class::Debug, _) => false,
+        (Class::Nested, Namespace::User | Namespace::Time) | (Class::Debug, _) => false,
     };
     let (own, others): (Vec<_>, Vec<_>) = ALL.into_iter().partition(is_own);
     Namespaces {
@@ -113,14 +114,14 @@ mod tests {
 
     #[test]
     fn a_nested_container_shares_what_it_does_not_ask_for_and_a_debugging_one_everything() {
-        use Namespace::{Cgroup, Ipc as IpcSpace, Mount, Network as Net, Pid, User, Uts};
+        use Namespace::{Cgroup, Ipc as IpcSpace, Mount, Network as Net, Pid, Time, User, Uts};
         let none = Wishes::default();
         let task = of(Class::Task, &none);
-        assert_eq!(task.own, [User, Pid, Mount, IpcSpace, Uts, Cgroup]);
+        assert_eq!(task.own, [User, Pid, Mount, IpcSpace, Uts, Cgroup, Time]);
         assert_eq!(task.joined, []);
         let nested = of(Class::Nested, &none);
         assert_eq!(nested.own, [Pid, Mount, Cgroup]);
-        assert_eq!(nested.joined, [User, IpcSpace, Uts, Net]);
+        assert_eq!(nested.joined, [User, IpcSpace, Uts, Net, Time]);
         let wishes = Wishes {
             hostname: Some("h".into()),
             network: Network::Loopback,
@@ -130,10 +131,10 @@ mod tests {
         };
         let nested = of(Class::Nested, &wishes);
         assert_eq!(nested.own, [Mount, IpcSpace, Uts, Cgroup, Net]);
-        assert_eq!(nested.joined, [User, Pid]);
-        assert_eq!(of(Class::Pod, &wishes).own.len(), 7);
+        assert_eq!(nested.joined, [User, Pid, Time]);
+        assert_eq!(of(Class::Pod, &wishes).own.len(), 8);
         let debug = of(Class::Debug, &wishes);
-        assert_eq!((debug.own.len(), debug.joined.len()), (0, 7));
+        assert_eq!((debug.own.len(), debug.joined.len()), (0, 8));
     }
 
     #[test]

@@ -139,6 +139,7 @@ mod tests {
             io_stat: String::new(),
             tasks: 7,
             age: Duration::from_millis(100_257),
+            begun: None,
             load: Load {
                 averages: [Load::ONE, Load::ONE / 2, 41],
                 running: 2,

@@ -134,6 +134,10 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
     if orders.network {
         netlink::loopback_up().map_err(failed("bring the loopback device up"))?;
     }
+    if let Some(beginning) = orders.beginning {
+        let begun = beginning.for_children();
+        begun.map_err(failed("make a time namespace"))?;
+    }
     if orders.is_init {
         bound_inotify().map_err(failed("bound the instances of inotify"))?;
     }

@@ -13,6 +13,7 @@ use nix::sys::stat::Mode;
 
 use super::spawn::{LaunchError, step};
 use crate::cgroup::Tree;
+use crate::clock;
 use crate::files::{self, above_stdio};
 use crate::landlock::Abi;
 use crate::overlay;
@@ -34,6 +35,8 @@ pub struct Host {
     /// Whether this kernel filters system calls.
     pub(super) has_seccomp: bool,
     pub(super) programs: Programs,
+    /// Whether it has clocks for containers, or why not.
+    pub(super) clocks: Result<(), String>,
     /// What this kernel has of landlock.
     pub(super) landlock: Abi,
     cgroups: Option<Tree>,
@@ -71,6 +74,7 @@ impl Host {
             null: open(Path::new("/dev/null"), OFlag::O_RDWR)?,
             has_seccomp: seccomp::is_supported(),
             programs: Programs::default(),
+            clocks: clock::namespaces(),
             landlock: Abi::current(),
             cgroups,
             runtime: runtime.to_path_buf(),

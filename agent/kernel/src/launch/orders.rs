@@ -8,10 +8,13 @@ use model::sandbox::{
     Capabilities, Capability, FileRights, FileRule, Landlock, Process, Rlimit, Run, Scope, User,
 };
 
+use std::time::Duration;
+
+use crate::clock::Beginning;
 use crate::seccomp::Program;
 
 const MAGIC: [u8; 4] = *b"TPLN";
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 /// Stands for a descriptor that is not there.
 const NONE: i32 = -1;
@@ -36,6 +39,8 @@ pub(super) struct Orders {
     pub(super) cgroup_namespace: bool,
     /// Whether the network is new, with nothing in it that works yet.
     pub(super) network: bool,
+    /// When clocks of its own begin, where it has some.
+    pub(super) beginning: Option<Beginning>,
     /// Whether this is the first process of its pid namespace.
     pub(super) is_init: bool,
     /// Whether standard input is a terminal that is to control the session.
@@ -114,6 +119,10 @@ impl Orders {
         ] {
             out.u32(flag.into());
         }
+        out.list(self.beginning.as_slice(), |out, beginning| {
+            out.time(beginning.monotonic);
+            out.time(beginning.boot);
+        });
         out.list(&self.mounts, |out, order| {
             out.text(&order.target);
             match order.what {
@@ -167,6 +176,7 @@ impl Orders {
             network: input.u32()? != 0,
             is_init: input.u32()? != 0,
             terminal: input.u32()? != 0,
+            beginning: input.list(Reader::beginning)?.pop(),
             mounts: input.list(Reader::order)?,
             run: match input.u32()? {
                 0 => Run::Process(input.process()?),
@@ -201,6 +211,11 @@ impl Writer {
 
     fn u64(&mut self, value: u64) {
         self.0.extend(value.to_le_bytes());
+    }
+
+    /// To the nanosecond, up to 584 years.
+    fn time(&mut self, time: Duration) {
+        self.u64(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     fn length(&mut self, length: usize) {
@@ -287,6 +302,13 @@ impl Reader<'_> {
 
     fn u64(&mut self) -> Result<u64, OrdersError> {
         self.bytes().map(u64::from_le_bytes)
+    }
+
+    fn beginning(&mut self) -> Result<Beginning, OrdersError> {
+        Ok(Beginning {
+            monotonic: Duration::from_nanos(self.u64()?),
+            boot: Duration::from_nanos(self.u64()?),
+        })
     }
 
     fn text(&mut self) -> Result<String, OrdersError> {
@@ -399,6 +421,10 @@ mod tests {
             hostname: Some("node1".into()),
             cgroup_namespace: true,
             network: false,
+            beginning: Some(Beginning {
+                monotonic: Duration::new(12, 3),
+                boot: Duration::from_secs(90),
+            }),
             is_init: true,
             terminal: false,
             mounts: [
@@ -454,6 +480,7 @@ mod tests {
         let pod = Orders {
             root: None,
             hostname: None,
+            beginning: None,
             run: Run::Hold(User::default()),
             ..sample()
         };

@@ -148,6 +148,7 @@ impl Parts {
             hostname: plan.hostname.clone(),
             cgroup_namespace: plan.namespaces.contains(&Namespace::Cgroup),
             network: plan.network == Network::Own,
+            beginning: None,
             is_init: has_init(plan),
             terminal: self.ends.terminal,
             mounts: plan.mounts.iter().enumerate().filter_map(order).collect(),

@@ -22,6 +22,7 @@ use super::host::Host;
 use super::parts::Parts;
 use super::streams::{Streams, pipe};
 use crate::cgroup::{self, Cgroup, CgroupError};
+use crate::clock::Beginning;
 use crate::files::{self, above_stdio};
 use crate::namespaces::{self, Launcher, Spaces};
 use crate::network::Space;
@@ -127,6 +128,9 @@ pub fn spawn_in(
     };
     let (binds, outcome) = host.view(plan);
     let seen: Vec<_> = binds.iter().map(|(index, _)| *index).collect();
+    if plan.namespaces.contains(&Namespace::Time) {
+        enforcement.note(Isolation::Namespace(Namespace::Time), host.clocks.clone());
+    }
     let filters = Filters::of(host, plan, &mut enforcement);
     let lacking = enforcement.lacking(&plan.required);
     let filters = match lacking {
@@ -145,9 +149,11 @@ pub fn spawn_in(
             }
             host.viewed(plan, &pidfd, &seen);
             note_network(plan, &mut enforcement);
+            let others = plan.namespaces.iter().copied();
+            let others = others.filter(|kind| *kind != Namespace::Time);
             enforcement
                 .enforced
-                .extend(plan.namespaces.iter().copied().map(Isolation::Namespace));
+                .extend(others.map(Isolation::Namespace));
             enforcement.enforced.extend([
                 Isolation::Root,
                 Isolation::Capabilities,
@@ -215,7 +221,9 @@ fn start(
     let parts = Parts::make(host, plan, parent, cgroup, space, view)?;
     let (gate_reader, gate_writer) = pipe()?;
     let (report_reader, report_writer) = pipe()?;
-    let orders = parts.orders(plan, filters, report_writer.as_raw_fd());
+    let has_clocks = plan.namespaces.contains(&Namespace::Time) && host.clocks.is_ok();
+    let mut orders = parts.orders(plan, filters, report_writer.as_raw_fd());
+    orders.beginning = has_clocks.then(Beginning::now);
     let orders = files::sealed("tepui-launch", &orders.encode())
         .and_then(above_stdio)
         .map_err(step("seal the plan"))?;
@@ -247,8 +255,16 @@ fn start(
         }
         Network::Own | Network::Shared => plan.namespaces.clone(),
     };
+    let clocks = match parent {
+        Some(parent) if plan.joined.contains(&Namespace::Time) && host.clocks.is_ok() => {
+            let clocks = namespaces::clocks_of(parent).and_then(above_stdio);
+            Some(clocks.map_err(step("open the parent's time namespace"))?)
+        }
+        _ => None,
+    };
     let spaces = Spaces {
         own: &own,
+        clocks: clocks.as_ref().map(AsFd::as_fd),
         network: space.map(AsFd::as_fd),
         joined: &plan.joined,
         parent: parent.map(AsFd::as_fd),

@@ -32,6 +32,8 @@ struct Joiner<'a> {
     parent: RawFd,
     /// Joined with the agent's rights, over the node's own network, too.
     others: libc::c_int,
+    /// The time namespace, by itself: a pidfd names that of the parent's init, which is the node's.
+    clocks: Option<RawFd>,
     /// Joined last: afterwards there are no rights but those in it.
     user: bool,
     /// Of the launcher's clone.
@@ -66,11 +68,13 @@ fn clone_here(
 ) -> Result<(Pid, OwnedFd), Errno> {
     // The mounts are left to the launcher, whose program might not be found among them.
     let others = spaces.joined.iter().copied();
-    let others = others.filter(|kind| !matches!(kind, Namespace::User | Namespace::Mount));
+    let apart = [Namespace::User, Namespace::Mount, Namespace::Time];
+    let others = others.filter(|kind| !apart.contains(kind));
     let (found, writer) = pipe2(OFlag::O_CLOEXEC)?;
     let joiner = Joiner {
         parent: parent.as_raw_fd(),
         others: setns_flags(others),
+        clocks: spaces.clocks.map(|clocks| clocks.as_raw_fd()),
         user: spaces.joined.contains(&Namespace::User),
         flags: clone_flags(spaces.own)
             | CLONE_CLEAR_SIGHAND
@@ -110,6 +114,7 @@ fn setns_flags(namespaces: impl Iterator<Item = Namespace>) -> libc::c_int {
         Namespace::Uts => libc::CLONE_NEWUTS,
         Namespace::Cgroup => libc::CLONE_NEWCGROUP,
         Namespace::Network => libc::CLONE_NEWNET,
+        Namespace::Time => libc::CLONE_NEWTIME,
     });
     flags.fold(0, |all, flag| all | flag)
 }
@@ -128,14 +133,18 @@ fn enter(joiner: &Joiner<'_>) -> Result<(), Failed> {
     // SAFETY: PR_SET_DUMPABLE takes a number.
     let rc = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
     Errno::result(rc).map_err(|errno| ("hide from the container", errno))?;
-    let joined = |flags| {
+    let joined_of = |namespaces, flags| {
         // SAFETY: setns(2) takes two numbers.
-        let rc = unsafe { libc::setns(joiner.parent, flags) };
+        let rc = unsafe { libc::setns(namespaces, flags) };
         Errno::result(rc).map(drop)
     };
+    let joined = |flags| joined_of(joiner.parent, flags);
     let failed = |errno| ("join the parent's namespaces", errno);
     if joiner.others != 0 {
         joined(joiner.others).map_err(failed)?;
+    }
+    if let Some(clocks) = joiner.clocks {
+        joined_of(clocks, libc::CLONE_NEWTIME).map_err(failed)?;
     }
     if joiner.user {
         joined(libc::CLONE_NEWUSER).map_err(failed)?;

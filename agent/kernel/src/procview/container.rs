@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
 use model::ContainerId;
-use model::sandbox::{CgroupLimits, Load, View, ViewFile};
+use model::sandbox::{CgroupLimits, Load, LaunchPlan, View, ViewFile};
 
 use super::pace::Pace;
 use super::{Shared, facts, lock};
@@ -33,13 +33,22 @@ pub(super) struct Container {
     pub(super) limits: Option<CgroupLimits>,
     /// Its cgroup and those above, the innermost first.
     pub(super) groups: Vec<PathBuf>,
-    pub(super) since: Instant,
+    pub(super) clocks: Clocks,
     texts: Mutex<[Option<(Instant, Text)>; ViewFile::ALL.len()]>,
     /// Held while a text is made, for some milliseconds.
     account: Mutex<Account>,
     handles: AtomicU64,
     kept: Mutex<Kept>,
     pace: Pace,
+}
+
+/// By what a container counts its time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clocks {
+    /// When it was made, or whoever it shares them with.
+    pub(super) since: Instant,
+    /// Whether they began then, and not with the node.
+    pub(super) are_own: bool,
 }
 
 /// What has to be known of earlier.
@@ -80,23 +89,22 @@ struct Kept {
 
 impl Container {
     pub(super) fn new(
-        id: ContainerId,
+        plan: &LaunchPlan,
         view: View,
-        limits: Option<CgroupLimits>,
         groups: Vec<PathBuf>,
+        clocks: Clocks,
     ) -> Self {
-        let now = Instant::now();
         Self {
-            id,
+            id: plan.container.clone(),
             view,
-            limits,
+            limits: plan.cgroup.limits,
             groups,
-            since: now,
+            clocks,
             texts: Mutex::default(),
             account: Mutex::default(),
             handles: AtomicU64::new(1),
             kept: Mutex::default(),
-            pace: Pace::new(now),
+            pace: Pace::new(Instant::now()),
         }
     }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use model::sandbox::{CpuQuota, Load, ViewFacts, ViewFile};
 
@@ -64,7 +64,8 @@ pub(super) fn read(
         swap_bytes: 0,
         io_stat: String::new(),
         tasks: 0,
-        age: container.since.elapsed(),
+        age: container.clocks.since.elapsed(),
+        begun: None,
         load: Load::default(),
         idle: Duration::ZERO,
     };
@@ -88,6 +89,7 @@ pub(super) fn read(
         ViewFile::OnlineCpus => processors(shared, container, &mut facts),
         ViewFile::Stat => {
             facts.node = shared.node.text(file);
+            facts.begun = begun(container, facts.age);
             processors(shared, container, &mut facts);
             times(shared, container, &mut facts, account);
             load(shared, container, &mut facts, account);
@@ -106,6 +108,13 @@ pub(super) fn read(
         }
     }
     facts
+}
+
+/// When the clocks of a container began by the wall clock, as the kernel reckons it.
+fn begun(container: &Container, age: Duration) -> Option<Duration> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    let begun = now.saturating_sub(age);
+    container.clocks.are_own.then_some(begun)
 }
 
 /// A file of the container's own group.

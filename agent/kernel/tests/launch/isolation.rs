@@ -11,8 +11,8 @@ use crate::world::{IDS, SANDBOX, World, process_of, same, sandbox};
 
 pub(crate) fn every_namespace_is_the_containers_own(world: &World) -> Outcome {
     let (output, _) = world
-        .run("for n in user pid mnt ipc uts cgroup net; do readlink /proc/self/ns/$n; done")?;
-    let names = ["user", "pid", "mnt", "ipc", "uts", "cgroup", "net"];
+        .run("for n in user pid mnt ipc uts cgroup time net; do readlink /proc/self/ns/$n; done")?;
+    let names = ["user", "pid", "mnt", "ipc", "uts", "cgroup", "time", "net"];
     same(output.lines().count(), names.len(), &output)?;
     for (name, inside) in names.into_iter().zip(output.lines()) {
         let outside = fs::read_link(format!("/proc/self/ns/{name}"))?;

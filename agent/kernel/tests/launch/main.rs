@@ -4,6 +4,7 @@
 //! the host gives no root, no static busybox or no mounts, the tests are left out and say so.
 
 mod boot;
+mod clocks;
 mod devices;
 mod disk;
 mod failure;
@@ -56,6 +57,10 @@ const TESTS: &[(&str, Test)] = tests![
     failure::the_step_that_went_wrong_is_named,
     failure::output_is_appended_and_links_are_refused,
     isolation::a_nested_user_namespace_gains_nothing,
+    clocks::the_clocks_of_a_container_begin_with_it,
+    clocks::what_is_nested_counts_by_the_clocks_of_what_it_is_in,
+    clocks::a_view_and_the_clocks_agree,
+    clocks::nobody_sets_the_clocks_of_a_container,
     devices::a_device_file_is_dead_without_a_rule_and_does_what_its_rule_says,
     devices::a_nested_container_has_no_device_that_its_parent_has_not,
     filters::refused_calls_are_errors_and_others_are_made,

@@ -45,6 +45,7 @@ pub(crate) fn nested(
         Namespace::Ipc,
         Namespace::Uts,
         Namespace::Network,
+        Namespace::Time,
     ];
     plan.namespaces = vec![Namespace::Pid, Namespace::Mount, Namespace::Cgroup];
     plan.cgroup.limits = None;
@@ -89,7 +90,7 @@ fn end_pod(world: &World, (plan, launched): &(LaunchPlan, Launched)) -> Outcome 
 
 pub(crate) fn containers_of_a_pod_share_what_pods_share_and_nothing_else(world: &World) -> Outcome {
     const SPACES: &str =
-        "for n in user net ipc uts pid mnt cgroup; do readlink /proc/self/ns/$n; done; hostname";
+        "for n in user net ipc uts time pid mnt cgroup; do readlink /proc/self/ns/$n; done; hostname";
     let pod = pod(world)?;
     // Both at a time: the kernel gives the number of a namespace again once it is gone.
     let first = nested(
@@ -108,15 +109,15 @@ pub(crate) fn containers_of_a_pod_share_what_pods_share_and_nothing_else(world: 
     world.end(&first, &running)?;
     let first = output;
     let (first, second): (Vec<_>, Vec<_>) = (first.lines().collect(), second.lines().collect());
-    same(first.len(), 9, "lines")?;
-    same(&first[..4], &second[..4], "shared namespaces")?;
-    for index in 4..7 {
+    same(first.len(), 10, "lines")?;
+    same(&first[..5], &second[..5], "shared namespaces")?;
+    for index in 5..8 {
         same(first[index] == second[index], false, first[index])?;
     }
-    same(first[7], "the-pod", "the host name")?;
-    same(second[8], "left", "the shared /dev/shm")?;
+    same(first[8], "the-pod", "the host name")?;
+    same(second[9], "left", "the shared /dev/shm")?;
     // The init, the shell, ls and grep.
-    same(second[9].parse::<u32>()? <= 5, true, second[9])?;
+    same(second[10].parse::<u32>()? <= 5, true, second[10])?;
     end_pod(world, &pod)
 }
 

@@ -125,6 +125,7 @@ impl World {
                 Namespace::Ipc,
                 Namespace::Uts,
                 Namespace::Cgroup,
+                Namespace::Time,
             ],
             ids: IDS,
             network: Network::Shared,

@@ -90,13 +90,14 @@ pub enum Isolation {
 
 impl Isolation {
     /// Those that an operator may ask for: what becomes of them is known before the start.
-    const NAMED: [Self; 21] = [
+    const NAMED: [Self; 22] = [
         Self::Namespace(Namespace::User),
         Self::Namespace(Namespace::Pid),
         Self::Namespace(Namespace::Mount),
         Self::Namespace(Namespace::Ipc),
         Self::Namespace(Namespace::Uts),
         Self::Namespace(Namespace::Cgroup),
+        Self::Namespace(Namespace::Time),
         Self::Capabilities,
         Self::NoNewPrivileges,
         Self::Seccomp,
@@ -133,6 +134,7 @@ impl Isolation {
                 Namespace::Uts => "namespaces/uts",
                 Namespace::Cgroup => "namespaces/cgroup",
                 Namespace::Network => "namespaces/net",
+                Namespace::Time => "namespaces/time",
             },
             Self::Capabilities => "linux/capabilities",
             Self::NoNewPrivileges => "linux/nnp",

@@ -106,6 +106,8 @@ pub struct ViewFacts {
     pub tasks: u64,
     /// How long ago it started.
     pub age: Duration,
+    /// When its clocks began, after the Unix epoch; `None` where they are the node's.
+    pub begun: Option<Duration>,
     /// How many of its tasks ran lately.
     pub load: Load,
     /// How long its processors had nothing to do, all of them together.

@@ -18,7 +18,7 @@ pub(super) struct Seen<'a> {
 }
 
 /// Every kind, in the order of the rows.
-const KINDS: [Namespace; 7] = [
+const KINDS: [Namespace; 8] = [
     Namespace::User,
     Namespace::Pid,
     Namespace::Mount,
@@ -26,6 +26,7 @@ const KINDS: [Namespace; 7] = [
     Namespace::Uts,
     Namespace::Cgroup,
     Namespace::Network,
+    Namespace::Time,
 ];
 
 pub(super) fn of(seen: &Seen<'_>, writer: &mut Writer<'_>) {
@@ -76,6 +77,7 @@ fn own(seen: &Seen<'_>, kind: Namespace) -> String {
             } => connected(endpoint),
             Network::Own | Network::Shared => "a network of its own: loopback only".to_string(),
         },
+        Namespace::Time => "clocks that began with it".to_string(),
     }
 }
 

@@ -25,6 +25,7 @@ fn plan() -> LaunchPlan {
             Namespace::Ipc,
             Namespace::Uts,
             Namespace::Cgroup,
+            Namespace::Time,
         ],
         ids: IdRange {
             first: 524_288,
@@ -277,6 +278,7 @@ fn a_nested_container_shares_what_is_its_parents() {
         Namespace::Ipc,
         Namespace::Uts,
         Namespace::Network,
+        Namespace::Time,
     ];
     plan.cgroup.limits = None;
     let report = explain(&plan, &all(&plan));
@@ -289,7 +291,7 @@ fn a_nested_container_shares_what_is_its_parents() {
     assert_eq!(
         shared,
         [
-            "users", "ipc", "hostname", "network", "cpu", "memory", "pids", "io"
+            "users", "ipc", "hostname", "network", "clocks", "cpu", "memory", "pids", "io"
         ]
     );
     assert_eq!(report.verdict(), "CLOSED");

@@ -15,6 +15,8 @@ pub enum Area {
     Hostname,
     /// The cgroup namespace.
     CgroupView,
+    /// The time namespace.
+    Clocks,
     /// The network namespace, and what is in it.
     Network,
     /// The root directory.
@@ -66,6 +68,7 @@ impl Area {
             Self::Ipc => "ipc",
             Self::Hostname => "hostname",
             Self::CgroupView => "cgroup view",
+            Self::Clocks => "clocks",
             Self::Network => "network",
             Self::Root => "root",
             Self::Volumes => "volumes",
@@ -97,6 +100,7 @@ impl Area {
             Self::Ipc => (3, "shared memory and queues of others are in reach"),
             Self::Hostname => (1, "the host name is that of others"),
             Self::CgroupView => (1, "the node's groups can be listed"),
+            Self::Clocks => (1, "how long the node has run can be read"),
             Self::Network => (
                 8,
                 "every port and abstract socket of the node is in reach, and any free port can be taken",

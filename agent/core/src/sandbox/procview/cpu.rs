@@ -55,8 +55,8 @@ pub(super) fn online(facts: &ViewFacts) -> String {
 }
 
 /// `fs/proc/stat.c`. A cgroup keeps one account for all processors, which is spread over those that the
-/// container sees; there is none of interrupts and switches. The time of boot stays the node's, since the
-/// kernel counts the starts of processes from there.
+/// container sees; there is none of interrupts and switches. The time of boot is when its clocks began,
+/// since the kernel counts the starts of processes from there.
 pub(super) fn stat(facts: &ViewFacts) -> String {
     let seen = u64::from(cpus(facts));
     let ticks = |key| value(&facts.cpu_stat, key) / (1_000_000 / TICKS);
@@ -74,7 +74,10 @@ pub(super) fn stat(facts: &ViewFacts) -> String {
         let share = |sum: u64| sum / seen + u64::from(number < sum % seen);
         text += &line(&format!("cpu{number}"), &share);
     }
-    let boot = value(&facts.node, "btime");
+    let boot = match facts.begun {
+        Some(begun) => begun.as_secs(),
+        None => value(&facts.node, "btime"),
+    };
     let running = facts.load.running.min(facts.tasks);
     text += &format!("intr 0\nctxt 0\nbtime {boot}\nprocesses {}\n", facts.tasks);
     text += &format!("procs_running {running}\nprocs_blocked 0\n");
@@ -169,6 +172,16 @@ power management:
             softirq 0 0 0 0 0 0 0 0 0 0 0
         "#]]
         .assert_eq(&text);
+    }
+
+    #[test]
+    fn a_container_with_clocks_of_its_own_booted_when_they_began() {
+        let text = stat(&ViewFacts {
+            node: "btime 1796048731\n".into(),
+            begun: Some(Duration::from_millis(1_796_050_000_999)),
+            ..two()
+        });
+        assert!(text.contains("\nbtime 1796050000\n"), "{text}");
     }
 
     #[test]
