@@ -175,12 +175,43 @@ impl Detached {
         ids: &IdMap,
     ) -> Result<Self, Errno> {
         let mount = Self::bind_open(source, attributes)?;
-        mount.set_with(MountAttr {
+        mount.map(ids)?;
+        Ok(mount)
+    }
+
+    /// Gives its files the ids of a map's namespace on their disk.
+    ///
+    /// # Errors
+    /// EINVAL: the file system knows no mapped mounts.
+    pub(crate) fn map(&self, ids: &IdMap) -> Result<(), Errno> {
+        let attributes = MountAttr {
             attr_set: MOUNT_ATTR_IDMAP,
             attr_clr: 0,
             propagation: 0,
             userns_fd: u64::try_from(ids.as_fd().as_raw_fd()).map_err(|_| Errno::EBADF)?,
-        })?;
+        };
+        self.set_with(attributes, 0)
+    }
+
+    /// A copy of the mount of an open directory or file with all that is mounted beneath it, then and
+    /// later; nothing goes the other way.
+    ///
+    /// # Errors
+    /// As [`Detached::bind_open`].
+    pub(crate) fn follow(source: impl AsFd, attributes: Attributes) -> Result<Self, Errno> {
+        let at = libc::AT_EMPTY_PATH as u32 | libc::AT_RECURSIVE as u32;
+        let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as u32 | at;
+        let (source, path) = (source.as_fd().as_raw_fd(), EMPTY.as_ptr());
+        // SAFETY: the static path is NUL-terminated.
+        let fd = unsafe { libc::syscall(libc::SYS_open_tree, source, path, flags) };
+        let mount = Self(owned(Errno::result(fd)?)?);
+        let attributes = MountAttr {
+            attr_set: attributes.0,
+            attr_clr: 0,
+            propagation: libc::MS_SLAVE,
+            userns_fd: 0,
+        };
+        mount.set_with(attributes, libc::AT_RECURSIVE)?;
         Ok(mount)
     }
 
@@ -216,15 +247,16 @@ impl Detached {
     }
 
     fn set(&self, attributes: Attributes) -> Result<(), Errno> {
-        self.set_with(MountAttr {
+        let attributes = MountAttr {
             attr_set: attributes.0,
             attr_clr: 0,
             propagation: libc::MS_PRIVATE,
             userns_fd: 0,
-        })
+        };
+        self.set_with(attributes, 0)
     }
 
-    fn set_with(&self, attr: MountAttr) -> Result<(), Errno> {
+    fn set_with(&self, attr: MountAttr, at: libc::c_int) -> Result<(), Errno> {
         let (fd, path) = (self.0.as_raw_fd(), EMPTY.as_ptr());
         let size = size_of::<MountAttr>();
         // SAFETY: `attr` is the layout of linux/mount.h with its size beside it; the kernel reads
@@ -234,7 +266,7 @@ impl Detached {
                 libc::SYS_mount_setattr,
                 fd,
                 path,
-                libc::AT_EMPTY_PATH,
+                libc::AT_EMPTY_PATH | at,
                 &raw const attr,
                 size,
             )

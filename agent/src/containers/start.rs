@@ -274,7 +274,10 @@ fn volumes(
         };
         Ok(sandbox::Volume {
             source: match &volume.source {
-                Wanted::Host(path) => VolumeSource::Host { path: path.clone() },
+                Wanted::Host(path, beneath) => VolumeSource::Host {
+                    path: path.clone(),
+                    beneath: *beneath,
+                },
                 Wanted::OwnSandbox(path) => beneath(sandbox, path),
                 Wanted::ParentSandbox(path) => beneath(parent_of(sandbox)?, path),
                 Wanted::Image(_) => VolumeSource::Image {

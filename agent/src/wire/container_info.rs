@@ -8,7 +8,7 @@ mod network;
 
 use agent_core::sandbox::{Ipc, ProfileWish, Wishes};
 use api::v1::{self, r_limit_info, volume};
-use model::sandbox::{Access, Capability, Rlimit, Secret, WindowSize};
+use model::sandbox::{Access, Capability, MountsBeneath, Rlimit, Secret, WindowSize};
 
 use crate::images;
 
@@ -46,8 +46,8 @@ pub struct VolumeWish {
 /// What a volume is to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// A path of the node.
-    Host(String),
+    /// A path of the node, and what is seen of mounts beneath it.
+    Host(String, MountsBeneath),
     /// A path in the container's own sandbox.
     OwnSandbox(String),
     /// A path in the sandbox of the container that it is nested in.
@@ -113,7 +113,9 @@ pub fn size(size: Option<v1::tty_info::WindowSize>) -> WindowSize {
 
 fn volume(volume: &v1::Volume, place: Place) -> Result<VolumeWish, String> {
     let source = match (&volume.host_path, &volume.image, &volume.source) {
-        (Some(path), ..) if path.starts_with('/') => Wanted::Host(path.clone()),
+        (Some(path), ..) if path.starts_with('/') => {
+            Wanted::Host(path.clone(), MountsBeneath::Hidden)
+        }
         (Some(path), ..) => Wanted::OwnSandbox(path.clone()),
         (_, Some(image), _) => {
             Wanted::Image(super::image::read(image).map_err(|fault| fault.to_string())?)
@@ -142,13 +144,9 @@ fn source(source: &volume::Source, place: Place) -> Result<Wanted, String> {
         &source.secret,
     ) {
         (Some(Type::HostPath), Some(host), ..) => {
-            if host.mount_propagation.is_some_and(|how| how.mode.is_some()) {
-                return Err(
-                    "Mount propagation of a HOST_PATH volume is not supported by this agent".into(),
-                );
-            }
+            let beneath = propagation(host.mount_propagation)?;
             match host.path.starts_with('/') {
-                true => Ok(Wanted::Host(host.path.clone())),
+                true => Ok(Wanted::Host(host.path.clone(), beneath)),
                 false => Err(format!(
                     "Path '{}' in HOST_PATH volume is not absolute",
                     host.path
@@ -180,6 +178,25 @@ fn source(source: &volume::Source, place: Place) -> Result<Wanted, String> {
             Err("A CSI_VOLUME needs a CSI plugin, of which this agent has none".into())
         }
         _ => Err("A volume has no source".into()),
+    }
+}
+
+/// What a container sees of mounts beneath a path of the node.
+fn propagation(wanted: Option<v1::MountPropagation>) -> Result<MountsBeneath, String> {
+    use v1::mount_propagation::Mode;
+    let Some(number) = wanted.and_then(|wanted| wanted.mode) else {
+        return Ok(MountsBeneath::Hidden);
+    };
+    match Mode::try_from(number) {
+        Ok(Mode::HostToContainer) => Ok(MountsBeneath::Followed),
+        Ok(Mode::Bidirectional) => Err(
+            "Mount propagation BIDIRECTIONAL of a HOST_PATH volume is not supported by this agent: \
+             containers have users of their own, whose mounts the node is not to have"
+                .into(),
+        ),
+        Ok(Mode::Unknown) | Err(_) => {
+            Err("Unknown mount propagation mode of a HOST_PATH volume".into())
+        }
     }
 }
 

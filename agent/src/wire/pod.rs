@@ -102,7 +102,7 @@ pub fn share_volumes(executor: &Blob, launch: &mut Launch) -> Result<(), LaunchE
         for wish in std::mem::take(&mut launch.container.volumes) {
             let wanted = match &wish.source {
                 Wanted::ParentSandbox(path) => path.trim_matches('/'),
-                Wanted::Host(_) | Wanted::OwnSandbox(_) | Wanted::Image(_) | Wanted::Secret(_) => {
+                Wanted::Host(..) | Wanted::OwnSandbox(_) | Wanted::Image(_) | Wanted::Secret(_) => {
                     ""
                 }
             };

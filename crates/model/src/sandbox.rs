@@ -26,7 +26,8 @@ pub use disk::DiskQuota;
 pub use io::{Io, WindowSize};
 pub use landlock::{FileRights, FileRule, Landlock, Scope};
 pub use mounts::{
-    Access, Content, DeviceNode, Devices, Handover, Missing, Mount, Overlay, Root, Scratch, Secret,
+    Access, Content, DeviceNode, Devices, Handover, Missing, Mount, MountsBeneath, Overlay, Root,
+    Scratch, Secret,
 };
 pub use network::{
     Bridge, Endpoint, Firewall, Ipv4Net, Neighbours, Network, PortMapping, Rates, Transport, mac,

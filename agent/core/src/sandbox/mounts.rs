@@ -9,8 +9,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use model::sandbox::{
-    Access, Content, DeviceNode, Devices, Handover, Missing, Mount, Network, Overlay, Root,
-    Scratch, Secret,
+    Access, Content, DeviceNode, Devices, Handover, Missing, Mount, MountsBeneath, Network,
+    Overlay, Root, Scratch, Secret,
 };
 
 use super::{Class, Ipc, NodeFacts, PlanError, STORE_IDS, TaskSpec, network, procview};
@@ -123,6 +123,8 @@ pub enum VolumeSource {
     Host {
         /// Its path.
         path: String,
+        /// What is seen of mounts beneath it.
+        beneath: MountsBeneath,
     },
     /// A part of a sandbox.
     Sandbox {
@@ -276,9 +278,10 @@ fn volume(volume: &Volume, node: &NodeFacts<'_>) -> Result<Mount, PlanError> {
             access,
             handover: *handover,
         },
-        VolumeSource::Host { path } => Content::Host {
+        VolumeSource::Host { path, beneath } => Content::Host {
             source: host_path(path, node)?,
             access,
+            beneath: *beneath,
         },
         VolumeSource::Sandbox { directory, path } => Content::Beneath {
             directory: directory.clone(),
@@ -440,7 +443,10 @@ mod tests {
 
     fn host(path: &str, container_path: &str) -> Volume {
         Volume {
-            source: VolumeSource::Host { path: path.into() },
+            source: VolumeSource::Host {
+                path: path.into(),
+                beneath: MountsBeneath::Hidden,
+            },
             container_path: container_path.into(),
             access: Access::ReadWrite,
         }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use model::sandbox::{Access, Content, Handover, LaunchPlan, Missing, Mount};
+use model::sandbox::{Access, Content, Handover, LaunchPlan, Missing, Mount, MountsBeneath};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, fchmod, fstat};
@@ -43,7 +43,11 @@ impl Maker<'_> {
                 Err(Errno::ENOENT) if *missing == Missing::IsLeftOut => return Ok(None),
                 result => result?,
             },
-            Content::Host { source, access } => self.host_path(Path::new(source), *access)?,
+            Content::Host {
+                source,
+                access,
+                beneath,
+            } => self.host_path(Path::new(source), *access, *beneath)?,
             Content::Beneath {
                 directory,
                 path,
@@ -89,17 +93,26 @@ impl Maker<'_> {
 
     /// A directory or file of the node, with the owners that it has. No link on the way is followed:
     /// a container that may write to a part of the node could lead the next one elsewhere.
-    fn host_path(&self, source: &Path, access: Access) -> Result<Detached, Errno> {
+    fn host_path(
+        &self,
+        source: &Path,
+        access: Access,
+        beneath: MountsBeneath,
+    ) -> Result<Detached, Errno> {
         let top = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
         let inside = source.strip_prefix("/").map_err(|_| Errno::EINVAL)?;
         let found = files::without_links(top, inside, OFlag::O_PATH)?;
         let attributes = Attributes::NO_DEVICES.with(access);
         let ids = IdMap::of(self.plan.ids)?;
-        match Detached::bind_mapped(&found, attributes, &ids) {
+        let mount = match beneath {
+            MountsBeneath::Hidden => Detached::bind_open(&found, attributes)?,
+            MountsBeneath::Followed => Detached::follow(&found, attributes)?,
+        };
+        match mount.map(&ids) {
             // A file system that maps no ids: its owners are strangers inside, who share nothing but
-            // what is everyone's.
-            Err(Errno::EINVAL) => Detached::bind_open(&found, attributes),
-            result => result,
+            // what is everyone's. So are those of mounts beneath.
+            Ok(()) | Err(Errno::EINVAL) => Ok(mount),
+            Err(errno) => Err(errno),
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
 use model::ContainerId;
-use model::sandbox::{CgroupLimits, Load, LaunchPlan, View, ViewFile};
+use model::sandbox::{CgroupLimits, LaunchPlan, Load, View, ViewFile};
 
 use super::pace::Pace;
 use super::{Shared, facts, lock};
@@ -88,12 +88,7 @@ struct Kept {
 }
 
 impl Container {
-    pub(super) fn new(
-        plan: &LaunchPlan,
-        view: View,
-        groups: Vec<PathBuf>,
-        clocks: Clocks,
-    ) -> Self {
+    pub(super) fn new(plan: &LaunchPlan, view: View, groups: Vec<PathBuf>, clocks: Clocks) -> Self {
         Self {
             id: plan.container.clone(),
             view,

@@ -100,6 +100,7 @@ const TESTS: &[(&str, Test)] = tests![
     volumes::an_image_may_have_as_many_layers_as_registries_take,
     volumes::a_layer_that_is_not_there_is_named,
     volumes::a_host_path_has_its_owners_inside_and_no_link_leads_elsewhere,
+    volumes::a_host_path_shows_what_is_mounted_beneath_it_only_where_it_is_asked_to,
     volumes::a_part_of_a_sandbox_is_shared_and_no_link_in_it_is_followed,
     volumes::a_secret_is_a_file_for_the_user_alone,
     volumes::an_image_is_a_volume_too,

@@ -89,8 +89,7 @@ fn end_pod(world: &World, (plan, launched): &(LaunchPlan, Launched)) -> Outcome 
 }
 
 pub(crate) fn containers_of_a_pod_share_what_pods_share_and_nothing_else(world: &World) -> Outcome {
-    const SPACES: &str =
-        "for n in user net ipc uts time pid mnt cgroup; do readlink /proc/self/ns/$n; done; hostname";
+    const SPACES: &str = "for n in user net ipc uts time pid mnt cgroup; do readlink /proc/self/ns/$n; done; hostname";
     let pod = pod(world)?;
     // Both at a time: the kernel gives the number of a namespace again once it is gone.
     let first = nested(

@@ -4,11 +4,13 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
+use agent_kernel::boot_mounts::{self, Flags};
 use agent_kernel::launch;
 use model::sandbox::{
-    Access, Capability, Content, ExitStatus, IdRange, LaunchPlan, Mount, Overlay, Root, Scratch,
-    Secret,
+    Access, Capability, Content, ExitStatus, IdRange, LaunchPlan, Mount, MountsBeneath, Overlay,
+    Root, Scratch, Secret,
 };
+use nix::mount::{MntFlags, MsFlags};
 
 use crate::Outcome;
 use crate::world::{IDS, SANDBOX, World, chain, process_of, same, sandbox};
@@ -196,6 +198,7 @@ fn host(source: &Path, access: Access) -> Content {
     Content::Host {
         source: source.to_string_lossy().into_owned(),
         access,
+        beneath: MountsBeneath::Hidden,
     }
 }
 
@@ -251,6 +254,51 @@ pub(crate) fn a_host_path_has_its_owners_inside_and_no_link_leads_elsewhere(
         same(text.starts_with(&expected), true, &text)?;
     }
     Ok(())
+}
+
+pub(crate) fn a_host_path_shows_what_is_mounted_beneath_it_only_where_it_is_asked_to(
+    world: &World,
+) -> Outcome {
+    let source = world.directory.join("propagated");
+    for folder in ["", "before", "later"] {
+        fs::create_dir_all(source.join(folder))?;
+    }
+    let memory = |at: &Path| boot_mounts::mount("tmpfs", at, "tmpfs", Flags::empty(), "size=64k");
+    // A mount of its own, whose changes others hear of.
+    memory(&source)?;
+    let shared = None::<&str>;
+    nix::mount::mount(shared, &source, shared, MsFlags::MS_SHARED, shared)?;
+    for folder in ["before", "later"] {
+        fs::create_dir_all(source.join(folder))?;
+    }
+    memory(&source.join("before"))?;
+    fs::write(source.join("before/file"), "of before\n")?;
+
+    let script = "cat /srv/before/file 2>/dev/null; touch /srv/before/x 2>/dev/null && echo wrote; echo up
+                  while [ ! -e go ]; do sleep 0.02; done; cat /srv/later/file 2>/dev/null";
+    let mut plans = Vec::new();
+    for beneath in [MountsBeneath::Hidden, MountsBeneath::Followed] {
+        let content = Content::Host {
+            source: source.to_string_lossy().into_owned(),
+            access: Access::ReadOnly,
+            beneath,
+        };
+        let plan = with_volume(world, "/srv", content, script)?;
+        let launched = world.spawn(&plan)?;
+        world.wait_for(&plan, "up")?;
+        plans.push((plan, launched));
+    }
+    memory(&source.join("later"))?;
+    fs::write(source.join("later/file"), "of later\n")?;
+    let mut outputs = Vec::new();
+    for (plan, launched) in &plans {
+        fs::write(sandbox(plan).join("go"), "")?;
+        world.end(plan, launched)?;
+        outputs.push(world.output(plan)?);
+    }
+    nix::mount::umount2(&source, MntFlags::MNT_DETACH)?;
+    same(outputs[0].as_str(), "up\n", "hidden")?;
+    same(outputs[1].as_str(), "of before\nup\nof later\n", "followed")
 }
 
 pub(crate) fn a_part_of_a_sandbox_is_shared_and_no_link_in_it_is_followed(

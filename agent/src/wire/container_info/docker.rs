@@ -7,7 +7,7 @@
 use agent_core::sandbox::{Network, ProfileWish};
 use api::v1::Parameter;
 use api::v1::container_info::{DockerInfo, docker_info};
-use model::sandbox::{Access, Capability, Rlimit};
+use model::sandbox::{Access, Capability, MountsBeneath, Rlimit};
 
 use super::{Container, Place, VolumeWish, Wanted, network};
 
@@ -183,18 +183,24 @@ fn capabilities(value: &str) -> Option<Vec<Capability>> {
     Some(vec![number(index)?])
 }
 
-/// `host:container[:ro|rw]`.
+/// `host:container[:OPTION[,OPTION]]`, each `ro`, `rw`, or which mounts beneath the path are seen; none
+/// that would bring mounts of the container to the node.
 fn volume(value: &str) -> Option<VolumeWish> {
     let mut parts = value.split(':');
     let (host, inside) = (parts.next()?, parts.next()?);
-    let access = match parts.next() {
-        None | Some("rw") => Access::ReadWrite,
-        Some("ro") => Access::ReadOnly,
-        Some(_) => return None,
-    };
+    let (mut access, mut beneath) = (Access::ReadWrite, MountsBeneath::Hidden);
+    for option in parts.next().into_iter().flat_map(|all| all.split(',')) {
+        match option {
+            "rw" => access = Access::ReadWrite,
+            "ro" => access = Access::ReadOnly,
+            "rslave" => beneath = MountsBeneath::Followed,
+            "rprivate" => beneath = MountsBeneath::Hidden,
+            _ => return None,
+        }
+    }
     let is_whole = parts.next().is_none() && host.starts_with('/') && inside.starts_with('/');
     is_whole.then(|| VolumeWish {
-        source: Wanted::Host(host.into()),
+        source: Wanted::Host(host.into(), beneath),
         container_path: inside.into(),
         access,
     })

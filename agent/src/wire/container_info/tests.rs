@@ -28,11 +28,19 @@ fn parameter(key: &str, value: &str) -> Result<Container, String> {
 #[test]
 fn volumes_of_every_kind_are_read() {
     for (source, expected) in [
-        (r#""host_path":"/data""#, Wanted::Host("/data".into())),
+        (
+            r#""host_path":"/data""#,
+            Wanted::Host("/data".into(), MountsBeneath::Hidden),
+        ),
         (r#""host_path":"data""#, Wanted::OwnSandbox("data".into())),
         (
             r#""source":{"type":"HOST_PATH","host_path":{"path":"/data"}}"#,
-            Wanted::Host("/data".into()),
+            Wanted::Host("/data".into(), MountsBeneath::Hidden),
+        ),
+        (
+            r#""source":{"type":"HOST_PATH","host_path":{"path":"/data",
+                "mount_propagation":{"mode":"HOST_TO_CONTAINER"}}}"#,
+            Wanted::Host("/data".into(), MountsBeneath::Followed),
         ),
         (
             r#""source":{"type":"SANDBOX_PATH","sandbox_path":{"type":"SELF","path":"a/b"}}"#,
@@ -52,6 +60,22 @@ fn volumes_of_every_kind_are_read() {
         };
         assert_eq!(volumes, Ok(vec![expected]), "{source}");
     }
+}
+
+#[test]
+fn mounts_of_a_container_are_never_the_nodes() {
+    for (mode, words) in [
+        ("BIDIRECTIONAL", "BIDIRECTIONAL of a HOST_PATH volume"),
+        ("UNKNOWN", "Unknown mount propagation mode"),
+    ] {
+        let json = format!(
+            r#""volumes":[{{"mode":"RW","container_path":"p","source":{{"type":"HOST_PATH",
+                "host_path":{{"path":"/data","mount_propagation":{{"mode":"{mode}"}}}}}}}}]"#
+        );
+        let refused = mesos(&json).expect_err("no container");
+        assert!(refused.contains(words), "{refused}");
+    }
+    assert!(parameter("volume", "/srv:/data:rshared").is_err());
 }
 
 #[test]
@@ -203,6 +227,9 @@ fn what_docker_run_is_told_is_followed_where_it_speaks_of_the_container() {
     assert_eq!(container.environment, [("A".into(), "b=c".into())]);
     let container = parameter("volume", "/srv:/data:ro").expect("a container");
     assert_eq!(container.volumes[0].access, Access::ReadOnly);
+    let container = parameter("volume", "/srv:/data:ro,rslave").expect("a container");
+    let followed = Wanted::Host("/srv".into(), MountsBeneath::Followed);
+    assert_eq!(container.volumes[0].source, followed);
     assert_eq!(parameter("label", "a=b"), docker(r#""network":"HOST""#));
     let none = docker(r#""network":"NONE","privileged":true"#).expect("a container");
     assert_eq!(none.wishes.network, Network::Loopback);

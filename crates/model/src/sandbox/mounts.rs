@@ -90,6 +90,8 @@ pub enum Content {
         source: String,
         /// Whether it may be written to.
         access: Access,
+        /// What is seen of mounts beneath it.
+        beneath: MountsBeneath,
     },
     /// The task's own directory, [`LaunchPlan::sandbox`].
     ///
@@ -182,6 +184,16 @@ pub enum Handover {
     Always,
     /// While it is nobody's: others may have it at the same time.
     WhileNew,
+}
+
+/// What a container sees of the node's mounts beneath a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MountsBeneath {
+    /// None: the directories that they stand on.
+    Hidden,
+    /// All of them, those that come and go later as well (a slave in `mount_namespaces(7)`). Those that
+    /// come later are as the node mounted them, whatever this mount forbids.
+    Followed,
 }
 
 /// What to do where the source of a mount is missing.

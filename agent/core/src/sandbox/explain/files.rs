@@ -4,7 +4,9 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use model::sandbox::{Access, Content, DeviceRule, Isolation, Mount, Root, Scratch, View};
+use model::sandbox::{
+    Access, Content, DeviceRule, Isolation, Mount, MountsBeneath, Root, Scratch, View,
+};
 
 use super::names::bytes;
 use super::{Area, Judged, State, Writer};
@@ -68,10 +70,20 @@ fn openness(mount: &Mount) -> Option<(String, u32)> {
             }
             (format!("{source} of the node"), by(access, 4, 10))
         }
-        Content::Host { source, access } => (
-            format!("{source} of the node with its owners"),
-            by(access, 5, 10),
-        ),
+        Content::Host {
+            source,
+            access,
+            beneath,
+        } => {
+            let beneath = match beneath {
+                MountsBeneath::Hidden => "",
+                MountsBeneath::Followed => " and what is mounted beneath it",
+            };
+            (
+                format!("{source} of the node with its owners{beneath}"),
+                by(access, 5, 10),
+            )
+        }
         Content::Beneath { access, path, .. } => (format!("{path} of a sandbox"), by(access, 0, 1)),
         Content::Volume { source, access, .. } => {
             (format!("persistent volume {source}"), by(access, 1, 2))

@@ -8,7 +8,8 @@ use model::ContainerId;
 use model::sandbox::{
     Access, Capabilities, Capability, CgroupPlan, Content, CpuQuota, DeviceAccess, DeviceKind,
     DeviceRule, Devices, DiskQuota, FileRights, FileRule, IdRange, Io, IoMax, Landlock, Mount,
-    Nesting, Network, Process, Rlimit, Root, Run, Scope, Seccomp, Shares, User, View, ViewFile,
+    MountsBeneath, Nesting, Network, Process, Rlimit, Root, Run, Scope, Seccomp, Shares, User,
+    View, ViewFile,
 };
 
 use crate::sandbox::Profile;
@@ -256,6 +257,7 @@ fn a_privileged_task_with_the_nodes_files_is_exposed() {
         Content::Host {
             source: "/".into(),
             access: Access::ReadWrite,
+            beneath: MountsBeneath::Followed,
         },
     )];
     let report = explain(&plan, &all(&plan));
