@@ -7,6 +7,7 @@ pub mod config;
 pub mod containers;
 mod credential;
 pub mod description;
+pub mod devices;
 pub mod disk;
 mod environment;
 pub mod explained;

@@ -32,8 +32,10 @@ use tracing::{error, info, warn};
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::Config;
+use crate::config::isolation::Isolation;
 use crate::containers::{Containers, Ground};
 use crate::description::Description;
+use crate::devices::{self, DeviceError};
 use crate::disk::{self, Disks};
 use crate::explained::Explained;
 use crate::fetch::{self, FetchError, Fetcher};
@@ -108,6 +110,8 @@ enum NodeError {
     /// The seccomp profile of containers that name none.
     #[error("read the seccomp profile of --seccomp_profile_name")]
     Seccomp(#[from] ProfileError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 /// Runs the agent until it is told to end, or cannot go on.
@@ -187,7 +191,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
             false => SwitchUser::No,
         },
         rules: rules(&config, &node.work_dir),
-        isolation: config.isolation.clone(),
+        isolation: isolation(&config)?,
         profiles: Profiles::open(&config.isolation.seccomp)?,
         networks: networks(&config, &node, &description)?,
         disks: Arc::clone(&disks),
@@ -254,6 +258,13 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         changed_at: None,
     };
     main.run(recovered.facts, node).await
+}
+
+/// What containers are allowed, with the devices that the operator gives them.
+fn isolation(config: &Config) -> Result<Isolation, DeviceError> {
+    let mut isolation = config.isolation.clone();
+    isolation.policy.devices = devices::find(&isolation.devices)?;
+    Ok(isolation)
 }
 
 /// The limits of containers, with the disk that they are of.

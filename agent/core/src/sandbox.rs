@@ -30,6 +30,7 @@ use model::sandbox::{CgroupPlan, IdRange, Io, LaunchPlan, Run, Sandbox, Shares, 
 pub use capabilities::Policy;
 pub use cgroup::{Ceiling, Cfs, Demand, MEMORY_BYTES_MIN, Rules, Swap, limits};
 pub use command::Command;
+pub use devices::AllowedDevice;
 pub use disk::{DiskFacts, DiskPolicy, HardLimits, disk_quota, passed, volume_quota};
 pub use image::ImageConfig;
 pub use landlock::ParentsNetwork;
@@ -213,7 +214,7 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
         cgroup: CgroupPlan {
             limits: cgroup::of(task, node.rules),
             nesting: cgroup::nesting(task.class),
-            devices: devices::rules(),
+            devices: devices::rules(&node.policy.devices),
             ports: network::bound_ports(task, node.policy),
         },
         view: procview::of(task, node),
@@ -330,6 +331,7 @@ mod tests {
         bounding: None,
         privileged: false,
         host_paths: Vec::new(),
+        devices: Vec::new(),
         shm_bytes: None,
         seccomp_unconfined: false,
         enforce_ports: false,

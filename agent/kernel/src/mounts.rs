@@ -8,7 +8,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
-use model::sandbox::{Access, Devices};
+use model::sandbox::{Access, DeviceKind, Devices};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::libc;
@@ -314,19 +314,22 @@ impl Detached {
     pub fn devices(devices: &Devices) -> Result<Self, Errno> {
         const BYTES_MAX: u64 = 64 * 1024;
         let mount = Self::tmpfs(BYTES_MAX, 0o755, Attributes::NO_EXEC)?;
-        let all = Mode::from_bits_truncate(0o666);
+        for name in &devices.directories {
+            mkdirat(&mount, name.as_str(), Mode::from_bits_truncate(0o755))?;
+        }
         for node in &devices.nodes {
             let device = makedev(node.major.into(), node.minor.into());
-            let name = node.name.as_str();
-            mknodat(&mount, name, SFlag::S_IFCHR, all, device)?;
+            let (name, mode) = (node.name.as_str(), Mode::from_bits_truncate(node.mode));
+            let kind = match node.kind {
+                DeviceKind::Block => SFlag::S_IFBLK,
+                DeviceKind::Character => SFlag::S_IFCHR,
+            };
+            mknodat(&mount, name, kind, mode, device)?;
             // The agent's umask took away the right to write.
-            fchmodat(&mount, name, all, FchmodatFlags::FollowSymlink)?;
+            fchmodat(&mount, name, mode, FchmodatFlags::FollowSymlink)?;
         }
         for (name, target) in &devices.links {
             symlinkat(target.as_str(), &mount, name.as_str())?;
-        }
-        for name in &devices.directories {
-            mkdirat(&mount, name.as_str(), Mode::from_bits_truncate(0o755))?;
         }
         Ok(mount)
     }

@@ -6,7 +6,10 @@ use model::sandbox::{Capability, Shares};
 
 use super::fetching;
 use super::settings::{Setting, Why};
-use super::values::{ABSOLUTE, CAPABILITIES, MINIMUM, SIZE, absolute, boolean, put, some_text};
+use super::values::{
+    ABSOLUTE, CAPABILITIES, DEVICES, MINIMUM, SIZE, absolute, boolean, put, some_text,
+};
+use crate::devices;
 use crate::seccomp;
 use crate::wire::container_info;
 
@@ -21,6 +24,9 @@ pub struct Isolation {
     pub seccomp: seccomp::Settings,
     /// How many processors a container with a share sees in its view of `/proc`; `None` for no view.
     pub view: Option<Shares>,
+    /// The devices of the node that every container has; they become part of the policy once they are
+    /// found.
+    pub devices: Vec<devices::Wanted>,
 }
 
 impl Default for Isolation {
@@ -30,6 +36,7 @@ impl Default for Isolation {
             rules: Rules::default(),
             seccomp: seccomp::Settings::default(),
             view: Some(Shares::Node),
+            devices: Vec::new(),
         }
     }
 }
@@ -61,6 +68,19 @@ pub(super) static ISOLATION: &[Setting] = &[
         switch: true,
         set: |draft, text| {
             draft.isolation.policy.enforce_ports = boolean(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "allowed_devices",
+        value: "JSON",
+        allowed: DEVICES,
+        help: "devices of this host that every container has and may use beyond the usual (default: none)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.isolation.devices =
+                devices::wanted(text).map_err(|fault| format!(": {fault}"))?;
             Ok(())
         },
     },

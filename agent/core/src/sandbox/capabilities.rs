@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use model::sandbox::{Capabilities, Capability, Isolation};
 
-use super::{PlanError, Wishes};
+use super::{AllowedDevice, PlanError, Wishes};
 
 /// The last capability that there is by name in Mesos and here, `CAP_CHECKPOINT_RESTORE`.
 const LAST: u8 = 40;
@@ -24,6 +24,8 @@ pub struct Policy {
     pub privileged: bool,
     /// The directories of the node that volumes may show, with all in them (`--allowed_host_paths`).
     pub host_paths: Vec<String>,
+    /// The devices that every container has beyond the usual (`--allowed_devices`).
+    pub devices: Vec<AllowedDevice>,
     /// The size of `/dev/shm` where a container does not say (`--default_container_shm_size`).
     pub shm_bytes: Option<u64>,
     /// Whether a container may be without a seccomp filter (`--allow_seccomp_unconfined`).

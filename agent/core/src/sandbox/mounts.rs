@@ -9,11 +9,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use model::sandbox::{
-    Access, Content, DeviceNode, Devices, Handover, Missing, Mount, MountsBeneath, Network,
-    Overlay, Root, Scratch, Secret,
+    Access, Content, Handover, Missing, Mount, MountsBeneath, Network, Overlay, Root, Scratch,
+    Secret,
 };
 
-use super::{Class, Ipc, NodeFacts, PlanError, STORE_IDS, TaskSpec, network, procview};
+use super::{Class, Ipc, NodeFacts, PlanError, STORE_IDS, TaskSpec, devices, network, procview};
 
 /// Where a container sees its sandbox (`--sandbox_directory`).
 pub const SANDBOX: &str = "/mnt/mesos/sandbox";
@@ -31,24 +31,6 @@ const INODES: (u64, u64) = (1_024, 65_536);
 
 /// The group `tty` of the terminals, as on every Linux system.
 const TTY_GROUP: u32 = 5;
-
-/// Numbers by the kernel's devices.txt.
-const DEVICES: [(&str, u32, u32); 6] = [
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-];
-
-const LINKS: [(&str, &str); 5] = [
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
-];
 
 /// Files and directories that tell of the node, or of other containers.
 const MASKED: [&str; 10] = [
@@ -234,7 +216,10 @@ fn system(task: &TaskSpec<'_>, node: &NodeFacts<'_>, network: &Network) -> [Moun
         Network::Own | Network::Shared => bind("/sys"),
     };
     [
-        mount("/dev", Content::Devices(devices())),
+        mount(
+            "/dev",
+            Content::Devices(devices::files(&node.policy.devices)),
+        ),
         mount("/dev/pts", Content::Terminals { group: TTY_GROUP }),
         mount("/dev/shm", shm),
         mount("/dev/mqueue", Content::Queues),
@@ -357,20 +342,6 @@ fn bind(source: &str) -> Content {
         source: source.to_string(),
         access: Access::ReadOnly,
         missing: Missing::IsLeftOut,
-    }
-}
-
-fn devices() -> Devices {
-    let node = |(name, major, minor): (&str, u32, u32)| DeviceNode {
-        name: name.to_string(),
-        major,
-        minor,
-    };
-    let link = |(name, target): (&str, &str)| (name.to_string(), target.to_string());
-    Devices {
-        nodes: DEVICES.map(node).to_vec(),
-        links: LINKS.map(link).to_vec(),
-        directories: ["pts", "shm", "mqueue"].map(String::from).to_vec(),
     }
 }
 

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::Outcome;
 use crate::nested::nested;
-use crate::world::{World, same};
+use crate::world::{World, process_of, same};
 
 /// Tries to read `full` and to write to it, which says "No space left on device" where it works.
 const TRY: &str = "head -c 1 /dev/full >/dev/null 2>&1 && echo read
@@ -22,6 +22,8 @@ fn show_full(plan: &mut LaunchPlan) {
         if let Content::Devices(devices) = &mut mount.content {
             devices.nodes.push(DeviceNode {
                 name: "full".into(),
+                kind: DeviceKind::Character,
+                mode: 0o666,
                 major: 1,
                 minor: 7,
             });
@@ -87,6 +89,38 @@ pub(crate) fn a_device_file_is_dead_without_a_rule_and_does_what_its_rule_says(
         )?;
     }
     Ok(())
+}
+
+pub(crate) fn devices_lie_in_directories_and_have_the_permissions_of_their_rules(
+    world: &World,
+) -> Outcome {
+    let script = "stat -c '%F %a' /dev/deep/er/full /dev/deep/block; TRIED";
+    let tried = "head -c 1 /dev/deep/er/full >/dev/null && echo read
+                 echo x 2>/dev/null >/dev/deep/er/full || echo refused";
+    let mut plan = world.plan(&script.replace("TRIED", tried))?;
+    process_of(&mut plan).user.uid = 1000;
+    for mount in &mut plan.mounts {
+        if let Content::Devices(devices) = &mut mount.content {
+            let node = |name: &str, kind, mode| DeviceNode {
+                name: name.into(),
+                kind,
+                mode,
+                major: 1,
+                minor: 7,
+            };
+            devices
+                .directories
+                .extend(["deep".into(), "deep/er".into()]);
+            devices.nodes.extend([
+                node("deep/er/full", DeviceKind::Character, 0o444),
+                node("deep/block", DeviceKind::Block, 0o222),
+            ]);
+        }
+    }
+    plan.cgroup.devices.push(full(DeviceAccess::ALL));
+    let (output, _) = world.run_plan(&plan)?;
+    let expected = "character special file 444\nblock special file 222\nread\nrefused\n";
+    same(output.as_str(), expected, "devices")
 }
 
 pub(crate) fn a_nested_container_has_no_device_that_its_parent_has_not(world: &World) -> Outcome {

@@ -62,6 +62,7 @@ const TESTS: &[(&str, Test)] = tests![
     clocks::a_view_and_the_clocks_agree,
     clocks::nobody_sets_the_clocks_of_a_container,
     devices::a_device_file_is_dead_without_a_rule_and_does_what_its_rule_says,
+    devices::devices_lie_in_directories_and_have_the_permissions_of_their_rules,
     devices::a_nested_container_has_no_device_that_its_parent_has_not,
     filters::refused_calls_are_errors_and_others_are_made,
     filters::a_call_that_kills_ends_the_task_by_sigsys,

@@ -274,7 +274,8 @@ pub(crate) fn a_host_path_shows_what_is_mounted_beneath_it_only_where_it_is_aske
     memory(&source.join("before"))?;
     fs::write(source.join("before/file"), "of before\n")?;
 
-    let script = "cat /srv/before/file 2>/dev/null; touch /srv/before/x 2>/dev/null && echo wrote; echo up
+    let script =
+        "cat /srv/before/file 2>/dev/null; touch /srv/before/x 2>/dev/null && echo wrote; echo up
                   while [ ! -e go ]; do sleep 0.02; done; cat /srv/later/file 2>/dev/null";
     let mut plans = Vec::new();
     for beneath in [MountsBeneath::Hidden, MountsBeneath::Followed] {

@@ -313,6 +313,8 @@ fn mounts() -> Vec<Mount> {
     };
     let node = |name: &str, major, minor| DeviceNode {
         name: name.into(),
+        kind: DeviceKind::Character,
+        mode: 0o666,
         major,
         minor,
     };

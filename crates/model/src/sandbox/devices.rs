@@ -47,7 +47,9 @@ impl DeviceAccess {
         self.0
     }
 
-    const fn has(self, other: Self) -> bool {
+    /// Whether all of this may be done.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 }

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{IdRange, ViewFile};
+use super::{DeviceKind, IdRange, ViewFile};
 
 /// Whether a mount may be written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -208,19 +208,23 @@ pub enum Missing {
 /// What a container's `/dev` holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Devices {
-    /// The character devices, all with permissions 0666.
+    /// The device files.
     pub nodes: Vec<DeviceNode>,
     /// Symbolic links as (name, where it points to).
     pub links: Vec<(String, String)>,
-    /// Empty directories, to be mounted on.
+    /// Empty directories, to be mounted on or to hold devices, each after the one that it is in.
     pub directories: Vec<String>,
 }
 
-/// A character device.
+/// A device file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceNode {
-    /// The name in `/dev`.
+    /// The path in `/dev`.
     pub name: String,
+    /// What kind it is.
+    pub kind: DeviceKind,
+    /// Its permissions, as in `0o666`.
+    pub mode: u32,
     /// The driver.
     pub major: u32,
     /// The device of this driver.
