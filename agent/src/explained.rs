@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use agent_core::sandbox::PortRanges;
 use agent_core::sandbox::denials::Denial;
 use agent_core::sandbox::explain::Report;
 use model::ContainerId;
@@ -61,10 +62,16 @@ impl Explained {
         reports.all.insert(container, entry);
     }
 
-    /// A container has other limits now.
-    pub fn resized(&self, container: &ContainerId, limits: &CgroupLimits, made: &Enforcement) {
+    /// A container has other limits now, and other ports where they are bounded.
+    pub fn resized(
+        &self,
+        container: &ContainerId,
+        limits: &CgroupLimits,
+        ports: &PortRanges,
+        made: &Enforcement,
+    ) {
         if let Some(entry) = self.lock().all.get_mut(container) {
-            entry.report.resize(limits, made);
+            entry.report.resize(limits, ports, made);
         }
     }
 

@@ -190,7 +190,8 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
         mounts::list(task, node, &network)?,
     );
     let (own, effective) = (&namespaces.own, &capabilities.effective);
-    let landlock = landlock::of(task, own, &root, &mounts, effective);
+    let ports = network::bound_ports(task, node.policy);
+    let landlock = landlock::of(task, own, &root, &mounts, effective, ports.as_deref());
     Ok(LaunchPlan {
         container: task.container.clone(),
         hostname: namespaces.hostname(task.wishes, node)?,
@@ -215,7 +216,7 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
             limits: cgroup::of(task, node.rules),
             nesting: cgroup::nesting(task.class),
             devices: devices::rules(&node.policy.devices),
-            ports: network::bound_ports(task, node.policy),
+            ports,
         },
         view: procview::of(task, node),
         disk: match task.class {
@@ -373,11 +374,11 @@ mod tests {
             &task,
             &expect![[r#"
                 container 7f3a on node1
-                namespaces user pid mnt ipc uts cgroup
+                namespaces user pid mnt ipc uts cgroup time
                 IdRange { first: 524288, length: 65536 }
                 Directory { source: "/run/tepui/rootfs", access: ReadOnly }
                 /proc Proc
-                /dev Devices(Devices { nodes: [DeviceNode { name: "null", major: 1, minor: 3 }, DeviceNode { name: "zero", major: 1, minor: 5 }, DeviceNode { name: "full", major: 1, minor: 7 }, DeviceNode { name: "random", major: 1, minor: 8 }, DeviceNode { name: "urandom", major: 1, minor: 9 }, DeviceNode { name: "tty", major: 5, minor: 0 }], links: [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx")], directories: ["pts", "shm", "mqueue"] })
+                /dev Devices(Devices { nodes: [DeviceNode { name: "null", kind: Character, mode: 438, major: 1, minor: 3 }, DeviceNode { name: "zero", kind: Character, mode: 438, major: 1, minor: 5 }, DeviceNode { name: "full", kind: Character, mode: 438, major: 1, minor: 7 }, DeviceNode { name: "random", kind: Character, mode: 438, major: 1, minor: 8 }, DeviceNode { name: "urandom", kind: Character, mode: 438, major: 1, minor: 9 }, DeviceNode { name: "tty", kind: Character, mode: 438, major: 5, minor: 0 }], links: [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx")], directories: ["pts", "shm", "mqueue"] })
                 /dev/pts Terminals { group: 5 }
                 /dev/shm Tmpfs { bytes_max: 67108864, inodes_max: 16384, mode: 1023 }
                 /dev/mqueue Queues
@@ -422,7 +423,7 @@ mod tests {
                 14 rules of devices
                 Some(DiskQuota { bytes_max: Some(1073741824), inodes_max: Some(32768) })
                 Some(View { shares: Node, cpus_milli_apart: 100 })
-                Some(Landlock { files: [FileRule { place: "/", rights: Read }, FileRule { place: "/proc", rights: Write }, FileRule { place: "/dev", rights: Devices }, FileRule { place: "/dev/shm", rights: Change }, FileRule { place: "/dev/mqueue", rights: Change }, FileRule { place: "/tmp", rights: Change }, FileRule { place: "/mnt/mesos/sandbox", rights: Change }], sockets: Container, signals: Container })
+                Some(Landlock { files: [FileRule { place: "/", rights: Read }, FileRule { place: "/proc", rights: Write }, FileRule { place: "/dev", rights: Devices }, FileRule { place: "/dev/shm", rights: Change }, FileRule { place: "/dev/mqueue", rights: Change }, FileRule { place: "/tmp", rights: Change }, FileRule { place: "/mnt/mesos/sandbox", rights: Change }], sockets: Container, signals: Container, ports: None })
                 seccomp default of 41 rules, else errno 1
             "#]],
         );

@@ -4,7 +4,7 @@
 //! again. One that is attached belongs to its cgroup and goes with it, whatever becomes of the agent.
 //! A cgroup without controllers takes programs, too.
 
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -12,6 +12,12 @@ use nix::libc;
 /// Commands of bpf(2), `enum bpf_cmd`.
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_ATTACH: libc::c_int = 8;
+const BPF_PROG_DETACH: libc::c_int = 9;
+const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
+const BPF_PROG_QUERY: libc::c_int = 16;
+
+/// The most programs that a cgroup has of one kind (`BPF_CGROUP_MAX_PROGS`).
+const PROGRAMS_MAX: usize = 64;
 
 /// Programs of the cgroups above run as well, and each has to agree.
 const BPF_F_ALLOW_MULTI: u32 = 1 << 1;
@@ -36,6 +42,12 @@ pub enum BpfError {
     /// The cgroup takes no such program.
     #[error("attach a BPF program")]
     Attach(#[source] Errno),
+    /// The programs of a cgroup cannot be told.
+    #[error("find the BPF programs of a cgroup")]
+    Find(#[source] Errno),
+    /// One of them stays.
+    #[error("detach a BPF program")]
+    Detach(#[source] Errno),
 }
 
 fn said(log: &str) -> String {
@@ -268,6 +280,29 @@ struct AttachAttr {
     attach_flags: u32,
 }
 
+/// The part of `union bpf_attr` for `BPF_PROG_QUERY`.
+#[repr(C)]
+#[derive(Debug)]
+struct QueryAttr {
+    target_fd: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    prog_cnt: u32,
+    /// Up to a whole number of words; the kernel wants it zero.
+    rest: u32,
+}
+
+/// The part of `union bpf_attr` for `BPF_PROG_GET_FD_BY_ID`.
+#[repr(C)]
+#[derive(Debug)]
+struct IdAttr {
+    prog_id: u32,
+    next_id: u32,
+    open_flags: u32,
+}
+
 impl Program {
     /// Loads a program under a name that `bpftool` shows; 15 bytes of it at most.
     ///
@@ -318,16 +353,70 @@ impl Program {
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
+    /// The programs that an open cgroup has itself at a hook.
+    ///
+    /// # Errors
+    /// The descriptor is no cgroup of version 2, or the kernel does not tell (before 4.15).
+    pub fn attached(hook: Hook, cgroup: impl AsFd) -> Result<Vec<Self>, BpfError> {
+        let mut ids = [0_u32; PROGRAMS_MAX];
+        let mut attr = QueryAttr {
+            target_fd: number(cgroup.as_fd()),
+            attach_type: hook.attach_type(),
+            query_flags: 0,
+            attach_flags: 0,
+            prog_ids: address(ids.as_mut_ptr()),
+            prog_cnt: u32::try_from(ids.len()).unwrap_or(0),
+            rest: 0,
+        };
+        let size = size_of::<QueryAttr>();
+        // SAFETY: `attr` is a whole structure of this size whose one address is that of as many numbers
+        // as it says; both outlive the call and are not looked at meanwhile.
+        let rc = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut attr, size) };
+        Errno::result(rc).map_err(BpfError::Find)?;
+        let ids = ids.iter().take(attr.prog_cnt as usize);
+        ids.map(|id| Self::by_id(hook, *id)).collect()
+    }
+
+    fn by_id(hook: Hook, prog_id: u32) -> Result<Self, BpfError> {
+        let attr = IdAttr {
+            prog_id,
+            next_id: 0,
+            open_flags: 0,
+        };
+        let (command, size) = (BPF_PROG_GET_FD_BY_ID, size_of::<IdAttr>());
+        // SAFETY: `attr` is a whole structure of this size, of numbers alone, and outlives the call.
+        let fd = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attr, size) };
+        let fd = Errno::result(fd).and_then(crate::process::owned);
+        let fd = fd.map_err(BpfError::Find)?;
+        Ok(Self { fd, hook })
+    }
+
+    /// Takes it from an open cgroup.
+    ///
+    /// # Errors
+    /// It is not attached there.
+    pub fn detach(&self, cgroup: impl AsFd) -> Result<(), BpfError> {
+        let attr = AttachAttr {
+            target_fd: number(cgroup.as_fd()),
+            attach_bpf_fd: number(self.fd.as_fd()),
+            attach_type: self.hook.attach_type(),
+            attach_flags: 0,
+        };
+        let size = size_of::<AttachAttr>();
+        // SAFETY: `attr` is a whole structure of this size, of numbers alone, and outlives the call.
+        let rc = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_DETACH, &raw const attr, size) };
+        Errno::result(rc).map(drop).map_err(BpfError::Detach)
+    }
+
     /// Attaches it to an open cgroup, beside those that it has already and those of the groups above.
     ///
     /// # Errors
     /// The descriptor is no cgroup of version 2, a group above allows no others, or it has as many as
     /// the kernel takes (64).
     pub fn attach(&self, cgroup: impl AsFd) -> Result<(), BpfError> {
-        let number = |fd: i32| u32::try_from(fd).unwrap_or(u32::MAX);
         let attr = AttachAttr {
-            target_fd: number(cgroup.as_fd().as_raw_fd()),
-            attach_bpf_fd: number(self.fd.as_raw_fd()),
+            target_fd: number(cgroup.as_fd()),
+            attach_bpf_fd: number(self.fd.as_fd()),
             attach_type: self.hook.attach_type(),
             attach_flags: BPF_F_ALLOW_MULTI,
         };
@@ -336,6 +425,11 @@ impl Program {
         let rc = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_ATTACH, &raw const attr, size) };
         Errno::result(rc).map(drop).map_err(BpfError::Attach)
     }
+}
+
+/// A descriptor as bpf(2) wants it.
+fn number(fd: BorrowedFd<'_>) -> u32 {
+    u32::try_from(fd.as_raw_fd()).unwrap_or(u32::MAX)
 }
 
 /// An address as bpf(2) wants it.

@@ -249,6 +249,23 @@ pub fn update(tree: &Tree, container: &ContainerId, limits: &CgroupLimits) -> En
     report
 }
 
+/// Gives a container that runs, and whose ports are bounded, others; tells what became of it. What is
+/// not bounded stays so, and nothing is told of it.
+#[must_use]
+pub fn update_ports(tree: &Tree, container: &ContainerId, ranges: &[(u16, u16)]) -> Enforcement {
+    let mut report = Enforcement::default();
+    let replaced = match tree.container(container).open() {
+        Ok(cgroup) => crate::ports::replace(ranges, cgroup).map_err(text),
+        Err(error) => Err(text(error)),
+    };
+    match replaced {
+        Ok(true) => report.note(Isolation::Ports, Ok(())),
+        Ok(false) => {}
+        Err(why) => report.note(Isolation::Ports, Err(why)),
+    }
+    report
+}
+
 fn limit(tree: &Tree, container: &ContainerId, limits: &CgroupLimits, report: &mut Enforcement) {
     let cgroup = tree.container(container);
     let above = container.parent().map(|parent| tree.container(&parent));

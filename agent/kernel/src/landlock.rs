@@ -7,8 +7,9 @@
 use std::os::fd::AsFd;
 
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, Compatible, PathBeneath, RestrictionStatus, Ruleset as Rules,
-    RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope as Scoped,
+    ABI, Access, AccessFs, AccessNet, BitFlags, Compatible, NetPort, PathBeneath,
+    RestrictionStatus, Ruleset as Rules, RulesetAttr, RulesetCreatedAttr, RulesetError,
+    RulesetStatus, Scope as Scoped,
 };
 use model::sandbox::{FileRights, Landlock, Scope};
 use nix::errno::Errno;
@@ -51,6 +52,18 @@ impl Abi {
         }
     }
 
+    /// Why this kernel does not bound TCP ports.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn ports(self) -> Result<(), String> {
+        match self.0 {
+            0 => Err("the kernel has no landlock".into()),
+            1..=3 => Err(format!("landlock ABI {} has no ports; ABI 4 has", self.0)),
+            _ => Ok(()),
+        }
+    }
+
     /// Why this kernel does not keep sockets and signals within a container.
     ///
     /// # Errors
@@ -83,7 +96,8 @@ pub(crate) fn prepare(wanted: &Landlock) -> Result<Option<Ruleset>, (String, Err
     let abi = Abi::current();
     let restricts_files = !wanted.files.is_empty() && abi.files().is_ok();
     let restricts_others = !scopes.is_empty() && abi.scopes().is_ok();
-    if !restricts_files && !restricts_others {
+    let ports = wanted.ports.as_ref().filter(|_| abi.ports().is_ok());
+    if !restricts_files && !restricts_others && ports.is_none() {
         return Ok(None);
     }
     let mut rules = Rules::default();
@@ -95,7 +109,19 @@ pub(crate) fn prepare(wanted: &Landlock) -> Result<Option<Ruleset>, (String, Err
     if restricts_others {
         rules = rules.scope(scopes).map_err(failed)?;
     }
+    if ports.is_some() {
+        rules = rules.handle_access(AccessNet::BindTcp).map_err(failed)?;
+    }
     let mut rules = rules.create().map_err(failed)?;
+    // With 0 the kernel picks a port, as it does for who binds none.
+    for port in ports
+        .map_or(&[][..], Vec::as_slice)
+        .iter()
+        .chain(ports.map(|_| &0))
+    {
+        let allowed = rules.add_rule(NetPort::new(*port, AccessNet::BindTcp));
+        rules = allowed.map_err(|error| (format!("landlock: allow port {port}"), errno(&error)))?;
+    }
     if !restricts_files {
         return Ok(Some(rules));
     }

@@ -10,6 +10,10 @@ use crate::bpf::{Assembly, BpfError, Hook, Instruction, Program, Register, When}
 /// `user_port` of `struct bpf_sock_addr`, as the network orders its bytes.
 const PORT: i16 = 24;
 
+/// Where a port is asked for.
+const HOOKS: [Hook; 2] = [Hook::Bind4, Hook::Bind6];
+const NAME: &str = "tepui_ports";
+
 /// Lets the processes of a cgroup, and of those beneath it, bind the ports of these ranges and no
 /// others (EPERM), for every protocol that has ports, of IPv4 and IPv6.
 ///
@@ -17,10 +21,31 @@ const PORT: i16 = 24;
 /// The kernel has no such programs, or not for this agent.
 pub(crate) fn attach(ranges: &[(u16, u16)], cgroup: impl AsFd) -> Result<(), BpfError> {
     let instructions = assemble(ranges)?;
-    for hook in [Hook::Bind4, Hook::Bind6] {
-        Program::load(hook, "tepui_ports", &instructions)?.attach(&cgroup)?;
+    for hook in HOOKS {
+        Program::load(hook, NAME, &instructions)?.attach(&cgroup)?;
     }
     Ok(())
+}
+
+/// Gives a cgroup whose ports are bounded others; one whose are not stays as it is. Whether it is bounded.
+///
+/// Between the two programs only those ports can be bound that both allow.
+///
+/// # Errors
+/// As [`attach`].
+pub(crate) fn replace(ranges: &[(u16, u16)], cgroup: impl AsFd) -> Result<bool, BpfError> {
+    let instructions = assemble(ranges)?;
+    let mut is_bounded = false;
+    for hook in HOOKS {
+        let old = Program::attached(hook, &cgroup)?;
+        if old.is_empty() {
+            continue;
+        }
+        is_bounded = true;
+        Program::load(hook, NAME, &instructions)?.attach(&cgroup)?;
+        old.iter().try_for_each(|program| program.detach(&cgroup))?;
+    }
+    Ok(is_bounded)
 }
 
 /// One block a range.

@@ -63,7 +63,7 @@ pub(super) static ISOLATION: &[Setting] = &[
         name: "enforce_container_ports",
         value: "BOOL",
         allowed: "true or false",
-        help: "keep command tasks in the node's network from binding ports that are not among their resources;\n      port 0 stays free (default: false)",
+        help: "keep containers in the node's network from binding ports that are not among their resources;\n      port 0 stays free (default: false)",
         boot: false,
         switch: true,
         set: |draft, text| {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use agent_core::Signal;
 use agent_core::event::{DiskLimit, MemoryLimit};
-use agent_core::sandbox::{self, Demand};
+use agent_core::sandbox::{self, Demand, PortRanges};
 use agent_kernel::cgroup::{self, Cgroup};
 use model::ContainerId;
 use tracing::info;
@@ -40,14 +40,17 @@ impl Containers {
         self.ground.disks.resize_volume(path, bytes);
     }
 
-    /// Gives a container that runs other limits.
-    pub fn resize(&self, container: &ContainerId, demand: Demand) {
+    /// Gives a container that runs other limits, and other ports where they are bounded.
+    pub fn resize(&self, container: &ContainerId, demand: Demand, ports: &PortRanges) {
         self.ground.disks.resize(container, demand);
         if let Some(tree) = self.ground.host.cgroups() {
             let limits = sandbox::limits(demand, self.ground.rules);
-            let made = cgroup::update(tree, container, &limits);
+            let mut made = cgroup::update(tree, container, &limits);
+            let bound = cgroup::update_ports(tree, container, ports);
+            made.enforced.extend(bound.enforced);
+            made.missing.extend(bound.missing);
             report(container, &made);
-            self.explained.resized(container, &limits, &made);
+            self.explained.resized(container, &limits, ports, &made);
         }
     }
 

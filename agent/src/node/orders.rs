@@ -170,9 +170,12 @@ impl Main {
         executor: &ExecutorSpec,
         tasks: &[TaskSpec],
     ) {
-        let tasks = tasks.iter().map(|task| &task.info);
-        match wire::pod::demand(&executor.info, tasks) {
-            Ok(demand) => self.containers.resize(container, demand),
+        let tasks = || tasks.iter().map(|task| &task.info);
+        let demand = wire::pod::demand(&executor.info, tasks());
+        let both =
+            demand.and_then(|demand| Ok((demand, wire::pod::ports(&executor.info, tasks())?)));
+        match both {
+            Ok((demand, ports)) => self.containers.resize(container, demand, &ports),
             Err(error) => warn!(%container, error = chain(&error), "limits stay as they are"),
         }
     }

@@ -67,7 +67,7 @@ pub fn demand<'a>(
 ///
 /// # Errors
 /// Resources that are none.
-pub(super) fn ports<'a>(
+pub fn ports<'a>(
     executor: &Blob,
     tasks: impl Iterator<Item = &'a Blob>,
 ) -> Result<Vec<(u16, u16)>, LaunchError> {

@@ -19,6 +19,7 @@ mod weights;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::PortRanges;
 use model::sandbox::{CgroupLimits, CgroupPlan, Enforcement, Isolation, LaunchPlan, Namespace};
 
 pub use weights::Area;
@@ -97,8 +98,18 @@ impl Report {
         }
     }
 
-    /// Takes over the limits that a container was given while it runs.
-    pub fn resize(&mut self, limits: &CgroupLimits, enforcement: &Enforcement) {
+    /// Takes over the limits that a container was given while it runs, and the ports, where they are
+    /// bounded.
+    pub fn resize(&mut self, limits: &CgroupLimits, ports: &PortRanges, enforcement: &Enforcement) {
+        if let Some(row) = self
+            .rows
+            .iter_mut()
+            .find(|row| namespaces::is_of_ports(row))
+        {
+            let mut writer = Writer::new(enforcement);
+            namespaces::ports(Some(ports), &mut writer);
+            writer.rows.into_iter().for_each(|new| *row = new);
+        }
         let mut writer = Writer::new(enforcement);
         limits::of(Some(limits), &mut writer);
         let changed = writer.rows;
@@ -194,7 +205,9 @@ const fn area(isolation: Isolation) -> Area {
         Isolation::Devices => Area::Devices,
         Isolation::Disk => Area::Disk,
         Isolation::Io => Area::Io,
-        Isolation::Ports | Isolation::Senders | Isolation::Rates => Area::Network,
+        Isolation::Ports | Isolation::TcpPorts | Isolation::Senders | Isolation::Rates => {
+            Area::Network
+        }
         Isolation::ProcView => Area::View,
     }
 }

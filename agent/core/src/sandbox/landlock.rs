@@ -12,10 +12,13 @@ use model::sandbox::{
     Scope,
 };
 
-use super::{Class, TaskSpec};
+use super::{Class, PortRanges, TaskSpec};
 
 /// With it a container makes mounts, which nobody can who is restricted in files.
 const SYS_ADMIN: Capability = Capability(21);
+
+/// The most rules for ports.
+const PORTS_MAX: usize = 64;
 
 /// Whose network the parent of a nested container has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -36,6 +39,7 @@ pub(super) fn of(
     root: &Root,
     mounts: &[Mount],
     effective: &[Capability],
+    bound: Option<&PortRanges>,
 ) -> Option<Landlock> {
     if !own.contains(&Namespace::Pid) {
         return None;
@@ -57,7 +61,20 @@ pub(super) fn of(
             Class::Task | Class::Nested => Scope::Container,
             Class::Executor | Class::Pod | Class::Debug => Scope::Namespace,
         },
+        ports: bound.and_then(|bound| ports(task.class, bound)),
     })
+}
+
+/// The ports of a ruleset, behind those of the cgroup: of whoever has the same ones all its life, and not
+/// too many, since each is a rule.
+fn ports(class: Class, bound: &PortRanges) -> Option<Vec<u16>> {
+    match class {
+        Class::Task => {}
+        Class::Executor | Class::Pod | Class::Nested | Class::Debug => return None,
+    }
+    let all = bound.iter().flat_map(|(first, last)| *first..=*last);
+    let ports: Vec<_> = all.take(PORTS_MAX + 1).collect();
+    (ports.len() <= PORTS_MAX).then_some(ports)
 }
 
 /// The rules, without those that say nothing new.
@@ -167,7 +184,14 @@ mod tests {
             parents_network,
         };
         let effective: Vec<_> = effective.iter().copied().map(Capability).collect();
-        of(&task, own, &directory(Access::ReadOnly), &[], &effective)
+        of(
+            &task,
+            own,
+            &directory(Access::ReadOnly),
+            &[],
+            &effective,
+            None,
+        )
     }
 
     fn directory(access: Access) -> Root {
@@ -289,6 +313,23 @@ mod tests {
                 "{class:?}"
             );
         }
+    }
+
+    #[test]
+    fn ports_are_rules_for_a_task_that_has_a_few() {
+        let bound: &PortRanges = &[(31_000, 31_001), (80, 80)];
+        assert_eq!(
+            ports(Class::Task, bound),
+            Some(Vec::from([31_000, 31_001, 80]))
+        );
+        assert_eq!(ports(Class::Task, &[]), Some(Vec::new()));
+        assert_eq!(
+            ports(Class::Task, &[(1, 64)]).map(|all| all.len()),
+            Some(64)
+        );
+        assert_eq!(ports(Class::Task, &[(1, 65_535)]), None);
+        // Its ports come and go with its tasks, and a ruleset stays.
+        assert_eq!(ports(Class::Executor, bound), None);
     }
 
     #[test]

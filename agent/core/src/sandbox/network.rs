@@ -216,8 +216,9 @@ pub fn check_mappings(mappings: &[PortMapping], ports: &PortRanges) -> Result<()
 /// later, whose ports are not known when its container is made, and is not bounded.
 pub(super) fn bound_ports(task: &TaskSpec<'_>, policy: &Policy) -> Option<Vec<(u16, u16)>> {
     let is_shared = task.wishes.network == super::Network::Shared;
-    let is_task = task.class == Class::Task;
-    (policy.enforce_ports && is_task && is_shared).then(|| task.ports.to_vec())
+    // What is nested is bound with what it is in.
+    let is_outermost = matches!(task.class, Class::Task | Class::Executor | Class::Pod);
+    (policy.enforce_ports && is_outermost && is_shared).then(|| task.ports.to_vec())
 }
 
 /// The `hosts` of a container: itself and nobody else.

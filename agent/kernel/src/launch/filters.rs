@@ -58,4 +58,7 @@ fn report_landlock(abi: Abi, plan: &LaunchPlan, report: &mut Enforcement) {
     if [landlock.sockets, landlock.signals].contains(&Scope::Container) {
         report.note(Isolation::Scopes, abi.scopes());
     }
+    if landlock.ports.is_some() {
+        report.note(Isolation::TcpPorts, abi.ports());
+    }
 }

@@ -258,6 +258,9 @@ impl Writer {
         for scope in [landlock.sockets, landlock.signals] {
             self.u32(index(&SCOPES, &scope));
         }
+        self.list(landlock.ports.as_slice(), |out, ports| {
+            out.list(ports, |out, port| out.u32((*port).into()));
+        });
     }
 
     fn user(&mut self, user: &User) {
@@ -367,7 +370,12 @@ impl Reader<'_> {
             })?,
             sockets: self.one_of(&SCOPES)?,
             signals: self.one_of(&SCOPES)?,
+            ports: self.list(|input| input.list(Self::port))?.pop(),
         })
+    }
+
+    fn port(&mut self) -> Result<u16, OrdersError> {
+        u16::try_from(self.u32()?).map_err(|_| OrdersError::Damaged)
     }
 
     /// No program is without instructions.
@@ -468,6 +476,7 @@ mod tests {
                 }],
                 sockets: Scope::Container,
                 signals: Scope::Namespace,
+                ports: Some(vec![80, 31_000]),
             }),
             seccomp: Some(Program::from_words(&[6, 7 << 32])),
             init_seccomp: None,

@@ -21,6 +21,7 @@ pub(crate) fn ruleset() -> Landlock {
         files: vec![allowed("/", FileRights::Change)],
         sockets: Scope::Container,
         signals: Scope::Namespace,
+        ports: None,
     }
 }
 

@@ -90,6 +90,8 @@ const TESTS: &[(&str, Test)] = tests![
     networks::neighbours_reach_each_other_by_mapped_ports_or_where_they_may,
     networks::a_container_sends_from_its_own_address_alone,
     networks::only_ports_of_ones_own_are_bound_by_number,
+    networks::ports_that_come_and_go_are_bound_by_what_runs_and_what_is_nested,
+    networks::only_tcp_ports_of_ones_own_are_bound_by_landlock,
     networks::what_a_container_sends_and_receives_is_bounded,
     nested::limits_of_nested_containers_are_their_own,
     nested::nothing_of_the_agent_is_left_in_a_joined_container,

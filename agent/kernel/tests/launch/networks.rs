@@ -5,20 +5,23 @@ use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
+use agent_kernel::cgroup;
+use agent_kernel::landlock::Abi;
 use agent_kernel::launch::{self, Launched};
 use agent_kernel::netlink::{Link, Netlink};
 use agent_kernel::network::{Connection, Space, Tables, connect, make_bridge};
 use agent_kernel::process;
 use model::sandbox::{
-    Bridge, Content, Endpoint, ExitStatus, Firewall, Ipv4Net, Isolation, LaunchPlan, Namespace,
-    Neighbours, Network, PortMapping, Rates, Transport,
+    Bridge, Content, Endpoint, Enforcement, ExitStatus, Firewall, Ipv4Net, Isolation, Landlock,
+    LaunchPlan, Namespace, Neighbours, Nesting, Network, PortMapping, Rates, Run, Transport, User,
 };
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::Signal;
 
-use crate::Outcome;
+use crate::nested::{nested, run_in};
 use crate::world::{World, chain, process_of, same};
+use crate::{Outcome, filters};
 
 /// Makes a plan one for a ready network.
 fn ready(plan: &mut LaunchPlan) {
@@ -378,13 +381,8 @@ pub(crate) fn only_ports_of_ones_own_are_bound_by_number(world: &World) -> Outco
         println!("  left out: this host has no cgroup v2");
         return Ok(());
     }
-    let script = "for p in 31000 31001 31002 80; do
-             nc -l -p $p >/dev/null 2>&1 & pid=$!; sleep 1
-             kill $pid 2>/dev/null && echo bound $p
-         done; nc -l >/dev/null 2>&1 & pid=$!; sleep 1; kill $pid 2>/dev/null && echo bound any
-         nc -u -l -p 31001 >/dev/null 2>&1 & pid=$!; sleep 1; kill $pid 2>/dev/null && echo bound udp
-         true";
-    let mut plan = world.plan(script)?;
+    let script = format!("{BIND} bind -u -l -p 31001");
+    let mut plan = world.plan(&script)?;
     plan.cgroup.ports = Some(vec![(31000, 31000), (31002, 31002)]);
     let launched = world.spawn(&plan)?;
     let missing = launched.enforcement.missing.clone();
@@ -394,15 +392,80 @@ pub(crate) fn only_ports_of_ones_own_are_bound_by_number(world: &World) -> Outco
         println!("  left out: {why}");
         return Ok(());
     }
-    let bound: Vec<_> = output
+    same(bound(&output).as_str(), "31000 31002 any", &output)
+}
+
+/// Says which ports could be bound; whoever listens on one does so until it is told to stop.
+const BIND: &str = "bind() {
+             nc $* >/dev/null 2>&1 & pid=$!; sleep 1
+             kill $pid 2>/dev/null && echo bound ${3:-any}
+         }
+         for p in 31000 31001 31002 80; do bind -l -p $p; done; bind -l;";
+
+fn bound(output: &str) -> String {
+    let ports = output
         .lines()
-        .filter(|line| line.starts_with("bound"))
-        .collect();
-    same(
-        bound.join(" ").as_str(),
-        "bound 31000 bound 31002 bound any",
-        &output,
-    )
+        .filter_map(|line| line.strip_prefix("bound "));
+    ports.collect::<Vec<_>>().join(" ")
+}
+
+pub(crate) fn ports_that_come_and_go_are_bound_by_what_runs_and_what_is_nested(
+    world: &World,
+) -> Outcome {
+    let Some(tree) = world.host.cgroups() else {
+        println!("  left out: this host has no cgroup v2");
+        return Ok(());
+    };
+    let mut pod = world.plan("")?;
+    pod.run = Run::Hold(User::default());
+    pod.cgroup.nesting = Nesting::Limited;
+    pod.cgroup.ports = Some(vec![(31000, 31000)]);
+    let launched = world.spawn(&pod)?;
+    if let Some((_, why)) =
+        (launched.enforcement.missing.iter()).find(|(isolation, _)| *isolation == Isolation::Ports)
+    {
+        println!("  left out: {why}");
+    } else {
+        let (first, _) = run_in(world, &launched, &nested(world, &pod, BIND)?)?;
+        let made = cgroup::update_ports(tree, &pod.container, &[(31001, 31002)]);
+        same(
+            made.enforced.as_slice(),
+            &[Isolation::Ports][..],
+            "replaced",
+        )?;
+        let (second, _) = run_in(world, &launched, &nested(world, &pod, BIND)?)?;
+        same(bound(&first).as_str(), "31000 any", &first)?;
+        same(bound(&second).as_str(), "31001 31002 any", &second)?;
+    }
+    process::signal(&launched.pidfd, Signal::SIGTERM)?;
+    world.end(&pod, &launched)?;
+    // What is not bounded stays so.
+    let free = world.plan("sleep 60")?;
+    let launched = world.spawn(&free)?;
+    let made = cgroup::update_ports(tree, &free.container, &[(1, 1)]);
+    process::signal(&launched.pidfd, Signal::SIGKILL)?;
+    world.end(&free, &launched)?;
+    same(made, Enforcement::default(), "without bounds")
+}
+
+pub(crate) fn only_tcp_ports_of_ones_own_are_bound_by_landlock(world: &World) -> Outcome {
+    let mut plan = world.plan(BIND)?;
+    plan.landlock = Some(Landlock {
+        ports: Some(vec![31000, 31002]),
+        ..filters::ruleset()
+    });
+    let launched = world.spawn(&plan)?;
+    world.end(&plan, &launched)?;
+    let has_ports = Abi::current().ports().is_ok();
+    let told = launched.enforcement.enforced.contains(&Isolation::TcpPorts);
+    same(told, has_ports, &format!("{:?}", launched.enforcement))?;
+    let output = world.output(&plan)?;
+    let expected = match has_ports {
+        true => "31000 31002 any",
+        // A port below 1024 takes a right that nobody has here.
+        false => "31000 31001 31002 any",
+    };
+    same(bound(&output).as_str(), expected, &output)
 }
 
 pub(crate) fn what_a_container_sends_and_receives_is_bounded(_: &World) -> Outcome {

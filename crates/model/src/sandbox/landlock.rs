@@ -13,6 +13,8 @@ pub struct Landlock {
     pub sockets: Scope,
     /// Which processes can be signalled.
     pub signals: Scope,
+    /// The TCP ports that may be bound by number; all where unset.
+    pub ports: Option<Vec<u16>>,
 }
 
 /// What may be done to a file, or to all that is beneath a directory; rules add up.

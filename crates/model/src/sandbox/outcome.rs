@@ -82,6 +82,8 @@ pub enum Isolation {
     Disk,
     /// No ports of the node but its own.
     Ports,
+    /// No TCP ports of the node but its own, by landlock.
+    TcpPorts,
     /// Nothing is sent from an address that is not its own.
     Senders,
     /// The limits of what it sends and receives in a second.
@@ -151,6 +153,7 @@ impl Isolation {
             Self::Disk => "disk/quota",
             Self::Io => "cgroups/io",
             Self::Ports => "network/ports",
+            Self::TcpPorts => "landlock/ports",
             Self::Senders => "network/senders",
             Self::Rates => "network/rates",
         }
@@ -176,6 +179,7 @@ impl fmt::Display for Isolation {
             Self::ProcView => f.write_str("view of /proc"),
             Self::Disk => f.write_str("disk quota"),
             Self::Ports => f.write_str("port list"),
+            Self::TcpPorts => f.write_str("landlock's TCP ports"),
             Self::Senders => f.write_str("sender addresses"),
             Self::Rates => f.write_str("network rate limit"),
         }

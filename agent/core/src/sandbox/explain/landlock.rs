@@ -49,6 +49,14 @@ pub(super) fn of(landlock: Option<&Landlock>, writer: &mut Writer<'_>) {
     for what in within(Scope::Namespace) {
         writer.note(Area::Scopes, namespace(what), Judged::enforced());
     }
+    if let Some(ports) = &landlock.ports {
+        let outcome = writer.outcome(Isolation::TcpPorts);
+        let what = match ports.len() {
+            1 => "TCP: 1 port, by landlock".to_string(),
+            count => format!("TCP: {count} ports, by landlock"),
+        };
+        writer.note(Area::Network, what, outcome);
+    }
 }
 
 fn rule(rule: &FileRule) -> String {

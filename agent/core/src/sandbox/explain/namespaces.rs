@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use model::sandbox::{Endpoint, IdRange, Isolation, Namespace, Neighbours, Network};
 
-use super::{Area, Judged, Writer, area};
+use super::{Area, Judged, Row, Writer, area};
 
 /// What of a plan is about namespaces.
 pub(super) struct Seen<'a> {
@@ -101,6 +101,14 @@ fn connected(endpoint: &Endpoint) -> String {
     text
 }
 
+/// What rows end with that tell of ports, and no others.
+const BOUND: &str = "can be bound by number";
+
+/// Whether a row is of [`ports`].
+pub(super) fn is_of_ports(row: &Row) -> bool {
+    row.area == Area::Network && row.what.ends_with(BOUND)
+}
+
 /// Which ports of the node may be bound, where that is bounded.
 pub(super) fn ports(ranges: Option<&[(u16, u16)]>, writer: &mut Writer<'_>) {
     let Some(ranges) = ranges else {
@@ -111,11 +119,8 @@ pub(super) fn ports(ranges: Option<&[(u16, u16)]>, writer: &mut Writer<'_>) {
         .map(|(first, last)| format!("{first}-{last}"))
         .collect();
     let what = match own.as_slice() {
-        [] => "no port can be bound by its number".to_string(),
-        own => format!(
-            "of the ports only {} can be bound by number",
-            own.join(", ")
-        ),
+        [] => format!("no port {BOUND}"),
+        own => format!("of the ports only {} {BOUND}", own.join(", ")),
     };
     let outcome = writer.outcome(Isolation::Ports);
     writer.note(Area::Network, what, outcome);

@@ -12,7 +12,7 @@ use model::sandbox::{
     View, ViewFile,
 };
 
-use crate::sandbox::Profile;
+use crate::sandbox::{Demand, Profile, Rules};
 
 fn plan() -> LaunchPlan {
     LaunchPlan {
@@ -77,6 +77,7 @@ fn plan() -> LaunchPlan {
             ],
             sockets: Scope::Container,
             signals: Scope::Namespace,
+            ports: None,
         }),
         required: Vec::new(),
         seccomp: Seccomp::Filter(Profile::built_in().filter(&[])),
@@ -188,6 +189,7 @@ fn a_task_that_asks_for_nothing_is_told_all_that_it_runs_under() {
             hostname     ENFORCED   0/10  host name node1
             cgroup view  ENFORCED   0/10  the cgroup tree begins at its own group
             network      OPEN      80/80  net namespace (the node's: every port and abstract socket of the node is in reach, and any free port can be taken)
+            clocks       ENFORCED   0/10  clocks that began with it
             root         ENFORCED   0/100 /run/tepui/rootfs, read-only
             volumes      ENFORCED   0/60  no directory of the node or of others
             masks        ENFORCED   0/30  hidden: /proc/kcore
@@ -332,7 +334,7 @@ fn new_limits_stand_where_the_old_ones_stood() {
     ] {
         enforcement.note(isolation, Ok(()));
     }
-    report.resize(&limits, &enforcement);
+    report.resize(&limits, &[(1, 2)], &enforcement);
     assert_eq!(areas(&report), before);
     let rows = report.rows.iter().map(|row| row.what.as_str());
     let rows: Vec<_> = rows.filter(|what| what.contains("at most")).collect();
@@ -345,5 +347,31 @@ fn new_limits_stand_where_the_old_ones_stood() {
             "at most 10 processes and threads",
             "at most 1 GB in 32768 files"
         ]
+    );
+}
+
+#[test]
+fn new_ports_stand_where_the_old_ones_stood_and_nowhere_else() {
+    let limits = crate::sandbox::limits(Demand::default(), Rules::default());
+    let ports = |report: &Report| -> Vec<_> {
+        let rows = report
+            .rows
+            .iter()
+            .filter(|row| namespaces::is_of_ports(row));
+        rows.map(|row| row.what.clone()).collect()
+    };
+    let mut enforcement = Enforcement::default();
+    enforcement.note(Isolation::Ports, Ok(()));
+    let mut plan = plan();
+    let mut report = explain(&plan, &all(&plan));
+    report.resize(&limits, &[(1, 2)], &enforcement);
+    assert_eq!(ports(&report), Vec::<String>::new());
+    plan.cgroup.ports = Some(Vec::new());
+    let mut report = explain(&plan, &all(&plan));
+    assert_eq!(ports(&report), ["no port can be bound by number"]);
+    report.resize(&limits, &[(1, 2), (7, 7)], &enforcement);
+    assert_eq!(
+        ports(&report),
+        ["of the ports only 1-2, 7-7 can be bound by number"]
     );
 }
