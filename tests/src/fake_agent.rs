@@ -7,6 +7,7 @@
 
 mod node;
 mod operations;
+mod silent;
 mod tasks;
 
 use std::net::{IpAddr, SocketAddr};
@@ -15,6 +16,7 @@ use std::time::Duration;
 use api::link::v1::Register;
 use api::v1;
 use node::Node;
+pub use silent::SilentLink;
 pub use tasks::Adopted;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -74,6 +76,8 @@ pub struct Conduct {
     pub lasts: Option<Duration>,
     /// Of a hundred that end by themselves, so many fail.
     pub failing_percent: u8,
+    /// Whether a task that runs says so again as soon as its framework has acknowledged that.
+    pub repeats: bool,
 }
 
 impl Description {

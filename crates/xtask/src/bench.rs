@@ -2,6 +2,7 @@
 
 mod allocation;
 mod launch;
+mod master;
 mod neighbour;
 mod report;
 mod runtimes;
@@ -25,6 +26,8 @@ enum What {
     Allocation(allocation::Args),
     /// What a task keeps of processor, memory and disk beside three that take all they can.
     Neighbour(neighbour::Args),
+    /// The master that ships: offers, calls, registration, memory, failover, at its API.
+    Master(master::Args),
     /// A command task's launch, and the memory it adds, beside bwrap, crun and runc.
     Launch(launch::Args),
     /// Containers that come and go by the thousand, and what is left of them.
@@ -38,6 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Allocation(args) => allocation::run(args),
         What::Neighbour(args) => neighbour::run(args),
+        What::Master(args) => master::run(args),
         What::Launch(args) => launch::run(args),
         What::Soak(args) => soak::run(args),
         What::Unpack(args) => unpack::run(args),

@@ -23,6 +23,11 @@ use agent::{Member, Plan};
 const AGENTS_MAX: usize = 65_000;
 /// How often the fleet tells how it does.
 const REPORT: Duration = Duration::from_secs(1);
+/// How often it looks whether all agents are there.
+const LOOK: Duration = Duration::from_millis(5);
+/// What the line begins with by which the fleet says that all agents have a link; the seconds since
+/// its start follow.
+pub(crate) const ALL_IN: &str = "all agents linked:";
 /// How long agents that are stopped have to say so.
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -53,6 +58,12 @@ pub(crate) struct Args {
     /// Of a hundred tasks that end by themselves, so many fail
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=100))]
     pub(crate) failing: u8,
+    /// Every task that runs says so again as soon as its framework has acknowledged that
+    #[arg(long)]
+    pub(crate) repeat: bool,
+    /// Links on which nobody registers; the master ends each after ten seconds
+    #[arg(long)]
+    pub(crate) silent: bool,
     /// So many agents a second lose their link, one after the other, and come back
     #[arg(long, default_value_t = 0.0, value_name = "PER_SECOND")]
     pub(crate) churn: f64,
@@ -113,17 +124,27 @@ pub(crate) fn runtime(threads: u8) -> Result<tokio::runtime::Runtime> {
 }
 
 async fn until_stopped(args: &Args) -> Result<()> {
-    let fleet = Fleet::start(args)?;
     let begin = Instant::now();
+    let fleet = Fleet::start(args)?;
     let mut told = (usize::MAX, usize::MAX);
-    let mut interval = tokio::time::interval(REPORT);
+    let mut were_all_in = false;
+    let mut report = tokio::time::interval(REPORT);
+    let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
             stopped = tokio::signal::ctrl_c() => {
                 stopped.context("wait for SIGINT")?;
                 break;
             }
-            _ = interval.tick() => {
+            _ = look.tick() => {
+                let are_all_in = fleet.counts().linked() == args.agents;
+                if are_all_in && !were_all_in {
+                    // For programs: a line each time that all are there.
+                    println!("{ALL_IN} {:.3}", begin.elapsed().as_secs_f64());
+                }
+                were_all_in = are_all_in;
+            }
+            _ = report.tick() => {
                 let now = (fleet.counts().linked(), fleet.counts().lost());
                 if now != told {
                     let seconds = begin.elapsed().as_secs_f64();
@@ -171,12 +192,21 @@ impl Fleet {
         let conduct = Conduct {
             lasts: run.context("--run: no such time")?.or(args.tasks.lasts),
             failing_percent: args.failing,
+            repeats: args.repeat,
         };
         let plan = Arc::new(Plan::new(args, conduct, away)?);
         let counts = Arc::new(Counts::default());
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let mut members = JoinSet::new();
         for number in 0..args.agents {
+            if args.silent {
+                members.spawn(agent::be_silent(
+                    number,
+                    Arc::clone(&plan),
+                    Arc::clone(&counts),
+                ));
+                continue;
+            }
             let member = Member::new(number, &plan, &counts)?;
             members.spawn(member.live(stopped.clone()));
         }
@@ -234,6 +264,8 @@ mod tests {
             framework: "fleet".into(),
             run: None,
             failing: 0,
+            repeat: false,
+            silent: false,
             churn: 0.0,
             away: 0.1,
             threads: 1,

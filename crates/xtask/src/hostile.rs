@@ -12,7 +12,7 @@ mod workload;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::daemon::Daemon;
 use crate::image::root;
 use requests::{Kind, Random};
 use workload::Workload;
@@ -87,17 +88,18 @@ fn build() -> Result<PathBuf> {
 }
 
 async fn attack(args: &Args, program: &std::path::Path) -> Result<()> {
-    let master = Master::start(program).await?;
-    let _agent = FakeAgent::start(master.address, 5051)
+    let port = Daemon::free_port()?;
+    let master = Daemon::start(program, port, &["--registry=in_memory"])?;
+    let _agent = FakeAgent::start(master.address(), 5051)
         .await
         .context("start an agent")?;
-    let mut workload = Workload::start(master.address).await?;
+    let mut workload = Workload::start(master.address()).await?;
     workload.must_go_on(TASK_TIME_MAX).await?;
-    let before = master.memory_kb()?;
-    println!("master: pid {}, {} MB", master.process.id(), before.0 >> 10);
+    let before = master.memory()?;
+    println!("master: pid {}, {} MB", master.id(), before.rss >> 20);
 
     let begin = Instant::now();
-    let slowest = throw(args, master.address).await?;
+    let slowest = throw(args, master.address()).await?;
     workload.must_go_on(TASK_TIME_MAX).await?;
     println!(
         "{} requests in {:.1} s; /health at most {slowest:?}; {} tasks finished",
@@ -106,8 +108,8 @@ async fn attack(args: &Args, program: &std::path::Path) -> Result<()> {
         workload.finished(),
     );
 
-    let open = idle(master.address, args.idle, master.descriptors()?).await;
-    let health = health(master.address).await?;
+    let open = idle(master.address(), args.idle, master.descriptors()?).await;
+    let health = health(master.address()).await?;
     workload.must_go_on(TASK_TIME_MAX).await?;
     println!(
         "{} idle connections; /health {health:?}; {} tasks finished",
@@ -116,12 +118,12 @@ async fn attack(args: &Args, program: &std::path::Path) -> Result<()> {
     );
     drop(open);
 
-    let (now, peak) = master.memory_kb()?;
-    println!("memory: {} MB, at most {} MB", now >> 10, peak >> 10);
+    let memory = master.memory()?;
+    let peak = memory.rss_max >> 20;
+    println!("memory: {} MB, at most {peak} MB", memory.rss >> 20);
     ensure!(
-        peak >> 10 <= args.memory_mb,
-        "the master held {} MB, more than {}",
-        peak >> 10,
+        peak <= args.memory_mb,
+        "the master held {peak} MB, more than {}",
         args.memory_mb
     );
     println!("1 passed, 0 failed");
@@ -245,71 +247,4 @@ fn descriptors_max() -> usize {
         .find(|line| line.starts_with("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().nth(3));
     soft.and_then(|text| text.parse().ok()).unwrap_or(1024)
-}
-
-/// A master's process; it ends with this value.
-struct Master {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Master {
-    async fn start(program: &std::path::Path) -> Result<Self> {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-        let address = listener.local_addr().context("find a free port")?;
-        drop(listener);
-        let process = Command::new(program)
-            .args([
-                "--ip=127.0.0.1",
-                &format!("--port={}", address.port()),
-                "--hostname=localhost",
-                "--registry=in_memory",
-            ])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .with_context(|| format!("start {}", program.display()))?;
-        let this = Self { process, address };
-        let begin = Instant::now();
-        while health(address).await.is_err() {
-            ensure!(
-                begin.elapsed() < Duration::from_secs(10),
-                "the master does not answer after its start"
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Ok(this)
-    }
-
-    /// What it holds, and the most it ever held, in kB (proc(5), `status`).
-    fn memory_kb(&self) -> Result<(u64, u64)> {
-        let path = format!("/proc/{}/status", self.process.id());
-        let status = std::fs::read_to_string(&path).context("the master is gone")?;
-        let field = |name: &str| {
-            let line = status.lines().find(|line| line.starts_with(name));
-            let number = line.and_then(|line| line.split_whitespace().nth(1));
-            number.and_then(|text| text.parse().ok())
-        };
-        Ok((
-            field("VmRSS:").context("read VmRSS")?,
-            field("VmHWM:").context("read VmHWM")?,
-        ))
-    }
-
-    /// How many descriptors it has open.
-    fn descriptors(&self) -> Result<usize> {
-        let path = format!("/proc/{}/fd", self.process.id());
-        Ok(std::fs::read_dir(path)
-            .context("the master is gone")?
-            .count())
-    }
-}
-
-impl Drop for Master {
-    fn drop(&mut self) {
-        // One that has ended cannot be killed; either way it is waited for.
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
 }

@@ -11,6 +11,7 @@ mod attack;
 mod bench;
 mod check;
 mod codegen;
+mod daemon;
 mod fleet;
 mod hostile;
 mod image;

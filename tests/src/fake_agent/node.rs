@@ -69,19 +69,12 @@ impl Node {
         &mut self,
         address: SocketAddr,
     ) -> Result<Streaming<MasterFrame>, FakeAgentError> {
-        let connect = |source| FakeAgentError::Connect { address, source };
         let refused = |reason: &dyn std::fmt::Display| FakeAgentError::Refused(reason.to_string());
         let (frames, outgoing) = mpsc::channel(FRAMES_MAX);
         self.epoch = 0;
         self.frames = Some(frames);
         self.send(AgentBody::Register(self.registration())).await;
-        let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
-            .map_err(connect)?
-            .local_address(self.source)
-            .connect()
-            .await
-            .map_err(connect)?;
-        let mut incoming = LinkClient::new(channel)
+        let mut incoming = LinkClient::new(channel(address, self.source).await?)
             .connect(ReceiverStream::new(outgoing))
             .await
             .map_err(|e| refused(&e))?
@@ -209,7 +202,10 @@ impl Node {
                 let framework = shutdown.framework_id.unwrap_or_default();
                 self.tasks.retain(|_, task| task.framework_id != framework);
             }
-            MasterBody::FrameworkSubscribed(_) => self.send_again().await,
+            MasterBody::FrameworkSubscribed(_) => {
+                self.send_again().await;
+                self.repeat_all().await;
+            }
             MasterBody::ApplyOperation(apply) => self.apply(apply).await,
             MasterBody::AcknowledgeOperation(acknowledge) => {
                 self.operation_acknowledged(&acknowledge);
@@ -261,4 +257,15 @@ impl Node {
             drop(frames.send(frame).await);
         }
     }
+}
+
+/// A connection to a master, which begins at `source` where that is given.
+pub(super) async fn channel(
+    address: SocketAddr,
+    source: Option<IpAddr>,
+) -> Result<tonic::transport::Channel, FakeAgentError> {
+    let connect = |source| FakeAgentError::Connect { address, source };
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
+    let endpoint = endpoint.map_err(connect)?.local_address(source);
+    endpoint.connect().await.map_err(connect)
 }

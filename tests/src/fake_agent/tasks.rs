@@ -343,10 +343,27 @@ impl Node {
         }
         task.updates.pop_front();
         task.resend_after = RESEND_AFTER;
-        if task.updates.is_empty() && task.latest.is_terminal() {
-            self.tasks.remove(&key);
-        } else {
+        if !task.updates.is_empty() {
             self.send_first(&key).await;
+        } else if task.latest.is_terminal() {
+            self.tasks.remove(&key);
+        } else if self.conduct.repeats {
+            self.update(&key, TaskState::Running, None).await;
+        }
+    }
+
+    /// Tasks that repeat themselves begin with that, where nothing of theirs waits.
+    pub(super) async fn repeat_all(&mut self) {
+        if !self.conduct.repeats {
+            return;
+        }
+        let resting = self
+            .tasks
+            .iter()
+            .filter(|(_, task)| task.updates.is_empty());
+        let keys: Vec<_> = resting.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.update(&key, TaskState::Running, None).await;
         }
     }
 

@@ -43,7 +43,6 @@ impl Figure {
     }
 
     /// A figure of a benchmark.
-    #[cfg(test)]
     pub(super) fn new(
         about: &[(&str, Value)],
         value: f64,
@@ -79,7 +78,9 @@ impl Figure {
 
     /// What it is about, as text; `without` leaves a field out.
     fn about(&self, without: &str) -> String {
-        let result = ["value", "unit", "budget", "offers", without];
+        let result = [
+            "value", "unit", "budget", "offers", "machine", "kB", without,
+        ];
         let mut text = String::new();
         for (name, value) in &self.0 {
             if result.contains(&name.as_str()) {
@@ -96,6 +97,20 @@ impl Figure {
 
     fn is_rate(&self) -> bool {
         self.unit().ends_with("/s")
+    }
+
+    /// What it is about, the value, and whether that keeps the budget.
+    pub(super) fn line(&self) -> String {
+        let about = self.about("");
+        let mut text = format!("{about:<52} {:>12.3} {}", self.value(), self.unit());
+        if let Some(budget) = self.budget() {
+            let kept = match self.keeps_budget() {
+                Some(false) => "MISSED",
+                Some(true) | None => "kept",
+            };
+            let _ = write!(text, "  (budget {budget}, {kept})");
+        }
+        text
     }
 
     /// Whether it keeps its budget; `None` where it has none.
@@ -133,19 +148,7 @@ fn table(figures: &[Figure], before: Option<&[Figure]>) -> String {
     let mut text = String::new();
     for figure in figures {
         let about = figure.about("");
-        let _ = write!(
-            text,
-            "{about:<52} {:>12.3} {}",
-            figure.value(),
-            figure.unit()
-        );
-        if let Some(budget) = figure.number("budget") {
-            let kept = match figure.keeps_budget() {
-                Some(false) => "MISSED",
-                Some(true) | None => "kept",
-            };
-            let _ = write!(text, "  (budget {budget}, {kept})");
-        }
+        text.push_str(&figure.line());
         let earlier = before.into_iter().flatten().find(|b| b.about("") == about);
         if let Some(earlier) = earlier.filter(|earlier| earlier.value() != 0.0) {
             let change = (figure.value() / earlier.value() - 1.0) * 100.0;

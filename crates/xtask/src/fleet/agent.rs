@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use api::v1;
 use model::resources::Role;
-use tests::fake_agent::{Adopted, Conduct, Description, FakeAgent};
+use tests::fake_agent::{Adopted, Conduct, Description, FakeAgent, SilentLink};
 use tokio::sync::{Semaphore, watch};
 
 use super::Args;
@@ -65,6 +65,28 @@ impl Plan {
             opening: Semaphore::new(OPENING_MAX),
         })
     }
+
+    /// Where this agent's link begins; anywhere where the master is not on loopback.
+    fn source(&self, number: usize) -> Option<IpAddr> {
+        self.master.ip().is_loopback().then(|| source(number))
+    }
+}
+
+/// Has a link, and says nothing on it.
+pub(super) async fn be_silent(number: usize, plan: Arc<Plan>, counts: Arc<Counts>) {
+    let opened = {
+        let Ok(_place) = plan.opening.acquire().await else {
+            return;
+        };
+        SilentLink::open(plan.master, plan.source(number)).await
+    };
+    match opened {
+        Ok(_link) => {
+            counts.linked.fetch_add(1, Ordering::Relaxed);
+            std::future::pending().await
+        }
+        Err(error) => counts.complain(format!("{:#}", anyhow::Error::from(error))),
+    }
 }
 
 /// How the agents do.
@@ -120,7 +142,7 @@ impl Member {
         let description = Description {
             hostname: format!("agent{number}"),
             resources: plan.resources.clone(),
-            source: plan.master.ip().is_loopback().then(|| source(number)),
+            source: plan.source(number),
             conduct: plan.conduct,
             ..Description::of_port(port)
         };
