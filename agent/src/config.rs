@@ -12,6 +12,7 @@ mod draft;
 pub mod fetching;
 pub mod images;
 pub mod isolation;
+mod masters;
 pub mod networks;
 mod settings;
 mod values;
@@ -28,11 +29,17 @@ use crate::housekeeping;
 use fetching::Fetching;
 use settings::Setting;
 
+pub use masters::Masters;
+
 /// What the agent was told to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The master to register with.
-    pub master: HostPort,
+    /// Where the master is to be found that leads.
+    pub master: Masters,
+    /// The timeout of a session with ZooKeeper, where that is where.
+    pub zk_session_timeout: Duration,
+    /// Where masters are reached that tell an address of the loopback.
+    pub loopback_master_ip: Option<IpAddr>,
     /// Where sandboxes and the checkpoint live.
     pub work_dir: PathBuf,
     /// The address to listen on; every address where it is not given.

@@ -86,7 +86,8 @@ pub struct Context {
     explained: Explained,
     cgroups: Option<cgroup::Tree>,
     flags: Value,
-    master: String,
+    /// The name or address of the master that took this agent last.
+    master: watch::Receiver<String>,
     work_dir: PathBuf,
     started: Instant,
     started_at: f64,
@@ -116,6 +117,8 @@ pub struct Ways {
     pub switchboard: Switchboard,
     /// To what containers run under.
     pub explained: Explained,
+    /// To the name or address of the master.
+    pub master: watch::Receiver<String>,
     /// What the tokens of executors are signed with.
     pub key: Option<Key>,
     /// To the images.
@@ -137,7 +140,7 @@ impl Context {
             explained: ways.explained,
             cgroups: node.cgroups.clone(),
             flags: flags(config, node),
-            master: config.master.host.clone(),
+            master: ways.master,
             work_dir: node.work_dir.clone(),
             started: Instant::now(),
             started_at: since.map_or(0.0, |since| since.as_secs_f64()),

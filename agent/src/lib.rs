@@ -12,6 +12,7 @@ pub mod disk;
 mod environment;
 pub mod explained;
 pub mod fetch;
+pub mod finder;
 pub mod fuzz;
 pub mod handle;
 pub mod housekeeping;

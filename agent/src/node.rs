@@ -39,6 +39,7 @@ use crate::devices::{self, DeviceError};
 use crate::disk::{self, Disks};
 use crate::explained::Explained;
 use crate::fetch::{self, FetchError, Fetcher};
+use crate::finder::Finder;
 use crate::handle::{Handle, Reply};
 use crate::housekeeping::Housekeeping;
 use crate::http;
@@ -107,6 +108,9 @@ enum NodeError {
     Worker(#[from] WorkerError),
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// Where ZooKeeper is.
+    #[error("--master")]
+    Master(#[from] detector::ZkSourceError),
     /// The seccomp profile of containers that name none.
     #[error("read the seccomp profile of --seccomp_profile_name")]
     Seccomp(#[from] ProfileError),
@@ -221,6 +225,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         .as_deref()
         .map(Key::read)
         .transpose()?;
+    let finder = Finder::start(&config, &inputs_in)?;
     let board = Switchboard::default();
     let explained = Explained::default();
     kernel_log::follow(&explained);
@@ -229,6 +234,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         handle: Handle::new(inputs_in.clone()),
         switchboard: board.clone(),
         explained: explained.clone(),
+        master: finder.last(),
         key: key.clone(),
         images: ground.images.clone(),
         disks,
@@ -244,6 +250,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         probes: Probes::new(inputs_in.clone()),
         volumes: Volumes::beneath(&node.work_dir),
         link: None,
+        finder,
         pending: Vec::new(),
         requests: BTreeMap::new(),
         streams: BTreeMap::new(),
@@ -310,6 +317,7 @@ struct Main {
     probes: Probes,
     volumes: Volumes,
     link: Option<Link>,
+    finder: Arc<Finder>,
     /// What effects brought about at once; agent-core is yet to be told.
     pending: Vec<Event>,
     /// Who waits for an answer.

@@ -19,6 +19,7 @@ use tonic::{Status, Streaming};
 use crate::access::{Identity, Realm};
 use crate::connection::Connection;
 use crate::convert::link;
+use crate::grpc::status;
 use crate::handle::{Command, Handle};
 
 /// How many frames may wait for one agent: a launch of as many tasks at once.
@@ -73,10 +74,7 @@ impl Link for Service {
         request: tonic::Request<Streaming<AgentFrame>>,
     ) -> Result<tonic::Response<Frames>, Status> {
         if !self.loop_.leads() {
-            return Err(Status::unavailable(match self.loop_.facts().leading() {
-                Some((hostname, port)) => format!("the leading master is {hostname}:{port}"),
-                None => "no master leads".into(),
-            }));
+            return Err(status::not_leading(self.loop_.facts()));
         }
         let headers = request.metadata().clone().into_headers();
         let access = self.loop_.access();

@@ -189,6 +189,7 @@ impl Agent {
             }
             Event::LinkOpened { link } => self.link_opened(&mut step, link),
             Event::LinkClosed { link } => self.link_lost(&mut step, link),
+            Event::LeaderChanged => self.leader_changed(&mut step),
             Event::Frame {
                 link,
                 epoch,
@@ -365,6 +366,13 @@ impl Agent {
         match self.registration.lost(step.now, link, &mut self.random) {
             Lost::Current => self.pause(),
             Lost::Stale => {}
+        }
+    }
+
+    fn leader_changed(&mut self, step: &mut Step) {
+        if let Some(link) = self.registration.turn(step.now, &mut self.random) {
+            self.pause();
+            step.out.push(Effect::CloseLink { link });
         }
     }
 

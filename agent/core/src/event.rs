@@ -45,6 +45,8 @@ pub enum Event {
         /// The link that `Effect::OpenLink` asked for.
         link: LinkId,
     },
+    /// Another master leads than the one that was looked to until now.
+    LeaderChanged,
     /// A frame of the master.
     Frame {
         /// The link it came over.

@@ -144,6 +144,20 @@ impl Registration {
         Lost::Current
     }
 
+    /// There is another leader to turn to: the wait begins anew, and short, whatever became of the
+    /// attempts to reach the one before. Gives the link that is to be closed.
+    pub fn turn(&mut self, now: Instant, random: &mut Random) -> Option<LinkId> {
+        if self.state == State::Idle {
+            return None;
+        }
+        let link = self.link();
+        self.backoff = BACKOFF_MIN;
+        self.state = State::Waiting {
+            until: now + random.below(self.backoff),
+        };
+        link
+    }
+
     /// Whether a frame is to be followed, or why not.
     ///
     /// # Errors

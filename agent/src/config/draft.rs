@@ -14,12 +14,14 @@ use super::images::Images;
 use super::isolation::Isolation;
 use super::networks::Networks;
 use super::settings::{SETTINGS, Setting};
-use super::{Boot, Config, HostPort, LoggingLevel};
+use super::{Boot, Config, LoggingLevel, Masters};
 
 /// Settings as far as they were given.
 #[derive(Default)]
 pub(super) struct Draft {
-    pub(super) master: Option<HostPort>,
+    pub(super) master: Option<Masters>,
+    pub(super) zk_session_timeout: Option<Duration>,
+    pub(super) loopback_master_ip: Option<IpAddr>,
     pub(super) work_dir: Option<PathBuf>,
     pub(super) ip: Option<IpAddr>,
     pub(super) port: Option<u16>,
@@ -64,6 +66,8 @@ impl Draft {
         }
         Ok(Config {
             master: self.master.ok_or(&SETTINGS[0])?,
+            zk_session_timeout: self.zk_session_timeout.unwrap_or(Duration::from_secs(10)),
+            loopback_master_ip: self.loopback_master_ip,
             work_dir: self
                 .work_dir
                 .unwrap_or_else(|| PathBuf::from("/var/lib/mesos")),

@@ -15,10 +15,11 @@ use super::draft::Draft;
 use super::fetching;
 use super::images;
 use super::isolation::ISOLATION;
+use super::masters::{self, MASTERS};
 use super::networks;
 use super::values::{
-    ABSOLUTE, DURATION, PORT, SIZE, absolute, boolean, duration, host_port, hostname, plain, port,
-    put, share, some_text, static_address, why,
+    ABSOLUTE, DURATION, PORT, SIZE, absolute, boolean, duration, hostname, plain, port, put, share,
+    some_text, static_address, why,
 };
 
 /// One setting.
@@ -36,6 +37,9 @@ pub(super) struct Setting {
     pub(super) set: fn(&mut Draft, &str) -> Result<(), Why>,
 }
 
+/// The longest session that makes sense.
+const SESSION_MAX: Duration = Duration::from_secs(3600);
+
 /// What a bad value adds to `Setting::allowed`; begins with a separator, often empty.
 pub(super) type Why = String;
 
@@ -44,17 +48,11 @@ pub(super) static SETTINGS: &[Setting] = &[
     Setting {
         name: "master",
         value: "HOST:PORT",
-        allowed: "HOST:PORT",
-        help: "the master to register with (required)",
+        allowed: MASTERS,
+        help: "the master to register with: HOST:PORT, or several with commas between them of which one\n      leads, or where it is elected: zk://[USER:PASSWORD@]HOST:PORT,…/PATH, or file:///FILE that\n      holds this (required)",
         boot: false,
         switch: false,
-        set: |draft, text| {
-            if text.starts_with("zk://") {
-                return Err("; finding the leader through ZooKeeper is not built yet".to_owned());
-            }
-            draft.master = Some(host_port(text, None)?);
-            Ok(())
-        },
+        set: |draft, text| put(&mut draft.master, masters::read(text)),
     },
     Setting {
         name: "work_dir",
@@ -120,6 +118,24 @@ pub(super) static SETTINGS: &[Setting] = &[
         boot: false,
         switch: false,
         set: |draft, text| put(&mut draft.advertise_port, port(text)),
+    },
+    Setting {
+        name: "zk_session_timeout",
+        value: "DURATION",
+        allowed: DURATION,
+        help: "the timeout of the session with the ZooKeeper of --master (default: 10secs)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.zk_session_timeout, duration(text, SESSION_MAX)),
+    },
+    Setting {
+        name: "loopback_master_ip",
+        value: "ADDRESS",
+        allowed: "an address",
+        help: "where masters are reached that tell an address of the loopback, as those on a host do to its\n      guests (default: there)",
+        boot: false,
+        switch: false,
+        set: |draft, text| put(&mut draft.loopback_master_ip, plain(text)),
     },
     Setting {
         name: "resources",

@@ -99,7 +99,7 @@ fn all_faults_are_told_at_once_each_with_its_setting_and_what_is_allowed() {
         r#"bad setting tepui.prot: unknown; did you mean tepui.port?"#,
         r#"bad setting tepui.hostname: no value; it wants a host name: letters, digits, dots and hyphens, 64 at most"#,
         r#"bad setting tepui.zzz: unknown; known are master, work_dir, "#,
-        r#"bad setting tepui.master: "10.0.2.2" is not HOST:PORT; the port is missing"#,
+        r#"bad setting tepui.master: "10.0.2.2" is not HOST:PORT, HOST:PORT,HOST:PORT or zk://HOST:PORT,HOST:PORT/PATH; the port is missing"#,
         r#"bad setting tepui.port: "99999" is not a port from 1 to 65535"#,
         r#"bad setting tepui.hostname: "a_b" is not a host name: letters, digits, dots and hyphens, 64 at most"#,
         r#"bad setting tepui.switch_user: "maybe" is not true or false"#,
@@ -119,20 +119,36 @@ fn unknown_flags_and_a_missing_master_are_faults() {
         faults(flags(&["--mastre=a:1", "extra"], &[])),
         "bad setting --mastre: unknown; did you mean --master?\n\
          bad setting extra: flags begin with --, as in --master=HOST:PORT\n\
-         bad setting --master: not given; it wants HOST:PORT"
+         bad setting --master: not given; it wants HOST:PORT, HOST:PORT,HOST:PORT or zk://HOST:PORT,HOST:PORT/PATH"
     );
     assert_eq!(
         faults(flags(&["--master", "--port=1"], &[])),
-        "bad setting --master: no value; it wants HOST:PORT"
+        "bad setting --master: no value; it wants HOST:PORT, HOST:PORT,HOST:PORT or zk://HOST:PORT,HOST:PORT/PATH"
     );
     assert_eq!(
         faults(flags(&["--master=a:1", "--no-switch_user=true"], &[])),
         "bad setting --no-switch_user: takes no value"
     );
     assert_eq!(
-        faults(flags(&["--master=zk://a/b"], &[])),
-        "bad setting --master: \"zk://a/b\" is not HOST:PORT; finding the leader through ZooKeeper is not built yet"
+        faults(flags(&["--master=zk://a"], &[])),
+        "bad setting --master: \"zk://a\" is not HOST:PORT, HOST:PORT,HOST:PORT or zk://HOST:PORT,HOST:PORT/PATH; \
+         names no folder: expected zk://host:port,.../path, and not the root"
     );
+}
+
+#[test]
+fn the_master_is_an_address_a_list_of_them_or_a_place_in_zookeeper() {
+    for (text, towards) in [
+        ("m:5050", "m:5050"),
+        ("a:1,[::1]:2", "a:1"),
+        ("zk://a,b:2182/mesos", "a:2181"),
+    ] {
+        let master = config(flags(&["--master", text], &[])).master;
+        assert_eq!(master.towards().unwrap().to_string(), towards);
+    }
+    let master = config(flags(&["--master=zk://me:secret@a/b"], &[])).master;
+    assert_eq!(master.to_string(), "zk://me:***@a:2181/b");
+    assert!(faults(flags(&["--master=a:1,"], &[])).contains("\"a:1,\" is not HOST:PORT"));
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub(super) fn state(context: &Context) -> Value {
         "unreserved_resources_allocated": resources::object(&allocated.unreserved()),
         "resource_providers": [],
         "attributes": resources::attributes(&description.attributes),
-        "master_hostname": context.master,
+        "master_hostname": *context.master.borrow(),
         "flags": context.flags,
         "frameworks": frameworks(view::frameworks(&snapshot)),
         "completed_frameworks": frameworks(view::completed_frameworks(&snapshot)),

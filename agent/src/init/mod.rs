@@ -257,7 +257,9 @@ pub fn on_host(config: &Config, wishes: Wishes) -> Result<Node, InitError> {
 fn outward_address(config: &Config) -> IpAddr {
     let towards = || {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        socket.connect((config.master.host.as_str(), config.master.port))?;
+        let master = config.master.towards();
+        let master = master.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        socket.connect((master.host.as_str(), master.port))?;
         socket.local_addr()
     };
     towards().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())

@@ -1,5 +1,7 @@
 //! Effects: each carried out, or handed to whoever does.
 
+use std::sync::Arc;
+
 use agent_core::checks;
 use agent_core::containers::RequestId;
 use agent_core::effect::{Answer, Effect, ToMaster};
@@ -28,7 +30,8 @@ impl Main {
             Effect::Store(_) | Effect::End { .. } => {}
             Effect::OpenLink { link } => {
                 let inputs = self.inputs_in.clone();
-                self.link = Some(Link::open(link, &self.config, inputs));
+                let finder = Arc::clone(&self.finder);
+                self.link = Some(Link::open(link, &self.config, finder, inputs));
             }
             Effect::CloseLink { link } => {
                 if let Some(current) = self.link.take_if(|current| current.id == link) {
@@ -139,7 +142,7 @@ impl Main {
             Effect::Ignored { why } => info!(why, "left aside"),
             Effect::Registered { agent_id } => {
                 self.complaint.clear();
-                info!(%agent_id, master = %self.config.master, "registered");
+                info!(%agent_id, master = *self.finder.last().borrow(), "registered");
                 // Sandboxes are found by the id: whoever hears of a task finds its files.
                 self.publish_now();
             }

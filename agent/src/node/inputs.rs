@@ -62,6 +62,12 @@ impl Main {
                 vec![event]
             }
             Input::Told(event) => vec![event],
+            Input::Link(link, LinkEvent::Trying(why)) => {
+                if self.link.as_ref().is_some_and(|current| current.id == link) {
+                    self.complain(why);
+                }
+                Vec::new()
+            }
             Input::Link(link, LinkEvent::Opened) => vec![Event::LinkOpened { link }],
             Input::Link(link, LinkEvent::Closed(why)) => {
                 if self.link.as_ref().is_some_and(|current| current.id == link) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::client::address::Address;
+use crate::client::master::Master;
 
 pub(crate) mod container;
 use container::{ContainerArgs, HealthArgs};
@@ -19,9 +19,15 @@ The master is the one given with --master or in TEPUI_MASTER; else the one of th
 Exit codes: 0 done, 1 not done, 2 bad command line. `tepui run`, `tepui pod run` and `tepui exec`
 end with the exit code of what they ran, 128+n where signal n ended it, 130 after Ctrl-C, 125 where nothing ran.")]
 pub(crate) struct Cli {
-    /// Address of a master, HOST:PORT.
-    #[arg(long, global = true, env = "TEPUI_MASTER", value_name = "HOST:PORT")]
-    pub(crate) master: Option<Address>,
+    /// A master, several with commas between them, or where it is elected: zk://HOST:PORT,.../PATH.
+    #[arg(
+        long,
+        global = true,
+        env = "TEPUI_MASTER",
+        value_name = "HOST:PORT",
+        hide_env_values = true
+    )]
+    pub(crate) master: Option<Master>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

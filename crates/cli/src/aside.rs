@@ -6,8 +6,8 @@ use model::TaskState;
 use tokio::time::sleep;
 
 use crate::client::ClientError;
-use crate::client::address::Address;
 use crate::client::http::Connection;
+use crate::client::master::Master;
 use crate::client::state::{self, State};
 use crate::ending::Ending;
 use crate::note;
@@ -27,8 +27,8 @@ pub(crate) enum Whose {
 }
 
 /// Asks a master who speaks for a framework.
-pub(crate) async fn whose(master: &Address, framework: &str) -> Result<Whose, ClientError> {
-    let state = state::fetch(&mut Connection::new(master.clone())).await?;
+pub(crate) async fn whose(master: &Master, framework: &str) -> Result<Whose, ClientError> {
+    let state = state::fetch(&mut Connection::to(master).await?).await?;
     let mut over = state.completed_frameworks.iter();
     if over.any(|known| known.id == framework) {
         return Ok(Whose::Nobodys);
@@ -41,14 +41,14 @@ pub(crate) async fn whose(master: &Address, framework: &str) -> Result<Whose, Cl
 }
 
 /// Waits until a task is over, or gone from the state together with its framework.
-pub(crate) async fn watch(master: &Address, framework: &str, task: &str) -> Ending {
+pub(crate) async fn watch(master: &Master, framework: &str, task: &str) -> Ending {
     note(&format!(
         "another tepui speaks for {task} now; watching it from here"
     ));
-    let mut connection = Connection::new(master.clone());
     loop {
         // A master that is away for a while comes back, or the user ends the wait.
-        if let Ok(state) = state::fetch(&mut connection).await
+        if let Ok(mut connection) = Connection::to(master).await
+            && let Ok(state) = state::fetch(&mut connection).await
             && let Some(ending) = ending(&state, framework, task)
         {
             return ending;

@@ -10,9 +10,9 @@ use tokio::io::AsyncWriteExt;
 
 use crate::args::{CpArgs, Remote, TaskArgs};
 use crate::client::ClientError;
-use crate::client::address::Address;
 use crate::client::files::{Entry, browse, read_from, sandbox_of};
 use crate::client::http::Connection;
+use crate::client::master::Master;
 use crate::client::state;
 use crate::note;
 use crate::tasks::{FindError, find};
@@ -58,7 +58,7 @@ pub(crate) enum CpError {
 }
 
 /// Copies a file or a folder.
-pub(crate) async fn copy(args: &CpArgs, master: &Address) -> Result<u8, CpError> {
+pub(crate) async fn copy(args: &CpArgs, master: &Master) -> Result<u8, CpError> {
     let from = match (&args.from.task, &args.to.task) {
         (Some(from), None) => from,
         (None, Some(task)) => {
@@ -80,7 +80,7 @@ pub(crate) async fn copy(args: &CpArgs, master: &Address) -> Result<u8, CpError>
         task: from.clone(),
         framework: args.framework.clone(),
     };
-    let state = state::fetch(&mut Connection::new(master.clone())).await?;
+    let state = state::fetch(&mut Connection::to(master).await?).await?;
     let (framework, task) = find(&state, &wanted)?;
     let Some(node) = state.node(&task.slave_id) else {
         return Err(CpError::Node {

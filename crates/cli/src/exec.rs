@@ -13,6 +13,7 @@ use crate::args::ExecArgs;
 use crate::client::ClientError;
 use crate::client::address::Address;
 use crate::client::http::Connection;
+use crate::client::master::Master;
 use crate::client::session::{self, HEARTBEAT, Input, Output, Session, SessionError};
 use crate::client::state;
 use crate::note;
@@ -53,7 +54,7 @@ pub(crate) enum ExecError {
 }
 
 /// Runs a command in a task's container; its exit code.
-pub(crate) async fn exec(args: &ExecArgs, master: &Address) -> Result<u8, ExecError> {
+pub(crate) async fn exec(args: &ExecArgs, master: &Master) -> Result<u8, ExecError> {
     if args.tty && args.interactive && !terminal::is_interactive() {
         return Err(ExecError::NoTerminal);
     }
@@ -87,8 +88,8 @@ pub(crate) async fn exec(args: &ExecArgs, master: &Address) -> Result<u8, ExecEr
 }
 
 /// Where the task runs: its agent and its container.
-async fn locate(args: &ExecArgs, master: &Address) -> Result<(Address, ContainerId), ExecError> {
-    let state = state::fetch(&mut Connection::new(master.clone())).await?;
+async fn locate(args: &ExecArgs, master: &Master) -> Result<(Address, ContainerId), ExecError> {
+    let state = state::fetch(&mut Connection::to(master).await?).await?;
     let (_, task) = find(&state, &args.task)?;
     let (id, now) = (task.id.clone(), task.state.clone());
     if task.is_terminal() {

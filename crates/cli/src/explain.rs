@@ -2,8 +2,8 @@
 
 use crate::args::ExplainArgs;
 use crate::client::ClientError;
-use crate::client::address::Address;
 use crate::client::http::Connection;
+use crate::client::master::Master;
 use crate::client::report::{self, Denials, Report, Row};
 use crate::client::state;
 use crate::table::{Cell, Paint, Table, Tone, amount};
@@ -28,8 +28,8 @@ pub(crate) enum ExplainError {
 }
 
 /// Prints what a task runs under.
-pub(crate) async fn explain(args: &ExplainArgs, master: &Address) -> Result<u8, ExplainError> {
-    let state = state::fetch(&mut Connection::new(master.clone())).await?;
+pub(crate) async fn explain(args: &ExplainArgs, master: &Master) -> Result<u8, ExplainError> {
+    let state = state::fetch(&mut Connection::to(master).await?).await?;
     let (framework, task) = find(&state, &args.task)?;
     let Some(node) = state.node(&task.slave_id) else {
         return Err(ExplainError::Node {

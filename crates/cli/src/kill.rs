@@ -6,8 +6,8 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::args::TaskArgs;
 use crate::client::ClientError;
-use crate::client::address::Address;
 use crate::client::http::Connection;
+use crate::client::master::Master;
 use crate::client::scheduler::{SubscribeError, subscribe};
 use crate::client::state::{self, Framework, Task};
 use crate::note;
@@ -42,8 +42,8 @@ pub(crate) enum KillError {
 }
 
 /// Kills a task and ends its framework.
-pub(crate) async fn kill(args: &TaskArgs, master: &Address) -> Result<u8, KillError> {
-    let state = state::fetch(&mut Connection::new(master.clone())).await?;
+pub(crate) async fn kill(args: &TaskArgs, master: &Master) -> Result<u8, KillError> {
+    let state = state::fetch(&mut Connection::to(master).await?).await?;
     let (framework, task) = find(&state, args)?;
     if framework.name != FRAMEWORK_NAME {
         return Err(KillError::Foreign {
@@ -71,7 +71,7 @@ pub(crate) async fn kill(args: &TaskArgs, master: &Address) -> Result<u8, KillEr
 
 /// Takes the framework over, sees the task end, and tears the framework down.
 async fn take_over(
-    master: &Address,
+    master: &Master,
     framework: &Framework,
     task: &Task,
 ) -> Result<Option<TaskState>, KillError> {

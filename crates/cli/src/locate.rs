@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::client::address::{Address, AddressError};
+use crate::client::master::{Master, MasterError};
 
 /// Why no master is known.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LocateError {
     #[error(
-        "no master is named: give --master HOST:PORT, set TEPUI_MASTER, or start a cluster with ./qemu/up"
+        "no master is named: give --master HOST:PORT or zk://HOST:PORT/PATH, set TEPUI_MASTER, or start a cluster with ./qemu/up"
     )]
     None,
     #[error("read {}", path.display())]
@@ -27,12 +27,12 @@ pub(crate) enum LocateError {
         source: serde_json::Error,
     },
     #[error("the master named in {}", path.display())]
-    Address { path: PathBuf, source: AddressError },
+    Master { path: PathBuf, source: MasterError },
 }
 
 /// A master, and whether it was found rather than named.
 pub(crate) struct Located {
-    pub(crate) master: Address,
+    pub(crate) master: Master,
     /// The file that named it.
     pub(crate) file: Option<PathBuf>,
 }
@@ -43,7 +43,7 @@ struct Cluster {
 }
 
 /// The master to ask.
-pub(crate) fn locate(named: Option<Address>) -> Result<Located, LocateError> {
+pub(crate) fn locate(named: Option<Master>) -> Result<Located, LocateError> {
     if let Some(master) = named {
         return Ok(Located { master, file: None });
     }
@@ -63,7 +63,7 @@ pub(crate) fn locate(named: Option<Address>) -> Result<Located, LocateError> {
             master,
             file: Some(path),
         }),
-        Err(source) => Err(LocateError::Address { path, source }),
+        Err(source) => Err(LocateError::Master { path, source }),
     }
 }
 

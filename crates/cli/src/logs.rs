@@ -5,9 +5,9 @@ use tokio::time::{Duration, sleep};
 
 use crate::args::{LogsArgs, TaskArgs};
 use crate::client::ClientError;
-use crate::client::address::Address;
 use crate::client::files::sandbox_of;
 use crate::client::http::Connection;
+use crate::client::master::Master;
 use crate::client::state;
 use crate::follow::{Life, OutputError, follow};
 use crate::tasks::{FindError, find};
@@ -29,8 +29,8 @@ pub(crate) enum LogsError {
 }
 
 /// Prints what a task wrote, and what it writes until its end.
-pub(crate) async fn print(args: &LogsArgs, master: &Address) -> Result<u8, LogsError> {
-    let mut connection = Connection::new(master.clone());
+pub(crate) async fn print(args: &LogsArgs, master: &Master) -> Result<u8, LogsError> {
+    let mut connection = Connection::to(master).await?;
     let state = state::fetch(&mut connection).await?;
     let (framework, task) = find(&state, &args.task)?;
     let Some(node) = state.node(&task.slave_id) else {

@@ -4,15 +4,15 @@ use serde_json::json;
 
 use crate::args::ListArgs;
 use crate::client::ClientError;
-use crate::client::address::Address;
 use crate::client::http::Connection;
+use crate::client::master::Master;
 use crate::client::state::{self, Node, State};
 use crate::table::{Cell, Paint, Table, Tone, age, amount, size};
 use crate::{note, print};
 
 /// Lists the nodes that the master knows.
-pub(crate) async fn list(args: &ListArgs, master: &Address) -> Result<u8, ClientError> {
-    let state = state::fetch(&mut Connection::new(master.clone())).await?;
+pub(crate) async fn list(args: &ListArgs, master: &Master) -> Result<u8, ClientError> {
+    let state = state::fetch(&mut Connection::to(master).await?).await?;
     if args.json {
         print(&format!("{:#}\n", json(&state)));
         return Ok(0);

@@ -20,9 +20,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::args::PodRunArgs;
 use crate::client::ClientError;
-use crate::client::address::Address;
 use crate::client::files::sandbox_path;
 use crate::client::http::Connection;
+use crate::client::master::Master;
 use crate::client::scheduler::{Calls, Events, SubscribeError, subscribe};
 use crate::client::state;
 use crate::ending::{Ending, NO_TASK};
@@ -104,7 +104,7 @@ struct Run<'a> {
 }
 
 /// Runs a pod; gives the exit code of this program: that of the first task that failed.
-pub(crate) async fn run(args: &PodRunArgs, master: &Address) -> Result<u8, PodError> {
+pub(crate) async fn run(args: &PodRunArgs, master: &Master) -> Result<u8, PodError> {
     let pod = read(args).await?;
     let named = |source| PodError::Name {
         name: pod.name.clone(),
@@ -192,7 +192,7 @@ async fn read(args: &PodRunArgs) -> Result<file::Pod, PodError> {
 }
 
 async fn subscribe_again(
-    master: &Address,
+    master: &Master,
     info: &FrameworkInfo,
     lost: &str,
 ) -> Result<(Calls, Events), PodError> {

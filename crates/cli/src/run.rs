@@ -17,6 +17,7 @@ use crate::args::RunArgs;
 use crate::client::ClientError;
 use crate::client::address::Address;
 use crate::client::http::Connection;
+use crate::client::master::Master;
 use crate::client::scheduler::{Calls, Events, SubscribeError, subscribe};
 use crate::client::state;
 use crate::ending::{Ending, NO_TASK};
@@ -103,7 +104,7 @@ struct Run<'a> {
 }
 
 /// Runs a task; gives the exit code of this program.
-pub(crate) async fn run(args: &RunArgs, master: &Address) -> Result<u8, RunError> {
+pub(crate) async fn run(args: &RunArgs, master: &Master) -> Result<u8, RunError> {
     let task_id = spec::task_id(&args.name).map_err(|source| RunError::Name {
         name: args.name.clone(),
         source,

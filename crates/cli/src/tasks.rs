@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::args::{TaskArgs, TasksArgs};
 use crate::client::ClientError;
-use crate::client::address::Address;
 use crate::client::http::Connection;
+use crate::client::master::Master;
 use crate::client::state::{self, Framework, State, Task};
 use crate::print;
 use crate::table::{Cell, Paint, Table, Tone, age, amount, size};
@@ -31,8 +31,8 @@ pub(crate) enum FindError {
 }
 
 /// Lists the tasks of all frameworks.
-pub(crate) async fn list(args: &TasksArgs, master: &Address) -> Result<u8, ClientError> {
-    let state = state::fetch(&mut Connection::new(master.clone())).await?;
+pub(crate) async fn list(args: &TasksArgs, master: &Master) -> Result<u8, ClientError> {
+    let state = state::fetch(&mut Connection::to(master).await?).await?;
     let listed: Vec<(&Framework, &Task)> = all(&state)
         .filter(|(_, task)| args.all || !task.is_terminal())
         .collect();

@@ -12,8 +12,8 @@ use tokio::time::sleep;
 
 use crate::args::TopArgs;
 use crate::client::ClientError;
-use crate::client::address::Address;
 use crate::client::http::Connection;
+use crate::client::master::Master;
 use crate::client::state::{self, State};
 use crate::client::statistics::{self, Usage};
 use crate::stops::Stops;
@@ -61,11 +61,11 @@ struct Row {
 }
 
 /// Shows the table: again and again on a terminal, once elsewhere.
-pub(crate) async fn show(args: &TopArgs, master: &Address) -> Result<u8, TopError> {
+pub(crate) async fn show(args: &TopArgs, master: &Master) -> Result<u8, TopError> {
     let mut stops = Stops::listen().map_err(TopError::Signals)?;
     let interval = Duration::from_secs_f64(args.interval);
     let repeats = std::io::stdout().is_terminal() && !args.once && !args.json;
-    let mut master = Connection::new(master.clone());
+    let mut master = Connection::to(master).await?;
     let (_, mut before) = look(&mut master).await?;
     let mut said = Vec::new();
     loop {

@@ -4,14 +4,14 @@ use serde_json::json;
 
 use crate::args::ListArgs;
 use crate::client::ClientError;
-use crate::client::address::Address;
 use crate::client::http::Connection;
+use crate::client::master::Master;
 use crate::client::state;
 
 /// Prints both versions.
-pub(crate) async fn print(args: &ListArgs, master: &Address) -> Result<u8, ClientError> {
+pub(crate) async fn print(args: &ListArgs, master: &Master) -> Result<u8, ClientError> {
     let own = env!("CARGO_PKG_VERSION");
-    let mut connection = Connection::new(master.clone());
+    let mut connection = Connection::to(master).await?;
     let state = state::fetch(&mut connection).await?;
     let leader = connection.address();
     if args.json {

@@ -6,8 +6,10 @@
 
 mod leader;
 mod place;
+mod watch;
 mod zk_url;
 
 pub use leader::{Leader, LeaderError};
 pub use place::Place;
+pub use watch::{DetectError, Detector, Term, find};
 pub use zk_url::{ZkSource, ZkSourceError, ZkUrl, ZkUrlError};

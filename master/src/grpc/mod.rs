@@ -5,7 +5,7 @@
 
 mod codec;
 mod events;
-mod status;
+pub(crate) mod status;
 
 use std::future::Ready;
 use std::time::Duration;

@@ -38,7 +38,7 @@ pub(super) fn check(response: Response) -> Result<Response, Status> {
 }
 
 /// Where to go instead; the address stands in `location` too.
-pub(super) fn not_leading(facts: &Facts) -> Status {
+pub(crate) fn not_leading(facts: &Facts) -> Status {
     let Some((hostname, port)) = facts.leading() else {
         return of(StatusCode::SERVICE_UNAVAILABLE, "No leader elected");
     };

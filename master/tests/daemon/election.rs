@@ -1,7 +1,9 @@
 //! Several masters and a real ZooKeeper server of Debian's package, left out where it is not installed.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use detector::{DetectError, Detector, Place};
 use expect_test::expect;
 use master::flags::{Config, RegistryKind};
 use master::{RunError, Server};
@@ -126,6 +128,42 @@ async fn one_master_leads_the_others_send_clients_there_and_the_next_finds_what_
     second.shutdown().await.unwrap();
     let names = client.list_children("/tepui/masters").await.unwrap();
     assert_eq!(names, ["registry"], "who ends in good order leaves at once");
+}
+
+#[tokio::test]
+async fn whoever_looks_out_sees_each_leader_in_its_turn() {
+    let Some(zookeeper) = ZooKeeper::start() else {
+        return;
+    };
+    let zk = format!("zk://127.0.0.1:{}/mesos", zookeeper.port());
+    let place = Place {
+        url: zk.parse().unwrap(),
+        session_timeout: SESSION,
+    };
+    let detector = Detector::start(place.clone());
+    let mut seen = detector.seen();
+    let error = detector::find(&place).await.unwrap_err();
+    assert!(matches!(error, DetectError::Nobody { .. }), "{error}");
+
+    let mut epochs = Vec::new();
+    for _ in 0..2 {
+        let master = Server::start(&elected(&zk)).await.unwrap();
+        let leader = soon("a leader", seen.wait_for(Option::is_some)).await;
+        let leader = leader.unwrap().clone().unwrap();
+        let found = detector::find(&place).await.unwrap();
+        assert_eq!(found, leader);
+        assert_eq!(
+            SocketAddr::new(found.leader.ip, found.leader.port),
+            master.address()
+        );
+        epochs.push(found.epoch);
+        until_it_leads(&master).await;
+        master.shutdown().await.unwrap();
+        soon("nobody", seen.wait_for(Option::is_none))
+            .await
+            .unwrap();
+    }
+    assert!(epochs[0] < epochs[1], "{epochs:?}");
 }
 
 #[tokio::test]

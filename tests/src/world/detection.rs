@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use agent_core::event::Event;
+
 use super::{Happening, World, below};
 
 /// How often whoever looks for the leader looks again.
@@ -41,13 +43,10 @@ impl World {
         };
         match client {
             Client::Node(node) => {
-                if std::mem::replace(&mut self.nodes[node].leader, leader) != leader {
-                    let wires = self.wires.iter();
-                    let others =
-                        wires.filter(|(_, wire)| wire.node == node && Some(wire.master) != leader);
-                    for wire in others.map(|(id, _)| *id).collect::<Vec<_>>() {
-                        self.cut_wire(wire);
-                    }
+                let before = std::mem::replace(&mut self.nodes[node].leader, leader);
+                // Who is without ZooKeeper, or sees nobody, keeps the link that it has.
+                if leader.is_some() && before != leader {
+                    self.node_step(node, Event::LeaderChanged);
                 }
             }
             Client::Scheduler(scheduler) => {

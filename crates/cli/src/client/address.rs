@@ -20,8 +20,6 @@ pub(crate) enum AddressError {
     Form(String),
     #[error("{0:?} asks for https, which this program does not speak")]
     Tls(String),
-    #[error("{0:?} names ZooKeeper; give the address of a master")]
-    ZooKeeper(String),
 }
 
 impl FromStr for Address {
@@ -31,9 +29,6 @@ impl FromStr for Address {
         let form = || AddressError::Form(text.to_owned());
         if text.starts_with("https://") {
             return Err(AddressError::Tls(text.to_owned()));
-        }
-        if text.starts_with("zk://") {
-            return Err(AddressError::ZooKeeper(text.to_owned()));
         }
         let rest = text.strip_prefix("http://").unwrap_or(text);
         let authority = rest.split('/').next().unwrap_or(rest);
@@ -89,7 +84,6 @@ mod tests {
             ("::1:5050", None),
             ("a b:1", None),
             ("https://host:1", None),
-            ("zk://host:2181/mesos", None),
         ] {
             let read = text.parse::<Address>().ok().map(|a| a.to_string());
             assert_eq!(read.as_deref(), written, "{text:?}");

@@ -18,7 +18,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::ClientError;
 use super::address::Address;
+use super::master::{LeaderError, Master};
 
 /// How long a TCP connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -62,6 +64,8 @@ pub(crate) enum HttpError {
         act: String,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error(transparent)]
+    Leader(#[from] LeaderError),
     #[error("{address} redirects to {location:?}, which is no address")]
     Redirect { address: Address, location: String },
 }
@@ -133,6 +137,8 @@ impl Answer {
 /// A connection to one address.
 pub(crate) struct Connection {
     address: Address,
+    /// Tells the address anew whenever the connection has to be opened.
+    master: Option<Master>,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
@@ -141,8 +147,20 @@ impl Connection {
     pub(crate) fn new(address: Address) -> Self {
         Self {
             address,
+            master: None,
             sender: None,
         }
+    }
+
+    /// One to whichever master leads when it is opened.
+    pub(crate) async fn to(master: &Master) -> Result<Self, ClientError> {
+        let address = master.leader().await.map_err(HttpError::from)?;
+        let master = Some(master.clone()).filter(|master| !matches!(master, Master::One(_)));
+        Ok(Self {
+            address,
+            master,
+            sender: None,
+        })
     }
 
     /// Where requests go; a redirect changes it.
@@ -186,7 +204,15 @@ impl Connection {
         ask: &Ask,
         wait: Duration,
     ) -> Result<Response<Incoming>, HttpError> {
-        let mut response = self.send_here(ask, wait).await?;
+        let is_kept = self.sender.is_some();
+        let mut response = match self.send_here(ask, wait).await {
+            // The leader that it was has gone: there may be another.
+            Err(HttpError::Connect { .. }) if is_kept && self.master.is_some() => {
+                self.turn().await?;
+                self.send_here(ask, wait).await?
+            }
+            answered => answered?,
+        };
         for _ in 0..REDIRECTS_MAX {
             if response.status() != StatusCode::TEMPORARY_REDIRECT {
                 break;
@@ -203,10 +229,23 @@ impl Connection {
                 let address = self.address.clone();
                 return Err(HttpError::Redirect { address, location });
             };
-            *self = Self::new(target);
+            (self.address, self.sender) = (target, None);
             response = self.send_here(ask, wait).await?;
         }
         Ok(response)
+    }
+
+    /// As `send`, where a redirect is itself the answer.
+    pub(crate) async fn send_unled(&mut self, ask: &Ask) -> Result<Response<Incoming>, HttpError> {
+        self.send_here(ask, ANSWER_MAX).await
+    }
+
+    /// Turns to whichever master leads now.
+    async fn turn(&mut self) -> Result<(), HttpError> {
+        if let Some(master) = &self.master {
+            (self.address, self.sender) = (master.leader().await?, None);
+        }
+        Ok(())
     }
 
     async fn send_here(

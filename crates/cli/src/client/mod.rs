@@ -5,6 +5,7 @@
 pub(crate) mod address;
 pub(crate) mod files;
 pub(crate) mod http;
+pub(crate) mod master;
 pub(crate) mod report;
 pub(crate) mod scheduler;
 pub(crate) mod session;

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use super::address::Address;
 use super::http::{Answer, Ask, Connection, HttpError};
+use super::master::Master;
 use super::{ClientError, MASTER, unexpected};
 
 const PATH: &str = "/api/v1/scheduler";
@@ -64,7 +65,7 @@ pub(crate) struct Calls {
 
 /// Subscribes a framework, or takes it over where its id is set.
 pub(crate) async fn subscribe(
-    master: &Address,
+    master: &Master,
     info: FrameworkInfo,
 ) -> Result<(Calls, Events), SubscribeError> {
     let call = Call {
@@ -76,7 +77,7 @@ pub(crate) async fn subscribe(
         }),
         ..Default::default()
     };
-    let mut connection = Connection::new(master.clone());
+    let mut connection = Connection::to(master).await?;
     let ask = ask(&call, None);
     let response = connection.send(&ask).await?;
     let address = connection.address().clone();

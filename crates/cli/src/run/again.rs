@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::{Run, RunError};
 use crate::aside::{self, Whose};
-use crate::client::address::Address;
+use crate::client::master::Master;
 use crate::client::scheduler::{Calls, Events, SubscribeError, subscribe};
 use crate::note;
 use crate::stops::Stops;
@@ -25,7 +25,7 @@ impl Run<'_> {
     /// Looks for a master that leads, and takes the framework up again there.
     pub(super) async fn subscribe_again(
         &mut self,
-        master: &Address,
+        master: &Master,
         lost: &str,
         stops: &mut Stops,
     ) -> Result<Again, RunError> {
@@ -65,7 +65,7 @@ impl Run<'_> {
     }
 
     /// Waits for the task's end without the framework.
-    pub(super) async fn watch(&mut self, master: &Address, stops: &mut Stops) -> u8 {
+    pub(super) async fn watch(&mut self, master: &Master, stops: &mut Stops) -> u8 {
         let framework = self.info.id.clone().unwrap_or_default().value;
         let watched = aside::watch(master, &framework, &self.task_id.value);
         let ending = tokio::select! {

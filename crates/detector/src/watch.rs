@@ -1,0 +1,245 @@
+//! The look-out: sees in ZooKeeper which master leads, and tells whoever waits for it.
+//!
+//! What was seen last holds while ZooKeeper is away: a leader may well lead meanwhile, and what it is
+//! told by whoever it does not lead any more is fenced by its epoch, not here.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use model::election::{LABEL, leader};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use zookeeper_client::{Client, Error, WatchedEvent};
+
+use crate::{Leader, LeaderError, Place};
+
+/// How often the candidates are listed though no watch said that they changed (MESOS-9426).
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often the folder is looked for that no master has made yet: no watch can be set on it.
+const FOLDER_EVERY: Duration = Duration::from_secs(1);
+/// The first pause before something that did not work is tried again; it doubles.
+const RETRY_MIN: Duration = Duration::from_millis(250);
+/// The longest such pause.
+const RETRY_MAX: Duration = Duration::from_secs(8);
+
+/// A leader, and the term in which it leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Term {
+    /// Greater than that of every leader before.
+    pub epoch: u64,
+    /// Who it is.
+    pub leader: Leader,
+}
+
+/// Why nobody can say who leads.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectError {
+    /// No server answers.
+    #[error("no ZooKeeper server answers at {servers}")]
+    Connect {
+        /// The servers.
+        servers: String,
+        /// The cause.
+        source: Error,
+    },
+    /// A request was not answered.
+    #[error("read {path} of ZooKeeper at {servers}")]
+    Request {
+        /// The servers.
+        servers: String,
+        /// The folder.
+        path: String,
+        /// The cause.
+        source: Error,
+    },
+    /// No master stands for election.
+    #[error("no master stands for election in {path} of ZooKeeper at {servers}")]
+    Nobody {
+        /// The servers.
+        servers: String,
+        /// The folder.
+        path: String,
+    },
+    /// One leads that is not understood.
+    #[error("znode {path}")]
+    Znode {
+        /// The znode.
+        path: String,
+        /// What it lacks.
+        source: LeaderError,
+    },
+}
+
+/// Looks out for the leader until it is dropped.
+#[derive(Debug)]
+pub struct Detector {
+    seen: watch::Receiver<Option<Term>>,
+    task: JoinHandle<()>,
+}
+
+impl Detector {
+    /// Begins to look out.
+    #[must_use]
+    pub fn start(place: Place) -> Self {
+        let (tell, seen) = watch::channel(None);
+        let task = tokio::spawn(look_out(place, tell));
+        Self { seen, task }
+    }
+
+    /// Who leads, as it is seen; none where nobody was seen yet, or the last one is gone.
+    #[must_use]
+    pub fn seen(&self) -> watch::Receiver<Option<Term>> {
+        self.seen.clone()
+    }
+}
+
+impl Drop for Detector {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Looks once who leads; waits no longer than the session's timeout for a server.
+///
+/// # Errors
+/// Nobody can say.
+pub async fn find(place: &Place) -> Result<Term, DetectError> {
+    let client = connect(place).await?;
+    let names = client.list_children(&place.url.path).await;
+    let term = match names {
+        Ok(names) => read(&client, place, &names).await?,
+        Err(Error::NoNode) => None,
+        Err(source) => return Err(request(place, source)),
+    };
+    term.ok_or_else(|| DetectError::Nobody {
+        servers: place.url.hosts(),
+        path: place.url.path.clone(),
+    })
+}
+
+async fn look_out(place: Place, tell: watch::Sender<Option<Term>>) {
+    let mut pause = RETRY_MIN;
+    loop {
+        let begun = tokio::time::Instant::now();
+        let error = match look_within_session(&place, &tell).await {
+            Err(error) => error,
+            Ok(never) => match never {},
+        };
+        if begun.elapsed() > RETRY_MAX {
+            pause = RETRY_MIN;
+        }
+        tracing::warn!(zk = %place.url, error = chain(&error), "the leader cannot be looked for; it is tried again");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY_MAX);
+    }
+}
+
+/// Looks until the session, or a request in it, is lost.
+async fn look_within_session(
+    place: &Place,
+    tell: &watch::Sender<Option<Term>>,
+) -> Result<Infallible, DetectError> {
+    let client = connect(place).await?;
+    // Holds the one watch that is set.
+    let mut watches = JoinSet::new();
+    loop {
+        let names = match list(&client, place, &mut watches).await {
+            Ok(names) => names,
+            // The first master makes the folder.
+            Err(Error::NoNode) => Vec::new(),
+            Err(source) => return Err(request(place, source)),
+        };
+        let found = match read(&client, place, &names).await {
+            Ok(found) => found,
+            Err(error @ DetectError::Znode { .. }) => {
+                tracing::warn!(error = chain(&error), "the leader is not understood");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        tell.send_if_modified(|seen| {
+            let is_new = *seen != found;
+            seen.clone_from(&found);
+            is_new
+        });
+        let pause = match watches.is_empty() {
+            true => FOLDER_EVERY,
+            false => LOOK_EVERY,
+        };
+        tokio::select! {
+            Some(_) = watches.join_next() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Lists the candidates; sets a watch where there is none.
+async fn list(
+    client: &Client,
+    place: &Place,
+    watches: &mut JoinSet<WatchedEvent>,
+) -> Result<Vec<String>, Error> {
+    let folder = &place.url.path;
+    if !watches.is_empty() {
+        return client.list_children(folder).await;
+    }
+    let (names, watch) = client.list_and_watch_children(folder).await?;
+    watches.spawn(watch.changed());
+    Ok(names)
+}
+
+/// Reads who leads; none where nobody stands for election.
+async fn read(
+    client: &Client,
+    place: &Place,
+    names: &[String],
+) -> Result<Option<Term>, DetectError> {
+    let Some(first) = leader(names.iter().map(String::as_str)) else {
+        return Ok(None);
+    };
+    let path = format!("{}/{}", place.url.path, first.name);
+    let unfit = |source| DetectError::Znode {
+        path: path.clone(),
+        source,
+    };
+    if first.label != LABEL {
+        return Err(unfit(LeaderError::NoJson));
+    }
+    match client.get_data(&path).await {
+        Ok((data, _)) => Ok(Some(Term {
+            epoch: first.epoch(),
+            leader: Leader::read(&data).map_err(unfit)?,
+        })),
+        // It has gone since; its going fires the watch.
+        Err(Error::NoNode) => Ok(None),
+        Err(source) => Err(request(place, source)),
+    }
+}
+
+async fn connect(place: &Place) -> Result<Client, DetectError> {
+    let connected = place.connect().await;
+    connected.map_err(|source| DetectError::Connect {
+        servers: place.url.hosts(),
+        source,
+    })
+}
+
+fn request(place: &Place, source: Error) -> DetectError {
+    DetectError::Request {
+        servers: place.url.hosts(),
+        path: place.url.path.clone(),
+        source,
+    }
+}
+
+/// The error and its causes, in one line.
+fn chain(error: &DetectError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
