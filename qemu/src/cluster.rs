@@ -195,6 +195,22 @@ impl Cluster {
         )
     }
 
+    /// Starts node `number` again, with the disk that it had. It is not waited for.
+    ///
+    /// # Errors
+    /// There is no such node, it runs, or QEMU cannot be started.
+    pub fn start_node_again(&mut self, number: usize) -> Result<(), ClusterError> {
+        let mut node = self.node(number)?.clone();
+        if node.process().runs() {
+            return Err(ClusterError::Stays(node.name));
+        }
+        self.run_node(&mut node)?;
+        if let Some(kept) = self.state.nodes.get_mut(number - 1) {
+            *kept = node;
+        }
+        Ok(self.state.save(&self.folder)?)
+    }
+
     /// Which processes run.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -357,23 +373,24 @@ impl Cluster {
                 source,
             })?;
         }
-        let mark = self.folder.join(guest.file("pid")).display().to_string();
-        let mut command = Command::new(QEMU);
-        command
-            .current_dir(&self.folder)
-            .args(guest.command_line(&self.folder));
-        let process = start(
-            &mut command,
-            &mark,
-            &self.log(&format!("{}.qemu", guest.name)),
-        )?;
-        self.state.nodes.push(NodeState {
+        let mut node = NodeState {
             name: guest.name.clone(),
             address: guest.forward.clone().unwrap_or_default(),
-            pid: process.pid,
-            mark,
-        });
+            pid: 0,
+            mark: self.folder.join(guest.file("pid")).display().to_string(),
+            arguments: guest.command_line(&self.folder),
+        };
+        self.run_node(&mut node)?;
+        self.state.nodes.push(node);
         Ok(self.state.save(&self.folder)?)
+    }
+
+    fn run_node(&self, node: &mut NodeState) -> Result<(), ClusterError> {
+        let mut command = Command::new(QEMU);
+        command.current_dir(&self.folder).args(&node.arguments);
+        let log = self.log(&format!("{}.qemu", node.name));
+        node.pid = start(&mut command, &node.mark, &log)?.pid;
+        Ok(())
     }
 
     fn wait_registered(

@@ -122,6 +122,26 @@ impl Monitor {
         self.command("quit", json!({})).map(drop)
     }
 
+    /// Pulls both of the guest's network cables out, or puts them in again.
+    ///
+    /// # Errors
+    /// QEMU refused, or is gone.
+    pub fn set_link(&mut self, is_up: bool) -> Result<(), QmpError> {
+        for name in ["net", "lan"] {
+            self.command("set_link", json!({"name": name, "up": is_up}))?;
+        }
+        Ok(())
+    }
+
+    /// Sends the guest an interrupt that cannot be masked: a kernel that was started with
+    /// `unknown_nmi_panic` panics.
+    ///
+    /// # Errors
+    /// QEMU refused, or is gone.
+    pub fn inject_nmi(&mut self) -> Result<(), QmpError> {
+        self.command("inject-nmi", json!({})).map(drop)
+    }
+
     /// Forwards a port of the host, as in `127.0.1.1:31000`, to one of the guest.
     ///
     /// # Errors

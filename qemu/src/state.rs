@@ -40,6 +40,9 @@ pub struct NodeState {
     pub pid: i32,
     /// The argument that QEMU's process is known by.
     pub mark: String,
+    /// QEMU's arguments, to start it again.
+    #[serde(default)]
+    pub arguments: Vec<String>,
 }
 
 impl NodeState {
@@ -154,6 +157,7 @@ mod tests {
                 address: "127.0.1.1:5051".to_owned(),
                 pid: 12,
                 mark: "/c/node1.pid".to_owned(),
+                arguments: Vec::new(),
             }],
             accel: "tcg".to_owned(),
             master_process: Some(Process {

@@ -60,24 +60,7 @@ impl Lab {
     /// # Errors
     /// Something does not build, or the cluster does not come up.
     pub(crate) fn start(wanted: &Wanted) -> Result<Self> {
-        match wanted.programs {
-            Programs::Built => build()?,
-            Programs::Found => {}
-        }
-        let target = root()?.join("target");
-        let programs = target.join(PROGRAMS);
-        let image = target.join("image").join(wanted.kernel.as_str());
-        crate::image::run(&crate::image::Args {
-            kernel: wanted.kernel,
-            init: Some(programs.join("tepui-agent")),
-            out: Some(image.clone()),
-            refresh: false,
-        })?;
-        let folder = target.join(wanted.name);
-        if let Some(old) = Cluster::find(&folder)? {
-            old.down(Duration::from_secs(5), &mut |_| ())?;
-        }
-        let (master, qemu) = (programs.join("tepui-master"), programs.join("tepui-qemu"));
+        let spec = spec(wanted.name, wanted.kernel, wanted.programs)?;
         let spec = Spec {
             accel: AccelChoice::Auto,
             agents: 1,
@@ -88,7 +71,7 @@ impl Lab {
             prefix: format!("127.0.{}", wanted.port % 100),
             master_flags: vec!["--allocation_interval=100ms".to_owned()],
             append: wanted.append.clone(),
-            ..Spec::new(&folder, &image, &master, &qemu)
+            ..spec
         };
         let cluster = Cluster::start(&spec, &mut |phase: &Phase| eprintln!("lab: {phase}"))?;
         let node = cluster
@@ -102,7 +85,7 @@ impl Lab {
             .parse()
             .context("the master's address")?;
         Ok(Self {
-            target,
+            target: root()?.join("target"),
             kernel: wanted.kernel,
             cluster: Some(cluster),
             master,
@@ -156,6 +139,33 @@ impl Drop for Lab {
             eprintln!("lab: stop the cluster: {error}");
         }
     }
+}
+
+/// A cluster in a folder of `target`, of what is built from this checkout; one that was left there is
+/// stopped.
+///
+/// # Errors
+/// Something does not build.
+pub(crate) fn spec(name: &str, kernel: Kernel, programs: Programs) -> Result<Spec> {
+    match programs {
+        Programs::Built => build()?,
+        Programs::Found => {}
+    }
+    let target = root()?.join("target");
+    let programs = target.join(PROGRAMS);
+    let image = target.join("image").join(kernel.as_str());
+    crate::image::run(&crate::image::Args {
+        kernel,
+        init: Some(programs.join("tepui-agent")),
+        out: Some(image.clone()),
+        refresh: false,
+    })?;
+    let folder = target.join(name);
+    if let Some(old) = Cluster::find(&folder)? {
+        old.down(Duration::from_secs(5), &mut |_| ())?;
+    }
+    let (master, qemu) = (programs.join("tepui-master"), programs.join("tepui-qemu"));
+    Ok(Spec::new(&folder, &image, &master, &qemu))
 }
 
 /// The static programs, as nodes run them.

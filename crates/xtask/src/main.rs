@@ -9,6 +9,7 @@ use clap::Parser;
 
 mod attack;
 mod bench;
+mod chaos;
 mod check;
 mod codegen;
 mod daemon;
@@ -34,6 +35,8 @@ enum Tool {
     Attack(attack::Args),
     /// Benchmarks beside other programs, each with its budget.
     Bench(bench::Args),
+    /// Lets things go wrong around a framework at work.
+    Chaos(chaos::Args),
     /// Format, lints, dependencies, import arrows, tidiness; ends with the number passed and failed.
     Check(check::Args),
     /// Writes crates/api/src/generated from the .proto files.
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
     let done = match Tool::parse() {
         Tool::Attack(args) => attack::run(&args),
         Tool::Bench(args) => bench::run(&args),
+        Tool::Chaos(args) => chaos::run(&args),
         Tool::Check(args) => check::run(&args),
         Tool::Codegen(args) => codegen::run(&args),
         Tool::Hostile(args) => hostile::run(&args),

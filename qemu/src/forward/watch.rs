@@ -302,6 +302,7 @@ mod tests {
             address: "127.0.1.1:5051".to_owned(),
             pid: 1,
             mark: String::new(),
+            arguments: Vec::new(),
         }];
         let mut forwarder = Forwarder::new(folder.path());
         let mut check = |ports: &Ports, is_done: bool, expected: &[&str]| {

@@ -1,0 +1,187 @@
+//! Ground: the cluster that things happen to, and the framework that works on it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use qemu::{Cluster, Spec};
+use serde_json::Value;
+
+use super::counter::Counter;
+use super::journal::Journal;
+use crate::image::root;
+
+/// How long the framework may take to be known by the master.
+const FRAMEWORK_PATIENCE: Duration = Duration::from_secs(30);
+/// How long the nodes may take to power off.
+const DOWN_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// A cluster with a framework.
+pub(super) struct Ground {
+    pub(super) cluster: Cluster,
+    pub(super) journal: Journal,
+    pub(super) counter: Counter,
+    /// Tasks at a time.
+    pub(super) slots: usize,
+    folder: PathBuf,
+    python: PathBuf,
+    framework: Framework,
+}
+
+impl Ground {
+    /// Starts the cluster, and the framework on it.
+    ///
+    /// # Errors
+    /// The Python of `tests/compat/venv` is not there, or a part does not come up.
+    pub(super) fn start(spec: &Spec, slots: usize) -> Result<Self> {
+        let python = root()?.join("target/venv/bin/python");
+        if !python.exists() {
+            bail!("no {}: run tests/compat/venv first", python.display());
+        }
+        let cluster = Cluster::start(spec, &mut |phase| eprintln!("chaos: {phase}"))?;
+        let folder = cluster.folder().to_owned();
+        let counter = Counter::start()?;
+        let path = folder.join("journal");
+        let framework = framework(&python, &folder, &cluster, &counter, slots)?;
+        let ground = Self {
+            cluster,
+            journal: Journal::new(&path),
+            counter,
+            slots,
+            folder,
+            python,
+            framework,
+        };
+        Ok(ground)
+    }
+
+    /// Kills the framework's process and starts it again.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(super) fn restart_framework(&mut self) -> Result<()> {
+        self.framework.0.kill().context("kill the framework")?;
+        self.see_to_framework().map(drop)
+    }
+
+    /// Starts the framework again if it has ended; whether it had.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(super) fn see_to_framework(&mut self) -> Result<bool> {
+        let begun = Instant::now();
+        while self.framework.0.try_wait()?.is_none() {
+            if begun.elapsed() > Duration::from_millis(200) {
+                return Ok(false);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let (python, folder) = (&self.python, &self.folder);
+        self.framework = framework(python, folder, &self.cluster, &self.counter, self.slots)?;
+        Ok(true)
+    }
+
+    /// The agents that the leading master counts as active, by host name.
+    ///
+    /// # Errors
+    /// No master answers.
+    pub(super) fn agents(&self) -> Result<BTreeMap<String, String>> {
+        let state = self.state()?;
+        let agents = state["slaves"].as_array().context("no slaves")?;
+        let active = agents.iter().filter(|agent| agent["active"] == true);
+        let named = active.filter_map(|agent| {
+            let (name, id) = (agent["hostname"].as_str()?, agent["id"].as_str()?);
+            Some((name.to_owned(), id.to_owned()))
+        });
+        Ok(named.collect())
+    }
+
+    /// The tasks of the framework that the leading master holds for alive, by id, with their states.
+    ///
+    /// # Errors
+    /// No master answers.
+    pub(super) fn tasks(&self) -> Result<BTreeMap<String, String>> {
+        let state = self.state()?;
+        let frameworks = state["frameworks"].as_array().context("no frameworks")?;
+        let tasks = frameworks
+            .iter()
+            .filter_map(|framework| framework["tasks"].as_array())
+            .flatten();
+        let named = tasks.filter_map(|task| {
+            let (id, state) = (task["id"].as_str()?, task["state"].as_str()?);
+            Some((id.to_owned(), state.to_owned()))
+        });
+        Ok(named.collect())
+    }
+
+    fn state(&self) -> Result<Value> {
+        let (status, body) = qemu::http::get(&self.cluster.state().master, "/master/state")?;
+        if status != 200 {
+            bail!("the master answers {status}");
+        }
+        serde_json::from_slice(&body).context("the master's state")
+    }
+
+    /// Stops the framework and the cluster.
+    ///
+    /// # Errors
+    /// Something does not end.
+    pub(super) fn stop(self) -> Result<()> {
+        drop(self.framework);
+        self.cluster.down(DOWN_TIME_MAX, &mut |_| ())?;
+        Ok(())
+    }
+}
+
+/// The framework's process, which ends with this.
+struct Framework(Child);
+
+impl Drop for Framework {
+    fn drop(&mut self) {
+        // It is ours, and not waited for yet: nobody else has its id.
+        if self.0.kill().and_then(|()| self.0.wait()).is_err() {
+            eprintln!("chaos: the framework does not end");
+        }
+    }
+}
+
+fn framework(
+    python: &Path,
+    folder: &Path,
+    cluster: &Cluster,
+    counter: &Counter,
+    slots: usize,
+) -> Result<Framework> {
+    let path = folder.join("framework.log");
+    let log = File::options().create(true).append(true).open(&path);
+    let log = log.with_context(|| format!("open {}", path.display()))?;
+    let journal = folder.join("journal");
+    let before = fs::metadata(&journal).map_or(0, |data| data.len());
+    let child = Command::new(python)
+        .arg(root()?.join("tests/chaos/framework.py"))
+        .args(["--master", &cluster.state().master])
+        .args(["--slots", &slots.to_string()])
+        .args(["--counter", &format!("10.0.2.2:{}", counter.port)])
+        .arg("--journal")
+        .arg(&journal)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .context("start the framework")?;
+    let mut framework = Framework(child);
+    let begun = Instant::now();
+    while fs::metadata(&journal).map_or(0, |data| data.len()) == before {
+        if let Some(status) = framework.0.try_wait()? {
+            bail!("the framework ended, {status}: see {}", path.display());
+        }
+        if begun.elapsed() > FRAMEWORK_PATIENCE {
+            bail!("the framework hears nothing: see {}", path.display());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(framework)
+}
