@@ -115,11 +115,11 @@ pub fn volume(number: usize, id: &str) -> Resource {
         mode: VolumeMode::ReadWrite,
     };
     Resource {
-        disk: Some(DiskInfo {
+        disk: Some(Box::new(DiskInfo {
             source: None,
             persistence: Some(persistence),
             volume: Some(volume),
-        }),
+        })),
         ..reserved_disk(number)
     }
 }

@@ -176,14 +176,14 @@ fn facts() -> Vec<Fact> {
     };
     let mut volume = Resource::scalar("disk", Scalar(64_500));
     volume.reservations.push(reservation);
-    volume.disk = Some(DiskInfo {
+    volume.disk = Some(Box::new(DiskInfo {
         source: None,
         persistence: Some(Persistence {
             id: "v".into(),
             principal: None,
         }),
         volume: None,
-    });
+    }));
     let kept: Resources = [volume].into_iter().collect();
     let name = VolumeName {
         role: Role::new("a/b").expect("a role"),

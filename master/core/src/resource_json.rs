@@ -72,7 +72,7 @@ fn resource(resource: &Resource) -> String {
             "allocation_info",
             allocated.map(|role| object([("role", optional(Some(role.as_str())))])),
         ),
-        ("disk", resource.disk.as_ref().map(disk)),
+        ("disk", resource.disk.as_deref().map(disk)),
         ("name", optional(Some(&resource.name))),
         (
             "provider_id",
@@ -162,6 +162,7 @@ fn source(source: &DiskSource) -> String {
 
 #[cfg(test)]
 mod tests {
+    use alloc::boxed::Box;
     use alloc::vec;
 
     use model::resources::{Persistence, Role, Scalar, Volume, parse};
@@ -186,7 +187,7 @@ mod tests {
                     value: None,
                 }],
             }],
-            disk: Some(DiskInfo {
+            disk: Some(Box::new(DiskInfo {
                 source: Some(DiskSource {
                     kind: DiskKind::Path {
                         root: Some("/d".into()),
@@ -205,7 +206,7 @@ mod tests {
                     host_path: None,
                     mode: VolumeMode::ReadWrite,
                 }),
-            }),
+            })),
             shared: true,
             ..Resource::scalar("disk", Scalar::whole(64))
         };

@@ -36,7 +36,7 @@ fn reserved(text: &str) -> Vec<Resource> {
 
 fn volume(id: &str, size: &str) -> Resource {
     let mut disk = reserved(&format!("disk:{size}")).remove(0);
-    disk.disk = Some(DiskInfo {
+    disk.disk = Some(Box::new(DiskInfo {
         source: None,
         persistence: Some(Persistence {
             id: id.into(),
@@ -47,7 +47,7 @@ fn volume(id: &str, size: &str) -> Resource {
             host_path: None,
             mode: VolumeMode::ReadWrite,
         }),
-    });
+    }));
     disk
 }
 

@@ -101,7 +101,7 @@ fn resources(call: &LaunchContainer) -> Result<(), String> {
         let is_persistent = |disk: &model::resources::DiskInfo| disk.persistence.is_some();
         let fault = if !resource.reservations.is_empty() {
             "must be unreserved"
-        } else if resource.disk.as_ref().is_some_and(is_persistent) {
+        } else if resource.disk.as_deref().is_some_and(is_persistent) {
             "may not use persistent volumes"
         } else if resource.revocable {
             "must be non-revocable"

@@ -3,6 +3,7 @@
 //! Two resources merge only where [`Resource::is_addable_to`] holds, and one is taken out of another
 //! only where [`Resource::is_subtractable_from`] does (reference, section 5.2).
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -20,8 +21,8 @@ pub struct Resource {
     pub allocation_role: Option<Role>,
     /// The reservations, each refining the one before; none for an unreserved resource.
     pub reservations: Vec<Reservation>,
-    /// Where a disk comes from and what lies on it.
-    pub disk: Option<DiskInfo>,
+    /// Where a disk comes from and what lies on it. It is larger than all the rest, and rare.
+    pub disk: Option<Box<DiskInfo>>,
     /// May be taken back at any time.
     pub revocable: bool,
     /// May be held by several tasks at a time.
@@ -377,17 +378,13 @@ impl Resource {
     pub fn without_volume(&self) -> Self {
         let mut disk = self.clone();
         disk.shared = false;
-        disk.disk = match disk.disk.take() {
-            Some(DiskInfo {
+        let source = disk.disk.take().and_then(|disk| disk.source);
+        disk.disk = source.map(|source| {
+            Box::new(DiskInfo {
                 source: Some(source),
-                ..
-            }) => Some(DiskInfo {
-                source: Some(source),
-                persistence: None,
-                volume: None,
-            }),
-            Some(_) | None => None,
-        };
+                ..DiskInfo::default()
+            })
+        });
         disk
     }
 }

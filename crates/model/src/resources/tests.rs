@@ -1,5 +1,6 @@
 //! The algebra as properties, and Mesos' rules as tables.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -27,7 +28,7 @@ fn reservation(kind: ReservationKind, of: &str) -> Reservation {
 
 fn volume(id: &str, amount: i64) -> Resource {
     Resource {
-        disk: Some(DiskInfo {
+        disk: Some(Box::new(DiskInfo {
             persistence: Some(Persistence {
                 id: Arc::from(id),
                 principal: None,
@@ -38,7 +39,7 @@ fn volume(id: &str, amount: i64) -> Resource {
                 mode: VolumeMode::ReadWrite,
             }),
             source: None,
-        }),
+        })),
         reservations: vec![reservation(ReservationKind::Dynamic, "eng")],
         ..Resource::scalar("disk", Scalar::whole(amount))
     }
@@ -46,7 +47,7 @@ fn volume(id: &str, amount: i64) -> Resource {
 
 fn mount(root: &str, amount: i64) -> Resource {
     Resource {
-        disk: Some(DiskInfo {
+        disk: Some(Box::new(DiskInfo {
             source: Some(DiskSource {
                 kind: DiskKind::Mount {
                     root: Some(Arc::from(root)),
@@ -57,7 +58,7 @@ fn mount(root: &str, amount: i64) -> Resource {
                 metadata: Vec::new(),
             }),
             ..DiskInfo::default()
-        }),
+        })),
         ..Resource::scalar("disk", Scalar::whole(amount))
     }
 }
@@ -279,9 +280,9 @@ fn volumes_and_mounts_are_taken_as_a_whole() {
     assert!(!all.contains(&[volume("v1", 2), volume("v1", 2)].into_iter().collect()));
     assert_eq!(all.minus(&one(mount("/a", 5))).iter().count(), 2);
     let elsewhere = Resource {
-        disk: volume("v1", 2).disk.map(|disk| DiskInfo {
-            volume: None,
-            ..disk
+        disk: volume("v1", 2).disk.map(|mut disk| {
+            disk.volume = None;
+            disk
         }),
         ..volume("v1", 2)
     };

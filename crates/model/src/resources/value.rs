@@ -69,7 +69,7 @@ pub struct Range {
 
 /// A set of integers, such as ports, as sorted ranges that neither overlap nor touch.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Ranges(Vec<Range>);
+pub struct Ranges(Arc<[Range]>);
 
 impl Ranges {
     /// The union of these ranges; empty ones are left out.
@@ -86,7 +86,7 @@ impl Ranges {
                 _ => merged.push(next),
             }
         }
-        Self(merged)
+        Self(merged.into())
     }
 
     /// The ranges, in order.
@@ -116,16 +116,16 @@ impl Ranges {
     /// The integers of either.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        Self::new(self.0.iter().chain(&other.0).copied())
+        Self::new(self.0.iter().chain(&*other.0).copied())
     }
 
     /// The integers of this one that are not in `other`.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
         let mut left = Vec::with_capacity(self.0.len());
-        for have in &self.0 {
+        for have in &*self.0 {
             let mut rest = Some(*have);
-            for cut in &other.0 {
+            for cut in &*other.0 {
                 let Some(now) = rest else { break };
                 if cut.end < now.begin || cut.begin > now.end {
                     continue;
@@ -143,7 +143,7 @@ impl Ranges {
             }
             left.extend(rest);
         }
-        Self(left)
+        Self(left.into())
     }
 
     /// Whether an integer is in both.

@@ -79,6 +79,7 @@ fn shrink(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::boxed::Box;
     use alloc::string::ToString;
     use alloc::sync::Arc;
     use model::resources::{DiskInfo, DiskKind, DiskSource, Limits, parse};
@@ -89,7 +90,7 @@ mod tests {
 
     fn mount(amount: i64) -> Resource {
         Resource {
-            disk: Some(DiskInfo {
+            disk: Some(Box::new(DiskInfo {
                 source: Some(DiskSource {
                     kind: DiskKind::Mount { root: None },
                     vendor: None,
@@ -99,7 +100,7 @@ mod tests {
                 }),
                 persistence: None,
                 volume: None,
-            }),
+            })),
             ..Resource::scalar("disk", Scalar::whole(amount))
         }
     }

@@ -91,7 +91,7 @@ fn resource(text: &str) -> Resource {
     }
     if let Some(id) = volume {
         resource.shared = id.ends_with('!');
-        resource.disk = Some(DiskInfo {
+        resource.disk = Some(Box::new(DiskInfo {
             source: None,
             persistence: Some(Persistence {
                 id: Arc::from(id.trim_end_matches('!')),
@@ -102,7 +102,7 @@ fn resource(text: &str) -> Resource {
                 host_path: None,
                 mode: VolumeMode::ReadWrite,
             }),
-        });
+        }));
     }
     resource
 }

@@ -88,7 +88,7 @@ fn limit(name: &str, most: f64) -> BTreeMap<Text, f64> {
 
 fn volume(id: &str) -> Resource {
     let mut volume = resources("disk(web):10").remove(0);
-    volume.disk = Some(DiskInfo {
+    volume.disk = Some(Box::new(DiskInfo {
         source: None,
         persistence: Some(Persistence {
             id: Arc::from(id),
@@ -99,7 +99,7 @@ fn volume(id: &str) -> Resource {
             host_path: None,
             mode: VolumeMode::ReadWrite,
         }),
-    });
+    }));
     volume
 }
 
@@ -134,7 +134,7 @@ fn a_tasks_fields_and_resources_are_checked() {
         (
             |task, _| {
                 let mut disk = resources("disk:1");
-                disk[0].disk = Some(DiskInfo::default());
+                disk[0].disk = Some(Box::new(DiskInfo::default()));
                 task.resources = Ok(disk);
             },
             "Task uses invalid resources: Invalid DiskInfo: DiskInfo is set but empty",

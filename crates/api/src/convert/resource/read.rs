@@ -35,7 +35,7 @@ fn read(wire: &v1::Resource) -> Result<Resource, ResourceFault> {
             wire.name
         )));
     }
-    let disk = wire.disk.as_ref().map(disk).transpose()?;
+    let disk = wire.disk.as_ref().map(disk).transpose()?.map(Box::new);
     let reservations = reservations(wire).map_err(ResourceFault::Reservation)?;
     let allocated = wire.allocation_info.as_ref();
     Ok(Resource {

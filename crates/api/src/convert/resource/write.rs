@@ -32,7 +32,7 @@ pub fn to_resource(resource: &Resource) -> v1::Resource {
             }
         }),
         reservations: resource.reservations.iter().map(to_reservation).collect(),
-        disk: resource.disk.as_ref().map(to_disk),
+        disk: resource.disk.as_deref().map(to_disk),
         revocable: resource
             .revocable
             .then(v1::resource::RevocableInfo::default),
