@@ -6,6 +6,7 @@
 //! used up; equality does not look at the order.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{InvalidResource, Resource, Role, Scalar, Value};
@@ -13,6 +14,19 @@ use super::{InvalidResource, Resource, Role, Scalar, Value};
 /// A collection of resources.
 #[derive(Debug, Clone, Default)]
 pub struct Resources(Vec<Resource>);
+
+/// How much of a resource is taken out of a collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Nothing.
+    Nothing,
+    /// So much of a scalar, which is less than there is.
+    Some(Scalar),
+    /// All of it.
+    All,
+    /// All of it, and it stays as well, as shared resources do.
+    Copy,
+}
 
 impl Resources {
     /// Nothing.
@@ -90,6 +104,46 @@ impl Resources {
     pub fn subtract_all(&mut self, other: &Self) {
         for resource in other {
             self.subtract(resource);
+        }
+    }
+
+    /// Takes a part of each resource out, and leaves the order of both as it is. Of what cannot be
+    /// divided, and of what is no scalar, some is nothing.
+    #[must_use]
+    pub fn carve(&mut self, part: impl Fn(usize, &Resource) -> Part) -> Self {
+        let mut taken = Vec::with_capacity(self.0.len());
+        let mut left = Vec::new();
+        for (index, mut resource) in core::mem::take(&mut self.0).into_iter().enumerate() {
+            match part(index, &resource) {
+                Part::All => taken.push(resource),
+                Part::Copy => {
+                    taken.push(resource.clone());
+                    left.push(resource);
+                }
+                Part::Some(amount) => {
+                    if !resource.is_indivisible()
+                        && let Value::Scalar(have) = resource.value
+                        && amount > Scalar::ZERO
+                        && amount < have
+                    {
+                        let mut some = resource.clone();
+                        some.value = Value::Scalar(amount);
+                        taken.push(some);
+                        resource.value = Value::Scalar(have.minus(amount));
+                    }
+                    left.push(resource);
+                }
+                Part::Nothing => left.push(resource),
+            }
+        }
+        self.0 = left;
+        Self(taken)
+    }
+
+    /// Gives each name what `name` makes of it, which is to be equal to it.
+    pub fn rename(&mut self, mut name: impl FnMut(&Arc<str>) -> Arc<str>) {
+        for resource in &mut self.0 {
+            resource.name = name(&resource.name);
         }
     }
 

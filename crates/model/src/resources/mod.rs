@@ -18,7 +18,7 @@ mod text;
 mod value;
 
 pub use change::{Change, ChangeKind, DiskTarget};
-pub use collection::Resources;
+pub use collection::{Part, Resources};
 pub use conversion::{Conversion, ConversionFault};
 pub use limits::Limits;
 pub use quantities::Quantities;

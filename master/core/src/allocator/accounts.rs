@@ -49,6 +49,51 @@ struct Account {
     held: Amounts,
 }
 
+/// How much a role may have: what its limits leave, and no more than what is free beyond the
+/// guarantees that are not met.
+#[derive(Debug)]
+pub(super) struct Room<'a> {
+    /// With what the role is charged with.
+    limits: Option<(&'a Bounds, Amounts)>,
+    /// What is free, and what of it is owed.
+    surplus: Option<(&'a Amounts, &'a Amounts)>,
+}
+
+impl Room<'_> {
+    /// Whether everything may be had.
+    pub(super) const fn is_boundless(&self) -> bool {
+        self.limits.is_none() && self.surplus.is_none()
+    }
+
+    /// What the limits leave of a name.
+    pub(super) fn allowance(&self, name: usize) -> i64 {
+        let Some((limits, charged)) = &self.limits else {
+            return i64::MAX;
+        };
+        let limit = limits.iter().find(|(number, _)| *number == name);
+        limit.map_or(i64::MAX, |(_, bound)| {
+            bound.saturating_sub(charged.get(name)).max(0)
+        })
+    }
+
+    /// What is free of a name beyond guarantees that are not met.
+    pub(super) fn surplus(&self, name: usize) -> i64 {
+        self.surplus.map_or(i64::MAX, |(free, owed)| {
+            free.get(name).saturating_sub(owed.get(name)).max(0)
+        })
+    }
+
+    /// The most that may be had of a name.
+    pub(super) fn of(&self, name: usize) -> i64 {
+        self.allowance(name).min(self.surplus(name))
+    }
+
+    /// Whether so much may be had.
+    pub(super) fn holds(&self, scalars: &Amounts) -> bool {
+        self.is_boundless() || scalars.iter().all(|(name, amount)| amount <= self.of(name))
+    }
+}
+
 impl Account {
     fn new(top: &str) -> Self {
         Self {
@@ -155,17 +200,10 @@ impl Accounts {
         holding
     }
 
-    /// A client gets all that is available of an agent that has nothing special ([`Agent::is_plain`]).
-    pub(super) fn give_all(
-        &mut self,
-        agent: &mut Agent,
-        (client, account): (ClientId, AccountId),
-        offer: Resources,
-    ) -> Holding {
-        let (holding, free) = agent.hold_all(client, offer);
-        self.free.subtract_all(&free);
-        self.change(account, |account| account.held.add_all(&free));
-        holding
+    /// A role is charged with what a client of it got of what was free.
+    pub(super) fn charge(&mut self, account: AccountId, free: &Amounts) {
+        self.free.subtract_all(free);
+        self.change(account, |account| account.held.add_all(free));
     }
 
     /// A client gives resources of an agent back, as far as it holds them. What that comes to is given
@@ -214,18 +252,9 @@ impl Accounts {
         account.map(Account::shortfall).unwrap_or_default()
     }
 
-    /// How much more a role may have, where it has limits.
-    pub(super) fn allowance(&self, id: AccountId) -> Option<Bounds> {
-        let account = self.accounts.get(id)?;
-        if account.limits.is_empty() {
-            return None;
-        }
-        let charged = account.charged();
-        let room = |(name, bound): &(usize, i64)| {
-            let room = bound.saturating_sub(charged.get(*name));
-            (*name, room.max(0))
-        };
-        Some(account.limits.iter().map(room).collect())
+    /// What is lacking of all guarantees.
+    pub(super) const fn required(&self) -> &Amounts {
+        &self.required
     }
 
     /// What may be given out beyond guarantees, where some of these are not met.
@@ -233,21 +262,14 @@ impl Accounts {
         (!self.required.is_empty()).then(|| self.free.minus(&self.required))
     }
 
-    /// The most of these scalars that a role may have by its limits and the guarantees that are not
-    /// met; none where it may have all of them.
-    pub(super) fn fair_bound(&self, id: AccountId, scalars: &Amounts) -> Option<Amounts> {
-        let (allowance, surplus) = (self.allowance(id), self.surplus());
-        if allowance.is_none() && surplus.is_none() {
-            return None;
+    /// How much a role may have beyond its guarantees.
+    pub(super) fn room(&self, id: AccountId) -> Room<'_> {
+        let account = self.accounts.get(id);
+        let limited = account.filter(|account| !account.limits.is_empty());
+        Room {
+            limits: limited.map(|account| (&account.limits, account.charged())),
+            surplus: (!self.required.is_empty()).then_some((&self.free, &self.required)),
         }
-        let mut bounded = scalars.clone();
-        if let Some(allowance) = allowance {
-            bounded.bound(&allowance);
-        }
-        if let Some(surplus) = surplus {
-            bounded = bounded.at_most(&surplus);
-        }
-        (bounded != *scalars).then_some(bounded)
     }
 
     /// What all agents have that is not revocable.

@@ -1,8 +1,10 @@
 //! One agent as the allocator sees it: what it has, and who holds what of it.
 //!
 //! Shared resources are there for everyone: holding one does not take it from what is available.
-//! Sums of what is available are kept, so that a run of the allocator looks at integers first.
+//! What is available and its sums are kept as a run of the allocator gives them out, so that it looks at
+//! integers first and moves resources without searching.
 
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -12,6 +14,7 @@ use model::{AgentId, Resources};
 use super::accounts::is_chargeable;
 use super::amounts::{Amounts, Names};
 use super::bits::Bits;
+use super::picks::{Picks, is_rationed};
 use super::shares::ClientId;
 use crate::event::AgentAttributes;
 
@@ -36,10 +39,12 @@ pub(super) struct Agent {
     free: Amounts,
     /// Whether nothing available is reserved, revocable or shared.
     is_plain: bool,
+    /// Whether something available is not reserved.
+    is_open: bool,
+    /// Whether more is held than it has: nothing is available until that is over.
+    is_short: bool,
     /// By client.
     allocations: Vec<(ClientId, Resources)>,
-    /// The sum of the allocations where there are several, shared resources aside; else nothing.
-    held: Resources,
 }
 
 /// What a change of an allocation comes to.
@@ -49,6 +54,14 @@ pub(super) struct Holding {
     pub(super) amounts: Amounts,
     /// Whether it held nothing of the agent before, or holds nothing after.
     pub(super) is_edge: bool,
+}
+
+/// What was given out comes to.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) holding: Holding,
+    /// How much less of the agent is available that would be charged to a role.
+    pub(super) free: Amounts,
 }
 
 impl Agent {
@@ -66,8 +79,9 @@ impl Agent {
             scalars: Amounts::default(),
             free: Amounts::default(),
             is_plain: true,
+            is_open: false,
+            is_short: false,
             allocations: Vec::new(),
-            held: Resources::new(),
         };
         agent.set_total(names, total);
         agent
@@ -98,6 +112,11 @@ impl Agent {
         self.is_plain
     }
 
+    /// Whether something that is available is not reserved.
+    pub(super) const fn is_open(&self) -> bool {
+        self.is_open
+    }
+
     /// Whether it has GPUs, free or not.
     pub(super) const fn has_gpus(&self) -> bool {
         self.has_gpus
@@ -115,10 +134,11 @@ impl Agent {
     }
 
     /// It has this from now on.
-    pub(super) fn set_total(&mut self, names: &mut Names, total: Resources) {
+    pub(super) fn set_total(&mut self, names: &mut Names, mut total: Resources) {
+        names.intern(&mut total);
         self.has_gpus = total.scalar("gpus") > Scalar::ZERO;
         self.total = total;
-        self.update_available(names);
+        self.reckon(names);
     }
 
     /// A client holds more.
@@ -128,45 +148,57 @@ impl Agent {
         client: ClientId,
         more: &Resources,
     ) -> Holding {
-        let (at, is_edge) = self.open(client);
-        let Some((_, held)) = self.allocations.get_mut(at) else {
-            return Holding::default();
-        };
-        let has_shared = more.iter().any(|resource| resource.shared);
-        let amounts = if has_shared {
-            let before = names.scalars(held);
-            held.add_all(more);
-            names.scalars(held).minus(&before)
+        let holding = self.add(names, client, more);
+        let less = exclusive(more);
+        if !self.is_short && self.available.contains(&less) {
+            self.available.subtract_all(&less);
+            self.scalars.subtract_all(&names.scalars(&less));
+            let free = names.amounts(&less, is_chargeable);
+            self.free.subtract_all(&free);
+            self.look();
         } else {
-            held.add_all(more);
-            names.scalars(more)
-        };
-        self.add_held(more, at, is_edge);
-        self.update_available(names);
-        Holding { amounts, is_edge }
+            self.reckon(names);
+        }
+        holding
     }
 
-    /// Takes out all that is available, where that is plain, to be held by a client at once
-    /// ([`Self::hold_all`]).
-    pub(super) const fn take_available(&mut self) -> Resources {
-        core::mem::replace(&mut self.available, Resources::new())
-    }
-
-    /// A client holds all that was available. What it comes to is given back, and how much of it was
-    /// free.
-    pub(super) fn hold_all(&mut self, client: ClientId, offer: Resources) -> (Holding, Amounts) {
+    /// A client holds all that was available, where that was plain. What goes to it is given back, and
+    /// what that comes to.
+    pub(super) fn give_all(&mut self, client: ClientId) -> (Resources, Given) {
+        let mut offer = core::mem::take(&mut self.available);
+        list(&mut offer);
         let (at, is_edge) = self.open(client);
-        self.add_held(&offer, at, is_edge);
         if let Some((_, held)) = self.allocations.get_mut(at) {
-            if held.is_empty() {
-                *held = offer;
-            } else {
-                held.add_all(&offer);
-            }
+            held.add_all(&offer);
         }
         let amounts = core::mem::take(&mut self.scalars);
         let free = core::mem::take(&mut self.free);
-        (Holding { amounts, is_edge }, free)
+        self.is_open = false;
+        let holding = Holding { amounts, is_edge };
+        (offer, Given { holding, free })
+    }
+
+    /// A client holds what was picked for it. What goes to it is given back, and what that comes to.
+    pub(super) fn give(
+        &mut self,
+        names: &mut Names,
+        client: ClientId,
+        picks: &Picks,
+    ) -> (Resources, Given) {
+        let mut offer = self
+            .available
+            .carve(|at, resource| picks.part(at, resource));
+        list(&mut offer);
+        let holding = self.add(names, client, &offer);
+        let scalars = match offer.iter().any(|resource| resource.shared) {
+            true => names.scalars(&exclusive(&offer)),
+            false => holding.amounts.clone(),
+        };
+        self.scalars.subtract_all(&scalars);
+        let free = names.amounts(&offer, is_chargeable);
+        self.free.subtract_all(&free);
+        self.look();
+        (offer, Given { holding, free })
     }
 
     /// A client holds less; what it really held of that is given back, and what it comes to.
@@ -182,25 +214,18 @@ impl Agent {
         let Some((_, held)) = self.allocations.get_mut(at) else {
             return (Resources::new(), Holding::default());
         };
-        let before = held.clone();
-        held.subtract_all(less);
-        let is_edge = held.is_empty();
+        let is_edge = less.contains(held);
         let (released, amounts) = if is_edge {
-            let amounts = names.scalars(&before);
-            (before, amounts)
+            let (_, released) = self.allocations.remove(at);
+            let amounts = names.scalars(&released);
+            (released, amounts)
         } else {
+            let before = held.clone();
+            held.subtract_all(less);
             let amounts = names.scalars(&before).minus(&names.scalars(held));
             (before.minus(held), amounts)
         };
-        if is_edge {
-            self.allocations.remove(at);
-        }
-        if self.allocations.len() <= 1 {
-            self.held = Resources::new();
-        } else {
-            self.held.subtract_all(&exclusive(&released));
-        }
-        self.update_available(names);
+        self.reckon(names);
         (released, Holding { amounts, is_edge })
     }
 
@@ -220,41 +245,61 @@ impl Agent {
         }
     }
 
-    /// Adds to the sum of the allocations what the one at a place is about to have more, or has.
-    fn add_held(&mut self, more: &Resources, at: usize, is_new: bool) {
-        match self.allocations.as_slice() {
-            [] | [_] => {}
-            // The first of the two was no sum yet.
-            [one, other] if is_new => {
-                let (_, first) = if at == 0 { other } else { one };
-                self.held = exclusive(first);
-                self.held.add_all(&exclusive(more));
-            }
-            _ => self.held.add_all(&exclusive(more)),
-        }
+    /// Adds to what a client holds.
+    fn add(&mut self, names: &mut Names, client: ClientId, more: &Resources) -> Holding {
+        let (at, is_edge) = self.open(client);
+        let Some((_, held)) = self.allocations.get_mut(at) else {
+            return Holding::default();
+        };
+        let amounts = if more.iter().any(|resource| resource.shared) {
+            let before = names.scalars(held);
+            held.add_all(more);
+            names.scalars(held).minus(&before)
+        } else {
+            held.add_all(more);
+            names.scalars(more)
+        };
+        Holding { amounts, is_edge }
     }
 
-    /// Total less allocations; nothing where these do not fit into the total, until they do again.
-    fn update_available(&mut self, names: &mut Names) {
-        let alone = match self.allocations.as_slice() {
-            [(_, held)] => Some(exclusive(held)),
-            _ => None,
-        };
-        let held = alone.as_ref().unwrap_or(&self.held);
-        self.available = if held.is_empty() {
-            self.total.clone()
-        } else if self.total.contains(held) {
-            self.total.minus(held)
-        } else {
-            Resources::new()
+    /// Total less allocations; nothing where these do not fit into the total.
+    fn reckon(&mut self, names: &mut Names) {
+        let mut left = self.total.clone();
+        self.is_short = !self.allocations.iter().all(|(_, held)| {
+            let held = exclusive(held);
+            let fits = left.contains(&held);
+            left.subtract_all(&held);
+            fits
+        });
+        self.available = match self.is_short {
+            true => Resources::new(),
+            false => left,
         };
         self.scalars = names.scalars(&self.available);
         self.free = names.amounts(&self.available, is_chargeable);
+        self.look();
+    }
+
+    /// Notes what sort of resources are available.
+    fn look(&mut self) {
         let is_plain = |r: &Resource| is_chargeable(r) && !r.shared;
         self.is_plain = self.available.iter().all(is_plain);
+        let is_open = |r: &Resource| r.reservations.is_empty();
+        self.is_open = self.available.iter().any(is_open);
     }
 }
 
-fn exclusive(resources: &Resources) -> Resources {
-    resources.filter(|resource| !resource.shared)
+/// Puts an offer into the order in which Mesos lists it: what quota has a say in comes last.
+fn list(offer: &mut Resources) {
+    if !offer.iter().is_sorted_by_key(is_rationed) {
+        offer.sort_by_key(is_rationed);
+    }
+}
+
+/// The resources of which holding one takes it from the others.
+fn exclusive(resources: &Resources) -> Cow<'_, Resources> {
+    match resources.iter().any(|resource| resource.shared) {
+        true => Cow::Owned(resources.non_shared()),
+        false => Cow::Borrowed(resources),
+    }
 }

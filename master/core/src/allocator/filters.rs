@@ -110,6 +110,12 @@ impl Filters {
         }
     }
 
+    /// Whether a client refused anything of an agent.
+    pub(super) fn has(&self, agent: AgentSlot, client: ClientId) -> bool {
+        let mut refusals = self.by_agent.get(index(agent)).into_iter().flatten();
+        refusals.any(|refusal| refusal.clients.contains(client))
+    }
+
     /// Whether a client refused this much of an agent, and that still counts.
     pub(super) fn refuse(&self, agent: AgentSlot, client: ClientId, offer: &Resources) -> bool {
         let mut refusals = self.by_agent.get(index(agent)).into_iter().flatten();

@@ -18,6 +18,7 @@ use super::agent::Agent;
 use super::amounts::{Amounts, Names};
 use super::bits::Bits;
 use super::filters::{AgentSlot, Filters};
+use super::run::Scratch;
 use super::shares::{ClientId, Shares, Taker};
 use super::slots::Slots;
 use super::{Allocation, Allocator, Demand};
@@ -54,8 +55,9 @@ pub struct Hierarchical {
     pub(super) filters: Filters,
     pub(super) shares: Shares,
     pub(super) accounts: Accounts,
-    /// Room for whom a visit of an agent passes over.
+    /// Room for whom a visit of an agent passes over, and for what it reckons with.
     pub(super) passed: Bits,
+    pub(super) scratch: Scratch,
     candidates: Candidates,
     /// How many agents are active.
     active: usize,
@@ -108,6 +110,7 @@ impl Hierarchical {
             shares: Shares::new(excluded),
             accounts: Accounts::default(),
             passed: Bits::default(),
+            scratch: Scratch::default(),
             candidates: Candidates::Some(Vec::new()),
             active: 0,
             wanted_since: None,

@@ -13,10 +13,10 @@ mod bits;
 mod conversions;
 mod filters;
 mod hierarchical;
-mod rations;
+mod labels;
+mod picks;
 mod run;
 mod shares;
-mod shrink;
 mod slots;
 
 use alloc::collections::{BTreeMap, BTreeSet};

@@ -10,37 +10,52 @@
 //! offers sees each agent that suits it within twice as many offers of the agent as there are
 //! frameworks that want some.
 
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use model::Resources;
 use model::resources::{Resource, Role};
 
+use super::Allocation;
 use super::accounts::AccountId;
-use super::agent::{Agent, Holding};
-use super::amounts::Amounts;
+use super::agent::{self, Agent, Holding};
+use super::amounts::{Amounts, Names};
 use super::filters::AgentSlot;
 use super::hierarchical::{Hierarchical, Policy};
-use super::shares::{Client, ClientId, Rank, Taker};
-use super::{Allocation, rations};
+use super::picks::Picks;
+use super::shares::{Client, ClientId, NodeId, Place, ROOT, Taker};
+use super::slots::index;
 use crate::event::Capability;
 
 /// Roles whose guarantees are not met, whose turn it is first.
-type Unmet = BTreeSet<(Rank, Arc<str>, AccountId)>;
+type Unmet = BTreeSet<(Place, AccountId)>;
+
+/// No allocation.
+const NONE: u32 = u32::MAX;
 
 /// What a run has given out so far.
 #[derive(Debug, Default)]
 struct Given {
     allocations: Vec<Allocation>,
-    /// Where in the list an agent's first allocation stands, while there is a second round to come.
-    places: BTreeMap<(ClientId, AgentSlot), usize>,
+    /// Of each agent the last allocation, and of each allocation to whom it went and the one before it
+    /// of its agent; kept only where there are two rounds, of which the second adds to the first.
+    last: Vec<u32>,
+    before: Vec<(ClientId, u32)>,
     /// Shared resources go out once in a run, though nobody's holding them takes them away.
     shared: BTreeMap<AgentSlot, Resources>,
 }
 
 /// What was given of one agent, for the shares.
 type Held = Vec<(ClientId, Holding)>;
+
+/// Room for what a visit of an agent reckons with; the memory is used again.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    picks: Picks,
+    held: Held,
+}
 
 /// To whom an agent goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,55 +80,60 @@ enum Visit {
 impl Given {
     fn add(
         &mut self,
-        agent: AgentSlot,
-        of: &Agent,
+        slot: AgentSlot,
+        agent: &Agent,
         (id, client): (ClientId, &Client),
         offer: &Resources,
     ) {
         if offer.iter().any(|resource| resource.shared) {
-            let given = self.shared.entry(agent).or_default();
-            given.add_all(&offer.filter(|resource| resource.shared));
+            let given = self.shared.entry(slot).or_default();
+            given.add_all(&offer.shared());
         }
         let resources = offer.allocate(&client.role);
-        if !self.places.is_empty()
-            && let Some(earlier) = self.places.get(&(id, agent))
-            && let Some(earlier) = self.allocations.get_mut(*earlier)
-        {
-            earlier.resources.add_all(&resources);
-            return;
+        if let Some(last) = self.last.get_mut(index(slot)) {
+            let mut next = *last;
+            while let Some((to, before)) = self.before.get(index(next)) {
+                if *to == id
+                    && let Some(earlier) = self.allocations.get_mut(index(next))
+                {
+                    earlier.resources.add_all(&resources);
+                    return;
+                }
+                next = *before;
+            }
+            let number = u32::try_from(self.allocations.len()).unwrap_or(NONE);
+            self.before.push((id, core::mem::replace(last, number)));
         }
         self.allocations.push(Allocation {
             framework_id: client.framework_id.clone(),
             role: client.role.clone(),
-            agent_id: of.id.clone(),
+            agent_id: agent.id.clone(),
             resources,
         });
     }
 
+    /// Whether a resource of an agent has gone out in this run, so that it does not again.
+    fn is_given(&self, slot: AgentSlot, resource: &Resource) -> bool {
+        let mut given = self.shared.get(&slot).into_iter().flatten();
+        resource.shared && given.any(|given| given.is_same_as(resource))
+    }
+
     /// What of an agent may go out still.
-    fn left(&self, slot: AgentSlot, agent: &Agent) -> Resources {
-        match self.shared.get(&slot) {
-            Some(given) => {
-                let is_given = |r: &Resource| r.shared && given.iter().any(|g| g.is_same_as(r));
-                agent.available().filter(|resource| !is_given(resource))
-            }
-            None => agent.available().clone(),
+    fn left<'a>(&self, slot: AgentSlot, agent: &'a Agent) -> Cow<'a, Resources> {
+        match self.shared.contains_key(&slot) {
+            true => Cow::Owned(agent.available().filter(|r| !self.is_given(slot, r))),
+            false => Cow::Borrowed(agent.available()),
         }
     }
 }
 
-/// What of the available resources a framework can use in a role; what quota has a say in comes last,
-/// as Mesos lists them.
-fn usable(available: &Resources, role: &Role, taker: &Taker) -> Resources {
+/// Whether a framework can use a resource in a role.
+fn is_usable(resource: &Resource, role: &Role, taker: &Taker) -> bool {
     let capabilities = taker.capabilities;
-    let mut usable = available.filter(|r| {
-        r.is_allocatable_to(role)
-            && (!r.revocable || capabilities.has(Capability::RevocableResources))
-            && (!r.shared || capabilities.has(Capability::SharedResources))
-            && (!r.is_refined() || capabilities.has(Capability::ReservationRefinement))
-    });
-    usable.sort_by_key(rations::is_rationed);
-    usable
+    resource.is_allocatable_to(role)
+        && (!resource.revocable || capabilities.has(Capability::RevocableResources))
+        && (!resource.shared || capabilities.has(Capability::SharedResources))
+        && (!resource.is_refined() || capabilities.has(Capability::ReservationRefinement))
 }
 
 impl Policy {
@@ -132,6 +152,27 @@ fn is_enough(scalars: &Amounts, alternatives: &[Amounts]) -> bool {
     alternatives.is_empty() || alternatives.iter().any(|least| scalars.contains(least))
 }
 
+impl Picks {
+    /// Picks what a framework can use in a role of what an agent has left.
+    fn gather_for(
+        &mut self,
+        names: &Names,
+        given: &Given,
+        (slot, agent): (AgentSlot, &Agent),
+        client: &Client,
+    ) {
+        self.gather(names, agent.available(), |resource| {
+            is_usable(resource, &client.role, &client.taker) && !given.is_given(slot, resource)
+        });
+    }
+
+    /// What would be offered; the resources stay where they are.
+    fn preview(&self, agent: &Agent) -> Resources {
+        let mut available = agent.available().clone();
+        available.carve(|at, resource| self.part(at, resource))
+    }
+}
+
 impl Hierarchical {
     /// Gives out what can be given out of these agents.
     pub(super) fn run(&mut self, mut candidates: Vec<AgentSlot>) -> Vec<Allocation> {
@@ -143,10 +184,10 @@ impl Hierarchical {
         self.random.shuffle(&mut candidates);
         let mut unmet = self.unmet();
         if !unmet.is_empty() {
+            given.last = vec![NONE; self.agents.slots()];
             for slot in &candidates {
                 self.meet_guarantees(*slot, &mut unmet, &mut given);
             }
-            self.note_places(&mut given);
             self.random.shuffle(&mut candidates);
         }
         for slot in &candidates {
@@ -155,27 +196,11 @@ impl Hierarchical {
         given.allocations
     }
 
-    /// From now on, what goes to who got something of the same agent already is one with that.
-    fn note_places(&self, given: &mut Given) {
-        for (place, allocation) in given.allocations.iter().enumerate() {
-            let Allocation {
-                framework_id,
-                role,
-                agent_id,
-                ..
-            } = allocation;
-            let client = self.shares.find(role, framework_id);
-            if let (Some(client), Some(slot)) = (client, self.slot(agent_id)) {
-                given.places.insert((client, slot), place);
-            }
-        }
-    }
-
     /// Roles whose guarantees are not met and in which someone wants something.
     fn unmet(&self) -> Unmet {
         let unmet = self.accounts.unmet();
         unmet
-            .filter_map(|(id, top)| Some((self.shares.rank(top)?, top.clone(), id)))
+            .filter_map(|(id, top)| Some((self.shares.place(self.shares.node(top)?)?, id)))
             .collect()
     }
 
@@ -190,11 +215,17 @@ impl Hierarchical {
         let Some(agent) = self.agents.get_mut(slot) else {
             return;
         };
-        let mut held = Held::new();
-        for (_, top, account) in unmet.iter() {
+        let Scratch { picks, held } = &mut self.scratch;
+        'roles: for (place, account) in unmet.iter() {
+            let Some(top) = place.node else {
+                continue;
+            };
             for id in self.shares.turns_beneath(top) {
-                let shortfall = self.accounts.shortfall(*account);
-                if agent.free().at_most(&shortfall).is_empty() {
+                // There are many roles to ask, and most agents go to the first of them.
+                if !agent.free().overlaps(self.accounts.required()) {
+                    break 'roles;
+                }
+                if !agent.free().overlaps(&self.accounts.shortfall(*account)) {
                     break;
                 }
                 let Some(client) = self.shares.client(id) else {
@@ -203,41 +234,35 @@ impl Hierarchical {
                 if !self.policy.suits(agent, client) {
                     continue;
                 }
-                let left = usable(&given.left(slot, agent), &client.role, &client.taker);
-                let scalars = self.names.scalars(&left);
-                if left.is_empty() || !Self::is_allocatable(&self.minimum, client, &scalars) {
-                    continue;
-                }
-                let tools = (&mut self.random, &mut self.names);
-                let offer = rations::guaranteed(&self.accounts, tools, &left, *account);
-                let Some(offer) = offer else {
-                    continue;
-                };
-                let scalars = self.names.scalars(&offer);
-                if Self::is_allocatable(&self.minimum, client, &scalars)
-                    && !self.filters.refuse(slot, id, &offer)
+                picks.gather_for(&self.names, given, (slot, agent), client);
+                if picks.is_empty()
+                    || !Self::is_allocatable(&self.minimum, client, &picks.scalars())
+                    || !picks.guarantee(&mut self.random, &self.accounts, *account)
+                    || !Self::is_allocatable(&self.minimum, client, &picks.scalars())
+                    || (self.filters.has(slot, id)
+                        && self.filters.refuse(slot, id, &picks.preview(agent)))
                 {
-                    let both = (id, client.account);
-                    let names = &mut self.names;
-                    let holding = self.accounts.give(names, agent, both, &offer);
-                    given.add(slot, agent, (id, client), &offer);
-                    held.push((id, holding));
+                    continue;
                 }
+                let (offer, gift) = agent.give(&mut self.names, id, picks);
+                self.accounts.charge(client.account, &gift.free);
+                given.add(slot, agent, (id, client), &offer);
+                held.push((id, gift.holding));
             }
         }
-        for (id, holding) in held {
+        for (id, holding) in held.drain(..) {
             let Some(client) = self.shares.client(id) else {
                 continue;
             };
-            let (top, account): (Arc<str>, _) = (Arc::from(client.role.top()), client.account);
-            if let Some(rank) = self.shares.rank(&top) {
-                unmet.remove(&(rank, top.clone(), account));
+            let (top, account) = (self.shares.top(client), client.account);
+            if let Some(place) = self.shares.place(top) {
+                unmet.remove(&(place, account));
             }
             self.shares.allocated(id, &holding.amounts, holding.is_edge);
             if self.accounts.is_unmet(account)
-                && let Some(rank) = self.shares.rank(&top)
+                && let Some(place) = self.shares.place(top)
             {
-                unmet.insert((rank, top, account));
+                unmet.insert((place, account));
             }
         }
     }
@@ -252,29 +277,28 @@ impl Hierarchical {
         if !self.is_worth_while(agent) {
             return;
         }
-        let mut held = Held::new();
         self.filters
             .refusers(slot, agent.available(), &mut self.passed);
         let wanting = self.shares.wanting();
         let mut visit = Visit::Asked;
         if wanting.any_without(&self.passed, &agent.had) {
-            visit = self.offer_to(Tier::Others, slot, given, &mut held);
+            visit = self.offer_to(Tier::Others, slot, given);
         }
         let Some(agent) = self.agents.get(slot) else {
             return;
         };
         if visit != Visit::Over && self.shares.wanting().any_within(&agent.had, &self.passed) {
-            let before = held.len();
-            self.offer_to(Tier::Again, slot, given, &mut held);
+            let before = self.scratch.held.len();
+            self.offer_to(Tier::Again, slot, given);
             if before == 0
-                && !held.is_empty()
+                && !self.scratch.held.is_empty()
                 && let Some(agent) = self.agents.get_mut(slot)
             {
                 // It has been round.
                 agent.had.clear();
             }
         }
-        for (id, holding) in held {
+        for (id, holding) in self.scratch.held.drain(..) {
             self.shares.allocated(id, &holding.amounts, holding.is_edge);
         }
     }
@@ -298,25 +322,19 @@ impl Hierarchical {
     }
 
     /// Asks those of a tier, from the one whose turn it is.
-    fn offer_to(
-        &mut self,
-        tier: Tier,
-        slot: AgentSlot,
-        given: &mut Given,
-        held: &mut Held,
-    ) -> Visit {
+    fn offer_to(&mut self, tier: Tier, slot: AgentSlot, given: &mut Given) -> Visit {
         loop {
             let Some(agent) = self.agents.get(slot) else {
                 return Visit::Over;
             };
-            let Some(tops) = tops(agent) else {
-                match self.offer_beneath("", tier, slot, given, held) {
+            if agent.is_open() {
+                match self.offer_beneath(ROOT, tier, slot, given) {
                     Visit::Narrowed => continue,
                     visit @ (Visit::Over | Visit::Asked) => return visit,
                 }
-            };
-            for top in tops {
-                if self.offer_beneath(top.as_str(), tier, slot, given, held) == Visit::Over {
+            }
+            for top in self.tops(agent) {
+                if self.offer_beneath(top, tier, slot, given) == Visit::Over {
                     return Visit::Over;
                 }
             }
@@ -324,18 +342,40 @@ impl Hierarchical {
         }
     }
 
-    /// Asks those beneath a role, or all with the empty path.
+    /// The roles whose trees alone can have any of what is available, where all of it is reserved.
+    fn tops(&self, agent: &Agent) -> Vec<NodeId> {
+        let mut tops: Vec<&Role> = Vec::new();
+        for role in agent
+            .available()
+            .iter()
+            .filter_map(Resource::reservation_role)
+        {
+            if !tops
+                .iter()
+                .any(|top| *top == role || top.is_ancestor_of(role))
+            {
+                tops.retain(|top| !role.is_ancestor_of(top));
+                tops.push(role);
+            }
+        }
+        let nodes = tops
+            .iter()
+            .filter_map(|role| self.shares.node(role.as_str()));
+        nodes.collect()
+    }
+
+    /// Asks those beneath a role, or all with the root.
     fn offer_beneath(
         &mut self,
-        top: &str,
+        top: NodeId,
         tier: Tier,
         slot: AgentSlot,
         given: &mut Given,
-        held: &mut Held,
     ) -> Visit {
         let Some(agent) = self.agents.get_mut(slot) else {
             return Visit::Over;
         };
+        let Scratch { picks, held } = &mut self.scratch;
         for id in self.shares.turns_beneath(top) {
             if self.passed.contains(id) || agent.had.contains(id) != (tier == Tier::Again) {
                 continue;
@@ -349,63 +389,41 @@ impl Hierarchical {
             {
                 continue;
             }
-            let both = (id, client.account);
-            if agent.is_plain() {
-                match self.accounts.fair_bound(client.account, agent.scalars()) {
-                    None => {
-                        // Who refused just this was passed over.
-                        let mut offer = agent.take_available();
-                        offer.sort_by_key(rations::is_rationed);
-                        given.add(slot, agent, (id, client), &offer);
-                        held.push((id, self.accounts.give_all(agent, both, offer)));
-                        return Visit::Over;
-                    }
-                    Some(bound) if !Self::is_allocatable(minimum, client, &bound) => continue,
-                    Some(_) => {}
-                }
+            if agent.is_plain() && self.accounts.room(client.account).holds(agent.scalars()) {
+                // Who refused just this was passed over.
+                let (offer, agent::Given { holding, free }) = agent.give_all(id);
+                self.accounts.charge(client.account, &free);
+                given.add(slot, agent, (id, client), &offer);
+                held.push((id, holding));
+                return Visit::Over;
             }
-            let left = usable(&given.left(slot, agent), &client.role, &client.taker);
-            let tools = (&mut self.random, &mut self.names);
-            let offer = rations::fair(&self.accounts, tools, left, client.account);
-            let scalars = self.names.scalars(&offer);
-            if offer.is_empty()
-                || !Self::is_allocatable(minimum, client, &scalars)
-                || self.filters.refuse(slot, id, &offer)
+            picks.gather_for(&self.names, given, (slot, agent), client);
+            picks.share(&mut self.random, &self.accounts, client.account);
+            if picks.is_empty()
+                || !Self::is_allocatable(minimum, client, &picks.scalars())
+                || (self.filters.has(slot, id)
+                    && self.filters.refuse(slot, id, &picks.preview(agent)))
             {
                 continue;
             }
-            let was_open = has_unreserved(agent.available());
-            let names = &mut self.names;
-            held.push((id, self.accounts.give(names, agent, both, &offer)));
+            let was_open = agent.is_open();
+            let (offer, gift) = agent.give(&mut self.names, id, picks);
+            self.accounts.charge(client.account, &gift.free);
             given.add(slot, agent, (id, client), &offer);
+            held.push((id, gift.holding));
             let left = given.left(slot, agent);
-            let is_scrap = !is_enough(&names.scalars(&left), minimum);
+            let is_scrap = match &left {
+                Cow::Borrowed(_) => !is_enough(agent.scalars(), minimum),
+                Cow::Owned(left) => !is_enough(&self.names.scalars(left), minimum),
+            };
             if left.is_empty() || (self.own_minimum.is_empty() && is_scrap) {
                 return Visit::Over;
             }
             self.filters.refusers(slot, &left, &mut self.passed);
-            if was_open && !has_unreserved(&left) {
+            if was_open && !agent.is_open() {
                 return Visit::Narrowed;
             }
         }
         Visit::Asked
     }
-}
-
-fn has_unreserved(resources: &Resources) -> bool {
-    resources
-        .iter()
-        .any(|resource| resource.reservations.is_empty())
-}
-
-/// The roles whose trees alone can have any of what is available, where all of it is reserved.
-fn tops(agent: &Agent) -> Option<Vec<Role>> {
-    if has_unreserved(agent.available()) {
-        return None;
-    }
-    let reserved = agent.available().iter();
-    let roles: BTreeSet<&Role> = reserved.filter_map(Resource::reservation_role).collect();
-    let is_top = |role: &&&Role| !roles.iter().any(|other| other.is_ancestor_of(role));
-    let tops = roles.iter().filter(is_top);
-    Some(tops.map(|role| (*role).clone()).collect())
 }

@@ -23,25 +23,27 @@ use model::resources::Role;
 
 use super::amounts::Amounts;
 use super::bits::Bits;
+use super::labels;
 use super::slots::Slots;
 
 pub(super) use client::{Client, ClientId, Taker};
-pub(super) use rank::Rank;
-use rank::{Scale, Usage};
+use rank::{Rank, Scale, Usage};
 pub(super) use turns::Turns;
 
 const WEIGHT_DEFAULT: f64 = 1.0;
 
-type NodeId = u32;
+/// The number of a node.
+pub(super) type NodeId = u32;
 
 /// The first node of all, which has the empty path.
-const ROOT: NodeId = 0;
+pub(super) const ROOT: NodeId = 0;
 
 /// Everything allocated, by role and framework, and everyone who wants something, in order.
 #[derive(Debug)]
 pub(super) struct Shares {
     scale: Scale,
     nodes: Slots<Node>,
+    /// All nodes by path; their labels are in this order.
     paths: BTreeMap<Arc<str>, NodeId>,
     clients: Slots<Client>,
     /// Those who want something.
@@ -50,12 +52,17 @@ pub(super) struct Shares {
     /// Those who hold something.
     holders: BTreeSet<ClientId>,
     is_stale: bool,
+    /// Whether a node found no label of its own, and the roles in which a framework did not.
+    is_crowded: bool,
+    crowded: BTreeSet<NodeId>,
 }
 
 /// A role, or what several have in common.
 #[derive(Debug)]
 struct Node {
     path: Arc<str>,
+    /// Where its path stands among all paths.
+    label: u64,
     /// None above the root.
     parent: Option<NodeId>,
     weight: f64,
@@ -66,17 +73,18 @@ struct Node {
     wanting: usize,
     /// How many roles are directly beneath it.
     children: usize,
-    order: BTreeSet<(Rank, Place)>,
+    order: BTreeSet<Place>,
     leaf: Option<Leaf>,
 }
 
-/// What stands in the order of a node.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
-    /// The role's own frameworks.
-    Own,
-    /// The role of this path, directly beneath.
-    Beneath(Arc<str>, NodeId),
+/// What stands in the order of a node: its own frameworks, or a role directly beneath.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) rank: Rank,
+    /// Zero for a role's own frameworks, which come before the roles beneath.
+    label: u64,
+    /// None for a role's own frameworks.
+    pub(super) node: Option<NodeId>,
 }
 
 /// The frameworks of a role.
@@ -84,14 +92,34 @@ enum Place {
 struct Leaf {
     usage: Usage,
     rank: Rank,
+    /// Their labels are in this order.
     clients: BTreeMap<FrameworkId, ClientId>,
-    order: BTreeSet<(Rank, FrameworkId, ClientId)>,
+    order: BTreeSet<Turn>,
+}
+
+/// A framework that wants something, in the order of its role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    rank: Rank,
+    label: u64,
+    client: ClientId,
+}
+
+impl Place {
+    const fn own(rank: Rank) -> Self {
+        Self {
+            rank,
+            label: 0,
+            node: None,
+        }
+    }
 }
 
 impl Node {
-    fn new(path: Arc<str>, parent: Option<NodeId>, weight: f64) -> Self {
+    fn new(path: Arc<str>, label: u64, parent: Option<NodeId>, weight: f64) -> Self {
         Self {
             path,
+            label,
             parent,
             weight,
             usage: Usage::default(),
@@ -102,13 +130,22 @@ impl Node {
             leaf: None,
         }
     }
+
+    /// Where it stands in the order of the one above; it is the one with this number.
+    const fn place(&self, id: NodeId) -> Place {
+        Place {
+            rank: self.rank,
+            label: self.label,
+            node: Some(id),
+        }
+    }
 }
 
 impl Shares {
     /// Nobody holds anything; resources of the names with these numbers do not count.
     pub(super) fn new(excluded: Bits) -> Self {
         let mut nodes = Slots::default();
-        let root = nodes.insert(Node::new(Arc::from(""), None, WEIGHT_DEFAULT));
+        let root = nodes.insert(Node::new(Arc::from(""), 0, None, WEIGHT_DEFAULT));
         Self {
             scale: Scale::new(excluded),
             nodes,
@@ -118,6 +155,8 @@ impl Shares {
             weights: BTreeMap::new(),
             holders: BTreeSet::new(),
             is_stale: false,
+            is_crowded: false,
+            crowded: BTreeSet::new(),
         }
     }
 
@@ -160,7 +199,17 @@ impl Shares {
         if let Some(client) = leaf.clients.get(id) {
             return *client;
         }
-        let client = self.clients.insert(Client::new(id, role, node));
+        let label_of = |(_, client): (&FrameworkId, &ClientId)| {
+            self.clients.get(*client).map(|client| client.label)
+        };
+        let before = leaf.clients.range(..id).next_back().and_then(label_of);
+        let after = leaf.clients.range(id..).next().and_then(label_of);
+        let label = labels::between(before, after);
+        if label.is_none() {
+            self.crowded.insert(node);
+        }
+        let label = label.or(before).unwrap_or(0);
+        let client = self.clients.insert(Client::new(id, role, node, label));
         leaf.clients.insert(id.clone(), client);
         client
     }
@@ -188,11 +237,10 @@ impl Shares {
             && !client.wants
         {
             client.wants = true;
-            let node = client.node;
-            let place = (client.rank, client.framework_id.clone(), id);
+            let (node, turn) = (client.node, client.turn(id));
             self.wanting.insert(id);
             if let Some(leaf) = self.leaf_mut(node) {
-                leaf.order.insert(place);
+                leaf.order.insert(turn);
             }
             self.count_wanting(node, |wanting| wanting.saturating_add(1));
         }
@@ -204,11 +252,10 @@ impl Shares {
             && client.wants
         {
             client.wants = false;
-            let node = client.node;
-            let place = (client.rank, client.framework_id.clone(), id);
+            let (node, turn) = (client.node, client.turn(id));
             self.wanting.remove(id);
             if let Some(leaf) = self.leaf_mut(node) {
-                leaf.order.remove(&place);
+                leaf.order.remove(&turn);
             }
             self.count_wanting(node, |wanting| wanting.saturating_sub(1));
         }
@@ -262,8 +309,15 @@ impl Shares {
         }
     }
 
-    /// Brings everyone into order who holds a part of a cluster that has changed.
+    /// Brings everyone into order who holds a part of a cluster that has changed, or came between two
+    /// whose labels leave no room.
     pub(super) fn refresh(&mut self) {
+        if core::mem::take(&mut self.is_crowded) {
+            self.label_nodes();
+        }
+        for node in core::mem::take(&mut self.crowded) {
+            self.label_clients(node);
+        }
         if !core::mem::take(&mut self.is_stale) {
             return;
         }
@@ -289,16 +343,32 @@ impl Shares {
         &self.wanting
     }
 
-    /// Those who want something, whose turn it is first: in one tree, or in all with the empty path.
-    pub(super) fn turns_beneath(&self, path: &str) -> Turns<'_> {
-        Turns::new(self, self.paths.get(path).copied())
+    /// Those who want something, whose turn it is first: in the tree of a node, or in all of them
+    /// with [`ROOT`].
+    pub(super) fn turns_beneath(&self, node: NodeId) -> Turns<'_> {
+        Turns::new(self, node)
+    }
+
+    /// The node of a role, where there is one.
+    pub(super) fn node(&self, path: &str) -> Option<NodeId> {
+        self.paths.get(path).copied()
     }
 
     /// The place of a role among its siblings, where someone wants something in it or beneath it.
-    pub(super) fn rank(&self, path: &str) -> Option<Rank> {
-        let node = self.nodes.get(*self.paths.get(path)?);
-        let node = node.filter(|node| node.wanting > 0);
-        node.map(|node| node.rank)
+    pub(super) fn place(&self, id: NodeId) -> Option<Place> {
+        let node = self.nodes.get(id).filter(|node| node.wanting > 0)?;
+        Some(node.place(id))
+    }
+
+    /// The node of the role at the top to whose tree a client belongs.
+    pub(super) fn top(&self, client: &Client) -> NodeId {
+        let mut top = client.node;
+        while let Some(above) = self.nodes.get(top).and_then(|node| node.parent)
+            && above != ROOT
+        {
+            top = above;
+        }
+        top
     }
 
     /// Whether a framework is subscribed to a role or holds something in it.
@@ -329,7 +399,15 @@ impl Shares {
             let weight = self.weights.get(path).copied();
             let path: Arc<str> = Arc::from(path);
             let weight = weight.unwrap_or(WEIGHT_DEFAULT);
-            let node = Node::new(path.clone(), Some(above), weight);
+            let label_of =
+                |(_, node): (&Arc<str>, &NodeId)| self.nodes.get(*node).map(|node| node.label);
+            let before = self.paths.range(..path.clone()).next_back();
+            let after = self.paths.range(path.clone()..).next();
+            let (before, after) = (before.and_then(label_of), after.and_then(label_of));
+            let label = labels::between(before, after);
+            self.is_crowded |= label.is_none();
+            let label = label.or(before).unwrap_or(0);
+            let node = Node::new(path.clone(), label, Some(above), weight);
             let node = self.nodes.insert(node);
             self.paths.insert(path, node);
             if let Some(above) = self.nodes.get_mut(above) {
@@ -388,7 +466,7 @@ impl Shares {
         if let Some(node) = self.nodes.get_mut(node)
             && let Some(leaf) = &node.leaf
         {
-            let place = (leaf.rank, Place::Own);
+            let place = Place::own(leaf.rank);
             if leaf.order.is_empty() {
                 node.order.remove(&place);
             } else {
@@ -399,7 +477,7 @@ impl Shares {
         while let Some((id, node)) = next.and_then(|id| Some((id, self.nodes.get_mut(id)?))) {
             node.wanting = count(node.wanting);
             let is_wanted = node.wanting > 0;
-            let place = (node.rank, Place::Beneath(node.path.clone(), id));
+            let place = node.place(id);
             next = node.parent;
             if let Some(above) = next.and_then(|above| self.nodes.get_mut(above)) {
                 if is_wanted {
@@ -417,18 +495,19 @@ impl Shares {
             return;
         };
         let rank = self.scale.rank(&client.usage, WEIGHT_DEFAULT);
-        let old = core::mem::replace(&mut client.rank, rank);
+        let old = client.turn(id);
+        client.rank = rank;
         if let Some(node) = self.nodes.get_mut(client.node)
             && let Some(leaf) = &mut node.leaf
         {
-            if client.wants && old != rank {
-                leaf.order.remove(&(old, client.framework_id.clone(), id));
-                leaf.order.insert((rank, client.framework_id.clone(), id));
+            if client.wants && old.rank != rank {
+                leaf.order.remove(&old);
+                leaf.order.insert(client.turn(id));
             }
             let rank = self.scale.rank(&leaf.usage, WEIGHT_DEFAULT);
             if rank != leaf.rank && !leaf.order.is_empty() {
-                node.order.remove(&(leaf.rank, Place::Own));
-                node.order.insert((rank, Place::Own));
+                node.order.remove(&Place::own(leaf.rank));
+                node.order.insert(Place::own(rank));
             }
             leaf.rank = rank;
         }
@@ -447,14 +526,49 @@ impl Shares {
             return;
         };
         let rank = self.scale.rank(&node.usage, node.weight);
-        let old = core::mem::replace(&mut node.rank, rank);
-        if old == rank || node.wanting == 0 {
+        let old = node.place(id);
+        node.rank = rank;
+        if old.rank == rank || node.wanting == 0 {
             return;
         }
-        let place = Place::Beneath(node.path.clone(), id);
+        let place = node.place(id);
         if let Some(above) = self.nodes.get_mut(above) {
-            above.order.remove(&(old, place.clone()));
-            above.order.insert((rank, place));
+            above.order.remove(&old);
+            above.order.insert(place);
+        }
+    }
+
+    /// Labels all nodes anew, and puts them in order by that.
+    fn label_nodes(&mut self) {
+        for (id, label) in self.paths.values().zip(labels::all()) {
+            if let Some(node) = self.nodes.get_mut(*id) {
+                node.label = label;
+                node.order.retain(|place| place.node.is_none());
+            }
+        }
+        for id in self.paths.values() {
+            if let Some(node) = self.nodes.get(*id).filter(|node| node.wanting > 0)
+                && let (place, Some(above)) = (node.place(*id), node.parent)
+                && let Some(above) = self.nodes.get_mut(above)
+            {
+                above.order.insert(place);
+            }
+        }
+    }
+
+    /// Labels the frameworks of a role anew, and puts them in order by that.
+    fn label_clients(&mut self, node: NodeId) {
+        let Some(leaf) = self.nodes.get_mut(node).and_then(|node| node.leaf.as_mut()) else {
+            return;
+        };
+        leaf.order.clear();
+        for (id, label) in leaf.clients.values().zip(labels::all()) {
+            if let Some(client) = self.clients.get_mut(*id) {
+                client.label = label;
+                if client.wants {
+                    leaf.order.insert(client.turn(*id));
+                }
+            }
         }
     }
 }

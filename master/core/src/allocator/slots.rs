@@ -56,6 +56,11 @@ impl<T> Slots<T> {
         self.values.len().saturating_sub(self.free.len())
     }
 
+    /// A number that is greater than that of any value, and not by much.
+    pub(super) const fn slots(&self) -> usize {
+        self.values.len()
+    }
+
     /// The values with their numbers, the lowest first.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
         let numbered = (0..).zip(&mut self.values);

@@ -7,7 +7,7 @@ use model::FrameworkId;
 use model::resources::Role;
 
 use super::super::amounts::Amounts;
-use super::{NodeId, Rank, Usage};
+use super::{NodeId, Rank, Turn, Usage};
 use crate::constraints::Constraints;
 use crate::event::Capabilities;
 
@@ -32,6 +32,8 @@ pub(in super::super) struct Client {
     /// What it is charged to: the account of the role at the top.
     pub(in super::super) account: u32,
     pub(super) node: NodeId,
+    /// Where its framework stands among those of its role.
+    pub(super) label: u64,
     pub(super) is_subscribed: bool,
     pub(super) wants: bool,
     pub(super) usage: Usage,
@@ -41,18 +43,28 @@ pub(in super::super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(id: &FrameworkId, role: &Role, node: NodeId) -> Self {
+    pub(super) fn new(id: &FrameworkId, role: &Role, node: NodeId, label: u64) -> Self {
         Self {
             framework_id: id.clone(),
             role: role.clone(),
             taker: Taker::default(),
             account: u32::MAX,
             node,
+            label,
             is_subscribed: false,
             wants: false,
             usage: Usage::default(),
             holdings: 0,
             rank: Rank::default(),
+        }
+    }
+
+    /// Where it stands in the order of its role; it is the one with this number.
+    pub(super) const fn turn(&self, id: ClientId) -> Turn {
+        Turn {
+            rank: self.rank,
+            label: self.label,
+            client: id,
         }
     }
 

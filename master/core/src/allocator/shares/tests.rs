@@ -26,7 +26,9 @@ fn id(text: &str) -> FrameworkId {
 }
 
 fn order(shares: &Shares) -> String {
-    let clients = shares.turns_beneath("").filter_map(|id| shares.client(id));
+    let clients = shares
+        .turns_beneath(ROOT)
+        .filter_map(|id| shares.client(id));
     let pairs = clients.map(|c| alloc::format!("{}:{}", c.role, c.framework_id));
     pairs.collect::<Vec<_>>().join(" ")
 }
@@ -112,7 +114,7 @@ fn who_wants_nothing_or_has_left_stands_nowhere_and_comes_back_to_its_place() {
     shares.unsubscribe(f1);
     assert!(shares.forget_idle(f1).is_none(), "it holds something");
     assert_eq!(order(&shares), "c:f3");
-    assert_eq!(shares.rank("a"), None);
+    assert_eq!(shares.node("a").and_then(|node| shares.place(node)), None);
     shares.want(f1);
     assert_eq!(order(&shares), "c:f3");
     shares.want(f2);
@@ -150,4 +152,25 @@ fn excluded_resources_do_not_count() {
     allocated(&mut shares, "a", "f1", &amount(10));
     allocated(&mut shares, "b", "f2", &Amounts::default());
     assert_eq!(order(&shares), "a:f1 b:f2");
+}
+
+#[test]
+fn those_of_one_rank_stand_in_the_order_of_their_names_however_late_they_came() {
+    // Each comes between the first and the one before it, until there is no label left there.
+    let names: Vec<String> = [String::from("a")]
+        .into_iter()
+        .chain((0..80).map(|length| "a".repeat(length) + "b"))
+        .collect();
+    let mut shares = Shares::new(Bits::default());
+    for name in &names {
+        want(&mut shares, name, "f");
+        want(&mut shares, "one", name);
+    }
+    shares.refresh();
+    let mut sorted = names;
+    sorted.sort();
+    let roles = sorted.iter().map(|name| alloc::format!("{name}:f"));
+    let in_one = sorted.iter().map(|name| alloc::format!("one:{name}"));
+    let expected: Vec<String> = roles.chain(in_one).collect();
+    assert_eq!(order(&shares), expected.join(" "));
 }

@@ -3,29 +3,47 @@
 use alloc::collections::btree_set;
 use alloc::vec::Vec;
 
-use model::FrameworkId;
-
-use super::{ClientId, Node, NodeId, Place, Rank, Shares};
+use super::{ClientId, Node, NodeId, Place, Shares, Turn};
 
 /// The walk.
 #[derive(Debug)]
 pub(in super::super) struct Turns<'a> {
     shares: &'a Shares,
-    levels: Vec<(&'a Node, btree_set::Iter<'a, (Rank, Place)>)>,
-    leaf: Option<btree_set::Iter<'a, (Rank, FrameworkId, ClientId)>>,
+    leaf: Option<btree_set::Iter<'a, Turn>>,
+    level: Option<Level<'a>>,
+    /// Those above.
+    levels: Vec<Level<'a>>,
+}
+
+/// A node, and which of its places are still to come.
+#[derive(Debug)]
+struct Level<'a> {
+    node: &'a Node,
+    places: btree_set::Iter<'a, Place>,
+}
+
+impl<'a> Level<'a> {
+    fn new(node: &'a Node) -> Self {
+        Self {
+            node,
+            places: node.order.iter(),
+        }
+    }
 }
 
 impl<'a> Turns<'a> {
-    pub(super) fn new(shares: &'a Shares, node: Option<NodeId>) -> Self {
-        let mut levels = Vec::with_capacity(4);
-        if let Some(node) = node.and_then(|node| shares.nodes.get(node)) {
-            levels.push((node, node.order.iter()));
-        }
+    pub(super) fn new(shares: &'a Shares, node: NodeId) -> Self {
         Self {
             shares,
-            levels,
             leaf: None,
+            level: shares.nodes.get(node).map(Level::new),
+            levels: Vec::new(),
         }
+    }
+
+    /// Goes on with the frameworks of a role.
+    fn enter(&mut self, node: &'a Node) {
+        self.leaf = node.leaf.as_ref().map(|leaf| leaf.order.iter());
     }
 }
 
@@ -34,20 +52,27 @@ impl Iterator for Turns<'_> {
 
     fn next(&mut self) -> Option<ClientId> {
         loop {
-            if let Some((_, _, client)) = self.leaf.as_mut().and_then(Iterator::next) {
-                return Some(*client);
+            if let Some(turn) = self.leaf.as_mut().and_then(Iterator::next) {
+                return Some(turn.client);
             }
-            let (node, places) = self.levels.last_mut()?;
-            match places.next() {
-                None => drop(self.levels.pop()),
-                Some((_, Place::Own)) => {
-                    self.leaf = node.leaf.as_ref().map(|leaf| leaf.order.iter());
-                }
-                Some((_, Place::Beneath(_, node))) => {
-                    if let Some(node) = self.shares.nodes.get(*node) {
-                        self.levels.push((node, node.order.iter()));
-                    }
-                }
+            let level = self.level.as_mut()?;
+            let Some(place) = level.places.next() else {
+                self.level = self.levels.pop();
+                continue;
+            };
+            let Some(beneath) = place.node else {
+                let node = level.node;
+                self.enter(node);
+                continue;
+            };
+            let Some(node) = self.shares.nodes.get(beneath) else {
+                continue;
+            };
+            if node.children == 0 {
+                // There are no places but its own.
+                self.enter(node);
+            } else {
+                self.levels.extend(self.level.replace(Level::new(node)));
             }
         }
     }
