@@ -1,9 +1,12 @@
-//! A registry in ZooKeeper: a znode an entry, under `registry` in the folder of the election.
+//! A registry in ZooKeeper: a znode an entry, in the folder of the election.
 //!
 //! ```text
-//! <path>/registry/epoch         the number of the newest start, eight bytes
-//! <path>/registry/entries/<key> an entry; `/` and `%` of its key are written as %2F and %25
+//! <path>/log_replicas/epoch         the number of the newest start, eight bytes
+//! <path>/log_replicas/entries/<key> an entry; `/` and `%` of its key are written as %2F and %25
 //! ```
+//!
+//! Mesos' own masters have a child of that name there, and it is the one that detectors leave out:
+//! pymesos takes every other for a master.
 //!
 //! Invariant: every write checks the version of `epoch`, which a later start has raised, and those of
 //! the entries that it changes: whoever was superseded writes nothing. Where an answer is lost the
@@ -89,11 +92,11 @@ impl ZooKeeper {
     }
 
     fn epoch_path(&self) -> String {
-        format!("{}/registry/epoch", self.place.url.path)
+        format!("{}/log_replicas/epoch", self.place.url.path)
     }
 
     fn folder(&self) -> String {
-        format!("{}/registry/entries", self.place.url.path)
+        format!("{}/log_replicas/entries", self.place.url.path)
     }
 
     fn entry_path(&self, key: &str) -> String {

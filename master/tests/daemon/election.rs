@@ -104,7 +104,11 @@ async fn one_master_leads_the_others_send_clients_there_and_the_next_finds_what_
     let client = Client::connect(&server).await.unwrap();
     let mut names = client.list_children("/tepui/masters").await.unwrap();
     names.sort();
-    let expected = ["json.info_0000000000", "json.info_0000000002", "registry"];
+    let expected = [
+        "json.info_0000000000",
+        "json.info_0000000002",
+        "log_replicas",
+    ];
     assert_eq!(names, expected);
     let path = "/tepui/masters/json.info_0000000000";
     let (znode, stat) = client.get_data(path).await.unwrap();
@@ -127,7 +131,11 @@ async fn one_master_leads_the_others_send_clients_there_and_the_next_finds_what_
     assert_eq!(found[0]["weight"], 3.5);
     second.shutdown().await.unwrap();
     let names = client.list_children("/tepui/masters").await.unwrap();
-    assert_eq!(names, ["registry"], "who ends in good order leaves at once");
+    assert_eq!(
+        names,
+        ["log_replicas"],
+        "who ends in good order leaves at once"
+    );
 }
 
 #[tokio::test]
