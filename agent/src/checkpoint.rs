@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use agent_core::Fact;
 use tracing::warn;
 
+use crate::config::recovery::Strictness;
 use crate::init::chain;
 
 /// The first bytes of the file: a name, and the version of the format.
@@ -68,7 +69,10 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// A record whose sum is right and whose content is not known.
-    #[error("{path} holds a record that this agent does not know, at byte {at}")]
+    #[error(
+        "{path} holds a record that this agent does not know, at byte {at}: start the agent that wrote \
+         it, or leave out what is not known (--no-strict)"
+    )]
     Record {
         /// The file.
         path: PathBuf,
@@ -83,8 +87,9 @@ impl Checkpoint {
     /// Opens the log, or begins one, and cuts off a torn tail.
     ///
     /// # Errors
-    /// The file cannot be used, or is of a version that is not known.
-    pub fn open(path: &Path) -> Result<Recovered, CheckpointError> {
+    /// The file cannot be used, or is of a version that is not known; one that holds what is not known is
+    /// used all the same where that is wanted.
+    pub fn open(path: &Path, strictness: Strictness) -> Result<Recovered, CheckpointError> {
         let failed = |act, source| CheckpointError::Io {
             act,
             path: path.to_path_buf(),
@@ -104,7 +109,7 @@ impl Checkpoint {
         file.read_to_end(&mut bytes)
             .map_err(|e| failed("read", e))?;
         let found = bytes.len() as u64;
-        let (facts, good) = read(&bytes, path)?;
+        let (facts, good) = read(&bytes, path, strictness)?;
         if good == 0 {
             file.set_len(0).map_err(|e| failed("cut", e))?;
             file.rewind().map_err(|e| failed("seek in", e))?;
@@ -215,7 +220,11 @@ impl Checkpoint {
 }
 
 /// The facts of a log, and the length of what is whole; 0 where not even the header is.
-fn read(bytes: &[u8], path: &Path) -> Result<(Vec<Fact>, u64), CheckpointError> {
+fn read(
+    bytes: &[u8],
+    path: &Path,
+    strictness: Strictness,
+) -> Result<(Vec<Fact>, u64), CheckpointError> {
     if bytes.len() < HEADER.len() {
         // A header cut short is a tail torn at the very first start.
         return match HEADER.starts_with(bytes) {
@@ -237,8 +246,17 @@ fn read(bytes: &[u8], path: &Path) -> Result<(Vec<Fact>, u64), CheckpointError> 
             path: path.to_path_buf(),
             at: at as u64,
             source,
-        })?;
-        facts.push(fact);
+        });
+        match (fact, strictness) {
+            (Ok(fact), _) => facts.push(fact),
+            (Err(error), Strictness::Whole) => return Err(error),
+            (Err(error), Strictness::Possible) => {
+                warn!(
+                    error = chain(&error),
+                    "left out of the recovery (--no-strict)"
+                );
+            }
+        }
         at += FRAME + payload.len();
     }
     Ok((facts, at as u64))

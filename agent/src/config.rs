@@ -14,6 +14,7 @@ pub mod images;
 pub mod isolation;
 mod masters;
 pub mod networks;
+pub mod recovery;
 mod settings;
 mod values;
 
@@ -27,6 +28,7 @@ use model::sandbox::Ipv4Net;
 use crate::housekeeping;
 
 use fetching::Fetching;
+use recovery::Recovery;
 use settings::Setting;
 
 pub use masters::Masters;
@@ -78,6 +80,8 @@ pub struct Config {
     pub networks: networks::Networks,
     /// What containers may keep on the disk.
     pub disk: crate::disk::Settings,
+    /// What becomes of what an earlier process of this agent left.
+    pub recovery: Recovery,
     /// What commands may have fetched.
     pub fetching: Fetching,
     /// Authorities that are believed beside Mozilla's, where this node takes something from elsewhere.

@@ -10,12 +10,16 @@
 //! here goes. A process may end before its launch has answered: statuses of unknown processes are
 //! kept while a launch is under way.
 
+mod adopt;
 mod fetched;
 mod ground;
 mod limits;
+mod note;
 mod prepare;
+mod record;
 mod root;
 mod start;
+mod survivors;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::OwnedFd;
@@ -28,8 +32,8 @@ use agent_core::event::{DiskLimit, Event, Exit, ExitStatus, Limit};
 use agent_core::sandbox::{Class, ParentsNetwork};
 use agent_kernel::cgroup::Cgroup;
 use agent_kernel::process::{self, Pid};
-use model::ContainerId;
 use model::sandbox::{Enforcement, Io, Process};
+use model::{Blob, ContainerId};
 use nix::sys::signal::Signal as Sent;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -50,6 +54,7 @@ use prepare::Prepared;
 use start::{Parent, Place, Started};
 
 pub use ground::Ground;
+pub use survivors::{Calls, Survivors, boot_id};
 
 /// Launches that are prepared at the same time.
 const PREPARATIONS_MAX: usize = 16;
@@ -74,6 +79,8 @@ pub struct Order {
     pub io: Io,
     /// The variables that the agent sets.
     pub environment: Vec<(String, String)>,
+    /// The call that asks for it, where it is no task's or executor's.
+    pub call: Option<Blob>,
     /// The task.
     pub launch: Launch,
 }
@@ -151,6 +158,9 @@ struct Running {
     prepared: Prepared,
     /// Its end on a network, or that of the one that it is nested in; taken back when the last is gone.
     attachment: Option<Arc<Attachment>>,
+    /// How it ended, where nobody sees that and nothing says it; of one that an earlier process of this
+    /// agent launched.
+    unseen: Option<ExitStatus>,
 }
 
 /// What the containers of an agent hold.
@@ -191,26 +201,6 @@ impl Containers {
             lingering: Vec::new(),
             tidy_at: None,
         }
-    }
-
-    /// Ends what an earlier agent process left behind: nothing can be attached to again yet. From
-    /// then on sandboxes are collected. Groups of other names may be those of another agent on this
-    /// host; on a machine of our own no group outlives PID 1.
-    pub fn end_orphans(&mut self, containers: &[ContainerId]) {
-        self.ground.host.forget_all();
-        if let Some(tree) = self.ground.host.cgroups() {
-            for container in containers {
-                let cgroup = tree.container(container);
-                if cgroup.path().exists() {
-                    if let Err(error) = cgroup.kill() {
-                        warn!(%container, error = chain(&error), "container of an earlier start");
-                    }
-                    self.lingering.push(cgroup);
-                }
-            }
-        }
-        self.remove_lingering();
-        self.ground.housekeeping.start(containers);
     }
 
     /// What was collected of what containers left.
@@ -403,6 +393,7 @@ impl Containers {
                 } = started;
                 let pid = launched.pid;
                 // A launch that failed may have left a status under a number that is another's now.
+                events.extend(self.before(pid));
                 let early = self.early.remove(&pid);
                 let early = early.filter(|_| process::is_reaped(&launched.pidfd));
                 report(&container, &launched.enforcement);
@@ -422,6 +413,7 @@ impl Containers {
                         process: process.map(Arc::new),
                         prepared,
                         attachment,
+                        unseen: None,
                     },
                 );
                 events.push(Event::Launched {
@@ -429,7 +421,7 @@ impl Containers {
                     pid: u32::try_from(pid).unwrap_or(0),
                 });
                 if let Some(status) = early {
-                    events.extend(self.ended(pid, status));
+                    events.extend(self.ended(pid, status_of(status)));
                 }
             }
             Err(message) => {
@@ -448,7 +440,7 @@ impl Containers {
         let mut events = Vec::new();
         for (pid, status) in process::reap() {
             if self.running.contains_key(&pid) {
-                events.extend(self.ended(pid, status));
+                events.extend(self.ended(pid, status_of(status)));
             } else if self.starting > 0 {
                 self.early.insert(pid, status);
             }
@@ -480,11 +472,12 @@ impl Containers {
         self.tidy_at = again;
     }
 
-    fn ended(&mut self, pid: Pid, init: model::sandbox::ExitStatus) -> Option<Event> {
+    fn ended(&mut self, pid: Pid, init: ExitStatus) -> Option<Event> {
         let running = self.running.remove(&pid)?;
         let container = running.container;
         self.pids.remove(&container);
-        let status = self.ground.host.exit_status(&container, init);
+        let recorded = self.ground.host.recorded_exit(&container);
+        let status = recorded.map_or(init, status_of);
         let memory = self.memory_limit(&container, running.cgroup.as_ref(), running.has_limits);
         let limit = running.disk.map(Limit::Disk);
         let limit = limit.or(memory.map(Limit::Memory));
@@ -499,15 +492,7 @@ impl Containers {
             .extend(running.cgroup.filter(|cgroup| cgroup.remove().is_err()));
         Some(Event::Exited {
             container,
-            exit: Exit {
-                status: match status {
-                    model::sandbox::ExitStatus::Exited(code) => ExitStatus::Code(code),
-                    model::sandbox::ExitStatus::Signaled(signal) => {
-                        u8::try_from(signal).map_or(ExitStatus::Unknown, ExitStatus::Signal)
-                    }
-                },
-                limit,
-            },
+            exit: Exit { status, limit },
         })
     }
 
@@ -568,6 +553,16 @@ impl Containers {
             container: container.clone(),
             message: "killed before it was started".to_string(),
         })
+    }
+}
+
+/// What the kernel says of an end, as agent-core knows it.
+fn status_of(status: model::sandbox::ExitStatus) -> ExitStatus {
+    match status {
+        model::sandbox::ExitStatus::Exited(code) => ExitStatus::Code(code),
+        model::sandbox::ExitStatus::Signaled(signal) => {
+            u8::try_from(signal).map_or(ExitStatus::Unknown, ExitStatus::Signal)
+        }
     }
 }
 

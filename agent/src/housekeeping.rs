@@ -134,18 +134,20 @@ impl Housekeeping {
         self.collector.begun(sandbox);
     }
 
-    /// A container is about to write its output, with these variables of its task.
+    /// How the output of a task is rotated that has these variables.
     ///
     /// # Errors
     /// The variables ask for a rotation that cannot be.
-    pub fn rotate<'a>(
+    pub fn rules<'a>(
         &self,
-        sandbox: &Path,
         environment: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<(), RotationError> {
-        let rules = self.settings.rotation.with(environment)?;
+    ) -> Result<Rules, RotationError> {
+        self.settings.rotation.with(environment)
+    }
+
+    /// A container is about to write its output.
+    pub fn rotate(&self, sandbox: &Path, rules: Rules) {
         self.rotator.begun(sandbox, rules);
-        Ok(())
     }
 
     /// A container is gone, or was never started.

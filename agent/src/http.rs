@@ -201,6 +201,7 @@ fn flags(config: &Config, node: &Node) -> Value {
     if let Some(map) = flags.as_object_mut() {
         let more = config.housekeeping.flags().into_iter();
         let more = more.chain(config.disk.flags());
+        let more = more.chain(config.recovery.flags());
         map.extend(more.map(|(name, value)| (name.to_owned(), json!(value))));
         map.retain(|_, value| !value.is_null());
     }

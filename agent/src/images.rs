@@ -296,6 +296,16 @@ impl Provisioner {
         }
     }
 
+    /// Holds layers that a container of an earlier process of this agent uses; `None` where one is no
+    /// layer of the store, which then may lose it.
+    #[must_use]
+    pub fn hold(&self, layers: &[String]) -> Option<Lease> {
+        let store = &self.0.store;
+        let names = layers.iter().map(|path| store.name_of(Path::new(path)));
+        let names: Option<Vec<String>> = names.collect();
+        store.lease(&names?)
+    }
+
     /// Removes the images that nobody uses, but for those named (PRUNE_IMAGES); may take long, and
     /// blocks.
     pub fn prune(&self, excluded: &[Wanted]) {

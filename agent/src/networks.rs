@@ -64,6 +64,9 @@ struct Inner {
 struct State {
     networks: BTreeMap<String, Network>,
     kernel: Option<Kernel>,
+    /// The ends of containers that an earlier process of this agent connected, each with its device's
+    /// number, until bridges and tables are looked at.
+    adopted: Vec<(Endpoint, u32)>,
     next_device: u32,
 }
 
@@ -143,6 +146,36 @@ pub enum AttachError {
     },
 }
 
+/// A container that an earlier process of this agent connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connected {
+    /// Which.
+    pub container: ContainerId,
+    /// The name of its network.
+    pub network: String,
+    /// Its end.
+    pub endpoint: Endpoint,
+    /// The name that goes with its address.
+    pub hostname: String,
+    /// The number of its device on the node.
+    pub device: u32,
+}
+
+impl Attachment {
+    /// What is to be known of it when this program starts again; `None` where it is taken back.
+    #[must_use]
+    pub fn connected(&self, container: &ContainerId) -> Option<Connected> {
+        let release = self.release.as_ref()?;
+        Some(Connected {
+            container: container.clone(),
+            network: release.network.clone(),
+            endpoint: release.endpoint.clone(),
+            hostname: self.connection.hostname.clone(),
+            device: release.connection.device,
+        })
+    }
+}
+
 /// What a container asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
@@ -157,7 +190,8 @@ pub struct Wanted<'a> {
 }
 
 impl Networks {
-    /// Clears what an earlier process left, beside the main loop, and fills the pool.
+    /// Clears what an earlier process left, beside the main loop, but for the ends of containers that
+    /// still run, which it gives back; and fills the pool.
     ///
     /// # Errors
     /// There are no threads to be had.
@@ -166,7 +200,8 @@ impl Networks {
         work_dir: &Path,
         node: Node<'_>,
         addresses: Addresses,
-    ) -> io::Result<Self> {
+        connected: Vec<Connected>,
+    ) -> io::Result<(Self, BTreeMap<ContainerId, Attachment>)> {
         let tag = tag(work_dir);
         let bridges = format!("tb{tag}-");
         let numbered = settings.named.iter().enumerate();
@@ -196,21 +231,39 @@ impl Networks {
             state: Mutex::new(State {
                 networks,
                 kernel: None,
+                adopted: Vec::new(),
                 next_device: 0,
             }),
         });
         let (releases, released) = mpsc::channel();
+        let mut attachments = BTreeMap::new();
+        for one in connected {
+            let (container, name) = (one.container.clone(), one.network.clone());
+            match inner.lock().adopt(&inner.firewall.devices, one) {
+                Ok((connection, release)) => {
+                    addresses.insert(&container, &name, &connection.endpoint);
+                    let attachment = Attachment {
+                        connection,
+                        release: Some(release),
+                        releases: releases.clone(),
+                    };
+                    attachments.insert(container, attachment);
+                }
+                Err(why) => warn!(%container, network = name, why, "container is disconnected"),
+            }
+        }
         let served = Arc::clone(&inner);
         let made = node.made;
         let thread = thread::Builder::new().name("networks".into());
         thread.spawn(move || served.serve(made, &released))?;
-        Ok(Self {
+        let networks = Self {
             pool: Pool::open(settings.pool_size)?,
             inner,
             releases,
             rates: settings.rates,
             addresses,
-        })
+        };
+        Ok((networks, attachments))
     }
 
     /// A network of a container's own, with nothing but a loopback device.
@@ -309,6 +362,7 @@ impl Inner {
             let begun = match (&state.kernel, made) {
                 (Some(_), _) => Ok(()),
                 (None, Made::AtStart) => state.begin(&self.firewall),
+                (None, Made::OnDemand) if !state.adopted.is_empty() => state.begin(&self.firewall),
                 (None, Made::OnDemand) => self.clear(),
             };
             if let Err(error) = begun {
@@ -357,18 +411,62 @@ impl Inner {
 }
 
 impl State {
-    /// Makes bridges and tables, in place of any of an earlier process.
+    /// Makes bridges and tables, in place of any of an earlier process. A bridge that a container is
+    /// still connected with stays.
     fn begin(&mut self, firewall: &Firewall) -> Result<(), ConnectError> {
-        network::remove_all(&firewall.devices)?;
+        let adopted = &self.adopted;
+        let is_adopted = |name: &str| adopted.iter().any(|(endpoint, _)| endpoint.device == name);
+        network::remove_others(&firewall.devices, is_adopted)?;
         let mut netlink = Netlink::open()?;
         let mut tables = Tables::open(&firewall.name)?;
         // Nothing passes that has not been decided on.
-        tables.install(firewall)?;
+        tables.install_with(firewall, adopted)?;
         for network in self.networks.values() {
-            network::make_bridge(&mut netlink, &network.bridge)?;
+            let is_used = |(endpoint, _): &(Endpoint, u32)| endpoint.bridge == network.bridge;
+            let mut is_there = || network::has_bridge(&mut netlink, &network.bridge);
+            if !adopted.iter().any(is_used) || !is_there() {
+                network::make_bridge(&mut netlink, &network.bridge)?;
+            }
         }
+        self.adopted.clear();
         self.kernel = Some(Kernel { netlink, tables });
         Ok(())
+    }
+
+    /// Takes the end of a container that is connected; else says why it cannot stay.
+    fn adopt(
+        &mut self,
+        devices: &str,
+        connected: Connected,
+    ) -> Result<(Connection, Release), String> {
+        let Connected {
+            network: name,
+            endpoint,
+            hostname,
+            device,
+            ..
+        } = connected;
+        let network = self.networks.get_mut(&name);
+        let network = network.ok_or("this agent has no such network any more (--networks)")?;
+        if network.bridge != endpoint.bridge {
+            return Err("the network has another address now (--networks)".to_string());
+        }
+        let leased = network.book.lease(Some(endpoint.address));
+        leased.map_err(|error| error.to_string())?;
+        let number = endpoint.device.strip_prefix(devices);
+        let number = number.and_then(|number| number.parse().ok()).unwrap_or(0);
+        self.next_device = self.next_device.max(number);
+        self.adopted.push((endpoint.clone(), device));
+        let connection = Connection {
+            endpoint: endpoint.clone(),
+            hostname,
+        };
+        let release = Release {
+            network: name,
+            endpoint,
+            connection: network::Connection { device },
+        };
+        Ok((connection, release))
     }
 
     fn connect(

@@ -6,6 +6,7 @@
 mod effects;
 mod inputs;
 mod orders;
+mod recovery;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -33,7 +34,8 @@ use tracing::{error, info, warn};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::Config;
 use crate::config::isolation::Isolation;
-use crate::containers::{Containers, Ground};
+use crate::config::recovery::Recover;
+use crate::containers::{self, Containers, Ground, Survivors};
 use crate::description::Description;
 use crate::devices::{self, DeviceError};
 use crate::disk::{self, Disks};
@@ -48,8 +50,7 @@ use crate::images::scratch::Scratches;
 use crate::init::{Node, PowerEvent, chain};
 use crate::kernel_log;
 use crate::link::Link;
-use crate::networks::{self, Networks};
-use crate::paths;
+use crate::networks::{self, Attachment, Networks};
 use crate::probe::Probes;
 use crate::sandboxes::Sandboxes;
 use crate::seccomp::{ProfileError, Profiles};
@@ -59,6 +60,7 @@ use crate::token::{Key, KeyError};
 use crate::volumes::Volumes;
 
 pub use inputs::Input;
+use recovery::Recovered;
 
 /// What comes from other tasks of this process may wait in this number; they wait past it.
 const INPUTS_MAX: usize = 1024;
@@ -167,7 +169,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
     let workers = Arc::new(Workers::open()?);
     let description = Arc::new(Description::new(&config, &node, facts, version)?);
     info!(resources = %description.resources, "resources of this node");
-    let agent = Agent::new(Settings {
+    let mut agent = Agent::new(Settings {
         resources: description.resources.clone(),
         resource_version: version.to_vec(),
         shutdown_grace: config.executor_shutdown_grace_period,
@@ -176,17 +178,27 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         seed: [high, low],
     });
 
+    let started = std::time::Instant::now();
     let (inputs_in, inputs) = mpsc::channel(INPUTS_MAX);
     let runtime = match node.is_pid1 {
         true => RUNTIME.into(),
         false => node.work_dir.join("run"),
     };
+    let host = Host::open(node.cgroups.clone(), &runtime)?.with_view(proc_view(&config));
+    let Recovered {
+        checkpoint,
+        expected,
+        survivors,
+        took,
+    } = recovery::recover(&config, &node.work_dir, &mut agent, &host)?;
     let sandboxes = Arc::new(Sandboxes::open(&node.work_dir)?);
     let offered = crate::wire::demand::of(&description.resources).disk_bytes;
     let disks = Arc::new(Disks::open(&node.work_dir, offered, config.disk));
     disk::watch(Arc::clone(&disks), inputs_in.clone());
+    let (networks, attachments) = networks(&config, &node, &description, &survivors)?;
     let ground = Arc::new(Ground {
-        host: Host::open(node.cgroups.clone(), &runtime)?.with_view(proc_view(&config)),
+        host,
+        boot: containers::boot_id(),
         root: node.default_rootfs.clone(),
         etc: node.etc_dir.clone(),
         hostname: node.hostname.clone(),
@@ -197,7 +209,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         rules: rules(&config, &node.work_dir),
         isolation: isolation(&config)?,
         profiles: Profiles::open(&config.isolation.seccomp)?,
-        networks: networks(&config, &node, &description)?,
+        networks,
         disks: Arc::clone(&disks),
         housekeeping: Housekeeping::new(config.housekeeping, Arc::clone(&sandboxes)),
         sandboxes,
@@ -207,15 +219,10 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         )?,
         volumes: Volumes::beneath(&node.work_dir),
         images: Provisioner::configured(&config, &node.work_dir, disk_bytes, workers)?,
-        scratches: Scratches::open(&node.work_dir.join("provisioner"))?,
+        scratches: Scratches::open(&node.work_dir.join("provisioner"), |container| {
+            survivors.is_living(container)
+        })?,
     });
-    let recovered = Checkpoint::open(&paths::checkpoint(&node.work_dir))?;
-    if recovered.torn_bytes > 0 {
-        warn!(
-            bytes = recovered.torn_bytes,
-            "cut a torn tail off the checkpoint"
-        );
-    }
     let (snapshots, published) = watch::channel(Arc::new(Snapshot {
         total: description.resources.clone(),
         ..Snapshot::default()
@@ -242,10 +249,10 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
     let context = http::Context::new(&config, &node, Arc::clone(&description), ways);
     http::serve(&config, context).await?;
 
-    let main = Main {
-        started: std::time::Instant::now(),
+    let mut main = Main {
+        started,
         agent,
-        checkpoint: Some(recovered.checkpoint),
+        checkpoint: Some(checkpoint),
         containers: Containers::new(ground, inputs_in.clone(), board, explained),
         probes: Probes::new(inputs_in.clone()),
         volumes: Volumes::beneath(&node.work_dir),
@@ -260,11 +267,15 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         description,
         key,
         config,
-        counters: Counters::default(),
+        counters: Counters {
+            recovery: took,
+            ..Counters::default()
+        },
         snapshots,
         changed_at: None,
     };
-    main.run(recovered.facts, node).await
+    let events = main.end_recovery(survivors, attachments, &expected);
+    main.run(events, node).await
 }
 
 /// What containers are allowed, with the devices that the operator gives them.
@@ -293,7 +304,8 @@ fn networks(
     config: &Config,
     node: &Node,
     description: &Description,
-) -> Result<Networks, NodeError> {
+    survivors: &Survivors,
+) -> Result<(Networks, BTreeMap<ContainerId, Attachment>), NodeError> {
     let about = networks::Node {
         // What the agent listens on; what others reach it at may lead there from elsewhere alone.
         agent_port: config.port,
@@ -304,7 +316,14 @@ fn networks(
         },
     };
     let addresses = description.addresses.clone();
-    let opened = Networks::open(&config.networks, &node.work_dir, about, addresses);
+    let connected = survivors.connected();
+    let opened = Networks::open(
+        &config.networks,
+        &node.work_dir,
+        about,
+        addresses,
+        connected,
+    );
     opened.map_err(NodeError::Runtime)
 }
 
@@ -345,10 +364,9 @@ enum Flow {
 }
 
 impl Main {
-    async fn run(mut self, facts: Vec<Fact>, mut node: Node) -> Result<Exit, NodeError> {
+    async fn run(mut self, mut events: Vec<Event>, mut node: Node) -> Result<Exit, NodeError> {
         let mut children = signal(SignalKind::child()).map_err(NodeError::Runtime)?;
         let mut leave = signal(SignalKind::user_defined1()).map_err(NodeError::Runtime)?;
-        let mut events = self.recover(facts);
         let mut exit = match node.is_pid1 {
             true => Exit::PowerOff,
             false => Exit::Stop(0),
@@ -372,6 +390,10 @@ impl Main {
                 events = std::mem::take(&mut self.pending);
                 continue;
             }
+            if self.config.recovery.recover == Recover::Cleanup {
+                info!("what was left is cleaned up (--recover=cleanup)");
+                return Ok(exit);
+            }
             let deadline = self.next_deadline();
             events = tokio::select! {
                 Some(input) = self.inputs.recv() => self.input(input),
@@ -388,39 +410,6 @@ impl Main {
             };
             self.drain(&mut events);
         }
-    }
-
-    /// Feeds the checkpoint; gives the event that ends the recovery.
-    fn recover(&mut self, facts: Vec<Fact>) -> Vec<Event> {
-        let begun = std::time::Instant::now();
-        let (now, wall) = (self.now(), wall());
-        let count = facts.len();
-        for fact in facts {
-            self.agent.step(now, wall, Event::Recovered(fact));
-        }
-        let tasks = self
-            .agent
-            .tasks()
-            .filter_map(|(_, task)| task.container.clone());
-        let executors = self.agent.executors().map(|(_, one)| one.container.clone());
-        let containers: Vec<ContainerId> = tasks.chain(executors).collect();
-        self.containers.end_orphans(&containers);
-        self.counters.recovery = begun.elapsed();
-        let tasks = self.agent.tasks().count();
-        info!(facts = count, tasks, "recovered");
-        let holdings = self.agent.holdings();
-        if holdings.is_overdrawn() {
-            warn!(
-                configured = %self.description.resources,
-                kept = %holdings.kept(),
-                "reservations and volumes are more than this node is configured with"
-            );
-        }
-        self.purge_volumes();
-        // Re-execution, which keeps processes, will name those that are alive.
-        vec![Event::RecoveryEnded {
-            alive: BTreeMap::new(),
-        }]
     }
 
     /// Takes whatever else is ready, so that it shares one write.

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use agent_core::effect::{Limitation, Register, Running, Status, ToMaster};
 use agent_core::event::{
-    Drain, Expected, Fate, Framework, FromMaster, KillingState, Standing, TaskSpec, Verdict,
+    Drain, Expected, Fate, Framework, FromMaster, KillingState, Restarts, Standing, TaskSpec,
+    Verdict,
 };
 use api::link::v1 as link;
 use api::{convert, v1};
@@ -222,7 +223,16 @@ fn framework(info: &v1::FrameworkInfo) -> Result<Framework, FrameError> {
             true => PartitionAwareness::Aware,
             false => PartitionAwareness::Unaware,
         },
+        restarts: restarts(info),
     })
+}
+
+/// What a framework wants of restarts.
+pub(crate) fn restarts(info: &v1::FrameworkInfo) -> Restarts {
+    match info.checkpoint() {
+        true => Restarts::Outlived,
+        false => Restarts::Fatal,
+    }
 }
 
 fn framework_id(id: Option<&v1::FrameworkId>) -> Result<FrameworkId, FrameError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agent_core::Status;
 use agent_core::checks::{Check, Checks, HealthCheck, Loopback, Probe, Request};
-use agent_core::event::{ExecutorKind, ExecutorSpec, Framework, KillingState, TaskSpec};
+use agent_core::event::{ExecutorKind, ExecutorSpec, Framework, KillingState, Restarts, TaskSpec};
 use master_core::event::{Capabilities, Capability, FrameworkInfo, Text};
 use model::resources::{
     DiskInfo, Persistence, Reservation, ReservationKind, Resource, Role, Scalar, Volume, VolumeMode,
@@ -73,6 +73,7 @@ pub fn framework_for_agent(id: &FrameworkId, info: &Blob) -> Option<Framework> {
         info: blob(&[lines.first()?, id.as_str()]),
         killing: KillingState::Told,
         partition: PartitionAwareness::Aware,
+        restarts: Restarts::Outlived,
     })
 }
 

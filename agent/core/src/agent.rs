@@ -181,6 +181,11 @@ impl Agent {
         match event {
             Event::Tick => {}
             Event::Recovered(fact) => self.recover(&fact),
+            Event::RequestedRecovered {
+                container,
+                pid,
+                launch,
+            } => self.tree.recover_requested(&container, pid, launch),
             Event::RecoveryEnded { alive } => {
                 for (container, pid) in &alive {
                     self.tree.recover(container, *pid);

@@ -354,6 +354,19 @@ impl Containers {
         self.launched(&mut Vec::new(), container, pid);
     }
 
+    /// The same of one that a call launched.
+    pub fn recover_requested(&mut self, container: &ContainerId, pid: u32, launch: Blob) {
+        if self.nodes.get(container).is_some_and(Node::is_alive) {
+            return;
+        }
+        self.requested += 1;
+        self.insert(container, Owner::Call, None);
+        if let Some(node) = self.nodes.get_mut(container) {
+            node.launch = Some(launch);
+        }
+        self.launched(&mut Vec::new(), container, pid);
+    }
+
     /// A container's process runs.
     pub fn launched(&mut self, out: &mut Vec<Deed>, container: &ContainerId, pid: u32) {
         if let Some(node) = self.nodes.get_mut(container) {

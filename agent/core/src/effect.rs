@@ -5,6 +5,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use model::{
     AgentId, Blob, ContainerId, ExecutorId, FrameworkId, OperationState, OperationUuid, Reason,
@@ -14,6 +15,7 @@ use model::{
 use crate::checks::{CheckStatus, Kind, ProbeId, Request};
 use crate::containers::{self, RequestId, Requested};
 use crate::event::{Drain, ExecutorKind, ExecutorSpec, Framework, Operation, TaskSpec};
+use crate::executor::Doom;
 use crate::executor_api::{ExecutorRefusal, Taken, ToExecutor};
 use crate::holdings::VolumeName;
 
@@ -396,6 +398,34 @@ pub enum Limitation {
     Disk(u64),
 }
 
+/// When something that has begun must be over, as the checkpoint keeps it: the clock of the core begins
+/// anew with each process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    /// The moment.
+    pub at: WallTime,
+    /// How long before that it began; what is left is never more, wherever the date was set to.
+    pub of: Duration,
+}
+
+impl Deadline {
+    /// That much from now.
+    #[must_use]
+    pub fn after(now: WallTime, of: Duration) -> Self {
+        let nanos = u64::try_from(of.as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            at: WallTime(now.0.saturating_add(nanos)),
+            of,
+        }
+    }
+
+    /// What is left of it.
+    #[must_use]
+    pub fn left(self, now: WallTime) -> Duration {
+        Duration::from_nanos(self.at.0.saturating_sub(now.0)).min(self.of)
+    }
+}
+
 /// What the checkpoint keeps: each fact applied in order gives the state back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
@@ -435,6 +465,26 @@ pub enum Fact {
         task: TaskSpec,
         /// Its container; unset where it will never have one.
         container: Option<ContainerId>,
+    },
+    /// A task that the agent runs itself is to end.
+    Killing {
+        /// The framework it belongs to.
+        framework_id: FrameworkId,
+        /// The task.
+        task_id: TaskId,
+        /// Why.
+        doom: Doom,
+        /// How long it may take.
+        deadline: Deadline,
+    },
+    /// An executor was told to end.
+    ExecutorEnding {
+        /// The framework it belongs to.
+        framework_id: FrameworkId,
+        /// The executor.
+        executor_id: ExecutorId,
+        /// How long it may take.
+        deadline: Deadline,
     },
     /// A status update was made.
     Update {

@@ -30,9 +30,21 @@ pub enum Event {
     /// One record of the checkpoint, in the order in which it was stored. Comes before
     /// [`Event::RecoveryEnded`] only.
     Recovered(Fact),
+    /// A container that a call launched, and that ran before this process of the agent did. Comes
+    /// before [`Event::RecoveryEnded`] only, after that of the container that it is nested in.
+    RequestedRecovered {
+        /// The container.
+        container: ContainerId,
+        /// The process that is its init.
+        pid: u32,
+        /// The call.
+        launch: Blob,
+    },
     /// The checkpoint has been read to its end; from here on the agent acts.
     RecoveryEnded {
-        /// The containers that still run, with the process that is their init. Others end.
+        /// Of those that the checkpoint expects ([`crate::Agent::expected`]), the containers that still
+        /// run, with the process that is their init; and those that ran and have ended since, for each
+        /// of which [`Event::Exited`] comes next. Others never ran, or ended untold.
         alive: BTreeMap<ContainerId, u32>,
     },
     /// The stream to the master is open.
@@ -381,6 +393,18 @@ pub struct Framework {
     pub killing: KillingState,
     /// Whether it tells the partition states apart.
     pub partition: PartitionAwareness,
+    /// What becomes of its containers when the agent's program starts again.
+    pub restarts: Restarts,
+}
+
+/// What becomes of a framework's containers when the agent's program starts again
+/// (`FrameworkInfo.checkpoint`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restarts {
+    /// They go on.
+    Outlived,
+    /// They are killed: as in Mesos, the master calls the tasks lost as soon as the agent is gone.
+    Fatal,
 }
 
 /// Whether a framework has the TASK_KILLING_STATE capability.

@@ -17,7 +17,7 @@ use core::time::Duration;
 use model::{ContainerId, Instant, Reason, Source, TaskState};
 
 use crate::checks::CheckStatus;
-use crate::effect::{Limitation, Status};
+use crate::effect::{Deadline, Limitation, Status};
 use crate::event::{DiskLimit, Exit, ExitStatus, Limit, MemoryLimit, TaskSpec};
 
 /// The grace period of a kill for which nobody named one (Mesos' command executor).
@@ -32,6 +32,8 @@ pub struct Task {
     pub container: Option<ContainerId>,
     /// Where it stands.
     pub life: Life,
+    /// What the checkpoint has of its end, once that is wanted.
+    pub doomed: Option<(Doom, Deadline)>,
     /// Its updates, the oldest first.
     pub statuses: Vec<Status>,
 }

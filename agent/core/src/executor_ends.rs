@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use model::{FrameworkId, Reason, TaskState};
 
 use crate::agent::{Agent, FrameworkStanding, Step};
-use crate::effect::{Effect, Fact, Signal};
+use crate::effect::{Deadline, Effect, Fact, Signal};
 use crate::event::{ExecutorKind, Exit, ExitStatus, Expected};
 use crate::executor::{Ending, Task, limitation};
 use crate::executor_api::ToExecutor;
@@ -29,7 +29,15 @@ impl Agent {
             ExecutorLife::Running { stream } => stream,
             ExecutorLife::Terminating { .. } | ExecutorLife::Terminated => return,
         };
-        let kill_at = step.now + executor.spec.shutdown_grace.unwrap_or(grace);
+        let grace = executor.spec.shutdown_grace.unwrap_or(grace);
+        let kill_at = step.now + grace;
+        let deadline = Deadline::after(step.wall, grace);
+        executor.ending = Some(deadline);
+        step.out.push(Effect::Store(Fact::ExecutorEnding {
+            framework_id: key.0.clone(),
+            executor_id: key.1.clone(),
+            deadline,
+        }));
         executor.life = ExecutorLife::Terminating {
             kill_at: Some(kill_at),
             stream,

@@ -16,7 +16,7 @@ use model::{ContainerId, ExecutorId, FrameworkId, Instant, TaskId};
 
 use crate::agent::{Agent, Step};
 use crate::containers::RequestId;
-use crate::effect::{Effect, Signal, Start};
+use crate::effect::{Deadline, Effect, Signal, Start};
 use crate::event::{ExecutorKind, ExecutorSpec, TaskSpec};
 use crate::executor::{Ending, Life};
 use crate::executor_api::ToExecutor;
@@ -36,6 +36,8 @@ pub struct Executor {
     pub pid: Option<u32>,
     /// Where it stands.
     pub life: ExecutorLife,
+    /// What the checkpoint has of its end, once it was told to end.
+    pub(crate) ending: Option<Deadline>,
     /// What its end is to say of its tasks, where the agent brings it about.
     pub(crate) pending: Option<Ending>,
     /// Whether it was ever given a task.
@@ -92,6 +94,7 @@ impl Executor {
                 by: Instant::from_nanos(u64::MAX),
                 window: Window::Launch,
             },
+            ending: None,
             pending: None,
             was_fed: false,
             is_unhealthy: false,

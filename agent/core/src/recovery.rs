@@ -1,23 +1,43 @@
 //! Recovery: the state from the checkpoint's facts, and the facts from the state.
 //!
-//! Facts are applied by the same function whether they come from the checkpoint or are made now.
-//! What was alive and cannot be attached to again ends in TASK_FAILED, or in TASK_LOST or
-//! TASK_DROPPED where it never ran, with REASON_AGENT_RESTARTED.
+//! Facts are applied by the same function whether they come from the checkpoint or are made now. What
+//! is still there of what the checkpoint expects goes on as if nothing had been: a launch is told of
+//! that nobody was told of, a kill under way has what is left of its grace, checks begin again. What is
+//! not ends in TASK_FAILED, or in TASK_LOST or TASK_DROPPED where it never ran, with
+//! REASON_AGENT_RESTARTED.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use model::{ContainerId, Instant, Reason, TaskState};
 
 use crate::agent::{Agent, Entry, FrameworkStanding, Owner, Phase, Step};
-use crate::effect::{Effect, Fact, Signal, Status};
-use crate::event::{ExecutorKind, Framework};
-use crate::executor::{Ending, Life, Task};
+use crate::effect::{Deadline, Effect, Fact, Signal, Status};
+use crate::event::{ExecutorKind, Exit, ExitStatus, Framework, Restarts};
+use crate::executor::{self, Doom, Ending, Life, Task};
 use crate::executors::{Executor, ExecutorKey, ExecutorLife, Window};
 use crate::status_updates::TaskKey;
-use crate::supervise::dropped;
+use crate::supervise::{by_executor, dropped};
 
 impl Agent {
+    /// The containers that may be there by what was recovered. All others are to be ended before the
+    /// recovery is, and so are those of frameworks that do not want theirs to outlive a restart.
+    pub fn expected(&self) -> impl Iterator<Item = &ContainerId> {
+        let framework = |owner: &Owner| match owner {
+            Owner::Task((framework, _)) | Owner::Executor((framework, _)) => {
+                self.frameworks.get(framework)
+            }
+            Owner::Check(_) => None,
+        };
+        let outlives = move |owner| {
+            framework(owner).is_some_and(|entry| entry.framework.restarts == Restarts::Outlived)
+        };
+        let all = self.containers.iter();
+        all.filter(move |(_, owner)| outlives(owner))
+            .map(|(container, _)| container)
+    }
+
     /// Applies one fact. One that does not fit what came before is passed over: the log is ours,
     /// and a fact of a task that is gone can only be late.
     pub(crate) fn recover(&mut self, fact: &Fact) {
@@ -83,9 +103,30 @@ impl Agent {
                     spec: task.clone(),
                     container: container.clone(),
                     life,
+                    doomed: None,
                     statuses: Vec::new(),
                 };
                 self.tasks.insert(key, task);
+            }
+            Fact::Killing {
+                framework_id,
+                task_id,
+                doom,
+                deadline,
+            } => {
+                if let Some(task) = self.tasks.get_mut(&(framework_id.clone(), task_id.clone())) {
+                    task.doomed = Some((*doom, *deadline));
+                }
+            }
+            Fact::ExecutorEnding {
+                framework_id,
+                executor_id,
+                deadline,
+            } => {
+                let key = (framework_id.clone(), executor_id.clone());
+                if let Some(executor) = self.executors.get_mut(&key) {
+                    executor.ending = Some(*deadline);
+                }
             }
             Fact::Update {
                 framework_id,
@@ -97,6 +138,7 @@ impl Agent {
                     && let Some(task) = self.tasks.get_mut(&key)
                 {
                     task.life = Life::Ended;
+                    self.release_container(&key);
                 }
             }
             Fact::Acknowledged {
@@ -183,6 +225,10 @@ impl Agent {
             self.take_up(step, &key, alive);
         }
         self.end_lost_executors(step, alive);
+        // The last task of a pod may have ended just before the pod was to.
+        for key in self.executors.keys().cloned().collect::<Vec<_>>() {
+            self.end_empty_pod(step, &key);
+        }
         self.drain_tasks(step);
         // A crash may have come between the end of a volume and that of its data.
         let doomed = self.holdings.doomed().cloned();
@@ -191,7 +237,8 @@ impl Agent {
         self.registration.start(step.now);
     }
 
-    /// An executor that is alive has to subscribe again; a pod runs as it did.
+    /// An executor that is alive has to subscribe again; a pod runs as it did. One that was told to end
+    /// has what is left of its time.
     fn take_up_executor(
         &mut self,
         step: &mut Step,
@@ -208,14 +255,19 @@ impl Agent {
         if executor.pid.is_none() {
             return;
         }
-        executor.life = match executor.spec.kind {
-            ExecutorKind::Default => ExecutorLife::Running { stream: None },
-            ExecutorKind::Custom | ExecutorKind::Command => ExecutorLife::Registering {
+        executor.life = match (executor.ending, executor.spec.kind) {
+            (Some(deadline), _) => ExecutorLife::Terminating {
+                kill_at: Some(step.now + deadline.left(step.wall)),
+                stream: None,
+            },
+            (None, ExecutorKind::Default) => ExecutorLife::Running { stream: None },
+            (None, ExecutorKind::Custom | ExecutorKind::Command) => ExecutorLife::Registering {
                 by,
                 window: Window::Restart,
             },
         };
-        self.executor_timers.insert((by, key.clone()));
+        let at = executor.deadline();
+        self.executor_timers.extend(at.map(|at| (at, key.clone())));
         if !told {
             self.destroy(step, key, None);
         }
@@ -252,19 +304,24 @@ impl Agent {
             return;
         }
         if let (Some(container), Some(pid)) = (container.clone(), pid) {
-            // A kill that was under way is begun again by whoever wanted it; a framework that is
-            // gone will not ask, so its task is killed at once.
-            let complete_by = task.spec.max_completion_time.map(|time| step.now + time);
-            task.life = Life::Running { pid, complete_by };
-            self.set_timer(key);
-            self.begin_checks(step.now, key);
-            if !told {
-                step.out.push(Effect::Kill {
-                    container,
-                    signal: Signal::Kill,
-                });
-            }
-            return;
+            // A framework that is gone will not ask, so its task is killed at once.
+            let doomed = match told {
+                true => task.doomed,
+                false => Some((Doom::Requested, Deadline::after(step.wall, Duration::ZERO))),
+            };
+            return match doomed {
+                Some((doom, deadline)) => {
+                    self.go_on_killing(step, key, (container, pid), doom, deadline);
+                }
+                None => self.go_on_running(step, key, pid),
+            };
+        }
+        if let Some((doom, _)) = task.doomed {
+            let exit = Exit {
+                status: ExitStatus::Unknown,
+                limit: None,
+            };
+            return self.end_task(step, key, executor::ending(Some(doom), &exit));
         }
         let partition = self.frameworks.get(&key.0).map(|e| e.framework.partition);
         let ran = task.state() != TaskState::Staging;
@@ -281,6 +338,53 @@ impl Agent {
             ),
         };
         self.end_task(step, key, ending);
+    }
+
+    /// A task that runs goes on; where its launch was not told of yet, it is now.
+    fn go_on_running(&mut self, step: &mut Step, key: &TaskKey, pid: u32) {
+        let Some(task) = self.tasks.get_mut(key) else {
+            return;
+        };
+        let since = task.statuses.iter();
+        let mut since = since.filter(|status| status.state == TaskState::Running);
+        let complete_by = task.spec.max_completion_time.map(|time| {
+            let since = since.next().map_or(step.wall, |status| status.timestamp);
+            step.now + Deadline::after(since, time).left(step.wall)
+        });
+        let state = task.state();
+        task.life = Life::Running { pid, complete_by };
+        self.set_timer(key);
+        if state == TaskState::Staging {
+            self.update(step, key, by_executor(TaskState::Starting));
+        }
+        if matches!(state, TaskState::Staging | TaskState::Starting) {
+            self.update(step, key, by_executor(TaskState::Running));
+        }
+        self.begin_checks(step.now, key);
+    }
+
+    /// A task that is to end does. It may not have got its signal yet, and gets it, again or not.
+    fn go_on_killing(
+        &mut self,
+        step: &mut Step,
+        key: &TaskKey,
+        (container, pid): (ContainerId, u32),
+        doom: Doom,
+        deadline: Deadline,
+    ) {
+        let left = deadline.left(step.wall);
+        let kill_at = (!left.is_zero()).then(|| step.now + left);
+        if let Some(task) = self.tasks.get_mut(key) {
+            task.life = Life::Killing { pid, doom, kill_at };
+        }
+        self.set_timer(key);
+        step.out.push(Effect::Kill {
+            container,
+            signal: match kill_at {
+                Some(_) => Signal::Terminate,
+                None => Signal::Kill,
+            },
+        });
     }
 
     /// Facts that give this state back, for a checkpoint that is written anew.
@@ -317,6 +421,13 @@ impl Agent {
                     container: executor.container.clone(),
                 });
             }
+            if let Some(deadline) = executor.ending {
+                facts.push(Fact::ExecutorEnding {
+                    framework_id: key.0.clone(),
+                    executor_id: key.1.clone(),
+                    deadline,
+                });
+            }
         }
         for (key, task) in &self.tasks {
             if let Some(entry) = self.frameworks.get(&key.0) {
@@ -325,6 +436,14 @@ impl Agent {
                     task: task.spec.clone(),
                     container: task.container.clone(),
                 });
+                if let Some((doom, deadline)) = task.doomed {
+                    facts.push(Fact::Killing {
+                        framework_id: key.0.clone(),
+                        task_id: key.1.clone(),
+                        doom,
+                        deadline,
+                    });
+                }
                 self.facts_of_updates(&mut facts, key, task);
             }
         }

@@ -13,7 +13,7 @@ use model::{ContainerId, ExecutorId, FrameworkId, Instant, Reason, Source, TaskI
 use crate::agent::{Agent, COMPLETED_MAX, Owner, Step, TASKS_MAX};
 use crate::checking;
 use crate::checks::{Check, Outcome};
-use crate::effect::{Effect, Fact, Signal, Status};
+use crate::effect::{Deadline, Effect, Fact, Signal, Status};
 use crate::event::{ExecutorKind, Exit, KillingState};
 use crate::executor::{
     Doom, Ending, Life, Task, command_ended, ending, killed_during_launch, limitation,
@@ -167,6 +167,7 @@ impl Agent {
         };
         // Nobody asks how a task is that is told to end.
         self.stop_checks(step, &container);
+        self.store_doom(step, key, doom, grace);
         let Some(task) = self.tasks.get_mut(key) else {
             return;
         };
@@ -222,6 +223,32 @@ impl Agent {
             },
             Life::Queued | Life::Delivered | Life::Ended => {}
         }
+    }
+
+    /// Keeps what is wanted of a task's end, so that it comes whatever becomes of this process.
+    fn store_doom(&mut self, step: &mut Step, key: &TaskKey, doom: Doom, grace: Duration) {
+        let Some(task) = self.tasks.get_mut(key) else {
+            return;
+        };
+        let (doom, grace) = match task.life {
+            Life::Launching { .. } => (Doom::DuringLaunch, Duration::ZERO),
+            Life::Running { .. } => (doom, grace),
+            // Only a nearer end is news.
+            Life::Killing {
+                doom,
+                kill_at: Some(before),
+                ..
+            } if step.now + grace < before => (doom, grace),
+            Life::Killing { .. } | Life::Queued | Life::Delivered | Life::Ended => return,
+        };
+        let deadline = Deadline::after(step.wall, grace);
+        task.doomed = Some((doom, deadline));
+        step.out.push(Effect::Store(Fact::Killing {
+            framework_id: key.0.clone(),
+            task_id: key.1.clone(),
+            doom,
+            deadline,
+        }));
     }
 
     /// The task has ended: its container is gone, its terminal update is made.
@@ -435,7 +462,7 @@ impl Agent {
     }
 
     /// The container of a task that has ended names it no longer; an executor's stays.
-    fn release_container(&mut self, key: &TaskKey) {
+    pub(crate) fn release_container(&mut self, key: &TaskKey) {
         let container = self.tasks.get(key).and_then(|task| task.container.clone());
         let own = container
             .filter(|container| self.containers.get(container) == Some(&Owner::Task(key.clone())));

@@ -205,7 +205,8 @@ impl Tree {
     }
 
     /// The groups of a container and of those that it is nested in, the innermost first.
-    pub(crate) fn groups_of(&self, container: &ContainerId) -> Vec<PathBuf> {
+    #[must_use]
+    pub fn groups_of(&self, container: &ContainerId) -> Vec<PathBuf> {
         let all = std::iter::successors(Some(container.clone()), ContainerId::parent);
         all.map(|container| self.container(&container).path)
             .collect()

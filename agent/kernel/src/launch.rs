@@ -18,7 +18,7 @@ mod volumes;
 
 pub use enter::enter;
 pub use host::{Host, root_file};
-pub use spawn::{LaunchError, Launched, spawn, spawn_in};
+pub use spawn::{LaunchError, Launched, Note, spawn, spawn_in, spawn_noted};
 pub use streams::{OutputFiles, Streams};
 
 /// A report of a step of the launch: what went wrong is named in its text.

@@ -10,8 +10,8 @@ mod nftables;
 mod rates;
 mod space;
 
-pub use connection::{ConnectError, Connection, connect, make_bridge};
-pub use links::remove_all;
+pub use connection::{ConnectError, Connection, connect, has_bridge, make_bridge};
+pub use links::{remove_all, remove_others};
 pub use nftables::{FirewallError, Tables};
 pub(crate) use space::sysfs;
 pub use space::{Space, SpaceError};

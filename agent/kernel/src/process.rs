@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use model::sandbox::{ExitStatus, Rlimit};
 use nix::errno::Errno;
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 
@@ -43,6 +44,58 @@ pub fn open(pid: Pid) -> Result<OwnedFd, Errno> {
     // SAFETY: pidfd_open(2) takes two numbers and touches no memory.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     owned(Errno::result(fd)?)
+}
+
+/// A descriptor of a process of which only the number is known, and when it began: another that has
+/// the number by now is never taken for it. One that has ended and waits to be reaped is still it.
+///
+/// # Errors
+/// ESRCH: it is gone.
+pub fn find(pid: Pid, born: u64) -> Result<OwnedFd, Errno> {
+    let pidfd = open(pid)?;
+    // Looked at once the descriptor is held: from then on the number means one process, or none.
+    match start_time(pid) {
+        Ok(found) if found == born && !is_reaped(&pidfd) => Ok(pidfd),
+        Ok(_) | Err(_) => Err(Errno::ESRCH),
+    }
+}
+
+/// When a process began, in ticks of a hundredth of a second since the machine's start
+/// (`starttime` of proc_pid_stat(5)): with its number it names a process for as long as the machine runs.
+///
+/// # Errors
+/// ESRCH: there is no such process.
+pub fn start_time(pid: Pid) -> Result<u64, Errno> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    let stat = stat.map_err(|_| Errno::ESRCH)?;
+    parse_start_time(&stat).ok_or(Errno::EPROTO)
+}
+
+/// The name, in parentheses, may hold anything, parentheses and spaces too.
+fn parse_start_time(stat: &str) -> Option<u64> {
+    const STARTTIME: usize = 22;
+    const AFTER_NAME: usize = 3;
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    fields.nth(STARTTIME - AFTER_NAME)?.parse().ok()
+}
+
+/// Whether a process has ended, reaped or not.
+#[must_use]
+pub fn has_ended(pidfd: impl AsFd) -> bool {
+    let mut waited = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut waited, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+/// Waits until at least one of these processes has ended; gives their places, in order.
+pub fn await_any<'a>(pidfds: impl Iterator<Item = &'a OwnedFd>) -> Vec<usize> {
+    let pidfds = pidfds.map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN));
+    let mut waited: Vec<PollFd<'_>> = pidfds.collect();
+    // An interruption is no end, and nothing else can go wrong with descriptors that are open.
+    while !matches!(poll(&mut waited, PollTimeout::NONE), Ok(1..)) {}
+    let ended = waited.iter().enumerate();
+    let ended = ended.filter(|(_, one)| one.any().unwrap_or(false));
+    ended.map(|(index, _)| index).collect()
 }
 
 /// The number of the process behind a descriptor.
@@ -193,7 +246,6 @@ pub(crate) fn be_nice(nice: i32) -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     #[test]
     fn a_descriptor_of_an_ended_process_takes_no_signal() {
@@ -219,6 +271,43 @@ mod tests {
         child.wait().expect("wait");
         assert_eq!(number(&pidfd), Err(Errno::ESRCH));
         assert!(is_reaped(&pidfd));
+    }
+
+    #[test]
+    fn a_number_that_is_anothers_by_now_is_not_believed() {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("spawn");
+        let pid = Pid::try_from(child.id()).expect("a pid");
+        let born = start_time(pid).expect("a start time");
+        let found = find(pid, born).expect("the process");
+        assert_eq!(find(pid, born + 1).map(drop), Err(Errno::ESRCH));
+        assert!(!has_ended(&found));
+        drop(child.stdin.take());
+        let own = open(std::process::id().cast_signed()).expect("this process");
+        assert_eq!(await_any([&own, &found].into_iter()), [1]);
+        assert!(has_ended(&found));
+        assert!(find(pid, born).is_ok(), "it waits to be reaped");
+        child.wait().expect("wait");
+        assert_eq!(find(pid, born).map(drop), Err(Errno::ESRCH));
+    }
+
+    #[test]
+    fn the_start_time_is_found_whatever_a_process_calls_itself() {
+        let fields = "S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 99 1";
+        for name in ["cat", "a b", "x) R 1 2 (y", ""] {
+            let stat = format!("7 ({name}) {fields}\n");
+            assert_eq!(parse_start_time(&stat), Some(12345), "{name:?}");
+        }
+        for broken in [
+            "",
+            "7 (cat",
+            "7 (cat) S 1 2",
+            "7 (cat) S 1 7 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 x",
+        ] {
+            assert_eq!(parse_start_time(broken), None, "{broken:?}");
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use model::ContainerId;
-use model::sandbox::{Content, LaunchPlan, Namespace, ViewFacts, ViewFile};
+use model::sandbox::{CgroupLimits, Content, LaunchPlan, Namespace, View, ViewFacts, ViewFile};
 use nix::errno::Errno;
 
 use crate::clock;
@@ -101,6 +101,51 @@ struct Viewer {
     init: OwnedFd,
     number: u64,
     files: Vec<ViewFile>,
+}
+
+/// Whose time namespace a container has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Time {
+    /// The node's.
+    #[default]
+    Nodes,
+    /// Its own.
+    Own,
+    /// That of the container which it is nested in.
+    Joined,
+}
+
+impl Time {
+    /// As a plan has it.
+    #[must_use]
+    pub fn of(plan: &LaunchPlan) -> Self {
+        if plan.joined.contains(&Namespace::Time) {
+            Self::Joined
+        } else if plan.namespaces.contains(&Namespace::Time) {
+            Self::Own
+        } else {
+            Self::Nodes
+        }
+    }
+}
+
+/// A container that an earlier process of this agent launched, and that is to see its files again.
+#[derive(Debug)]
+pub struct Adopted {
+    /// Which; after what it is nested in.
+    pub container: ContainerId,
+    /// Its own view and its limits, where it does not see that of the one it is nested in.
+    pub own: Option<(View, Option<CgroupLimits>)>,
+    /// Its cgroup and those above, the innermost first.
+    pub groups: Vec<PathBuf>,
+    /// How long it has run.
+    pub age: Duration,
+    /// Whose clocks it has.
+    pub time: Time,
+    /// Its init.
+    pub init: OwnedFd,
+    /// The files that were bound in it.
+    pub files: Vec<ViewFile>,
 }
 
 /// The files of a container that is being launched, each with its index in the plan.
@@ -198,17 +243,56 @@ impl ProcView {
     /// Which clocks a container has, and since when: where it shares those of another, since the other's
     /// start.
     fn clocks(&self, plan: &LaunchPlan) -> Clocks {
+        self.clocks_of(&plan.container, Time::of(plan), Duration::ZERO)
+    }
+
+    fn clocks_of(&self, container: &ContainerId, time: Time, age: Duration) -> Clocks {
         let shared = &self.0;
-        let is_joined = shared.has_clocks && plan.joined.contains(&Namespace::Time);
-        let above = is_joined.then(|| shared.nearest(&plan.container));
+        let is_joined = shared.has_clocks && time == Time::Joined;
+        let above = is_joined.then(|| shared.nearest(container));
         let above = above.flatten().and_then(|number| shared.view(number));
+        let now = Instant::now();
         above.map_or_else(
             || Clocks {
-                since: Instant::now(),
-                are_own: shared.has_clocks && plan.namespaces.contains(&Namespace::Time),
+                since: now.checked_sub(age).unwrap_or(now),
+                are_own: shared.has_clocks && time == Time::Own,
             },
             |above| above.clocks,
         )
+    }
+
+    /// Takes containers that had a view of an earlier process of this agent, whose mount is dead, and
+    /// gives them files of this one beside the launches.
+    pub fn adopt(&self, containers: Vec<Adopted>) {
+        for one in containers {
+            let Adopted {
+                container,
+                own,
+                groups,
+                age,
+                time,
+                init,
+                files,
+            } = one;
+            if let Some((view, limits)) = own {
+                let clocks = self.clocks_of(&container, time, age);
+                let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
+                let view = Container::of(container.clone(), view, limits, groups, clocks);
+                lock(&self.0.views).insert(number, Arc::new(view));
+            }
+            if let Some(number) = self.0.nearest(&container) {
+                let viewer = Viewer {
+                    init,
+                    number,
+                    files,
+                };
+                lock(&self.0.viewers).insert(container, viewer);
+            }
+        }
+        // Where there is no door, the next one begins with this.
+        if let Ok(door) = self.door() {
+            door.mend();
+        }
     }
 
     fn door(&self) -> Result<Door, ProcViewError> {

@@ -2,12 +2,13 @@
 //!
 //! These messages are the agent's own and go nowhere but into its log.
 
+mod ending;
 mod executor;
 mod operation;
 
 use agent_core::checks::Checks;
 use agent_core::effect::{Fact, Limitation, Status, WallTime};
-use agent_core::event::{ExecutorSpec, Framework, KillingState, TaskSpec};
+use agent_core::event::{ExecutorSpec, Framework, KillingState, Restarts, TaskSpec};
 use api::{convert, v1};
 use model::task::PartitionAwareness;
 use model::{
@@ -43,7 +44,7 @@ pub enum RecordError {
 struct Record {
     #[prost(
         oneof = "Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18"
     )]
     kind: Option<Kind>,
 }
@@ -82,6 +83,10 @@ enum Kind {
     Executor(executor::Executor),
     #[prost(message, tag = "16")]
     ExecutorEnded(executor::Ended),
+    #[prost(message, tag = "17")]
+    Killing(ending::Killing),
+    #[prost(message, tag = "18")]
+    ExecutorEnding(ending::Ending),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -195,6 +200,17 @@ pub(super) fn encode(fact: &Fact) -> Vec<u8> {
             framework_id,
             executor_id,
         } => Kind::ExecutorEnded(executor::ended_record(framework_id, executor_id)),
+        Fact::ExecutorEnding {
+            framework_id,
+            executor_id,
+            deadline,
+        } => Kind::ExecutorEnding(ending::record(framework_id, executor_id, *deadline)),
+        Fact::Killing {
+            framework_id,
+            task_id,
+            doom,
+            deadline,
+        } => Kind::Killing(ending::killing(framework_id, task_id, *doom, *deadline)),
         Fact::Task {
             framework,
             task,
@@ -255,6 +271,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Fact, RecordError> {
         Kind::Task(task) => task_fact(task)?,
         Kind::Executor(record) => executor::fact(record)?,
         Kind::ExecutorEnded(record) => executor::ended_fact(&record)?,
+        Kind::ExecutorEnding(record) => ending::fact(&record)?,
+        Kind::Killing(record) => ending::killing_fact(&record)?,
         Kind::Update(update) => Fact::Update {
             framework_id: FrameworkId::new(&update.framework_id)?,
             status: status(update)?,
@@ -307,6 +325,8 @@ fn framework(record: FrameworkRecord) -> Result<Framework, RecordError> {
             true => PartitionAwareness::Aware,
             false => PartitionAwareness::Unaware,
         },
+        restarts: v1::FrameworkInfo::decode(&*record.info)
+            .map_or(Restarts::Fatal, |info| wire::restarts(&info)),
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use agent_core::checks::{CheckStatus, Checks};
 use agent_core::effect::{Limitation, OperationStatus, Status, WallTime};
 use agent_core::event::{
-    Drain, ExecutorKind, ExecutorSpec, Fate, Framework, KillingState, Operation, TaskSpec,
+    Drain, ExecutorKind, ExecutorSpec, Fate, Framework, KillingState, Operation, Restarts, TaskSpec,
 };
 use agent_core::holdings::VolumeName;
 use model::resources::{
@@ -42,6 +42,7 @@ fn first_facts() -> Vec<Fact> {
                 info: Blob::new(b"framework"),
                 killing: KillingState::Told,
                 partition: PartitionAwareness::Unaware,
+                restarts: Restarts::Fatal,
             },
             task: TaskSpec {
                 id: task_id.clone(),
@@ -103,6 +104,7 @@ fn executor_facts() -> Vec<Fact> {
         info: Blob::new(b"framework"),
         killing: KillingState::Untold,
         partition: PartitionAwareness::Aware,
+        restarts: Restarts::Fatal,
     };
     let executor = ExecutorSpec {
         id: ExecutorId::new("e").expect("an id"),
@@ -234,6 +236,7 @@ fn facts() -> Vec<Fact> {
                 info: Blob::new(b"anew"),
                 killing: KillingState::Untold,
                 partition: PartitionAwareness::Aware,
+                restarts: Restarts::Fatal,
             },
         },
     ]);
@@ -252,16 +255,21 @@ fn facts_come_back_in_order_and_more_can_be_added() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("meta/checkpoint.log");
     let facts = facts();
-    let mut first = Checkpoint::open(&path).expect("a new log");
+    let mut first = Checkpoint::open(&path, Strictness::Whole).expect("a new log");
     assert_eq!(first.facts, []);
     first.checkpoint.append(&facts[..3]).expect("append");
-    let mut second = Checkpoint::open(&path).expect("the log");
+    let mut second = Checkpoint::open(&path, Strictness::Whole).expect("the log");
     assert_eq!(
         (second.facts.as_slice(), second.torn_bytes),
         (&facts[..3], 0)
     );
     second.checkpoint.append(&facts[3..]).expect("append");
-    assert_eq!(Checkpoint::open(&path).expect("the log").facts, facts);
+    assert_eq!(
+        Checkpoint::open(&path, Strictness::Whole)
+            .expect("the log")
+            .facts,
+        facts
+    );
 }
 
 #[test]
@@ -269,7 +277,9 @@ fn a_log_torn_at_any_byte_keeps_what_was_whole_and_is_usable() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("checkpoint.log");
     let facts = facts();
-    let mut log = Checkpoint::open(&path).expect("a new log").checkpoint;
+    let mut log = Checkpoint::open(&path, Strictness::Whole)
+        .expect("a new log")
+        .checkpoint;
     let mut ends = vec![log.length];
     for fact in &facts {
         log.append(std::slice::from_ref(fact)).expect("append");
@@ -278,7 +288,7 @@ fn a_log_torn_at_any_byte_keeps_what_was_whole_and_is_usable() {
     let whole = fs::read(&path).expect("read");
     for cut in 0..whole.len() {
         fs::write(&path, &whole[..cut]).expect("write");
-        let recovered = Checkpoint::open(&path).expect("a usable log");
+        let recovered = Checkpoint::open(&path, Strictness::Whole).expect("a usable log");
         let kept = ends.iter().filter(|end| **end <= cut as u64).count();
         assert_eq!(
             recovered.facts,
@@ -287,7 +297,7 @@ fn a_log_torn_at_any_byte_keeps_what_was_whole_and_is_usable() {
         );
         let mut checkpoint = recovered.checkpoint;
         checkpoint.append(&[Fact::Expelled]).expect("append");
-        let again = Checkpoint::open(&path).expect("the log");
+        let again = Checkpoint::open(&path, Strictness::Whole).expect("the log");
         assert_eq!(
             (again.facts.last(), again.torn_bytes),
             (Some(&Fact::Expelled), 0)
@@ -300,20 +310,22 @@ fn a_changed_byte_ends_the_log_before_its_record() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("checkpoint.log");
     let facts = facts();
-    let mut log = Checkpoint::open(&path).expect("a new log").checkpoint;
+    let mut log = Checkpoint::open(&path, Strictness::Whole)
+        .expect("a new log")
+        .checkpoint;
     log.append(&facts).expect("append");
     let whole = fs::read(&path).expect("read");
     for at in HEADER.len()..whole.len() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x10;
         fs::write(&path, &bytes).expect("write");
-        let recovered = Checkpoint::open(&path).expect("a usable log");
+        let recovered = Checkpoint::open(&path, Strictness::Whole).expect("a usable log");
         assert!(facts.starts_with(&recovered.facts) && recovered.facts.len() < facts.len());
     }
     let mut zeros = whole.clone();
     zeros.extend([0; 4096]);
     fs::write(&path, &zeros).expect("write");
-    let recovered = Checkpoint::open(&path).expect("a usable log");
+    let recovered = Checkpoint::open(&path, Strictness::Whole).expect("a usable log");
     assert_eq!(
         (recovered.facts.len(), recovered.torn_bytes),
         (facts.len(), 4096)
@@ -326,7 +338,7 @@ fn another_file_or_version_is_refused_and_left_alone() {
     let path = folder.path().join("checkpoint.log");
     for content in [&b"TEPUICP\x02later"[..], b"something else", b"x"] {
         fs::write(&path, content).expect("write");
-        let error = Checkpoint::open(&path).expect_err("refused");
+        let error = Checkpoint::open(&path, Strictness::Whole).expect_err("refused");
         assert!(matches!(error, CheckpointError::Version { .. }), "{error}");
         assert_eq!(fs::read(&path).expect("read"), content);
     }
@@ -336,7 +348,9 @@ fn another_file_or_version_is_refused_and_left_alone() {
 fn a_log_written_anew_holds_the_given_facts_and_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("checkpoint.log");
-    let mut log = Checkpoint::open(&path).expect("a new log").checkpoint;
+    let mut log = Checkpoint::open(&path, Strictness::Whole)
+        .expect("a new log")
+        .checkpoint;
     assert!(!log.wants_compaction());
     while !log.wants_compaction() {
         log.append(&vec![facts()[2].clone(); 1000]).expect("append");
@@ -345,12 +359,19 @@ fn a_log_written_anew_holds_the_given_facts_and_goes_on() {
         .expect("written anew");
     assert!(!log.wants_compaction());
     log.append(&facts()[2..]).expect("append");
-    assert_eq!(Checkpoint::open(&path).expect("the log").facts, facts());
+    assert_eq!(
+        Checkpoint::open(&path, Strictness::Whole)
+            .expect("the log")
+            .facts,
+        facts()
+    );
 }
 
 /// A log with as many facts as make it worth writing anew.
 fn long(path: &Path) -> Checkpoint {
-    let mut log = Checkpoint::open(path).expect("a new log").checkpoint;
+    let mut log = Checkpoint::open(path, Strictness::Whole)
+        .expect("a new log")
+        .checkpoint;
     while !log.wants_compaction() {
         log.append(&vec![facts()[2].clone(); 1000]).expect("append");
     }
@@ -362,7 +383,9 @@ fn a_start_does_not_take_all_of_a_long_log_for_alive() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("checkpoint.log");
     drop(long(&path));
-    let log = Checkpoint::open(&path).expect("the log").checkpoint;
+    let log = Checkpoint::open(&path, Strictness::Whole)
+        .expect("the log")
+        .checkpoint;
     assert!(log.wants_compaction());
 }
 
@@ -376,7 +399,7 @@ fn a_log_without_room_for_a_second_one_is_appended_to() {
     fs::create_dir(path.with_extension("new")).expect("a folder");
     log.compact(&facts(), &facts()[1..2]).expect("appended");
     assert!(!log.wants_compaction() && log.length > before);
-    let recovered = Checkpoint::open(&path).expect("the log");
+    let recovered = Checkpoint::open(&path, Strictness::Whole).expect("the log");
     assert_eq!(
         (recovered.facts.last(), recovered.torn_bytes),
         (Some(&facts()[1]), 0)

@@ -13,6 +13,7 @@ use super::fetching::Fetching;
 use super::images::Images;
 use super::isolation::Isolation;
 use super::networks::Networks;
+use super::recovery;
 use super::settings::{SETTINGS, Setting};
 use super::{Boot, Config, LoggingLevel, Masters};
 
@@ -45,6 +46,7 @@ pub(super) struct Draft {
     pub(super) isolation: Isolation,
     pub(super) networks: Networks,
     pub(super) disk: Disk,
+    pub(super) recovery: recovery::Draft,
     pub(super) fetching: Fetching,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) images: Images,
@@ -111,6 +113,7 @@ impl Draft {
             isolation: self.isolation,
             networks: self.networks,
             disk: self.disk.finish(),
+            recovery: self.recovery.finish(),
             fetching: self.fetching,
             ca_file: self.ca_file,
             images: self.images,

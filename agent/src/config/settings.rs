@@ -17,6 +17,7 @@ use super::images;
 use super::isolation::ISOLATION;
 use super::masters::{self, MASTERS};
 use super::networks;
+use super::recovery::RECOVERY;
 use super::values::{
     ABSOLUTE, DURATION, PORT, SIZE, absolute, boolean, duration, hostname, plain, port, put, share,
     some_text, static_address, why,
@@ -568,5 +569,6 @@ pub(super) static SETTINGS: &[Setting] = &[
 
 /// All settings, those of a booting node last.
 pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
-    SETTINGS.iter().chain(ISOLATION).chain(DISK).chain(BOOT)
+    let own = SETTINGS.iter().chain(ISOLATION).chain(DISK);
+    own.chain(RECOVERY).chain(BOOT)
 }

@@ -24,6 +24,8 @@ use crate::volumes::Volumes;
 pub struct Ground {
     /// The kernel's side.
     pub host: Host,
+    /// This run of the machine.
+    pub boot: String,
     /// The root of a task without an image; none on a host that was told none.
     pub root: Option<PathBuf>,
     /// Holds `hosts` and `resolv.conf`.

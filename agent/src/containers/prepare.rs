@@ -3,12 +3,14 @@
 //! Runs beside the main loop and may take minutes. It is dropped where the container is killed
 //! meanwhile, and whatever it holds then removes what it had begun to write.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use agent_core::sandbox::ImageConfig;
 use model::ContainerId;
 
 use crate::images::scratch::Scratch;
+use crate::images::store::Lease;
 use crate::images::{Provisioned, Wanted};
 use crate::init::chain;
 use crate::wire::container_info::Wanted as Source;
@@ -25,9 +27,34 @@ pub(super) struct Prepared {
     pub(super) image: Option<Image>,
     /// The images that its volumes show, in their order.
     pub(super) volumes: Vec<Provisioned>,
+    /// The same of a container that an earlier process of this agent launched.
+    again: Option<Again>,
+}
+
+#[derive(Debug)]
+struct Again {
+    /// Keeps the layers.
+    _lease: Option<Lease>,
+    scratch: Option<Scratch>,
 }
 
 impl Prepared {
+    /// What a container holds that is there already.
+    pub(super) fn again(lease: Option<Lease>, scratch: Option<Scratch>) -> Self {
+        Self {
+            again: Some(Again {
+                _lease: lease,
+                scratch,
+            }),
+            ..Self::default()
+        }
+    }
+
+    /// Where a container that is there already writes beside its sandbox.
+    pub(super) fn scratch(&self) -> Option<&Path> {
+        self.again.as_ref()?.scratch.as_ref().map(Scratch::path)
+    }
+
     /// The layers of the images that volumes show, in their order.
     pub(super) fn volumes(&self) -> impl Iterator<Item = Vec<String>> {
         self.volumes.iter().map(layers)
@@ -72,7 +99,11 @@ pub(super) async fn prepare(
         }
     }
     fetched::fetch(ground, order, image.as_ref(), index).await?;
-    Ok(Prepared { image, volumes })
+    Ok(Prepared {
+        image,
+        volumes,
+        again: None,
+    })
 }
 
 async fn image(

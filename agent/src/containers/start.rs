@@ -16,6 +16,7 @@ use agent_kernel::network::Space;
 use agent_kernel::process::Pid;
 use model::sandbox::{IdRange, Isolation, Namespace, Network, Process, Run};
 
+use super::note::Note;
 use super::prepare::Prepared;
 use super::root::Root;
 use super::{Ground, Order};
@@ -90,11 +91,17 @@ pub(super) fn start(
         let linked = ground.sandboxes.link(link, target);
         linked.map_err(|error| chain(&error))?;
     }
-    if order.class != Class::Debug {
-        let own = order.launch.environment.iter();
-        let own = own.map(|(name, value)| (&**name, &**value));
-        let rotated = ground.housekeeping.rotate(&order.sandbox, own);
-        rotated.map_err(|error| chain(&error))?;
+    let rotation = match order.class {
+        Class::Debug => None,
+        Class::Task | Class::Executor | Class::Pod | Class::Nested => {
+            let own = order.launch.environment.iter();
+            let own = own.map(|(name, value)| (&**name, &**value));
+            let rules = ground.housekeeping.rules(own);
+            Some(rules.map_err(|error| chain(&error))?)
+        }
+    };
+    if let Some(rules) = rotation {
+        ground.housekeeping.rotate(&order.sandbox, rules);
     }
     let ids = sandbox::id_range(place.index).ok_or(NO_IDS)?;
     let debugged = place.parent.as_ref();
@@ -169,21 +176,30 @@ pub(super) fn start(
         }
         (_, space) => space,
     };
-    let launched = launch::spawn_in(&ground.host, &plan, parent, space.as_ref());
+    let network = match plan.namespaces.contains(&Namespace::Network) {
+        true => ParentsNetwork::Own,
+        false => parents_network(place),
+    };
+    let mut note = Note::of(ground, order, prepared, &plan, place.index);
+    note.network(network, attachment.as_ref());
+    if let Some(rules) = rotation {
+        note.rotation(rules);
+    }
+    let write = |pid| note.write(pid);
+    let launched = launch::spawn_noted(&ground.host, &plan, parent, space.as_ref(), &write);
     let mut launched = launched.map_err(|error| chain(&error))?;
     if plan.disk.is_some() {
         let bounds = ground.disks.bounds(&order.container);
         launched.enforcement.note(Isolation::Disk, bounds);
     }
+    let report = explain::explain(&plan, &launched.enforcement);
+    note.write_running(launched.pid, &report);
     Ok(Started {
-        report: explain::explain(&plan, &launched.enforcement),
+        report,
         ids: plan.ids,
         launched,
         sandbox: order.sandbox.clone(),
-        network: match plan.namespaces.contains(&Namespace::Network) {
-            true => ParentsNetwork::Own,
-            false => parents_network(place),
-        },
+        network,
         attachment: inherited(attachment, place),
         has_limits: plan.cgroup.limits.is_some(),
         process: match plan.run {

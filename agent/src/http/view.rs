@@ -253,6 +253,7 @@ mod tests {
             spec: spec(&info, &framework).expect("a task"),
             container: Some(container),
             life,
+            doomed: None,
             statuses: Vec::new(),
         }
     }

@@ -36,18 +36,25 @@ pub struct ScratchError {
 }
 
 impl Scratches {
-    /// Beneath a folder, which is made where it is missing. No container of an earlier agent is left
-    /// to use what is in there.
+    /// Beneath a folder, which is made where it is missing. What is in there is of no use any more, but
+    /// for containers of an earlier process of this agent that still run.
     ///
     /// # Errors
     /// The file system.
-    pub fn open(folder: &Path) -> Result<Self, ScratchError> {
+    pub fn open(
+        folder: &Path,
+        is_used: impl Fn(&ContainerId) -> bool,
+    ) -> Result<Self, ScratchError> {
         let all = Self {
             folder: folder.to_path_buf(),
         };
-        let old = all.containers();
-        if old.exists() {
-            bury(&old, &all.graves());
+        let old = fs::read_dir(all.containers());
+        for old in old.into_iter().flatten().flatten() {
+            let name = old.file_name();
+            let container = name.to_str().and_then(|name| ContainerId::new(name).ok());
+            if !container.is_some_and(|container| is_used(&container)) {
+                bury(&old.path(), &all.graves());
+            }
         }
         for path in [all.containers(), all.graves()] {
             let made = DirBuilder::new().mode(0o700).recursive(true).create(&path);
@@ -72,6 +79,15 @@ impl Scratches {
             path,
             graves: self.graves(),
         })
+    }
+
+    /// The folder of a container that still runs.
+    #[must_use]
+    pub fn adopt(&self, container: &ContainerId) -> Scratch {
+        Scratch {
+            path: self.containers().join(container.as_str()),
+            graves: self.graves(),
+        }
     }
 
     fn containers(&self) -> PathBuf {
@@ -133,7 +149,7 @@ mod tests {
     fn what_a_container_wrote_is_out_of_reach_when_it_ends_and_gone_at_the_next_start() {
         let folder = tempfile::tempdir().expect("a folder");
         let id = ContainerId::new("c").expect("an id");
-        let all = Scratches::open(folder.path()).expect("scratches");
+        let all = Scratches::open(folder.path(), |_| false).expect("scratches");
         let scratch = all.make(&id).expect("a scratch");
         let path = scratch.path().to_path_buf();
         fs::write(path.join("file"), "x").expect("a file");
@@ -143,8 +159,12 @@ mod tests {
         let left = all.make(&id).expect("a scratch");
         fs::write(left.path().join("file"), "x").expect("a file");
         std::mem::forget(left);
-        let all = Scratches::open(folder.path()).expect("scratches");
+        let all = Scratches::open(folder.path(), |used| *used == id).expect("scratches");
+        assert!(path.join("file").exists(), "its container still runs");
+        std::mem::forget(all.adopt(&id));
+        let all = Scratches::open(folder.path(), |_| false).expect("scratches");
         assert!(!path.exists());
-        all.make(&id).expect("a scratch");
+        drop(all.make(&id).expect("a scratch"));
+        assert!(!path.exists());
     }
 }

@@ -348,6 +348,14 @@ impl Store {
         self.layer_folder(layer).join(TREE)
     }
 
+    /// The layer whose tree is there; the reverse of [`Self::tree`].
+    #[must_use]
+    pub fn name_of(&self, tree: &Path) -> Option<String> {
+        let state = self.state();
+        let mut layers = state.layers.keys();
+        layers.find(|name| self.tree(name) == tree).cloned()
+    }
+
     /// Removes images that nobody uses, the longest unused first, until what is here fits its bound;
     /// blocks.
     pub fn make_room(&self) {

@@ -4,6 +4,7 @@ use agent_core::LinkId;
 use agent_core::checks::{self, ProbeId};
 use agent_core::containers::RequestId;
 use agent_core::event::Event;
+use model::ContainerId;
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
@@ -23,6 +24,8 @@ pub enum Input {
     Link(LinkId, LinkEvent),
     /// About a launch.
     Launch(Outcome),
+    /// A container that an earlier process of this agent launched has ended.
+    Gone(ContainerId),
     /// A container keeps more on the disk than it may.
     DiskPassed(Passed),
     /// About a probe of a check.
@@ -45,6 +48,7 @@ impl Main {
     pub(super) fn input(&mut self, input: Input) -> Vec<Event> {
         match input {
             Input::Launch(outcome) => self.containers.answered(outcome),
+            Input::Gone(container) => self.containers.gone(&container),
             Input::DiskPassed(passed) => {
                 self.containers.passed(&passed);
                 Vec::new()

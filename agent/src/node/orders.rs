@@ -66,6 +66,7 @@ impl Main {
             link: None,
             container,
             environment: Vec::new(),
+            call: Some(requested.launch.clone()),
             io,
             launch,
         })
@@ -104,6 +105,7 @@ impl Main {
             link: None,
             container,
             environment: Vec::new(),
+            call: None,
             io: Io::Files,
             launch: launch.map_err(|error| chain(&error))?,
         })
@@ -135,6 +137,7 @@ impl Main {
             sandbox: paths::nested(pod, &container),
             container,
             environment,
+            call: None,
             io: launch.io(),
             launch,
         })
@@ -158,6 +161,7 @@ impl Main {
             link: None,
             container,
             environment: Vec::new(),
+            call: None,
             io: Io::Files,
             launch: launch.map_err(|error| chain(&error))?,
         })
@@ -196,6 +200,7 @@ impl Main {
             link: None,
             container,
             environment,
+            call: None,
             io: launch.io(),
             launch,
         })
@@ -219,6 +224,7 @@ impl Main {
             link: None,
             container,
             environment,
+            call: None,
             io: launch.io(),
             launch,
         })

@@ -8,6 +8,7 @@ mod master;
 mod output;
 mod procview;
 mod program;
+mod restart;
 mod tasks;
 mod volumes;
 

@@ -7,8 +7,8 @@ use api::link::v1::agent_frame::Body as FromAgent;
 use api::link::v1::link_server::{Link, LinkServer};
 use api::link::v1::master_frame::Body as ToAgent;
 use api::link::v1::{
-    AcknowledgeOperation, AcknowledgeUpdate, AgentFrame, ApplyOperation, MasterFrame, Register,
-    Registered, RunTask, StatusUpdate,
+    AcknowledgeOperation, AcknowledgeUpdate, AgentFrame, ApplyOperation, KillTask, MasterFrame,
+    Register, Registered, RunTask, RunTaskGroup, StatusUpdate,
 };
 use api::v1;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -152,18 +152,43 @@ impl Master {
 
     /// Runs a task that holds more than a little cpu and memory; `resources` end with a comma.
     pub(crate) fn run_with(&self, resources: &str, task: &str) {
-        let task = format!(
-            r#"{{"name":"n","agent_id":{{"value":"m-S0"}},"resources":[{resources}
-                {{"name":"cpus","type":"SCALAR","scalar":{{"value":0.1}}}},
-                {{"name":"mem","type":"SCALAR","scalar":{{"value":32}}}}],{task}}}"#
-        );
-        let framework = r#"{"id":{"value":"m-0000"},"name":"f","user":"root",
-            "capabilities":[{"type":"TASK_KILLING_STATE"}]}"#;
+        self.run_of(r#""checkpoint":true,"#, resources, task);
+    }
+
+    /// The same of a framework that says so of itself; `about` ends with a comma.
+    pub(crate) fn run_of(&self, about: &str, resources: &str, task: &str) {
         self.say(ToAgent::RunTask(RunTask {
-            framework_info: Some(api::json::from_json(framework.as_bytes()).expect("a framework")),
-            task_info: Some(api::json::from_json(task.as_bytes()).expect("a task")),
+            framework_info: Some(framework(about)),
+            task_info: Some(task_info(resources, task)),
             resource_version: Vec::new(),
             executor_expected: false,
+        }));
+    }
+
+    /// Runs tasks in a pod.
+    pub(crate) fn run_pod(&self, tasks: &[&str]) {
+        let pod = r#"{"executor_id":{"value":"pod"},"type":"DEFAULT","framework_id":{"value":"m-0000"},
+            "resources":[{"name":"cpus","type":"SCALAR","scalar":{"value":0.1}},
+                {"name":"mem","type":"SCALAR","scalar":{"value":32}}]}"#;
+        let tasks = tasks.iter().map(|task| task_info("", task));
+        self.say(ToAgent::RunTaskGroup(RunTaskGroup {
+            framework_info: Some(framework(r#""checkpoint":true,"#)),
+            executor_info: Some(api::json::from_json(pod.as_bytes()).expect("an executor")),
+            task_group: Some(v1::TaskGroupInfo {
+                tasks: tasks.collect(),
+            }),
+            resource_version: Vec::new(),
+        }));
+    }
+
+    /// Kills a task.
+    pub(crate) fn kill(&self, task: &str) {
+        self.say(ToAgent::KillTask(KillTask {
+            framework_id: Some(v1::FrameworkId {
+                value: "m-0000".into(),
+            }),
+            task_id: Some(v1::TaskId { value: task.into() }),
+            kill_policy: None,
         }));
     }
 
@@ -205,4 +230,21 @@ impl Master {
         }));
         status
     }
+}
+
+fn framework(about: &str) -> v1::FrameworkInfo {
+    let framework = format!(
+        r#"{{"id":{{"value":"m-0000"}},"name":"f","user":"root",{about}
+            "capabilities":[{{"type":"TASK_KILLING_STATE"}}]}}"#
+    );
+    api::json::from_json(framework.as_bytes()).expect("a framework")
+}
+
+fn task_info(resources: &str, task: &str) -> v1::TaskInfo {
+    let task = format!(
+        r#"{{"name":"n","agent_id":{{"value":"m-S0"}},"resources":[{resources}
+            {{"name":"cpus","type":"SCALAR","scalar":{{"value":0.1}}}},
+            {{"name":"mem","type":"SCALAR","scalar":{{"value":32}}}}],{task}}}"#
+    );
+    api::json::from_json(task.as_bytes()).expect("a task")
 }

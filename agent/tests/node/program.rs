@@ -44,7 +44,8 @@ impl Agent {
         Self::launch(work_dir, master, root, &[&flag])
     }
 
-    fn launch(
+    /// The same with flags.
+    pub(crate) fn launch(
         work_dir: Arc<tempfile::TempDir>,
         master: &Master,
         root: Option<&Path>,
@@ -73,6 +74,18 @@ impl Agent {
             process: command.spawn().expect("the agent"),
             work_dir,
         }
+    }
+
+    /// Waits until it has ended by itself; its exit code.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        self.process.wait().expect("the agent's end").code()
+    }
+
+    /// Kills it, and gives its work directory for the next one.
+    pub(crate) fn crash(mut self) -> Arc<tempfile::TempDir> {
+        self.process.kill().expect("SIGKILL");
+        self.process.wait().expect("the agent's end");
+        Arc::clone(&self.work_dir)
     }
 
     pub(crate) fn get(&self, path: &str) -> String {

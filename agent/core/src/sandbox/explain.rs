@@ -65,6 +65,9 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Enforced, Self::Degraded, Self::Shared, Self::Open];
+
     /// The word that documents and tables have for it.
     #[must_use]
     pub const fn name(self) -> &'static str {

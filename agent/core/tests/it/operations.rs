@@ -309,7 +309,6 @@ fn a_drain_goes_on_after_a_restart_and_tasks_of_a_node_that_is_to_be_gone_end_so
         &world,
         &expect![[r#"
         kill t1 Terminate
-        t1 TASK_KILLING REASON_AGENT_DRAINING
         open link 1
         register agent S1 with t1 TASK_KILLING draining
         registered

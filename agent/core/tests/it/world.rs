@@ -7,7 +7,7 @@ use agent_core::checks::{Checks, Outcome, ProbeId};
 use agent_core::effect::{Answer, Effect, Fact, LinkId, Start, Status, ToMaster, WallTime};
 use agent_core::event::{
     Event, ExecutorKind, ExecutorSpec, Exit, ExitStatus, Expected, Framework, FromMaster,
-    KillingState, Operation, Standing, TaskSpec,
+    KillingState, Operation, Restarts, Standing, TaskSpec,
 };
 use agent_core::executor_api::ToExecutor;
 use agent_core::{Agent, Settings};
@@ -32,6 +32,7 @@ pub(crate) fn framework() -> Framework {
         info: Blob::new(b"framework"),
         killing: KillingState::Told,
         partition: PartitionAwareness::Aware,
+        restarts: Restarts::Outlived,
     }
 }
 

@@ -7,7 +7,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 
-use model::sandbox::{Access, Process, Rlimit, Run};
+use model::sandbox::{Access, ExitStatus, Process, Rlimit, Run};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
@@ -24,7 +24,7 @@ use crate::{capabilities, files, netlink, process, terminal};
 use crate::{landlock, seccomp};
 
 /// The exit code of a launcher that did not get to its task, and of a shell's failed command.
-const NOT_STARTED: i32 = 127;
+const NOT_STARTED: u8 = 127;
 
 /// The most bytes of a plan; the kernel bounds arguments and environment to about 2 MB itself.
 const ORDERS_BYTES_MAX: u64 = 8 << 20;
@@ -44,30 +44,33 @@ fn failed(name: impl Into<String>) -> impl FnOnce(Errno) -> Failed {
 pub fn enter() -> ! {
     let Some(orders) = std::env::args().nth(2).and_then(|text| text.parse().ok()) else {
         eprintln!("launch: started by the agent only, with the descriptor of a plan");
-        std::process::exit(NOT_STARTED);
+        std::process::exit(NOT_STARTED.into());
     };
     let orders = match read_orders(orders) {
         Ok(orders) => orders,
         Err(error) => {
             // There is no report to write to as yet; this ends in the sandbox's stderr.
             eprintln!("launch: {error}");
-            std::process::exit(NOT_STARTED);
+            std::process::exit(NOT_STARTED.into());
         }
     };
     let (report, exit) = (taken(orders.report), orders.exit.map(taken));
-    let result = begin(&orders, &report).and_then(|begun| {
-        let exit = exit.ok_or(Errno::EINVAL).map_err(failed("no exit file"))?;
-        Ok((begun, exit))
-    });
-    match result {
-        Ok((begun, exit)) => {
+    match (begin(&orders, &report), exit) {
+        (Ok(begun), Some(exit)) => {
             drop(report);
             match begun {
                 Begun::Task(task) => init::run(task, &exit),
                 Begun::Nothing => init::hold(&exit),
             }
         }
-        Err(Failed(name, errno)) => fail(&report, KIND_STEP, &name, errno),
+        (Ok(_), None) => fail(&report, KIND_STEP, "no exit file", Errno::EINVAL),
+        (Err(Failed(name, errno)), exit) => {
+            // For an agent that started meanwhile: nobody reads the report then.
+            if let Some(exit) = exit {
+                init::leave_status(&exit, ExitStatus::Exited(NOT_STARTED));
+            }
+            fail(&report, KIND_STEP, &name, errno)
+        }
     }
 }
 
@@ -99,7 +102,7 @@ fn fail(report: &OwnedFd, kind: u8, name: &str, errno: Errno) -> ! {
     // Where the agent is gone there is nobody left to tell.
     let _ = nix::unistd::write(report, &record);
     // SAFETY: _exit(2) ends the process and runs no handlers.
-    unsafe { libc::_exit(NOT_STARTED) }
+    unsafe { libc::_exit(NOT_STARTED.into()) }
 }
 
 /// What an init has to look after.

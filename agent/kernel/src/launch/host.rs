@@ -2,8 +2,9 @@
 
 use std::error::Error;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use model::ContainerId;
@@ -24,6 +25,11 @@ use crate::seccomp::{self, Programs};
 const ROOT_FILE_BYTES_MAX: u64 = 1 << 20;
 /// What the name of a file that tells an exit status ends with.
 const EXIT: &str = "exit";
+/// And that of one that tells of a container that was started; until it is whole.
+const NOTE: &str = "run";
+const NEW: &str = "new";
+/// The most that is read of such a file: it holds a task's environment, which execve(2) bounds.
+const NOTE_BYTES_MAX: u64 = 8 << 20;
 /// What an image that is only read needs to be mounted.
 const SCRATCH_BYTES_MAX: u64 = 1 << 20;
 
@@ -122,17 +128,11 @@ impl Host {
         self.cgroups.as_ref()
     }
 
-    /// The status of the task, given that of the container's init as the reaper saw it.
+    /// The status of a container's task, as its init left it.
     ///
     /// The init cannot die of the signal that ended the task (a pid namespace's init ignores what it
     /// sends itself), so it leaves the exact status in a file. Without one the init was itself
     /// killed, and the task with it.
-    #[must_use]
-    pub fn exit_status(&self, container: &ContainerId, init: ExitStatus) -> ExitStatus {
-        self.recorded_exit(container).unwrap_or(init)
-    }
-
-    /// The status that the container's init left behind; for containers that ended unseen.
     #[must_use]
     pub fn recorded_exit(&self, container: &ContainerId) -> Option<ExitStatus> {
         let record = fs::read_to_string(self.exit_file(container)).ok()?;
@@ -141,26 +141,80 @@ impl Host {
         ExitStatus::from_wait_status(status)
     }
 
-    /// Forgets a container that has ended: its exit file goes.
+    /// Keeps what is to be known of a container when this program starts again on this machine; in
+    /// place of what was kept before. It is not durable: no container outlives the machine.
+    ///
+    /// # Errors
+    /// The file system.
+    pub fn note(&self, container: &ContainerId, note: &[u8]) -> io::Result<()> {
+        let path = self.file(container, NOTE);
+        let new = self.file(container, NEW);
+        // There may be secrets in the task's environment.
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new);
+        file.and_then(|mut file| file.write_all(note))?;
+        fs::rename(new, path)
+    }
+
+    /// All that is kept.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn notes(&self) -> io::Result<Vec<(ContainerId, Vec<u8>)>> {
+        let mut notes = Vec::new();
+        for entry in fs::read_dir(&self.runtime)? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|kind| kind != NOTE) {
+                continue;
+            }
+            let name = path.file_stem().and_then(|name| name.to_str());
+            if let Some(Ok(container)) = name.map(ContainerId::new) {
+                let file = fs::File::open(&path)?;
+                notes.push((container, files::read_bounded(file.into(), NOTE_BYTES_MAX)?));
+            }
+        }
+        Ok(notes)
+    }
+
+    /// Forgets a container that has ended: what is kept of it goes.
     pub fn forget(&self, container: &ContainerId) {
         // Already gone is as good; a directory out of reach shows at the next launch.
+        let _ = fs::remove_file(self.file(container, NOTE));
         let _ = fs::remove_file(self.exit_file(container));
         if let Ok(view) = &self.view {
             view.close(container);
         }
     }
 
-    /// Forgets the containers of an earlier agent process, whose ends nobody asks for any more.
-    pub fn forget_all(&self) {
+    /// Forgets the containers of an earlier agent process, but for those that are still of interest.
+    pub fn forget_others(&self, wanted: impl Fn(&ContainerId) -> bool) {
         let Ok(entries) = fs::read_dir(&self.runtime) else {
             return;
         };
         for entry in entries.flatten() {
             let path = entry.path();
-            if path.extension().is_some_and(|kind| kind == EXIT) {
+            let kind = path.extension().and_then(|kind| kind.to_str());
+            if !matches!(kind, Some(EXIT | NOTE | NEW)) {
+                continue;
+            }
+            let name = path.file_stem().and_then(|name| name.to_str());
+            let container = name.and_then(|name| ContainerId::new(name).ok());
+            if !container.is_some_and(|container| wanted(&container)) || kind == Some(NEW) {
                 // As above.
                 let _ = fs::remove_file(path);
             }
+        }
+    }
+
+    /// Gives containers that were launched by an earlier process of this agent their view of `/proc`
+    /// again.
+    pub fn view_again(&self, viewers: Vec<crate::procview::Adopted>) {
+        if let Ok(view) = &self.view {
+            view.adopt(viewers);
         }
     }
 
@@ -200,7 +254,11 @@ impl Host {
 
     /// Where the container's init leaves the status of the task.
     pub(super) fn exit_file(&self, container: &ContainerId) -> PathBuf {
-        self.runtime.join(format!("{container}.{EXIT}"))
+        self.file(container, EXIT)
+    }
+
+    fn file(&self, container: &ContainerId, kind: &str) -> PathBuf {
+        self.runtime.join(format!("{container}.{kind}"))
     }
 }
 

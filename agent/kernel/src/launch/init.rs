@@ -81,11 +81,16 @@ fn hand_on(signal: libc::c_int, task: libc::pid_t) {
     let _ = Errno::result(rc);
 }
 
-/// Leaves the exact status for the agent, and a readable one as its own.
-fn end(exit: &OwnedFd, status: ExitStatus) -> ! {
+/// Leaves the exact status for the agent.
+pub(super) fn leave_status(exit: &OwnedFd, status: ExitStatus) {
     let record = format!("{}\n", status.wait_status());
     // On failure (no space) the own exit code still tells most of it.
     let _ = nix::unistd::write(exit, record.as_bytes());
+}
+
+/// Leaves the exact status, and a readable one as its own.
+fn end(exit: &OwnedFd, status: ExitStatus) -> ! {
+    leave_status(exit, status);
     let code = match status {
         ExitStatus::Exited(code) => i32::from(code),
         // As shells tell it.

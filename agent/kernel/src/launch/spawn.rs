@@ -115,6 +115,24 @@ pub fn spawn_in(
     parent: Option<&OwnedFd>,
     space: Option<&Space>,
 ) -> Result<Launched, LaunchError> {
+    spawn_noted(host, plan, parent, space, &|_| Ok(()))
+}
+
+/// Notes a container's process down, before that does anything: a launcher whose agent dies until then
+/// dies with it, and one that is noted is found again.
+pub type Note<'a> = &'a dyn Fn(Pid) -> std::io::Result<()>;
+
+/// The same, with a note of the process.
+///
+/// # Errors
+/// As [`spawn`]; what cannot be noted is not started.
+pub fn spawn_noted(
+    host: &Host,
+    plan: &LaunchPlan,
+    parent: Option<&OwnedFd>,
+    space: Option<&Space>,
+    note: Note<'_>,
+) -> Result<Launched, LaunchError> {
     if matches!(plan.network, Network::Ready { .. }) && space.is_none() {
         return Err(step("enter a ready network: there is none")(Errno::ENXIO));
     }
@@ -140,8 +158,16 @@ pub fn spawn_in(
         }),
         None => filters,
     };
-    let started = filters
-        .and_then(|filters| start(host, plan, parent, cgroup.as_ref(), space, &filters, binds));
+    let started = filters.and_then(|filters| {
+        let ground = Ground {
+            host,
+            plan,
+            parent,
+            cgroup: cgroup.as_ref(),
+            space,
+        };
+        start(&ground, &filters, binds, note)
+    });
     match started {
         Ok((pid, pidfd, streams)) => {
             if let Some(outcome) = outcome {
@@ -209,15 +235,28 @@ fn without_cgroups(plan: &LaunchPlan) -> Enforcement {
     report
 }
 
+/// What a launch stands on.
+struct Ground<'a> {
+    host: &'a Host,
+    plan: &'a LaunchPlan,
+    parent: Option<&'a OwnedFd>,
+    cgroup: Option<&'a Cgroup>,
+    space: Option<&'a Space>,
+}
+
 fn start(
-    host: &Host,
-    plan: &LaunchPlan,
-    parent: Option<&OwnedFd>,
-    cgroup: Option<&Cgroup>,
-    space: Option<&Space>,
+    ground: &Ground<'_>,
     filters: &Filters,
     view: Binds,
+    note: Note<'_>,
 ) -> Result<(Pid, OwnedFd, Streams), LaunchError> {
+    let Ground {
+        host,
+        plan,
+        parent,
+        cgroup,
+        space,
+    } = *ground;
     let parts = Parts::make(host, plan, parent, cgroup, space, view)?;
     let (gate_reader, gate_writer) = pipe()?;
     let (report_reader, report_writer) = pipe()?;
@@ -281,7 +320,10 @@ fn start(
         }
     };
 
-    let result = open_gate(plan, pid, gate_writer).and_then(|()| await_task(plan, &report_reader));
+    let result = note(pid)
+        .map_err(|error| step("note the process down")(files::errno(&error)))
+        .and_then(|()| open_gate(plan, pid, gate_writer))
+        .and_then(|()| await_task(plan, &report_reader));
     match result {
         Ok(()) => Ok((pid, pidfd, parts.ends.streams)),
         Err(error) => {

@@ -68,6 +68,12 @@ pub fn make_bridge(netlink: &mut Netlink, bridge: &Bridge) -> Result<(), Connect
     Ok(())
 }
 
+/// Whether a bridge is there, with its ports.
+#[must_use]
+pub fn has_bridge(netlink: &mut Netlink, bridge: &Bridge) -> bool {
+    netlink.index(&bridge.device).is_ok()
+}
+
 /// Connects a space. What was done is undone where a step goes wrong.
 ///
 /// # Errors

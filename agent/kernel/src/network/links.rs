@@ -181,9 +181,18 @@ impl Netlink {
 /// # Errors
 /// The kernel refuses; the others are tried before.
 pub fn remove_all(prefix: &str) -> Result<usize, NetlinkError> {
+    remove_others(prefix, |_| false)
+}
+
+/// The same, but for those that are kept.
+///
+/// # Errors
+/// As [`remove_all`].
+pub fn remove_others(prefix: &str, kept: impl Fn(&str) -> bool) -> Result<usize, NetlinkError> {
     let mut netlink = Netlink::open()?;
     let names = netlink.names()?.into_iter();
-    let names: Vec<String> = names.filter(|name| name.starts_with(prefix)).collect();
+    let names = names.filter(|name| name.starts_with(prefix) && !kept(name));
+    let names: Vec<String> = names.collect();
     let mut last = Ok(());
     for name in &names {
         last = netlink.remove_link(name).and(last);

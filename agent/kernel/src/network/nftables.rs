@@ -91,12 +91,28 @@ impl Tables {
     /// # Errors
     /// The kernel lacks a part that they need.
     pub fn install(&mut self, firewall: &Firewall) -> Result<(), FirewallError> {
+        self.install_with(firewall, &[])
+    }
+
+    /// The same, with containers that are let in already, each by its device's number: what they send
+    /// meanwhile passes as before.
+    ///
+    /// # Errors
+    /// As [`Self::install`].
+    pub fn install_with(
+        &mut self,
+        firewall: &Firewall,
+        admitted: &[(Endpoint, u32)],
+    ) -> Result<(), FirewallError> {
         let mut batch = Batch::new(&self.name);
         for family in [Family::Ip, Family::Bridge] {
             batch.table_anew(family);
         }
         rules::packets(&mut batch, firewall);
         rules::frames(&mut batch, firewall);
+        for (endpoint, device) in admitted {
+            rules::admit(&mut batch, endpoint, *device);
+        }
         self.send("make the tables", batch)
     }
 

@@ -89,10 +89,22 @@ struct Kept {
 
 impl Container {
     pub(super) fn new(plan: &LaunchPlan, view: View, groups: Vec<PathBuf>, clocks: Clocks) -> Self {
+        let id = plan.container.clone();
+        Self::of(id, view, plan.cgroup.limits, groups, clocks)
+    }
+
+    /// The view of a container that was launched before.
+    pub(super) fn of(
+        id: ContainerId,
+        view: View,
+        limits: Option<CgroupLimits>,
+        groups: Vec<PathBuf>,
+        clocks: Clocks,
+    ) -> Self {
         Self {
-            id: plan.container.clone(),
+            id,
             view,
-            limits: plan.cgroup.limits,
+            limits,
             groups,
             clocks,
             texts: Mutex::default(),

@@ -7,6 +7,7 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Weak};
 
 use model::sandbox::{Access, ViewFile};
 use nix::errno::Errno;
@@ -31,30 +32,40 @@ const ATTRIBUTES: Attributes = Attributes::DATA.with(Access::ReadOnly);
 pub(super) struct Door(SyncSender<Ask>);
 
 #[derive(Debug)]
-struct Ask {
-    number: u64,
-    files: Vec<ViewFile>,
-    answer: SyncSender<Result<Vec<OwnedFd>, Errno>>,
+enum Ask {
+    /// A bind of each file of a view.
+    Binds {
+        number: u64,
+        files: Vec<ViewFile>,
+        answer: SyncSender<Result<Vec<OwnedFd>, Errno>>,
+    },
+    /// Files of this mount in every container that runs.
+    Mend,
 }
 
 impl Door {
     /// Starts the thread with a mount that is in no tree yet. It answers as soon as the connection
     /// does; first it mends the containers that were bound to an earlier mount.
-    pub(super) fn open(mount: Detached, shared: &std::sync::Arc<Shared>) -> Result<Self, Errno> {
+    pub(super) fn open(mount: Detached, shared: &Arc<Shared>) -> Result<Self, Errno> {
         let (asks, asked) = sync_channel(WAITING_MAX);
-        let shared = std::sync::Arc::downgrade(shared);
+        let shared = Arc::downgrade(shared);
         let thread = std::thread::Builder::new().name("procview-door".into());
         let run = move || {
             let Ok(()) = enter(mount) else { return };
             if let Some(shared) = shared.upgrade() {
                 mend(&shared);
             }
-            drop(shared);
-            serve(&asked);
+            serve(&asked, &shared);
         };
         let spawned = thread.spawn(run);
         spawned.map_err(|error| crate::files::errno(&error))?;
         Ok(Self(asks))
+    }
+
+    /// Puts files of this mount into every container that runs, soon.
+    pub(super) fn mend(&self) {
+        // Asked at the start of an agent, when nobody else waits; else they stay as they are.
+        let _ = self.0.try_send(Ask::Mend);
     }
 
     /// A bind of each file of a view, detached.
@@ -64,7 +75,7 @@ impl Door {
         files: Vec<ViewFile>,
     ) -> Result<Vec<OwnedFd>, ProcViewError> {
         let (answer, answered) = sync_channel(1);
-        let ask = Ask {
+        let ask = Ask::Binds {
             number,
             files,
             answer,
@@ -89,10 +100,23 @@ fn enter(view: Detached) -> Result<(), Errno> {
     mounts::change_root(&view)
 }
 
-fn serve(asked: &Receiver<Ask>) {
+fn serve(asked: &Receiver<Ask>, shared: &Weak<Shared>) {
     for ask in asked {
-        // Who asked may have gone on without.
-        let _ = ask.answer.try_send(make(ask.number, &ask.files));
+        match ask {
+            Ask::Binds {
+                number,
+                files,
+                answer,
+            } => {
+                // Who asked may have gone on without.
+                let _ = answer.try_send(make(number, &files));
+            }
+            Ask::Mend => {
+                if let Some(shared) = shared.upgrade() {
+                    mend(&shared);
+                }
+            }
+        }
     }
 }
 

@@ -57,7 +57,39 @@ pub enum Area {
     Disk,
 }
 
+// The last one stands last.
+const _: () = assert!(Area::Disk as usize + 1 == Area::ALL.len());
+
 impl Area {
+    /// All of them.
+    pub const ALL: [Self; 25] = [
+        Self::Users,
+        Self::Processes,
+        Self::Mounts,
+        Self::Ipc,
+        Self::Hostname,
+        Self::CgroupView,
+        Self::Network,
+        Self::Root,
+        Self::Volumes,
+        Self::Masks,
+        Self::View,
+        Self::Devices,
+        Self::Capabilities,
+        Self::Privileges,
+        Self::Calls,
+        Self::Landlock,
+        Self::Scopes,
+        Self::User,
+        Self::Rlimits,
+        Self::Placement,
+        Self::Cpu,
+        Self::Memory,
+        Self::Pids,
+        Self::Io,
+        Self::Disk,
+    ];
+
     /// Its name in documents and tables.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -1,0 +1,97 @@
+//! Recovery: what becomes of what an earlier process of this agent left.
+
+use super::settings::Setting;
+use super::values::{boolean, put};
+
+/// What the operator set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recovery {
+    /// What becomes of containers that run.
+    pub recover: Recover,
+    /// What of the checkpoint must be readable.
+    pub strictness: Strictness,
+}
+
+/// What becomes of containers that an earlier process of this agent left running (`--recover`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recover {
+    /// They go on.
+    #[default]
+    Reconnect,
+    /// They are killed, and the agent ends.
+    Cleanup,
+}
+
+/// What of the checkpoint must be readable (`--strict`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strictness {
+    /// All of it, or the agent does not start.
+    #[default]
+    Whole,
+    /// What can be read is used.
+    Possible,
+}
+
+impl Recovery {
+    /// The flags that say so, as texts.
+    #[must_use]
+    pub fn flags(self) -> [(&'static str, String); 2] {
+        let recover = match self.recover {
+            Recover::Reconnect => "reconnect",
+            Recover::Cleanup => "cleanup",
+        };
+        let is_strict = self.strictness == Strictness::Whole;
+        [
+            ("recover", recover.to_string()),
+            ("strict", is_strict.to_string()),
+        ]
+    }
+}
+
+/// The settings as far as they were given.
+#[derive(Default)]
+pub(super) struct Draft {
+    recover: Option<Recover>,
+    strict: Option<bool>,
+}
+
+impl Draft {
+    /// Fills in what was not given.
+    pub(super) fn finish(self) -> Recovery {
+        Recovery {
+            recover: self.recover.unwrap_or_default(),
+            strictness: match self.strict {
+                Some(false) => Strictness::Possible,
+                Some(true) | None => Strictness::Whole,
+            },
+        }
+    }
+}
+
+pub(super) static RECOVERY: &[Setting] = &[
+    Setting {
+        name: "recover",
+        value: "HOW",
+        allowed: "reconnect or cleanup",
+        help: "what becomes of containers that this agent left running when its program ended: `reconnect`\n      takes them over; `cleanup` kills them, and the agent ends (default: reconnect)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            let recover = match text {
+                "reconnect" => Recover::Reconnect,
+                "cleanup" => Recover::Cleanup,
+                _ => return Err(String::new()),
+            };
+            put(&mut draft.recovery.recover, Ok(recover))
+        },
+    },
+    Setting {
+        name: "strict",
+        value: "BOOL",
+        allowed: "true or false",
+        help: "refuse to start with a checkpoint that holds what this agent cannot read; otherwise that is\n      left out (default: true)",
+        boot: false,
+        switch: true,
+        set: |draft, text| put(&mut draft.recovery.strict, boolean(text)),
+    },
+];
