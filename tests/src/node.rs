@@ -1,9 +1,11 @@
 //! A simulated node: an agent core, its disk, and containers that are only names.
 //!
-//! The agent is PID 1, so its crash is the node's: containers end, what was stored stays.
+//! Two things may crash: the machine, with which containers end and what was stored stays; and the
+//! agent's program, which containers outlive.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use agent_core::event::ExitStatus;
 use agent_core::holdings::VolumeName;
 use agent_core::{Agent, Fact, Settings};
 use model::{ContainerId, FrameworkId, Instant, Resources, StatusUuid};
@@ -23,8 +25,10 @@ pub fn resources() -> Resources {
 /// One node.
 #[derive(Debug)]
 pub struct Node {
-    /// Counts its starts; happenings of an earlier life are void.
+    /// Counts the starts of its agent; happenings of an earlier life are void.
     pub life: u64,
+    /// Counts the runs of its machine; what happens to containers of an earlier one is void.
+    pub run: u64,
     /// The agent; none while the node is down.
     pub core: Option<Agent>,
     /// What its disk keeps.
@@ -37,6 +41,8 @@ pub struct Node {
     pub containers: BTreeMap<ContainerId, Container>,
     /// The executors that frameworks brought.
     pub executors: BTreeMap<ContainerId, SimulatedExecutor>,
+    /// The containers that ended while there was no agent.
+    pub unseen: Vec<(ContainerId, ExitStatus)>,
     /// The instant of the earliest wake-up in the queue.
     pub wake_at: Option<Instant>,
     /// When this life began: its clock counts from then.
@@ -75,12 +81,14 @@ impl Node {
     pub fn new() -> Self {
         Self {
             life: 0,
+            run: 0,
             core: None,
             disk: Vec::new(),
             kept: Resources::new(),
             volumes: BTreeSet::new(),
             containers: BTreeMap::new(),
             executors: BTreeMap::new(),
+            unseen: Vec::new(),
             wake_at: None,
             born: Instant::ZERO,
             asleep_until: None,
@@ -109,8 +117,6 @@ impl Node {
         self.life += 1;
         self.born = now;
         self.wake_at = None;
-        self.containers.clear();
-        self.executors.clear();
         self.core = Some(Agent::new(Settings {
             resources: resources(),
             resource_version: vec![1; 16],
@@ -124,9 +130,16 @@ impl Node {
 
     /// The power fails.
     pub fn crash(&mut self) {
-        self.core = None;
+        self.end_agent();
+        self.run += 1;
         self.containers.clear();
         self.executors.clear();
+        self.unseen.clear();
+    }
+
+    /// The agent's program ends; the machine runs on.
+    pub fn end_agent(&mut self) {
+        self.core = None;
         self.wake_at = None;
         self.asleep_until = None;
     }

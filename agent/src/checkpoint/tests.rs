@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use agent_core::checks::{CheckStatus, Checks};
-use agent_core::effect::{Limitation, OperationStatus, Status, WallTime};
+use agent_core::effect::{Deadline, Limitation, OperationStatus, Status, WallTime};
 use agent_core::event::{
     Drain, ExecutorKind, ExecutorSpec, Fate, Framework, KillingState, Operation, Restarts, TaskSpec,
 };
+use agent_core::executor::Doom;
 use agent_core::holdings::VolumeName;
 use model::resources::{
     DiskInfo, Persistence, Reservation, ReservationKind, Resource, Role, Scalar,
@@ -153,6 +154,17 @@ fn executor_facts() -> Vec<Fact> {
                 check: None,
                 given: Some(Blob::new(b"status")),
             },
+        },
+        Fact::Killing {
+            framework_id: framework.id.clone(),
+            task_id: TaskId::new("t").expect("an id"),
+            doom: Doom::Unhealthy,
+            deadline: Deadline::after(WallTime(8), Duration::from_secs(9)),
+        },
+        Fact::ExecutorEnding {
+            framework_id: framework.id.clone(),
+            executor_id: executor.id.clone(),
+            deadline: Deadline::after(WallTime(10), Duration::ZERO),
         },
         Fact::ExecutorEnded {
             framework_id: framework.id,
@@ -330,6 +342,25 @@ fn a_changed_byte_ends_the_log_before_its_record() {
         (recovered.facts.len(), recovered.torn_bytes),
         (facts.len(), 4096)
     );
+}
+
+#[test]
+fn what_is_not_known_is_refused_or_left_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("checkpoint.log");
+    let facts = facts();
+    let mut log = Checkpoint::open(&path, Strictness::Whole).expect("a new log");
+    log.checkpoint.append(&facts[..3]).expect("append");
+    // A field of number 99 is of a later version.
+    let (length, payload) = (3_u32.to_le_bytes(), [0x98, 0x06, 0x01]);
+    let sum = checksum(&length, &payload).to_le_bytes();
+    let unknown = [&length[..], &sum, &payload].concat();
+    log.checkpoint.file.write_all(&unknown).expect("write");
+    log.checkpoint.append(&facts[3..]).expect("append");
+    let refused = Checkpoint::open(&path, Strictness::Whole).expect_err("refused");
+    assert!(refused.to_string().contains("--no-strict"), "{refused}");
+    let used = Checkpoint::open(&path, Strictness::Possible).expect("used");
+    assert_eq!((used.facts, used.torn_bytes), (facts, 0));
 }
 
 #[test]

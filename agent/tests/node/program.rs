@@ -120,9 +120,18 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        // Only where the test failed is there still something to kill.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        // Only where the test failed is there still something to end, and with it its containers, which
+        // would outlive a SIGKILL.
+        if matches!(self.process.try_wait(), Ok(None)) {
+            let pid = nix::unistd::Pid::from_raw(self.process.id().cast_signed());
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+            let begun = Instant::now();
+            while matches!(self.process.try_wait(), Ok(None)) && begun.elapsed() < PATIENCE {
+                thread::sleep(Duration::from_millis(10));
+            }
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
     }
 }
 

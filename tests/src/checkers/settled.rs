@@ -38,6 +38,8 @@ pub fn restless(nodes: &[Node], schedulers: &[Scheduler], master: Option<&Master
         out.extend(core.executors().map(|(_, executor)| {
             format!("node{number} still holds executor {}", executor.spec.id)
         }));
+        let containers = node.containers.keys().chain(node.executors.keys());
+        out.extend(containers.map(|id| format!("node{number} still runs container {id}")));
         if !core.operations().is_empty() {
             out.push(format!(
                 "node{number} waits for acknowledgements of operations"

@@ -44,7 +44,7 @@ impl World {
         container: ContainerId,
         new: SimulatedExecutor,
     ) {
-        let life = self.nodes[node].life;
+        let run = self.nodes[node].run;
         self.note(&format!(
             "node{node} launches executor {} as {container}",
             new.id
@@ -53,7 +53,7 @@ impl World {
         let delay = self.random.below(Duration::from_millis(50));
         let runs = Happening::ContainerRuns {
             node,
-            life,
+            run,
             container,
         };
         self.queue.after(delay, runs);
@@ -64,6 +64,10 @@ impl World {
         let Some(executor) = self.nodes[node].executors.get_mut(container) else {
             return false;
         };
+        if executor.is_running {
+            // Its launcher went on without an agent.
+            return true;
+        }
         executor.is_running = true;
         if self.chance(25) {
             self.nodes[node].executors.remove(container);
@@ -80,6 +84,11 @@ impl World {
                 pid,
             },
         );
+        self.executor_begins(node, container);
+        true
+    }
+
+    fn executor_begins(&mut self, node: usize, container: &ContainerId) {
         if self.chance(30) {
             self.note(&format!("node{node} executor {container} never subscribes"));
         } else {
@@ -87,10 +96,30 @@ impl World {
         }
         if self.chance(8) {
             let after = self.random.below(Duration::from_secs(60));
-            self.executor_ends(node, container, ExitStatus::Code(1), after);
+            self.container_ends_later(node, container, ExitStatus::Code(1), after);
         }
         self.executor_will(node, container, IDLE_MAX, ExecutorHappening::Idles);
-        true
+    }
+
+    /// The agent's program is gone: so are the streams, and some of the launchers.
+    pub(super) fn orphan_executors(&mut self, node: usize) {
+        let all: Vec<_> = self.nodes[node].executors.keys().cloned().collect();
+        for container in all {
+            self.calls.retain(|_, of| *of != container);
+            let goes_on = self.chance(2);
+            let Some(executor) = self.nodes[node].executors.get_mut(&container) else {
+                continue;
+            };
+            executor.stream = None;
+            if executor.is_running {
+                self.subscribes_later(node, &container);
+            } else if goes_on {
+                executor.is_running = true;
+                self.executor_begins(node, &container);
+            } else {
+                self.nodes[node].executors.remove(&container);
+            }
+        }
     }
 
     fn executor_will(
@@ -102,7 +131,7 @@ impl World {
     ) {
         let happening = Happening::Executor {
             node,
-            life: self.nodes[node].life,
+            run: self.nodes[node].run,
             container: container.clone(),
             what,
         };
@@ -127,13 +156,14 @@ impl World {
     pub(super) fn executor_happens(
         &mut self,
         node: usize,
-        life: u64,
+        run: u64,
         container: &ContainerId,
         what: ExecutorHappening,
     ) {
-        if self.nodes[node].life != life {
+        if self.nodes[node].run != run {
             return;
         }
+        let is_alone = self.nodes[node].core.is_none();
         let Some(executor) = self.nodes[node].executors.get_mut(container) else {
             return;
         };
@@ -141,6 +171,9 @@ impl World {
             ExecutorHappening::Subscribes { attempt } => {
                 if executor.stream.is_some() || executor.tries != attempt {
                     return;
+                }
+                if is_alone {
+                    return self.subscribes_later(node, container);
                 }
                 let tasks = executor.fresh.clone();
                 let mut updates: Vec<_> = executor.unacknowledged.values().cloned().collect();
@@ -166,9 +199,12 @@ impl World {
             ExecutorHappening::Idles => {
                 let is_idle = executor.tasks.is_empty() && executor.unacknowledged.is_empty();
                 match is_idle {
-                    true => {
-                        self.executor_ends(node, container, ExitStatus::Code(0), Duration::ZERO)
-                    }
+                    true => self.container_ends_later(
+                        node,
+                        container,
+                        ExitStatus::Code(0),
+                        Duration::ZERO,
+                    ),
                     false => {
                         self.executor_will(node, container, IDLE_MAX, ExecutorHappening::Idles)
                     }
@@ -250,7 +286,7 @@ impl World {
         let at = executor.heard_last;
         let hears = Happening::Executor {
             node,
-            life: self.nodes[node].life,
+            run: self.nodes[node].run,
             container,
             what: ExecutorHappening::Hears { stream, event },
         };
@@ -280,7 +316,7 @@ impl World {
         let at = executor.heard_last.max(self.queue.now());
         let loses = Happening::Executor {
             node,
-            life: self.nodes[node].life,
+            run: self.nodes[node].run,
             container,
             what: ExecutorHappening::Loses { stream },
         };
@@ -321,7 +357,7 @@ impl World {
                 // Some do not care, and are killed for it.
                 if !self.chance(3) {
                     let after = self.random.below(Duration::from_secs(3));
-                    self.executor_ends(node, container, ExitStatus::Code(0), after);
+                    self.container_ends_later(node, container, ExitStatus::Code(0), after);
                 }
             }
             ToExecutor::Subscribed { .. }
@@ -370,24 +406,6 @@ impl World {
         }
     }
 
-    /// It ends, once; its container is gone a moment later.
-    pub(super) fn executor_ends(
-        &mut self,
-        node: usize,
-        container: &ContainerId,
-        status: ExitStatus,
-        after: Duration,
-    ) {
-        let life = self.nodes[node].life;
-        let ends = Happening::ContainerEnds {
-            node,
-            life,
-            container: container.clone(),
-            status,
-        };
-        self.queue.after(after, ends);
-    }
-
     /// Its container is gone; `false` where the container is no executor's.
     pub(super) fn executor_is_gone(
         &mut self,
@@ -400,7 +418,7 @@ impl World {
             // Killed while it was being launched: it runs first, and ends a moment later.
             Some(_) => {
                 let after = Duration::from_millis(60);
-                self.executor_ends(node, container, status, after);
+                self.container_ends_later(node, container, status, after);
                 return true;
             }
             None => return false,

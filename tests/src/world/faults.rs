@@ -139,8 +139,18 @@ impl World {
         if self.nodes[node].core.is_none() {
             return;
         }
-        self.note(&format!("FAULT node{node} loses power"));
-        self.nodes[node].crash();
+        let is_power = self.chance(2);
+        match is_power {
+            true => {
+                self.note(&format!("FAULT node{node} loses power"));
+                self.nodes[node].crash();
+            }
+            false => {
+                self.note(&format!("FAULT the agent of node{node} is killed"));
+                self.nodes[node].end_agent();
+                self.orphan_containers(node);
+            }
+        }
         let wires = self.wires.iter().filter(|(_, wire)| wire.node == node);
         for wire in wires.map(|(id, _)| *id).collect::<Vec<_>>() {
             // What the node had sent may still arrive.
@@ -155,7 +165,11 @@ impl World {
         }
         // Most come back soon; some stay away until the master gives them up.
         let away = if self.chance(4) { 200 } else { 15 };
-        let down_for = Duration::from_secs(1) + self.random.below(Duration::from_secs(away));
+        let down_for = match is_power || self.chance(4) {
+            true => Duration::from_secs(1) + self.random.below(Duration::from_secs(away)),
+            // Whoever is executed again is back at once.
+            false => self.random.below(Duration::from_millis(500)),
+        };
         self.queue.after(down_for, Happening::NodeStart { node });
     }
 

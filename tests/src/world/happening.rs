@@ -106,12 +106,12 @@ pub(crate) enum Happening {
     },
     ContainerRuns {
         node: usize,
-        life: u64,
+        run: u64,
         container: ContainerId,
     },
     ContainerEnds {
         node: usize,
-        life: u64,
+        run: u64,
         container: ContainerId,
         status: ExitStatus,
     },
@@ -123,7 +123,7 @@ pub(crate) enum Happening {
     },
     Executor {
         node: usize,
-        life: u64,
+        run: u64,
         container: ContainerId,
         what: ExecutorHappening,
     },
@@ -304,18 +304,18 @@ impl World {
             Happening::WireOpensAtNode { wire } => self.wire_opens_at_node(wire),
             Happening::ContainerRuns {
                 node,
-                life,
+                run,
                 container,
             } => {
-                self.container_runs(node, life, &container);
+                self.container_runs(node, run, &container);
             }
             Happening::ContainerEnds {
                 node,
-                life,
+                run,
                 container,
                 status,
             } => {
-                self.container_ends(node, life, &container, status);
+                self.container_ends(node, run, &container, status);
             }
             Happening::Probed {
                 node,
@@ -325,10 +325,10 @@ impl World {
             } => self.probed(node, life, probe, outcome),
             Happening::Executor {
                 node,
-                life,
+                run,
                 container,
                 what,
-            } => self.executor_happens(node, life, &container, what),
+            } => self.executor_happens(node, run, &container, what),
             Happening::StreamClosedAtNode { node, life, stream } => {
                 self.stream_closed_at_node(node, life, stream);
             }

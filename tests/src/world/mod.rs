@@ -3,6 +3,7 @@
 //! Each side's file carries out the effects of its core; this one holds what is shared: the clock,
 //! the seed, the connections, the trace, and the loop.
 
+mod container_side;
 mod detection;
 mod election_side;
 mod executor_side;

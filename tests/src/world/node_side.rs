@@ -1,17 +1,16 @@
-//! The nodes' side: the agent core's effects, and containers that run for a while and end.
+//! The nodes' side: the agent core's effects.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agent_core::checks::{Outcome, ProbeId};
 use agent_core::effect::{LinkId as NodeLink, Signal, Start};
-use agent_core::event::{Event, Exit, ExitStatus};
+use agent_core::event::{Event, ExitStatus};
 use agent_core::holdings::VolumeName;
 use agent_core::{Effect, Fact, FromMaster, ToMaster};
-use model::{ContainerId, Instant};
+use model::Instant;
 
 use super::detection::Client;
-use super::{Happening, Wire, World, below, planted_side};
+use super::{Happening, Wire, World, planted_side};
 use crate::executor::SimulatedExecutor;
 use crate::node::Container;
 use crate::notation;
@@ -47,8 +46,7 @@ impl World {
         if recovered.is_some_and(|recovered| recovered != self.nodes[node].kept) {
             self.violation(format!("node{node} comes back with other reservations"));
         }
-        let alive = BTreeMap::new();
-        self.node_step(node, Event::RecoveryEnded { alive });
+        self.recover_containers(node);
     }
 
     pub(super) fn node_wake(&mut self, node: usize, life: u64) {
@@ -149,7 +147,7 @@ impl World {
                 let delay = self.random.below(Duration::from_millis(50));
                 let runs = Happening::ContainerRuns {
                     node,
-                    life,
+                    run: self.nodes[node].run,
                     container,
                 };
                 self.queue.after(delay, runs);
@@ -243,140 +241,6 @@ impl World {
         if self.nodes[node].life == life {
             self.node_step(node, Event::Probed { probe, outcome });
         }
-    }
-
-    pub(super) fn container_runs(&mut self, node: usize, life: u64, container: &ContainerId) {
-        if self.nodes[node].life != life {
-            return;
-        }
-        if self.executor_runs(node, container) {
-            return;
-        }
-        let Some(entry) = self.nodes[node].containers.get_mut(container) else {
-            return;
-        };
-        entry.is_running = true;
-        if self.chance(25) {
-            self.nodes[node].containers.remove(container);
-            let message = "no such image".to_string();
-            let container = container.clone();
-            return self.node_step(node, Event::LaunchFailed { container, message });
-        }
-        // Some outlive a long cut of the network.
-        let longest = if self.chance(10) { 300 } else { 30 };
-        let run_for = self.random.below(Duration::from_secs(longest));
-        let code = u8::try_from(below(&mut self.random, 3)).unwrap_or(0);
-        // A pod ends with its tasks, unless something kills it.
-        let is_pod = self.nodes[node]
-            .containers
-            .get(container)
-            .is_some_and(|entry| entry.is_pod);
-        if !is_pod || self.chance(5) {
-            let ends = Happening::ContainerEnds {
-                node,
-                life,
-                container: container.clone(),
-                status: match is_pod {
-                    true => ExitStatus::Signal(9),
-                    false => ExitStatus::Code(code),
-                },
-            };
-            self.queue.after(run_for, ends);
-        }
-        let container = container.clone();
-        self.node_step(
-            node,
-            Event::Launched {
-                container,
-                pid: 4242,
-            },
-        );
-    }
-
-    fn container_dies(&mut self, node: usize, container: &ContainerId, status: ExitStatus) {
-        let life = self.nodes[node].life;
-        if let Some(executor) = self.nodes[node].executors.get_mut(container)
-            && !executor.is_dying
-        {
-            executor.is_dying = true;
-            let delay = self.random.below(Duration::from_secs(1));
-            self.executor_ends(node, container, status, delay);
-        }
-        if let Some(entry) = self.nodes[node].containers.get_mut(container)
-            && !entry.is_dying
-        {
-            entry.is_dying = true;
-            let frees_early = entry.is_running && !entry.is_pod;
-            self.planted_early_end(node, container, status, frees_early);
-            let container = container.clone();
-            let delay = self.random.below(Duration::from_secs(1));
-            let ends = Happening::ContainerEnds {
-                node,
-                life,
-                container,
-                status,
-            };
-            self.queue.after(delay, ends);
-        }
-    }
-
-    pub(super) fn container_ends(
-        &mut self,
-        node: usize,
-        life: u64,
-        container: &ContainerId,
-        status: ExitStatus,
-    ) {
-        if self.nodes[node].life != life {
-            return;
-        }
-        if self.executor_is_gone(node, container, status) {
-            return;
-        }
-        match self.nodes[node].containers.get(container) {
-            Some(entry) if entry.is_running => {}
-            // Killed while it was being launched: it runs first, and ends a moment later.
-            Some(_) => {
-                let ends = Happening::ContainerEnds {
-                    node,
-                    life,
-                    container: container.clone(),
-                    status,
-                };
-                return self.queue.after(Duration::from_millis(60), ends);
-            }
-            None => return,
-        }
-        // The kernel ends what is in a pid namespace before its init.
-        let within = self.nodes[node].containers.iter();
-        let within = within.filter(|(id, _)| id.is_within(container) && *id != container);
-        let within: Vec<_> = within
-            .map(|(id, one)| (id.clone(), one.is_running))
-            .collect();
-        for (container, ran) in within {
-            self.container_gone(node, container, ran, ExitStatus::Signal(9));
-        }
-        self.container_gone(node, container.clone(), true, status);
-    }
-
-    pub(super) fn container_gone(
-        &mut self,
-        node: usize,
-        container: ContainerId,
-        ran: bool,
-        status: ExitStatus,
-    ) {
-        self.nodes[node].containers.remove(&container);
-        let message = "the container that it is nested in is gone".to_string();
-        let exit = Exit {
-            status,
-            limit: None,
-        };
-        let event = match ran {
-            true => Event::Exited { container, exit },
-            false => Event::LaunchFailed { container, message },
-        };
-        self.node_step(node, event);
     }
 
     pub(super) fn volume_destroyed(&mut self, node: usize, life: u64, volume: VolumeName) {

@@ -6,4 +6,5 @@ mod executors;
 mod life;
 mod operations;
 mod pods;
+mod restarts;
 mod world;
