@@ -165,8 +165,8 @@ impl Master {
         }));
     }
 
-    /// Runs tasks in a pod.
-    pub(crate) fn run_pod(&self, tasks: &[&str]) {
+    /// Runs tasks in a pod, which may be there already.
+    pub(crate) fn run_pod(&self, tasks: &[&str], executor_expected: bool) {
         let pod = r#"{"executor_id":{"value":"pod"},"type":"DEFAULT","framework_id":{"value":"m-0000"},
             "resources":[{"name":"cpus","type":"SCALAR","scalar":{"value":0.1}},
                 {"name":"mem","type":"SCALAR","scalar":{"value":32}}]}"#;
@@ -178,6 +178,7 @@ impl Master {
                 tasks: tasks.collect(),
             }),
             resource_version: Vec::new(),
+            executor_expected,
         }));
     }
 

@@ -160,7 +160,7 @@ fn a_pod_outlives_the_agents_program_with_its_tasks() {
     let command = "while [ ! -e $MESOS_SANDBOX/go ]; do sleep 0.01; done";
     let task =
         |name: &str| format!(r#""task_id":{{"value":"{name}"}},"command":{{"value":"{command}"}}"#);
-    master.run_pod(&[&task("a"), &task("b")]);
+    master.run_pod(&[&task("a"), &task("b")], false);
     let running = states(&mut master, 4);
     assert!(
         running[2..]
@@ -175,7 +175,8 @@ fn a_pod_outlives_the_agents_program_with_its_tasks() {
     master.admit();
     assert!(pids.iter().all(|pid| is_running(*pid)));
     // One more is nested in it.
-    master.run_pod(&[r#""task_id":{"value":"c"},"command":{"value":"exit 4"}"#]);
+    let more = r#""task_id":{"value":"c"},"command":{"value":"exit 4"}"#;
+    master.run_pod(&[more], true);
     let status = end(&mut master);
     assert_eq!(status.message(), "Command exited with status 4");
     for name in ["a", "b"] {

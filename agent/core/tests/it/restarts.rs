@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_core::event::{ExitStatus, FromMaster, Restarts};
+use agent_core::event::{ExitStatus, Expected, FromMaster, Restarts};
 use model::FrameworkId;
 
 use crate::world::{World, framework, task};
@@ -119,6 +119,7 @@ fn containers_of_frameworks_that_do_not_checkpoint_are_not_expected() {
         framework: other,
         task: task("t2"),
         resource_version: vec![1; 16],
+        expected: Expected::New,
     });
     let expected: Vec<_> = world.agent.expected().cloned().collect();
     assert_eq!(expected, [world.container("t1")]);

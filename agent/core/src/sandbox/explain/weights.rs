@@ -62,13 +62,14 @@ const _: () = assert!(Area::Disk as usize + 1 == Area::ALL.len());
 
 impl Area {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Users,
         Self::Processes,
         Self::Mounts,
         Self::Ipc,
         Self::Hostname,
         Self::CgroupView,
+        Self::Clocks,
         Self::Network,
         Self::Root,
         Self::Volumes,
