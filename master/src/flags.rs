@@ -126,10 +126,23 @@ impl Default for Config {
 pub enum Command {
     /// Run a master with these settings.
     Run(Box<Config>),
+    /// Look at the registry that a master with these settings has, or fill it.
+    Registry(RegistryAct, Box<Config>),
     /// Print the list of flags.
     Help,
     /// Print the version.
     Version,
+}
+
+/// What an operator does with a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegistryAct {
+    /// Print it for people.
+    Show,
+    /// Print it for [`RegistryAct::Import`].
+    Export,
+    /// Read from standard input what was exported.
+    Import,
 }
 
 /// Everything that is wrong with the settings.
@@ -355,6 +368,20 @@ pub fn parse(
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Command, FlagsError> {
     let mut faults = Vec::new();
+    let mut arguments = arguments.into_iter().peekable();
+    let act = match arguments.next_if(|first| first == "registry") {
+        None => None,
+        Some(_) => match arguments.next().as_deref() {
+            Some("show") => Some(RegistryAct::Show),
+            Some("export") => Some(RegistryAct::Export),
+            Some("import") => Some(RegistryAct::Import),
+            Some("--help" | "-h") => return Ok(Command::Help),
+            _ => {
+                faults.push("registry: wants one of show, export and import next".into());
+                None
+            }
+        },
+    };
     let mut given: BTreeMap<&'static str, (String, String)> = BTreeMap::new();
     for (variable, text) in environment {
         let flag = flags().find(|flag| variable == variable_of(flag));
@@ -398,11 +425,18 @@ pub fn parse(
     if leads && config.registry() == RegistryKind::Redb && !given.contains_key("work_dir") {
         faults.push("--work_dir: missing; the registry is kept there".into());
     }
-    if faults.is_empty() {
-        Ok(Command::Run(Box::new(config)))
-    } else {
-        Err(FlagsError { faults })
+    if act.is_some() && config.registry() == RegistryKind::InMemory {
+        faults
+            .push("--registry=in_memory: ends with its master; there is nothing to look at".into());
     }
+    if !faults.is_empty() {
+        return Err(FlagsError { faults });
+    }
+    let config = Box::new(config);
+    Ok(match act {
+        Some(act) => Command::Registry(act, config),
+        None => Command::Run(config),
+    })
 }
 
 /// The text of `--help`.
@@ -410,7 +444,12 @@ pub fn parse(
 pub fn help() -> String {
     let mut text = String::from(
         "tepui-master: the master of a Tepui cluster\n\n\
-         usage: tepui-master --work_dir=FOLDER [--FLAG=VALUE ...]\n\n\
+         usage: tepui-master --work_dir=FOLDER [--FLAG=VALUE ...]\n       \
+         tepui-master --zk=zk://HOST:PORT,.../PATH [--FLAG=VALUE ...]\n       \
+         tepui-master registry show|export|import --work_dir=FOLDER|--zk=URL\n\n\
+         The last shows a registry, writes it to standard output, or reads such an output into one that is\n\
+         empty. A registry in a folder is looked at while its master is stopped, and every import is made\n\
+         while no master runs; agents that were led from elsewhere are started again after it.\n\n\
          Each flag can also be given in the environment, as MESOS_FLAG.\n\n",
     );
     for flag in flags() {

@@ -1,12 +1,15 @@
-//! `tepui-master`: reads the settings, runs a master, ends on SIGTERM or SIGINT.
+//! `tepui-master`: reads the settings, runs a master, ends on SIGTERM or SIGINT; or looks at a registry.
 //!
 //! Exit codes: 0 after an orderly end, 1 after a fault, 2 where the settings are wrong.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
+use std::io::Read;
 use std::process::ExitCode;
 
-use master::flags::{self, Command, Config};
+use detector::Place;
+use master::flags::{self, Command, Config, RegistryAct};
+use master::registry::{Memory, Redb, Registry, ZooKeeper, document};
 use master::{RunError, Server, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -52,6 +55,13 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Ok(Command::Registry(act, config)) => match registry(act, &config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(fault) => {
+                eprintln!("tepui-master: {}", chain(fault.as_ref()));
+                ExitCode::FAILURE
+            }
+        },
         Err(error) => {
             eprintln!("tepui-master: wrong settings\n{error}");
             ExitCode::from(2)
@@ -68,6 +78,43 @@ fn run(config: &Config) -> Result<(), Fault> {
         .build()
         .map_err(Fault::Runtime)?
         .block_on(serve(config))
+}
+
+/// Looks at a registry, or fills it.
+fn registry(act: RegistryAct, config: &Config) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let mut registry: Box<dyn Registry> = match (&config.zk, &config.work_dir) {
+        (Some(zk), _) => {
+            let place = Place {
+                url: zk.read()?,
+                session_timeout: config.zk_session_timeout,
+            };
+            Box::new(ZooKeeper::new(place, runtime.handle().clone()))
+        }
+        (None, Some(work_dir)) => {
+            // To look is not to make one.
+            if act != RegistryAct::Import && !work_dir.join("registry.redb").exists() {
+                return Err(format!("there is no registry in {}", work_dir.display()).into());
+            }
+            Box::new(Redb::open(work_dir)?)
+        }
+        // The flags see to it that there is one.
+        (None, None) => Box::new(Memory::default()),
+    };
+    match act {
+        RegistryAct::Show => println!("{:#}", document::show(&registry.read()?)?),
+        RegistryAct::Export => println!("{:#}", document::export(&registry.read()?)),
+        RegistryAct::Import => {
+            let mut text = Vec::new();
+            std::io::stdin().read_to_end(&mut text)?;
+            let count = document::import(&text, &mut *registry)?;
+            eprintln!("tepui-master: imported {count} entries");
+        }
+    }
+    Ok(())
 }
 
 async fn serve(config: &Config) -> Result<(), Fault> {

@@ -152,6 +152,30 @@ fn what_does_not_go_with_an_election_is_a_fault() {
 }
 
 #[test]
+fn a_registry_is_shown_exported_and_imported_by_the_flags_of_its_master() {
+    let Ok(Command::Registry(RegistryAct::Export, config)) =
+        run(&["registry", "export", "--zk=zk://a/m"], &[])
+    else {
+        panic!("settings are good");
+    };
+    assert_eq!(config.registry(), RegistryKind::ZooKeeper);
+    for (arguments, says) in [
+        (
+            &["registry"][..],
+            "registry: wants one of show, export and import next",
+        ),
+        (&["registry", "show"], "--work_dir: missing"),
+        (
+            &["registry", "show", "--registry=in_memory"],
+            "nothing to look at",
+        ),
+    ] {
+        let error = run(arguments, &[]).unwrap_err();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
 fn help_and_version_come_before_any_fault() {
     assert_eq!(run(&["--help", "--port=x"], &[]), Ok(Command::Help));
     assert_eq!(run(&["--version"], &[]), Ok(Command::Version));

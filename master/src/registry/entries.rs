@@ -12,6 +12,7 @@
 //! ```
 //! A value begins with the version of its layout.
 
+use api::flat;
 use api::v1;
 use api::v1::maintenance::Schedule;
 use api::v1::master::call::StartMaintenance;
@@ -21,9 +22,10 @@ use master_core::maintenance::Plan;
 use model::resources::Role;
 use model::{AgentId, Blob};
 use prost::Message;
+use serde_json::{Value, json};
 
 use super::Change;
-use crate::convert::{maintenance, quota};
+use crate::convert::{self, maintenance, quota};
 
 const AGENTS: &str = "agents/";
 const VERSION: u8 = 1;
@@ -185,6 +187,42 @@ pub(crate) fn decode(entries: Vec<(String, Vec<u8>)>) -> Result<Registry, EntryE
         }
     }
     Ok(registry)
+}
+
+/// An entry that [`decode`] reads, for people.
+pub(crate) fn describe(key: &str, value: &[u8]) -> Value {
+    let value = value.get(1..).unwrap_or_default();
+    let folder = key
+        .split_at(key.find('/').map_or(key.len(), |slash| slash + 1))
+        .0;
+    let date = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_be_bytes) / 1_000_000_000;
+    match (folder, value) {
+        (AGENTS, [ADMITTED, info @ ..]) => {
+            let info: v1::AgentInfo = convert::message(&Blob::new(info));
+            json!({ "state": "admitted", "info": flat::message(&info) })
+        }
+        (AGENTS, [UNREACHABLE, since @ ..]) => {
+            json!({ "state": "unreachable", "since": date(since) })
+        }
+        (AGENTS, [GONE, since @ ..]) => json!({ "state": "gone", "since": date(since) }),
+        (DRAINING, info) => {
+            let info: v1::DrainInfo = convert::message(&Blob::new(info));
+            flat::message(&info)
+        }
+        (QUOTA, config) => {
+            let config: v1::quota::QuotaConfig = convert::message(&Blob::new(config));
+            flat::message(&config)
+        }
+        (WEIGHTS, weight) => json!(weight.try_into().map_or(0.0, f64::from_be_bytes)),
+        (MAINTENANCE, plan) => decode_plan(plan).map_or(Value::Null, |plan| {
+            let down = plan.down.iter().map(maintenance::wire_machine);
+            json!({
+                "schedule": flat::message(&maintenance::wire_schedule(&plan.schedule)),
+                "down": flat::list(down, |machine| flat::message(&machine)),
+            })
+        }),
+        _ => Value::Null,
+    }
 }
 
 /// Reads the entry of an agent; false where it has no layout that this version knows.

@@ -14,6 +14,10 @@ pub struct Memory {
 impl Registry for Memory {
     fn start(&mut self, elected: Elected) -> Result<Contents, RegistryError> {
         self.epoch = raised(elected, self.epoch)?;
+        self.read()
+    }
+
+    fn read(&mut self) -> Result<Contents, RegistryError> {
         Ok(Contents {
             epoch: self.epoch,
             entries: self

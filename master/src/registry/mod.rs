@@ -4,6 +4,7 @@
 //! that was superseded writes nothing. Frameworks, tasks and offers are not here: agents and
 //! frameworks bring them back. What the entries mean is the core's question.
 
+pub mod document;
 pub(crate) mod entries;
 mod memory;
 mod redb;
@@ -42,12 +43,14 @@ pub enum Elected {
     Alone,
     /// An election gave it, greater than that of every start before.
     Epoch(u64),
+    /// Nobody is to lead: an operator writes while no master does, in the epoch that there is.
+    Nobody,
 }
 
 /// What a start finds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// The number of this start, 1 or more, already stored.
+    /// The number of this start, already stored: 1 or more where a master is to lead.
     pub epoch: u64,
     /// Every entry, ordered by key.
     pub entries: Vec<(String, Vec<u8>)>,
@@ -60,6 +63,12 @@ pub trait Registry: Send {
     /// # Errors
     /// The store cannot be read or written, or a later start was there.
     fn start(&mut self, elected: Elected) -> Result<Contents, RegistryError>;
+
+    /// Reads the newest epoch, 0 before the first start, and every entry; changes nothing.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn read(&mut self) -> Result<Contents, RegistryError>;
 
     /// Makes changes durable: those of one group all or none, and the groups in their order.
     ///
@@ -172,6 +181,7 @@ pub enum RegistryError {
 fn raised(elected: Elected, newest: u64) -> Result<u64, RegistryError> {
     match elected {
         Elected::Alone => Ok(newest + 1),
+        Elected::Nobody => Ok(newest),
         Elected::Epoch(epoch) if epoch > newest => Ok(epoch),
         Elected::Epoch(epoch) => Err(RegistryError::Superseded { epoch, newest }),
     }

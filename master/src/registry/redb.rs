@@ -107,6 +107,14 @@ impl Redb {
 
 impl Registry for Redb {
     fn start(&mut self, elected: Elected) -> Result<Contents, RegistryError> {
+        let Contents { epoch, entries } = self.read()?;
+        let epoch = raised(elected, epoch)?;
+        self.write_epoch(epoch)
+            .map_err(|error| RegistryError::file("write", &self.path, error))?;
+        Ok(Contents { epoch, entries })
+    }
+
+    fn read(&mut self) -> Result<Contents, RegistryError> {
         let meta = |name| {
             let found = self.meta(name);
             found.map_err(|error| read_error(&self.path, error))
@@ -121,10 +129,10 @@ impl Registry for Redb {
         let entries = self
             .entries()
             .map_err(|error| read_error(&self.path, error))?;
-        let epoch = raised(elected, meta(EPOCH)?)?;
-        self.write_epoch(epoch)
-            .map_err(|error| RegistryError::file("write", &self.path, error))?;
-        Ok(Contents { epoch, entries })
+        Ok(Contents {
+            epoch: meta(EPOCH)?,
+            entries,
+        })
     }
 
     fn store(&mut self, groups: &[Vec<Change>]) -> Result<(), RegistryError> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use self::proxy::{Cut, Proxy};
 use self::server::Server;
-use super::{Change, Elected, Memory, Redb, Registry, RegistryError, ZooKeeper};
+use super::{Change, Contents, Elected, Memory, Redb, Registry, RegistryError, ZooKeeper};
 use detector::{Place, ZkUrl};
 
 fn put(key: &str, value: &[u8]) -> Change {
@@ -46,6 +46,19 @@ fn entries_and_the_epoch_outlive_the_process(open: Open<'_>) {
     let expected = [("agents/b", b"3"), ("quota/a/b%2F", b"1")];
     let expected = expected.map(|(key, value)| (key.to_owned(), value.to_vec()));
     assert_eq!(contents.entries, expected);
+}
+
+fn a_look_and_an_import_leave_the_epoch_as_it_is(open: Open<'_>) {
+    assert_eq!(open().read().unwrap(), Contents::default());
+    let mut registry = open();
+    assert_eq!(registry.start(Elected::Nobody).unwrap().epoch, 0);
+    registry.store(&[vec![put("a", b"1")]]).unwrap();
+    drop(registry);
+    let contents = open().read().unwrap();
+    assert_eq!(contents.epoch, 0);
+    assert_eq!(contents.entries, [("a".to_owned(), b"1".to_vec())]);
+    assert_eq!(open().start(Elected::Epoch(1)).unwrap().epoch, 1);
+    assert_eq!(open().read().unwrap().epoch, 1);
 }
 
 fn of_several_changes_of_one_entry_the_last_holds(open: Open<'_>) {
@@ -93,7 +106,8 @@ fn many_and_large_entries_are_stored_whole(open: Open<'_>) {
     assert!(found.iter().all(|(_, value)| value == &[7; 5000]));
 }
 
-const ALL: [fn(Open<'_>); 4] = [
+const ALL: [fn(Open<'_>); 5] = [
+    a_look_and_an_import_leave_the_epoch_as_it_is,
     entries_and_the_epoch_outlive_the_process,
     of_several_changes_of_one_entry_the_last_holds,
     an_epoch_of_an_election_is_greater_than_all_before,

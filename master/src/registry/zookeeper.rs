@@ -105,22 +105,15 @@ impl ZooKeeper {
     }
 
     async fn begin(&mut self, elected: Elected) -> Result<Contents, RegistryError> {
-        let client = match self.client.take() {
-            Some(client) => client,
-            None => {
-                let connected = self.place.connect().await;
-                connected.map_err(|source| self.error("connect to", source))?
-            }
-        };
+        let client = self.session().await?;
         let read = |source| self.error("read", source);
         let options = self.place.options(CreateMode::Persistent);
         client.mkdir(&self.folder(), &options).await.map_err(read)?;
         let (epoch, fence) = self.raise(&client, elected).await?;
         // A server may be behind the one that took the new epoch.
         client.sync(&self.place.url.path).await.map_err(read)?;
-        let entries = self.read(&client).await?;
+        let entries = self.read_entries(&client).await?;
         (self.epoch, self.fence) = (epoch, fence);
-        self.client = Some(client);
         self.entries = entries
             .iter()
             .map(|(key, value, version)| (key.clone(), (*version, value.len())))
@@ -130,6 +123,29 @@ impl ZooKeeper {
             epoch,
             entries: entries.collect(),
         })
+    }
+
+    async fn session(&mut self) -> Result<Client, RegistryError> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        let connected = self.place.connect().await;
+        let client = connected.map_err(|source| self.error("connect to", source))?;
+        self.client = Some(client.clone());
+        Ok(client)
+    }
+
+    async fn look(&mut self) -> Result<Contents, RegistryError> {
+        let client = self.session().await?;
+        let epoch = match client.get_data(&self.epoch_path()).await {
+            Ok((data, _)) => self.read_epoch(&data)?,
+            // No master ever started here.
+            Err(Error::NoNode) => return Ok(Contents::default()),
+            Err(source) => return Err(self.error("read", source)),
+        };
+        let entries = self.read_entries(&client).await?.into_iter();
+        let entries = entries.map(|(key, value, _)| (key, value)).collect();
+        Ok(Contents { epoch, entries })
     }
 
     /// Writes the epoch of this start; gives it with the version of its znode.
@@ -197,7 +213,10 @@ impl ZooKeeper {
             })
     }
 
-    async fn read(&self, client: &Client) -> Result<Vec<(String, Vec<u8>, i32)>, RegistryError> {
+    async fn read_entries(
+        &self,
+        client: &Client,
+    ) -> Result<Vec<(String, Vec<u8>, i32)>, RegistryError> {
         let failed = |source| self.error("read", source);
         let folder = self.folder();
         let names = client.list_children(&folder).await.map_err(failed)?;
@@ -381,6 +400,10 @@ impl ZooKeeper {
 impl Registry for ZooKeeper {
     fn start(&mut self, elected: Elected) -> Result<Contents, RegistryError> {
         self.runtime.clone().block_on(self.begin(elected))
+    }
+
+    fn read(&mut self) -> Result<Contents, RegistryError> {
+        self.runtime.clone().block_on(self.look())
     }
 
     fn store(&mut self, groups: &[Vec<Change>]) -> Result<(), RegistryError> {

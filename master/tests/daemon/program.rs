@@ -1,8 +1,13 @@
 //! The program: exit codes, what it says, and its end on a signal.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
+
+use master::Server;
+use master::flags::{Config, RegistryKind};
+
+use crate::support::{config, http, until};
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tepui-master"));
@@ -96,4 +101,73 @@ fn a_signal_ends_it_in_good_order() {
         "{rest:?}"
     );
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// Runs `tepui-master registry`, with something on standard input.
+fn registry(act: &str, work_dir: &std::path::Path, input: &[u8]) -> (Option<i32>, String) {
+    let mut child = program()
+        .args(["registry", act])
+        .arg(format!("--work_dir={}", work_dir.display()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = child.wait_with_output().unwrap();
+    let text = String::from_utf8([stdout, stderr].concat()).unwrap();
+    (status.code(), text)
+}
+
+#[tokio::test]
+async fn a_registry_is_shown_and_moved_by_an_operator() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let config = Config {
+        registry: RegistryKind::Redb,
+        work_dir: Some(old.path().to_path_buf()),
+        ..config()
+    };
+    let master = Server::start(&config).await.unwrap();
+    let json = [("Content-Type", "application/json")];
+    let weights = br#"[{"role":"a/b","weight":3.5}]"#;
+    let set = http::ask(master.address(), "PUT /weights", &json, weights).await;
+    assert_eq!(set.status, "200 OK", "{}", set.text());
+    let (code, text) = registry("show", old.path(), b"");
+    assert!(
+        code == Some(1) && text.contains("in use by another master"),
+        "{text}"
+    );
+    master.shutdown().await.unwrap();
+
+    // The thread that writes lets go of the file a little later.
+    let shown = until("the registry", async || {
+        let (code, text) = registry("show", old.path(), b"");
+        (code == Some(0)).then_some(text)
+    });
+    let shown = shown.await;
+    assert!(shown.contains(r#""weights/a/b": 3.5"#), "{shown}");
+    let (_, exported) = registry("export", old.path(), b"");
+    let (code, text) = registry("show", new.path(), b"");
+    assert!(
+        code == Some(1) && text.contains("there is no registry in"),
+        "{text}"
+    );
+    let (code, text) = registry("import", new.path(), exported.as_bytes());
+    assert_eq!(
+        (code, text.trim()),
+        (Some(0), "tepui-master: imported 1 entries")
+    );
+    let (code, text) = registry("import", new.path(), exported.as_bytes());
+    assert!(
+        code == Some(1) && text.contains("the registry holds 1 entries"),
+        "{text}"
+    );
+    assert_eq!(
+        registry("show", new.path(), b"").1,
+        shown.replace(r#""epoch": 1"#, r#""epoch": 0"#)
+    );
 }
