@@ -205,6 +205,8 @@ fn config(layout: &Layout, files: &TempDir) -> Result<Config> {
         .map(|(name, value)| format!("--{name}={value}"));
     match flags::parse(words, []).context("the recordings ask for flags that are no good here")? {
         Command::Run(config) => Ok(*config),
-        Command::Help | Command::Version => bail!("the recordings ask for no master to run"),
+        Command::Help | Command::Version | Command::Registry(..) => {
+            bail!("the recordings ask for no master to run")
+        }
     }
 }
