@@ -12,6 +12,7 @@ use agent_core::event::Event;
 use api::v1::executor;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::again::Failure;
 use crate::node::Input;
 
 /// The main loop has ended, and with it all that could be asked for.
@@ -64,6 +65,12 @@ impl Handle {
         };
         self.inputs.send(input).await.map_err(|_| Ended)?;
         answered.await.map_err(|_| Ended)
+    }
+
+    /// Has the main loop fail, where it has room for that.
+    pub fn fail(&self, failure: Failure) {
+        // Whoever asked sees that nothing happened.
+        let _ = self.inputs.try_send(Input::Fail(failure));
     }
 
     /// Brings an event before agent-core that nobody waits for, from wherever; it is lost where the

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ::api::http::respond::Refusal;
 use ::api::http::verbosity::Verbosity;
-use agent_kernel::cgroup;
+use agent_kernel::{cgroup, reexec};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -38,6 +38,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info};
 
+use crate::again::{History, tolerated};
 use crate::config::Config;
 use crate::description::Description;
 use crate::disk::Disks;
@@ -96,6 +97,9 @@ pub struct Context {
     tokens: Option<Tokens>,
     images: Provisioner,
     disks: Arc<Disks>,
+    history: History,
+    /// Whether whoever asks may have this agent fail.
+    failure_test: bool,
 }
 
 /// How executors show who they are.
@@ -139,6 +143,8 @@ impl Context {
             switchboard: ways.switchboard,
             explained: ways.explained,
             cgroups: node.cgroups.clone(),
+            history: node.history.clone(),
+            failure_test: config.recovery.failure_test,
             flags: flags(config, node),
             master: ways.master,
             work_dir: node.work_dir.clone(),
@@ -169,7 +175,7 @@ impl Context {
         let context = Arc::clone(self);
         // The place is held until the work is done, though the client may be gone before.
         let made = tokio::task::spawn_blocking(move || {
-            let made = make(&context);
+            let made = reexec::tolerating(|| make(&context));
             drop(place);
             made
         });
@@ -237,7 +243,7 @@ async fn accept(listener: TcpListener, context: Arc<Context>) {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let context = Arc::clone(&context);
-                tokio::spawn(connection(stream, context, Place::new(place)));
+                tokio::spawn(tolerated(connection(stream, context, Place::new(place))));
             }
             Err(error) => {
                 // No descriptors left, as a rule: the next one may have to wait for a close.

@@ -2,6 +2,7 @@
 //!
 //! Decisions are agent-core's, deeds of the kernel agent-kernel's; see ARCHITECTURE.md.
 
+pub mod again;
 pub mod checkpoint;
 pub mod config;
 pub mod containers;

@@ -4,12 +4,13 @@
 use std::any::Any;
 use std::fmt;
 use std::io::{self, Write};
-use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
+use agent::again;
 use agent::config::{self, Config, Input, Request};
 use agent::fetch;
 use agent::init::{self, Ending, Machine, Node, chain, say};
@@ -18,6 +19,7 @@ use agent::node::{self, Exit};
 use agent::unpack;
 use agent_kernel::clock;
 use agent_kernel::power::Wishes;
+use agent_kernel::reexec::{self, IfNot, Past};
 
 // musl's own allocator takes a lock for each call.
 #[cfg(target_env = "musl")]
@@ -45,10 +47,12 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|first| first == fetch::ROLE) {
         return fetch::enter();
     }
+    // Before there is a second thread.
+    let past = Past::take();
     if std::process::id() == 1 {
-        pid1(&arguments)
+        pid1(&arguments, &past)
     } else {
-        host(&arguments)
+        host(&arguments, &past)
     }
 }
 
@@ -59,20 +63,29 @@ struct Known {
 }
 
 /// PID 1 never returns: the kernel would panic.
-fn pid1(arguments: &[String]) -> ! {
+fn pid1(arguments: &[String], past: &Past) -> ! {
     say(format_args!(
-        "pid 1 at {:.3} s",
-        clock::since_boot().as_secs_f64()
+        "pid 1 at {:.3} s{}",
+        clock::since_boot().as_secs_f64(),
+        match &past.cause {
+            Some(cause) => format!(", executed again: {cause}"),
+            None => String::new(),
+        }
     ));
-    panic::set_hook(Box::new(|panic| say(Panicked(panic))));
+    again::on_panic();
     let mut known = Known {
         machine: Machine::Namespace,
         work_dir: PathBuf::from("/var/lib/mesos"),
     };
-    // A panic, and a fatal signal, will re-execute this binary here; until then they end the machine.
-    let ended = panic::catch_unwind(AssertUnwindSafe(|| boot(arguments, &mut known)));
+    // A panic comes here before the program can be executed again, and where that fails.
+    let ended = panic::catch_unwind(AssertUnwindSafe(|| boot(arguments, past, &mut known)));
     let ending = match ended {
         Ok(Ok(Exit::Reboot)) => Ending::Restart,
+        Ok(Ok(Exit::TooOften)) => {
+            again::keep_reason(&known.work_dir, past);
+            say("this program was executed again too often");
+            after_reading(after_a_crash())
+        }
         Ok(Ok(Exit::PowerOff | Exit::Stop(_))) => Ending::Off,
         Ok(Err(reason)) => {
             for line in reason.lines() {
@@ -82,11 +95,17 @@ fn pid1(arguments: &[String]) -> ! {
         }
         Err(panic) => {
             drop::<Box<dyn Any + Send>>(panic);
-            let soon = clock::since_boot() < CRASH_LOOP;
-            after_reading(if soon { Ending::Off } else { Ending::Restart })
+            after_reading(after_a_crash())
         }
     };
     init::finish(ending, known.machine, &known.work_dir)
+}
+
+fn after_a_crash() -> Ending {
+    match clock::since_boot() < CRASH_LOOP {
+        true => Ending::Off,
+        false => Ending::Restart,
+    }
 }
 
 /// Gives whoever looks at the console the time to read why.
@@ -104,18 +123,26 @@ fn after_reading(ending: Ending) -> Ending {
 }
 
 /// From the kernel's hands to the main loop, and through it. An error is the text for the console.
-fn boot(arguments: &[String], known: &mut Known) -> Result<Exit, String> {
+fn boot(arguments: &[String], past: &Past, known: &mut Known) -> Result<Exit, String> {
     // Before there is a second thread.
     let wishes = Wishes::take().map_err(|errno| format!("take signals: {errno}"))?;
-    let (machine, missing) = init::early().map_err(|error| chain(&error))?;
+    let (machine, missing) = init::early(past).map_err(|error| chain(&error))?;
     known.machine = machine;
     let config = settings(machine, arguments)?;
     known.work_dir.clone_from(&config.work_dir);
+    if again::lately(past) > again::ATTEMPTS_MAX {
+        return Ok(Exit::TooOften);
+    }
+    if let Err(errno) = reexec::prepare(past, IfNot::Restarts) {
+        say(format_args!(
+            "this program cannot be executed again: {errno}"
+        ));
+    }
     logging::start(config.logging_level, machine);
     for missing in missing {
         tracing::warn!(missing, "early mounts");
     }
-    let node = init::run(&config, machine, wishes).map_err(|error| chain(&error))?;
+    let node = init::run(&config, machine, wishes, past).map_err(|error| chain(&error))?;
     Ok(run(config, node))
 }
 
@@ -149,7 +176,7 @@ fn settings(machine: Machine, arguments: &[String]) -> Result<Config, String> {
 }
 
 /// An agent among others' programs.
-fn host(arguments: &[String]) -> ExitCode {
+fn host(arguments: &[String], past: &Past) -> ExitCode {
     let environment: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
@@ -175,11 +202,20 @@ fn host(arguments: &[String]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if again::lately(past) > again::ATTEMPTS_MAX {
+        again::keep_reason(&config.work_dir, past);
+        complain(&"executed again too often; the next start tells why");
+        return ExitCode::FAILURE;
+    }
+    again::on_panic();
+    if let Err(errno) = reexec::prepare(past, IfNot::Ends) {
+        complain(&format_args!("cannot be executed again: {errno}"));
+    }
     logging::start(config.logging_level, Machine::Host);
-    match init::on_host(&config, wishes) {
+    match init::on_host(&config, wishes, past) {
         Ok(node) => match run(config, node) {
             Exit::Stop(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
-            Exit::PowerOff | Exit::Reboot => ExitCode::SUCCESS,
+            Exit::PowerOff | Exit::Reboot | Exit::TooOften => ExitCode::SUCCESS,
         },
         Err(error) => {
             complain(&chain(&error));
@@ -203,19 +239,5 @@ fn print(text: &str) -> ExitCode {
 fn complain(text: &dyn fmt::Display) {
     for line in text.to_string().lines() {
         let _ = writeln!(io::stderr(), "tepui-agent: {line}");
-    }
-}
-
-/// A panic in one line.
-struct Panicked<'a>(&'a PanicHookInfo<'a>);
-
-impl fmt::Display for Panicked<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let thread = thread::current();
-        write!(f, "panic in thread {}", thread.name().unwrap_or("?"))?;
-        if let Some(place) = self.0.location() {
-            write!(f, " at {place}")?;
-        }
-        write!(f, ": {}", self.0.payload_as_str().unwrap_or("no text"))
     }
 }

@@ -31,6 +31,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 use tracing::{error, info, warn};
 
+use crate::again::{BEAT, Heart};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::Config;
 use crate::config::isolation::Isolation;
@@ -81,6 +82,8 @@ pub enum Exit {
     PowerOff,
     /// The machine is to start again.
     Reboot,
+    /// The program was executed again too often, and is not to go on.
+    TooOften,
     /// The process is to end with this code; on an ordinary host.
     Stop(i32),
 }
@@ -371,7 +374,9 @@ impl Main {
             true => Exit::PowerOff,
             false => Exit::Stop(0),
         };
+        let heart = Heart::watched(self.config.recovery.stall_max).map_err(NodeError::Runtime)?;
         loop {
+            heart.beat();
             if let Flow::End(end) = self.step(events).await? {
                 self.farewell().await;
                 return Ok(match end {
@@ -394,7 +399,8 @@ impl Main {
                 info!("what was left is cleaned up (--recover=cleanup)");
                 return Ok(exit);
             }
-            let deadline = self.next_deadline();
+            let beat = tokio::time::Instant::now() + BEAT;
+            let deadline = self.next_deadline().unwrap_or(beat).min(beat);
             events = tokio::select! {
                 Some(input) = self.inputs.recv() => self.input(input),
                 Some(()) = children.recv() => self.containers.reap(),
@@ -403,7 +409,7 @@ impl Main {
                     exit = wished(wish);
                     vec![Event::Stop(Stop::Keep)]
                 }
-                () = until(deadline) => {
+                () = sleep_until(deadline) => {
                     self.containers.tidy();
                     vec![Event::Tick]
                 }
@@ -535,13 +541,6 @@ impl Main {
         if let Some(link) = self.link.take() {
             link.finish(FAREWELL_MAX).await;
         }
-    }
-}
-
-async fn until(deadline: Option<tokio::time::Instant>) {
-    match deadline {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

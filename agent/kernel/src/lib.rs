@@ -31,6 +31,7 @@ pub mod power;
 pub mod process;
 pub mod procview;
 pub mod quota;
+pub mod reexec;
 pub mod seccomp;
 pub mod sockets;
 mod stage;

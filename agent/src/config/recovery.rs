@@ -1,7 +1,9 @@
 //! Recovery: what becomes of what an earlier process of this agent left.
 
+use std::time::Duration;
+
 use super::settings::Setting;
-use super::values::{boolean, put};
+use super::values::{DURATION, boolean, duration, put};
 
 /// What the operator set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -10,6 +12,11 @@ pub struct Recovery {
     pub recover: Recover,
     /// What of the checkpoint must be readable.
     pub strictness: Strictness,
+    /// How long the main loop may stand still before the program is executed again; never where it is
+    /// zero.
+    pub stall_max: Duration,
+    /// Whether whoever asks may have this agent fail.
+    pub failure_test: bool,
 }
 
 /// What becomes of containers that an earlier process of this agent left running (`--recover`).
@@ -35,7 +42,7 @@ pub enum Strictness {
 impl Recovery {
     /// The flags that say so, as texts.
     #[must_use]
-    pub fn flags(self) -> [(&'static str, String); 2] {
+    pub fn flags(self) -> [(&'static str, String); 4] {
         let recover = match self.recover {
             Recover::Reconnect => "reconnect",
             Recover::Cleanup => "cleanup",
@@ -44,6 +51,8 @@ impl Recovery {
         [
             ("recover", recover.to_string()),
             ("strict", is_strict.to_string()),
+            ("stall_timeout", model::duration::format(self.stall_max)),
+            ("failure_test", self.failure_test.to_string()),
         ]
     }
 }
@@ -53,6 +62,8 @@ impl Recovery {
 pub(super) struct Draft {
     recover: Option<Recover>,
     strict: Option<bool>,
+    stall_max: Option<Duration>,
+    failure_test: Option<bool>,
 }
 
 impl Draft {
@@ -64,6 +75,9 @@ impl Draft {
                 Some(false) => Strictness::Possible,
                 Some(true) | None => Strictness::Whole,
             },
+            // Longer than a slow disk takes for a write of the checkpoint.
+            stall_max: self.stall_max.unwrap_or(Duration::from_secs(60)),
+            failure_test: self.failure_test.unwrap_or(false),
         }
     }
 }
@@ -93,5 +107,29 @@ pub(super) static RECOVERY: &[Setting] = &[
         boot: false,
         switch: true,
         set: |draft, text| put(&mut draft.recovery.strict, boolean(text)),
+    },
+    Setting {
+        name: "stall_timeout",
+        value: "DURATION",
+        allowed: DURATION,
+        help: "how long the main loop may stand still before the agent's program is executed again, 2secs at\n      least; 0secs is for ever (default: 1mins)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            let time = duration(text, Duration::MAX)?;
+            match time.is_zero() || time >= Duration::from_secs(2) {
+                true => put(&mut draft.recovery.stall_max, Ok(time)),
+                false => Err(", 2secs at least, or 0secs".to_owned()),
+            }
+        },
+    },
+    Setting {
+        name: "failure_test",
+        value: "BOOL",
+        allowed: "true or false",
+        help: "for tests of failures alone: `POST /failure?kind=panic`, `signal`, `abort` or `stall`, by whomever,\n      has the agent fail (default: false)",
+        boot: false,
+        switch: true,
+        set: |draft, text| put(&mut draft.recovery.failure_test, boolean(text)),
     },
 ];

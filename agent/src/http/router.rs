@@ -14,6 +14,7 @@ use super::containers::Wanted;
 use super::files::download::download;
 use super::help::HELP;
 use super::{Answer, Context, api, executor, explain, files, metrics, state};
+use crate::again::Failure;
 use crate::description::VERSION;
 
 /// The name of the agent among the parts of the program.
@@ -51,6 +52,7 @@ enum Endpoint {
     Help,
     Prometheus,
     Profiler,
+    Failure,
 }
 
 /// The answer to any request.
@@ -68,12 +70,15 @@ pub(super) async fn route(context: &Arc<Context>, request: Request<Incoming>) ->
     if let Endpoint::Executor = endpoint {
         return executor::handle(context, request).await;
     }
+    if let Endpoint::Failure = endpoint {
+        return failure(context, &request);
+    }
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return Refusal::method("GET", request.method()).into();
     }
     let query = Query(request.uri().query().unwrap_or_default());
     let answered = match endpoint {
-        Endpoint::Operator | Endpoint::Executor | Endpoint::Health => {
+        Endpoint::Operator | Endpoint::Executor | Endpoint::Health | Endpoint::Failure => {
             Ok(respond::empty(StatusCode::OK))
         }
         Endpoint::Document(make) => rendered(context, &query, make).await,
@@ -101,6 +106,7 @@ fn look(part: &str, name: &str) -> Option<Endpoint> {
         (AGENT, "api/v1") => Endpoint::Operator,
         (AGENT, "api/v1/executor") => Endpoint::Executor,
         (AGENT, "health") => Endpoint::Health,
+        (AGENT, "failure") => Endpoint::Failure,
         (AGENT, "flags") => Endpoint::Document(|context| json!({ "flags": context.flags })),
         (AGENT, "state") => Endpoint::Document(state::state),
         (AGENT, "containers") => Endpoint::Containers,
@@ -122,6 +128,29 @@ fn look(part: &str, name: &str) -> Option<Endpoint> {
         ("logging", "toggle") => Endpoint::Verbosity,
         _ => return None,
     })
+}
+
+/// `POST /failure?kind=KIND`, for tests of what becomes of an agent that fails (`--failure_test`).
+fn failure(context: &Context, request: &Request<Incoming>) -> Answer {
+    if !context.failure_test {
+        return respond::not_found();
+    }
+    if request.method() != Method::POST {
+        return Refusal::method("POST", request.method()).into();
+    }
+    let query = Query(request.uri().query().unwrap_or_default());
+    let kind = query.get("kind").unwrap_or_default();
+    match Failure::named(&kind) {
+        Some(failure) => {
+            context.handle.fail(failure);
+            respond::empty(StatusCode::ACCEPTED)
+        }
+        None => Refusal::bad_request(format!(
+            "'{kind}' is no kind of failure: {}",
+            Failure::NAMES.join(", ")
+        ))
+        .into(),
+    }
 }
 
 async fn rendered(

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::Context;
 use super::containers;
 use super::view::{self, Executor, Framework, Phase};
+use crate::again::History;
 use crate::description::{CAPABILITIES, VERSION};
 use crate::snapshot::Snapshot;
 use crate::wire::{drain_config, stored, task_status};
@@ -57,6 +58,16 @@ pub(super) fn state(context: &Context) -> Value {
     {
         let config = flat::message(&drain_config(drain));
         map.insert("drain_config".to_string(), config);
+    }
+    // Mesos has nothing like it, and an agent to which nothing happened says nothing.
+    let history = &context.history;
+    if let (true, Some(map)) = (*history != History::default(), state.as_object_mut()) {
+        let told = json!({
+            "executed_again_for": history.cause,
+            "executed_again_lately": history.executions,
+            "ended_by": history.ended_by,
+        });
+        map.insert("tepui_history".to_string(), told);
     }
     state
 }

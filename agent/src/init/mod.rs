@@ -10,6 +10,7 @@ mod copy;
 mod dhcp;
 mod disk;
 mod ext4;
+mod kept;
 mod modules;
 mod mounts;
 mod names;
@@ -30,9 +31,12 @@ use agent_kernel::cgroup::{self, AgentPlace};
 use agent_kernel::facts;
 use agent_kernel::power::Wishes;
 use agent_kernel::process;
+use agent_kernel::reexec::Past;
+use model::sandbox::Access;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use crate::again::History;
 use crate::config::Config;
 
 pub use mounts::early;
@@ -67,6 +71,8 @@ pub struct Node {
     pub cgroups: Option<cgroup::Tree>,
     /// Whether this process is PID 1, and so has to reap every orphan.
     pub is_pid1: bool,
+    /// What there is to tell of earlier processes of this agent.
+    pub history: History,
     /// Wishes to end, from signals and the power button. SIGTERM, SIGINT and SIGPWR are taken; every
     /// other signal is the main loop's.
     pub power: mpsc::Receiver<PowerEvent>,
@@ -154,13 +160,20 @@ fn phase<T>(name: &'static str, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Does the phases of a machine or namespace, after [`mounts::early`].
+/// Does the phases of a machine or namespace, after [`mounts::early`]; where this program was executed
+/// again, what of them is of this process.
 ///
 /// # Errors
 /// Something is missing without which a node is none; the text names it.
-pub fn run(config: &Config, machine: Machine, wishes: Wishes) -> Result<Node, InitError> {
+pub fn run(
+    config: &Config,
+    machine: Machine,
+    wishes: Wishes,
+    past: &Past,
+) -> Result<Node, InitError> {
+    let is_first = past.cause.is_none();
     let whole = machine == Machine::Whole;
-    if whole {
+    if whole && is_first {
         phase("kernel settings", sysctls::apply);
         phase("kernel modules", modules::load_needed);
     }
@@ -182,10 +195,19 @@ pub fn run(config: &Config, machine: Machine, wishes: Wishes) -> Result<Node, In
         let config = config.clone();
         thread::Builder::new()
             .name("network".to_owned())
-            .spawn(move || phase("network", || network::bring_up(&config, machine)))
+            .spawn(move || {
+                phase("network", || match kept::take(is_first, &config) {
+                    Some(network) => Ok(network),
+                    None => network::bring_up(&config, machine),
+                })
+            })
             .map_err(InitError::Thread)?
     };
-    phase("work disk", || disk::mount(config, machine))?;
+    phase("work disk", || match is_first {
+        false if mounts::is_mounted(&config.work_dir, Access::ReadWrite) => Ok(()),
+        true | false => disk::mount(config, machine),
+    })?;
+    let history = History::take(past, &config.work_dir);
     let default_rootfs = phase("default root", || default_root(config, machine))?;
     let network = match network.join() {
         Ok(network) => network?,
@@ -197,7 +219,7 @@ pub fn run(config: &Config, machine: Machine, wishes: Wishes) -> Result<Node, In
         names::write(&hostname, network.address, &network.facts).map(|()| hostname)
     })?;
     let cgroups = phase("cgroups", || cgroups(AgentPlace::OwnGroup));
-    if whole {
+    if whole && is_first {
         phase("lock", || {
             sysctls::lock_modules();
             check_entropy();
@@ -217,6 +239,7 @@ pub fn run(config: &Config, machine: Machine, wishes: Wishes) -> Result<Node, In
         etc_dir: PathBuf::from(ETC),
         cgroups,
         is_pid1: true,
+        history,
         power,
     })
 }
@@ -225,7 +248,7 @@ pub fn run(config: &Config, machine: Machine, wishes: Wishes) -> Result<Node, In
 ///
 /// # Errors
 /// The work directory cannot be made.
-pub fn on_host(config: &Config, wishes: Wishes) -> Result<Node, InitError> {
+pub fn on_host(config: &Config, wishes: Wishes, past: &Past) -> Result<Node, InitError> {
     let power = power::watch(wishes, Machine::Host, config.work_dir.clone())?;
     fs::create_dir_all(&config.work_dir).map_err(|source| InitError::Write {
         path: config.work_dir.clone(),
@@ -249,6 +272,7 @@ pub fn on_host(config: &Config, wishes: Wishes) -> Result<Node, InitError> {
         etc_dir: PathBuf::from("/etc"),
         cgroups: cgroups(AgentPlace::Stays),
         is_pid1: false,
+        history: History::take(past, &config.work_dir),
         power,
     })
 }
@@ -270,6 +294,10 @@ fn outward_address(config: &Config) -> IpAddr {
 fn default_root(config: &Config, machine: Machine) -> Result<Option<PathBuf>, InitError> {
     if let Some(given) = &config.default_rootfs {
         return Ok(Some(given.clone()));
+    }
+    // Filled, and closed then, by an earlier process.
+    if mounts::is_mounted(Path::new(ROOTFS), Access::ReadOnly) {
+        return Ok(Some(PathBuf::from(ROOTFS)));
     }
     let packed = Path::new(ROOTFS_PACKED);
     if !packed.exists() {

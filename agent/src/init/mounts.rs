@@ -5,6 +5,8 @@ use std::path::Path;
 
 use agent_kernel::boot_mounts::{self, BootMountError, Flags};
 use agent_kernel::console;
+use agent_kernel::reexec::Past;
+use model::sandbox::Access;
 use tracing::warn;
 
 use super::{InitError, Machine};
@@ -98,14 +100,18 @@ const fn row(
 /// (`PROC_PID_INIT_INO`).
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
-/// Moves the root, makes the early mounts and opens the console; tells what machine this is.
+/// Moves the root, makes the early mounts and opens the console; tells what machine this is. All of that
+/// is there already where this program was executed again.
 ///
 /// The log is not there yet: what could be done without and was not done comes back as texts.
 ///
 /// # Errors
 /// A mount without which a node is none was not made.
-pub fn early() -> Result<(Machine, Vec<String>), InitError> {
+pub fn early(past: &Past) -> Result<(Machine, Vec<String>), InitError> {
     let mut missing = Vec::new();
+    if past.cause.is_some() {
+        return Ok((machine(), missing));
+    }
     if boot_mounts::root_is_memory() {
         boot_mounts::move_root()?;
     }
@@ -117,10 +123,7 @@ pub fn early() -> Result<(Machine, Vec<String>), InitError> {
             Err(error) => missing.push(super::chain(&error)),
         }
     }
-    let machine = match fs::read_link("/proc/self/ns/pid") {
-        Ok(link) if link == Path::new(FIRST_PID_NAMESPACE) => Machine::Whole,
-        _ => Machine::Namespace,
-    };
+    let machine = machine();
     // A machine without a screen or serial line has nobody to tell, and works.
     if machine == Machine::Whole
         && let Err(error) = console::attach(Path::new("/dev/console"))
@@ -128,6 +131,31 @@ pub fn early() -> Result<(Machine, Vec<String>), InitError> {
         missing.push(super::chain(&error));
     }
     Ok((machine, missing))
+}
+
+fn machine() -> Machine {
+    match fs::read_link("/proc/self/ns/pid") {
+        Ok(link) if link == Path::new(FIRST_PID_NAMESPACE) => Machine::Whole,
+        _ => Machine::Namespace,
+    }
+}
+
+/// Whether something is mounted there, with these flags last.
+pub(super) fn is_mounted(target: &Path, access: Access) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    is_among(&mounts, target, access)
+}
+
+fn is_among(mounts: &str, target: &Path, access: Access) -> bool {
+    let last = mounts.lines().rev().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let is_it = fields.next()? == target.to_str()?;
+        is_it.then(|| fields.nth(1))?
+    });
+    last.is_some_and(|flags| {
+        let is_read_only = flags.split(',').any(|flag| flag == "ro");
+        access == Access::ReadWrite || is_read_only
+    })
 }
 
 /// Mounts an empty file system in memory, has it filled, and lets nobody write to it again.
@@ -180,4 +208,19 @@ pub(super) fn work_memory(target: &Path) -> Result<(), BootMountError> {
     };
     mount(target)?;
     mount(&target.join(META))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_last_counts() {
+        let mounts = "none / tmpfs rw 0 0\ntmpfs /run/a tmpfs rw,nosuid 0 0\n\
+                      tmpfs /run/b tmpfs rw 0 0\ntmpfs /run/b tmpfs ro,nodev 0 0\nbroken\n";
+        let is = |target: &str, access| is_among(mounts, Path::new(target), access);
+        assert!(is("/run/a", Access::ReadWrite) && !is("/run/a", Access::ReadOnly));
+        assert!(is("/run/b", Access::ReadOnly));
+        assert!(!is("/run", Access::ReadWrite) && !is("/run/c", Access::ReadWrite));
+    }
 }

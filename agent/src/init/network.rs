@@ -11,7 +11,7 @@ use model::sandbox::Ipv4Net;
 use tracing::{error, info, warn};
 
 use super::dhcp::{Client, Lease, Renewal, Times};
-use super::{InitError, Machine, names};
+use super::{InitError, Machine, kept, names};
 use crate::config::Config;
 
 /// How long a machine's devices may take to appear, and a cable to be noticed.
@@ -46,7 +46,7 @@ pub(super) struct Network {
     pub(super) facts: Facts,
     /// The first ethernet device; none where there is only loopback.
     pub(super) link: Option<Link>,
-    held: Option<(Client, Lease)>,
+    pub(super) held: Option<(Client, Lease)>,
 }
 
 /// What a network tells of itself.
@@ -155,6 +155,7 @@ fn usable_lease(netlink: &mut Netlink, link: &Link, client: &mut Client) -> Leas
 
 /// Keeps the lease for as long as the machine runs, where there is one that ends.
 pub(super) fn keep(network: Network, hostname: String) -> Result<(), InitError> {
+    kept::put(&network);
     let (Some(link), Some((client, lease))) = (network.link, network.held) else {
         return Ok(());
     };
@@ -194,6 +195,7 @@ fn keep_lease(
             names::write(hostname, next.address, &Facts::from(&next))?;
         }
         lease = next;
+        kept::put_lease(link, &lease);
     }
     Ok(())
 }

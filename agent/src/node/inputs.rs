@@ -8,6 +8,7 @@ use model::ContainerId;
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
+use crate::again::Failure;
 use crate::containers::Outcome;
 use crate::disk::Passed;
 use crate::handle::Reply;
@@ -41,6 +42,8 @@ pub enum Input {
     },
     /// Something that nobody waits for.
     Told(Event),
+    /// The main loop is to fail.
+    Fail(Failure),
 }
 
 impl Main {
@@ -66,6 +69,7 @@ impl Main {
                 vec![event]
             }
             Input::Told(event) => vec![event],
+            Input::Fail(failure) => failure.happen(),
             Input::Link(link, LinkEvent::Trying(why)) => {
                 if self.link.as_ref().is_some_and(|current| current.id == link) {
                     self.complain(why);

@@ -80,7 +80,9 @@ impl Main {
         attachments: BTreeMap<ContainerId, Attachment>,
         expected: &BTreeSet<ContainerId>,
     ) -> Vec<Event> {
-        let events = self.containers.adopt(survivors, attachments, expected);
+        let mut events = self.containers.adopt(survivors, attachments, expected);
+        // Children that ended before this process had a way to hear of it.
+        events.extend(self.containers.reap());
         let holdings = self.agent.holdings();
         if holdings.is_overdrawn() {
             warn!(

@@ -79,6 +79,65 @@ fn pid_1_reaps_orphans() {
 }
 
 #[test]
+fn a_fatal_signal_has_pid_1_executed_again_with_its_children_its_mounts_and_its_address() {
+    let Some(mut machine) = Machine::prepare() else {
+        return;
+    };
+    let server = dhcp::Server::beside(machine.pid());
+    machine.start(&["--master=127.0.0.1:5050", "--hostname=node7"]);
+    machine.line("address=10.77.0.9/24 gateway=Some(10.77.0.1)");
+    machine.line(READY);
+    machine.inside(&["sh", "-c", "sleep 1000 >/dev/null 2>&1 &"]);
+    assert!(machine::soon(|| !machine.children().is_empty()), "no child");
+    let (pid, children) = (machine.pid(), machine.children());
+    let (mounts, asked) = (machine.file("/proc/self/mountinfo"), server.asked());
+    for signal in ["SEGV", "ABRT"] {
+        machine.signal(signal);
+        machine.line(&format!("executed again: SIG{signal} in thread "));
+        machine.line("this program was executed again");
+        machine.line(READY);
+        assert_eq!(machine.pid(), pid);
+        assert_eq!(machine.children(), children);
+        assert_eq!(machine.file("/proc/self/mountinfo"), mounts);
+        assert_eq!(server.asked(), asked, "the address is still leased");
+        assert_eq!(machine.inside(&["hostname"]).trim(), "node7");
+    }
+    for child in children {
+        let child = nix::unistd::Pid::from_raw(child.cast_signed());
+        nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGTERM).expect("a signal");
+    }
+    assert!(
+        machine::soon(|| machine.children().is_empty()),
+        "a child was not reaped"
+    );
+    machine.signal("TERM");
+    machine.line("tepui: powering off after ");
+    assert!(
+        !machine.has_said("unmount"),
+        "the work directory was left mounted"
+    );
+    assert_eq!(machine.ended_by(), Some(SIGINT));
+}
+
+#[test]
+fn pid_1_that_is_executed_again_too_often_ends_the_machine_with_the_reason() {
+    let Some(mut machine) = Machine::prepare() else {
+        return;
+    };
+    machine.start(&["--master=127.0.0.1:5050", "--hostname=node7"]);
+    for _ in 0..5 {
+        machine.line("serving HTTP");
+        machine.signal("BUS");
+    }
+    machine.line("serving HTTP");
+    machine.signal("ILL");
+    machine.line("executed again: SIGILL in thread ");
+    machine.line("tepui: this program was executed again too often");
+    machine.line("tepui: starting again after ");
+    assert_eq!(machine.ended_by(), Some(SIGHUP));
+}
+
+#[test]
 fn sigint_starts_a_machine_again() {
     let Some(mut machine) = Machine::prepare() else {
         return;

@@ -1,5 +1,7 @@
 //! A master of one agent and one link.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,13 +27,14 @@ pub(crate) struct Master {
     heard: mpsc::Receiver<AgentFrame>,
     said: mpsc::Sender<ToAgent>,
     /// Of the agent that it expects.
-    incarnation: u64,
+    incarnation: Arc<AtomicU64>,
     _runtime: tokio::runtime::Runtime,
 }
 
 struct Service {
     heard: mpsc::Sender<AgentFrame>,
-    said: tokio::sync::Mutex<Option<mpsc::Receiver<MasterFrame>>>,
+    /// Of the link that there is.
+    said: Arc<tokio::sync::Mutex<mpsc::Receiver<MasterFrame>>>,
 }
 
 #[tonic::async_trait]
@@ -45,7 +48,7 @@ impl Link for Service {
         let mut frames = request.into_inner();
         let heard = self.heard.clone();
         let (answer, answers) = mpsc::channel(64);
-        let mut said = self.said.lock().await.take();
+        let said = Arc::clone(&self.said);
         tokio::spawn(async move {
             while let Some(Ok(frame)) = frames.next().await {
                 if heard.send(frame).await.is_err() {
@@ -54,7 +57,15 @@ impl Link for Service {
             }
         });
         tokio::spawn(async move {
-            while let Some(frame) = said.as_mut().expect("one link").recv().await {
+            let mut said = said.lock().await;
+            loop {
+                let frame = tokio::select! {
+                    frame = said.recv() => frame,
+                    () = answer.closed() => None,
+                };
+                let Some(frame) = frame else {
+                    return;
+                };
                 if answer.send(Ok(frame)).await.is_err() {
                     return;
                 }
@@ -81,21 +92,28 @@ impl Master {
         let port = listener.local_addr().expect("an address").port();
         let service = Service {
             heard: heard_in,
-            said: tokio::sync::Mutex::new(Some(frames)),
+            said: Arc::new(tokio::sync::Mutex::new(frames)),
         };
         runtime.spawn(async move {
-            let (stream, _) = listener.accept().await.expect("the agent");
             let service = TowerToHyperService::new(LinkServer::new(service));
-            let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            println!("the agent's link has ended: {served:?}");
+            loop {
+                let (stream, _) = listener.accept().await.expect("the agent");
+                let service = service.clone();
+                tokio::spawn(async move {
+                    let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                    println!("the agent's link has ended: {served:?}");
+                });
+            }
         });
+        let incarnation = Arc::new(AtomicU64::new(incarnation));
+        let expected = Arc::clone(&incarnation);
         runtime.spawn(async move {
             while let Some(body) = wanted.recv().await {
                 let frame = MasterFrame {
                     epoch: 3,
-                    incarnation,
+                    incarnation: expected.load(Ordering::SeqCst),
                     body: Some(body),
                 };
                 if frames_in.send(frame).await.is_err() {
@@ -112,6 +130,11 @@ impl Master {
         }
     }
 
+    /// The agent is about to come back.
+    pub(crate) fn expect_next(&self) {
+        self.incarnation.fetch_add(1, Ordering::SeqCst);
+    }
+
     pub(crate) fn say(&self, body: ToAgent) {
         self.said.blocking_send(body).expect("the agent listens");
     }
@@ -120,7 +143,13 @@ impl Master {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             if let Ok(frame) = self.heard.try_recv() {
-                assert_eq!(frame.incarnation, self.incarnation);
+                let expected = self.incarnation.load(Ordering::SeqCst);
+                if frame.incarnation < expected {
+                    // As every master does.
+                    println!("dropped: {frame:?}");
+                    continue;
+                }
+                assert_eq!(frame.incarnation, expected);
                 return frame.body.expect("a body");
             }
             thread::sleep(Duration::from_millis(5));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use api::v1;
 use model::{Reason, TaskState};
+use nix::sys::signal::Signal;
 
 use crate::PATIENCE;
 use crate::master::Master;
@@ -186,6 +187,79 @@ fn a_pod_outlives_the_agents_program_with_its_tasks() {
         assert_eq!(status.task_id.value, name);
     }
     agent.get_until("/containers", "\r\n\r\n[]");
+    assert_eq!(agent.stop(), Some(0));
+}
+
+#[test]
+fn whatever_befalls_the_program_it_is_executed_again_and_its_tasks_do_not_notice() {
+    let Some(root) = busybox_root() else {
+        return;
+    };
+    let mut master = Master::start(1);
+    let work_dir = std::sync::Arc::new(tempfile::tempdir().expect("a folder"));
+    let flags = ["--failure_test", "--stall_timeout=2secs"];
+    let agent = Agent::launch(work_dir, &master, Some(root.path()), &flags);
+    master.admit();
+    master.run(
+        r#""task_id":{"value":"t1"},
+           "command":{"value":"i=0; while true; do echo $i; i=$((i+1)); sleep 0.01; done"}"#,
+    );
+    let task = pid(&states(&mut master, 2)[1]);
+    let stdout = stdout_of(&agent, "t1");
+    let program = nix::unistd::Pid::from_raw(agent.pid().cast_signed());
+    for (number, (what, cause)) in [
+        ("SIGSEGV", "SIGSEGV in thread "),
+        ("SIGABRT", "SIGABRT in thread "),
+        ("panic", "panic in thread main at agent/src/again.rs"),
+        ("abort", "SIGABRT in thread "),
+        ("stall", "the main loop stood still for 2 s"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let begun = Instant::now();
+        master.expect_next();
+        match what {
+            "SIGSEGV" | "SIGABRT" => {
+                let signal: Signal = what.parse().expect("a signal");
+                nix::sys::signal::kill(program, signal).expect("a signal");
+            }
+            kind => {
+                let answer = agent.ask("POST", &format!("/failure?kind={kind}"));
+                assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+            }
+        }
+        let register = master.admit();
+        println!("{what}: registered again after {:?}", begun.elapsed());
+        assert_eq!(register.tasks.len(), 1);
+        assert!(is_running(task));
+        let state = agent.get_until("/state", "tepui_history");
+        assert!(state.contains(cause), "{cause} is not in {state}");
+        let lately = format!(r#""executed_again_lately":{}"#, number + 1);
+        assert!(state.contains(&lately), "{lately} is not in {state}");
+        let written = count(&stdout);
+        wait_until("it goes on", || count(&stdout) > written + 5);
+    }
+    // Once more is too often: it ends, and the next start says why.
+    let work_dir = std::sync::Arc::clone(&agent.work_dir);
+    nix::sys::signal::kill(program, Signal::SIGBUS).expect("a signal");
+    assert_eq!(agent.ended(), Some(1));
+    assert!(is_running(task));
+    let mut master = Master::start(7);
+    let agent = Agent::start_in(work_dir, &master, Some(root.path()));
+    master.admit();
+    let state = agent.get_until("/state", "tepui_history");
+    assert!(
+        state.contains(r#""ended_by":"SIGBUS in thread "#),
+        "{state}"
+    );
+    assert!(
+        agent
+            .ask("POST", "/failure?kind=abort")
+            .starts_with("HTTP/1.1 404")
+    );
+    master.kill("t1");
+    assert_eq!(end(&mut master).state, TaskState::Killed.number());
     assert_eq!(agent.stop(), Some(0));
 }
 

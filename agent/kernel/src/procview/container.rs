@@ -12,6 +12,7 @@ use model::sandbox::{CgroupLimits, LaunchPlan, Load, View, ViewFile};
 
 use super::pace::Pace;
 use super::{Shared, facts, lock};
+use crate::reexec;
 
 /// How old a text is at most that is handed out.
 const FRESH: Duration = Duration::from_millis(100);
@@ -180,8 +181,10 @@ impl Container {
         }
         // The thread is to outlive whatever is wrong with one text.
         let made = catch_unwind(AssertUnwindSafe(|| {
-            let facts = facts::read(shared, self, file, &mut account);
-            (shared.author.text)(file, &facts)
+            reexec::tolerating(|| {
+                let facts = facts::read(shared, self, file, &mut account);
+                (shared.author.text)(file, &facts)
+            })
         }));
         let text: Text = made.ok()?.into_bytes().into();
         lock(&self.texts)[file as usize] = Some((Instant::now(), Arc::clone(&text)));
