@@ -8,6 +8,7 @@ mod change;
 mod resource;
 
 pub use change::{ChangeError, change, to_operation};
+pub(crate) use resource::UNRESERVED;
 pub use resource::{from_resource, resources, to_both, to_refined, to_resource, to_unrefined};
 
 use crate::v1;

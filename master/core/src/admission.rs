@@ -346,6 +346,7 @@ impl Master {
             capabilities: registration.capabilities.clone(),
             attributes: registration.attributes.clone(),
             info: registration.info.clone(),
+            in_offers: registration.in_offers.clone(),
         });
         let known = self.agents.remove(agent_id);
         if let Some(known) = &known {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::encode::{Allocation, Encoder, Form, Reservations};
 use api::v1;
 use api::v1::resource::AllocationInfo;
 use api::v1::scheduler::Event;
@@ -10,8 +11,8 @@ use api::v1::scheduler::event::{
     RescindInverseOffer, Subscribed, Type, Update, UpdateOperationStatus,
 };
 use bytes::Bytes;
-use master_core::event::{AgentFacts, Capabilities, Capability, FrameworkEvent, Offer, Status};
-use model::Source;
+use master_core::event::{Capabilities, Capability, FrameworkEvent, Offer, Status};
+use model::{Blob, Source};
 use prost::Message;
 
 use super::maintenance::{wire_inverse_offer, wire_unavailability};
@@ -20,12 +21,101 @@ use crate::http::negotiate::Media;
 
 /// One event as a record of the stream, in the form the framework asked for.
 pub(crate) fn record(event: &FrameworkEvent, media: Media, master: &v1::MasterInfo) -> Bytes {
-    let event = wire(event, master);
     let record = match media {
-        Media::Json => api::recordio::encode(api::json::to_json(&event).as_bytes()),
-        Media::Protobuf => api::recordio::encode(&event.encode_to_vec()),
+        Media::Json => {
+            let event = wire(event, master);
+            api::recordio::encode(api::json::to_json(&event).as_bytes())
+        }
+        Media::Protobuf => api::recordio::encode(&encoded(event, master)),
     };
     record.into()
+}
+
+/// One event in protobuf. Those that come by the thousand are written without a struct in between.
+fn encoded(event: &FrameworkEvent, master: &v1::MasterInfo) -> Vec<u8> {
+    match event {
+        FrameworkEvent::Offers {
+            offers,
+            capabilities,
+        } => {
+            let mut out = Encoder::with_capacity(offers.len() * OFFER_BYTES);
+            out.fields(&typed(Type::Offers));
+            out.message(field::OFFERS, |out| {
+                for offer in offers {
+                    out.message(1, |out| encode_offer(out, offer, *capabilities));
+                }
+            });
+            out.into_bytes()
+        }
+        FrameworkEvent::Relayed { status } => {
+            let mut out = Encoder::with_capacity(status.as_bytes().len() + SMALL_BYTES);
+            out.fields(&typed(Type::Update));
+            out.message(field::UPDATE, |out| out.bytes(1, status.as_bytes()));
+            out.into_bytes()
+        }
+        _ => wire(event, master).encode_to_vec(),
+    }
+}
+
+/// About how many bytes an offer has.
+const OFFER_BYTES: usize = 512;
+/// More than what stands around a status.
+const SMALL_BYTES: usize = 24;
+
+/// Numbers of fields.
+mod field {
+    /// `Event.offers`.
+    pub(super) const OFFERS: u32 = 3;
+    /// `Event.update`.
+    pub(super) const UPDATE: u32 = 5;
+    /// Of an Offer: `resources`, `executor_ids`, `unavailability`, `allocation_info`.
+    pub(super) const RESOURCES: u32 = 5;
+    pub(super) const EXECUTOR_IDS: u32 = 6;
+    pub(super) const UNAVAILABILITY: u32 = 9;
+    pub(super) const ALLOCATION_INFO: u32 = 10;
+}
+
+/// The fields of what [`wire_offer`] would make.
+fn encode_offer(out: &mut Encoder, offer: &Offer, capabilities: Capabilities) {
+    let multi_role = capabilities.has(Capability::MultiRole);
+    out.id(1, offer.id.as_str());
+    out.id(2, offer.framework_id.as_str());
+    out.id(3, offer.agent_id.as_str());
+    out.encoded(offer.agent.in_offers.as_bytes());
+    let form = Form {
+        reservations: match capabilities.has(Capability::ReservationRefinement) {
+            true => Reservations::Refined,
+            false => Reservations::Unrefined,
+        },
+        allocation: match multi_role {
+            true => Allocation::Told,
+            false => Allocation::Left,
+        },
+    };
+    out.resources(field::RESOURCES, &offer.resources, form);
+    for executor_id in &offer.executor_ids {
+        out.id(field::EXECUTOR_IDS, executor_id.as_str());
+    }
+    if let Some(unavailability) = offer.unavailability {
+        out.whole(field::UNAVAILABILITY, &wire_unavailability(unavailability));
+    }
+    if multi_role {
+        out.id(field::ALLOCATION_INFO, offer.role.as_str());
+    }
+}
+
+/// What every offer tells of an agent: `hostname`, `url`, `domain` and `attributes` of an Offer.
+pub(crate) fn in_offers(info: &v1::AgentInfo, address: &str) -> Blob {
+    let mut out = Encoder::default();
+    out.bytes(4, info.hostname.as_bytes());
+    for attribute in &info.attributes {
+        out.whole(7, attribute);
+    }
+    out.whole(8, &agent_url(&info.hostname, address));
+    if let Some(domain) = &info.domain {
+        out.whole(11, domain);
+    }
+    Blob::new(&out.into_bytes())
 }
 
 /// About how many bytes an event holds while it waits.
@@ -72,11 +162,14 @@ pub(crate) const fn name(event: &FrameworkEvent) -> &'static str {
     }
 }
 
-fn wire(event: &FrameworkEvent, master: &v1::MasterInfo) -> Event {
-    let typed = |kind: Type| Event {
+fn typed(kind: Type) -> Event {
+    Event {
         r#type: Some(kind.into()),
         ..Event::default()
-    };
+    }
+}
+
+fn wire(event: &FrameworkEvent, master: &v1::MasterInfo) -> Event {
     match event {
         FrameworkEvent::Subscribed {
             framework_id,
@@ -189,7 +282,7 @@ pub(crate) fn wire_offer(offer: &Arc<Offer>, capabilities: Capabilities) -> v1::
         framework_id: v1::FrameworkId::from(&offer.framework_id),
         agent_id: v1::AgentId::from(&offer.agent_id),
         hostname: agent.hostname,
-        url: Some(agent_url(&offer.agent)),
+        url: Some(agent_url(&offer.agent.hostname, &offer.agent.address)),
         domain: agent.domain,
         resources,
         attributes: agent.attributes,
@@ -206,12 +299,12 @@ pub(crate) fn wire_offer(offer: &Arc<Offer>, capabilities: Capabilities) -> v1::
 }
 
 /// Where an agent's HTTP API is; the path is that of Mesos' process.
-pub(crate) fn agent_url(agent: &AgentFacts) -> v1::Url {
-    let (ip, port) = split_address(&agent.address);
+pub(crate) fn agent_url(hostname: &str, address: &str) -> v1::Url {
+    let (ip, port) = split_address(address);
     v1::Url {
         scheme: "http".into(),
         address: v1::Address {
-            hostname: Some(agent.hostname.to_string()),
+            hostname: Some(hostname.to_owned()),
             ip: Some(ip.to_owned()),
             port,
         },
@@ -261,4 +354,85 @@ pub(crate) fn made(status: &Status) -> v1::TaskStatus {
 )]
 pub(crate) fn seconds(time: master_core::WallTime) -> f64 {
     (time.0 / 1000) as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use master_core::event::AgentFacts;
+    use master_core::maintenance::Unavailability;
+    use model::resources::{Role, parse};
+    use model::{AgentId, ExecutorId, FrameworkId, OfferId};
+
+    use super::*;
+
+    fn offer(number: usize, resources: &str, role: &str) -> Arc<Offer> {
+        let address = format!("127.0.1.{number}:5051");
+        let info = v1::AgentInfo {
+            hostname: format!("node{number}"),
+            attributes: vec![v1::Attribute {
+                name: "rack".into(),
+                r#type: v1::value::Type::Text.into(),
+                text: Some(v1::value::Text { value: "r".into() }),
+                ..Default::default()
+            }],
+            domain: (number > 1).then(v1::DomainInfo::default),
+            ..Default::default()
+        };
+        let role = Role::new(role).unwrap();
+        Arc::new(Offer {
+            id: OfferId::new(&format!("m-O{number}")).unwrap(),
+            framework_id: FrameworkId::new("m-0000").unwrap(),
+            agent_id: AgentId::new(&format!("m-S{number}")).unwrap(),
+            resources: parse(resources).unwrap().allocate(&role),
+            role,
+            executor_ids: (1..number)
+                .map(|number| ExecutorId::new(&format!("e{number}")).unwrap())
+                .collect(),
+            unavailability: (number > 2).then_some(Unavailability {
+                start_ns: 1,
+                duration_ns: Some(2),
+            }),
+            agent: Arc::new(AgentFacts {
+                hostname: info.hostname.as_str().into(),
+                address: address.as_str().into(),
+                version: "1.11.0".into(),
+                capabilities: Arc::new([]),
+                attributes: Arc::default(),
+                in_offers: in_offers(&info, &address),
+                info: super::super::blob(&info),
+            }),
+        })
+    }
+
+    fn check(event: &FrameworkEvent) {
+        let master = v1::MasterInfo::default();
+        let bytes = encoded(event, &master);
+        assert_eq!(Event::decode(bytes.as_slice()), Ok(wire(event, &master)));
+    }
+
+    #[test]
+    fn what_is_written_without_structs_reads_as_if_they_had_been_made() {
+        let offers = vec![
+            offer(1, "cpus:4;mem:4096;ports:[31000-32000,33000-33100]", "*"),
+            offer(2, "cpus:4;cpus(eng):2;disk(eng):10", "eng"),
+            offer(3, "names:{a,b}", "eng/a"),
+        ];
+        let refined = [Capability::ReservationRefinement, Capability::MultiRole];
+        for capabilities in [&refined[..], &refined[..1], &refined[1..], &[]] {
+            check(&FrameworkEvent::Offers {
+                offers: offers.clone(),
+                capabilities: capabilities.iter().copied().collect(),
+            });
+        }
+        let status = v1::TaskStatus {
+            task_id: v1::TaskId { value: "t".into() },
+            state: v1::TaskState::TaskRunning.into(),
+            data: Some(vec![7; 1000]),
+            ..Default::default()
+        };
+        check(&FrameworkEvent::Relayed {
+            status: super::super::blob(&status),
+        });
+        check(&FrameworkEvent::Heartbeat);
+    }
 }

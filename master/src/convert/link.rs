@@ -17,7 +17,7 @@ use model::{
 };
 
 use super::maintenance::wire_drain_config;
-use super::{blob, calls, message, operations, tasks};
+use super::{blob, calls, events, message, operations, tasks};
 
 /// Why a frame of an agent is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,10 +74,12 @@ pub(crate) fn registration(
             detail: format!("{text:?} is not an address"),
         })?,
     };
+    let address = std::net::SocketAddr::new(ip, port).to_string();
     Ok(Registration {
         agent_id,
+        in_offers: events::in_offers(&info, &address),
         hostname: Text::from(info.hostname.as_str()),
-        address: Text::from(std::net::SocketAddr::new(ip, port).to_string()),
+        address: Text::from(address),
         version: Text::from(register.version.as_str()),
         capabilities: register
             .capabilities

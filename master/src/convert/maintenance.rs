@@ -67,7 +67,7 @@ pub(crate) fn wire_unavailability(unavailability: Unavailability) -> v1::Unavail
 pub(crate) fn wire_inverse_offer(offer: &InverseOffer) -> v1::InverseOffer {
     v1::InverseOffer {
         id: v1::OfferId::from(&offer.id),
-        url: Some(agent_url(&offer.agent)),
+        url: Some(agent_url(&offer.agent.hostname, &offer.agent.address)),
         framework_id: v1::FrameworkId::from(&offer.framework_id),
         agent_id: Some(v1::AgentId::from(&offer.agent_id)),
         unavailability: wire_unavailability(offer.unavailability),

@@ -9,6 +9,7 @@ mod text;
 mod write;
 
 pub use read::from_resource;
+pub(crate) use write::UNRESERVED;
 pub use write::to_resource;
 
 use model::resources::{InvalidResource, Resource, Resources};

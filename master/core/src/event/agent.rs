@@ -37,6 +37,8 @@ pub struct Registration {
     pub attributes: Arc<AgentAttributes>,
     /// The whole AgentInfo; its `id` may be unset.
     pub info: Blob,
+    /// What every offer tells of it: fields of an Offer.
+    pub in_offers: Blob,
     /// The frameworks with executors or tasks there.
     pub frameworks: Vec<FrameworkInfo>,
     /// The executors alive there; those of command tasks are passed over, since what they hold is
@@ -160,6 +162,8 @@ pub struct AgentFacts {
     pub attributes: Arc<AgentAttributes>,
     /// The whole AgentInfo; its `id` may be unset.
     pub info: Blob,
+    /// What every offer tells of it: fields of an Offer.
+    pub in_offers: Blob,
 }
 
 /// A frame's body to an agent.

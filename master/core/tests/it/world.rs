@@ -276,6 +276,7 @@ impl World {
             resources: parse(words.next()).expect("resources"),
             resource_version: Blob::default(),
             info: Blob::new(b"agent"),
+            in_offers: Blob::default(),
             frameworks: words
                 .list("frameworks")
                 .iter()

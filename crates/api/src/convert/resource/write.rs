@@ -13,7 +13,7 @@ use crate::v1::resource::reservation_info::Type as ReservationType;
 use crate::v1::value::Type as ValueType;
 
 /// The role of what is not reserved, in the older format.
-const UNRESERVED: &str = "*";
+pub(crate) const UNRESERVED: &str = "*";
 
 /// Writes a resource with its stack of reservations.
 #[must_use]
