@@ -24,7 +24,7 @@ use crate::http::respond::Refusal;
 use crate::link::Opened;
 use crate::logging;
 use crate::metrics::Metrics;
-use crate::state::Snapshot;
+use crate::state::{Documents, Snapshot};
 use crate::watchers::WatchQueue;
 
 /// How many commands may wait; whoever brings one more waits with it, and so does its connection.
@@ -116,6 +116,8 @@ struct Shared {
     watchers: Arc<AtomicUsize>,
     /// Counts the steps of the core, so that a read knows whether its snapshot is the newest.
     steps: AtomicU64,
+    version: AtomicU64,
+    documents: Documents,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     wanted: Notify,
 }
@@ -133,6 +135,8 @@ impl Handle {
             verbosity: logging::verbosity(),
             watchers: Arc::default(),
             steps: AtomicU64::new(0),
+            version: AtomicU64::new(0),
+            documents: Documents::default(),
             snapshots,
             wanted: Notify::new(),
         };
@@ -148,8 +152,19 @@ impl Handle {
         self.shared.steps.load(Ordering::Acquire)
     }
 
-    /// The core has taken one more.
-    pub(crate) fn count_step(&self) {
+    /// The version of what the core shows, `Master::version`.
+    pub(crate) fn version(&self) -> u64 {
+        self.shared.version.load(Ordering::Acquire)
+    }
+
+    /// The documents that many read.
+    pub(crate) fn documents(&self) -> &Documents {
+        &self.shared.documents
+    }
+
+    /// The core has taken one more, after which it shows this version.
+    pub(crate) fn count_step(&self, version: u64) {
+        self.shared.version.store(version, Ordering::Release);
         self.shared.steps.fetch_add(1, Ordering::AcqRel);
     }
 

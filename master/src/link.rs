@@ -48,7 +48,7 @@ pub(crate) struct Opened {
     /// The frame's body.
     pub(crate) registration: Registration,
     /// Where frames to the agent go.
-    pub(crate) frames: mpsc::Sender<Outgoing>,
+    pub(crate) frames: mpsc::Sender<Box<Outgoing>>,
     /// The connection, to be cut when the agent does not read.
     pub(crate) connection: Connection,
 }
@@ -107,7 +107,8 @@ impl Link for Service {
 
 /// The frames to one agent, encoded as they are read.
 pub(crate) struct Frames {
-    outgoing: mpsc::Receiver<Outgoing>,
+    /// Each in a box of its own: the room for those that may wait is there from the beginning.
+    outgoing: mpsc::Receiver<Box<Outgoing>>,
     loop_: Handle,
     /// Tells by its end that nothing more is sent: then nothing more is read.
     _answering: oneshot::Sender<()>,
@@ -142,9 +143,10 @@ struct Incoming {
 
 impl Incoming {
     /// Hands every frame to the main loop, until the link ends.
-    async fn read(mut self, frames: mpsc::Sender<Outgoing>) {
+    async fn read(mut self, frames: mpsc::Sender<Box<Outgoing>>) {
         let peer = self.connection.peer();
-        let opened = match self.register(frames.clone()).await {
+        // The room that a Register takes is needed no longer than that.
+        let opened = match Box::pin(self.register(frames.clone())).await {
             Ok(opened) => opened,
             Err((incarnation, reason)) => {
                 tracing::warn!(%peer, %reason, "agent refused");
@@ -157,7 +159,7 @@ impl Incoming {
                     },
                 };
                 // An agent that is gone needs no answer.
-                drop(frames.send(refused).await);
+                drop(frames.send(Box::new(refused)).await);
                 return;
             }
         };
@@ -185,7 +187,10 @@ impl Incoming {
         }
     }
 
-    async fn register(&mut self, frames: mpsc::Sender<Outgoing>) -> Result<Opened, (u64, String)> {
+    async fn register(
+        &mut self,
+        frames: mpsc::Sender<Box<Outgoing>>,
+    ) -> Result<Opened, (u64, String)> {
         let first = tokio::time::timeout(REGISTER_TIME_MAX, self.frames.next());
         let frame = match first.await {
             Ok(Some(Ok(frame))) => frame,

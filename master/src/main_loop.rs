@@ -32,7 +32,7 @@ use crate::link::{Opened, Outgoing};
 use crate::logging;
 use crate::registry::{RegistryError, Stored, Writer, entries};
 use crate::server::StartError;
-use crate::state::Snapshot;
+use crate::state::{Kept, Snapshot};
 use crate::watchers::Watchers;
 
 /// How many commands are taken before time and notices are looked at again.
@@ -87,7 +87,7 @@ struct OpenStream {
 
 /// A link whose agent is there.
 struct OpenLink {
-    frames: mpsc::Sender<Outgoing>,
+    frames: mpsc::Sender<Box<Outgoing>>,
     connection: Connection,
 }
 
@@ -107,6 +107,8 @@ pub(crate) struct MainLoop {
     watchers: Watchers,
     next_number: u64,
     snapshots: watch::Sender<Arc<Snapshot>>,
+    /// What the next snapshot may share with the last.
+    kept: Kept,
     /// When the next snapshot may be made.
     snapshot_at: tokio::time::Instant,
     snapshot_wanted: bool,
@@ -133,7 +135,8 @@ pub(crate) struct Parts {
 impl MainLoop {
     /// A loop that does not run yet, and the handle to it.
     pub(crate) fn new(parts: Parts) -> (Self, Handle) {
-        let first = Arc::new(Snapshot::new(0, &parts.core));
+        let mut kept = Kept::default();
+        let first = Arc::new(Snapshot::new(0, &parts.core, &mut kept));
         let (snapshots, published) = watch::channel(first);
         let (handle, receiver) = Handle::new(parts.facts, published);
         let this = Self {
@@ -150,6 +153,7 @@ impl MainLoop {
             watchers: Watchers::new(parts.watchers_max, Arc::clone(handle.watchers())),
             next_number: 1,
             snapshots,
+            kept,
             snapshot_at: parts.start,
             snapshot_wanted: false,
         };
@@ -171,8 +175,11 @@ impl MainLoop {
         loop {
             let deadline = self.deadline();
             tokio::select! {
+                // What can be allocated waits until nothing else does; what else waits so is bounded.
+                biased;
                 () = &mut stop => return Ok(()),
                 Some(notice) = self.notices.recv() => self.notice(notice)?,
+                () = handle.snapshot_wanted() => self.snapshot_wanted = true,
                 Some(command) = self.commands.recv() => {
                     self.command(command)?;
                     for _ in 1..BATCH_MAX {
@@ -180,17 +187,13 @@ impl MainLoop {
                         self.command(command)?;
                     }
                 }
-                () = handle.snapshot_wanted() => {
-                    self.snapshot_wanted = true;
-                    self.publish();
-                }
                 () = sleep_until(deadline) => {
                     if self.core.deadline().is_some_and(|deadline| deadline <= self.now()) {
                         self.step(Event::Tick)?;
                     }
-                    self.publish();
                 }
             }
+            self.publish();
         }
     }
 
@@ -211,12 +214,15 @@ impl MainLoop {
     /// Makes a snapshot where one is wanted and due. Readers that come while one is not due share
     /// the next.
     fn publish(&mut self) {
+        if !self.snapshot_wanted {
+            return;
+        }
         let begin = tokio::time::Instant::now();
-        if !self.snapshot_wanted || begin < self.snapshot_at {
+        if begin < self.snapshot_at {
             return;
         }
         let step = self.handle.steps();
-        let snapshot = Snapshot::new(step, &self.core);
+        let snapshot = Snapshot::new(step, &self.core, &mut self.kept);
         self.snapshots.send_replace(Arc::new(snapshot));
         self.snapshot_wanted = false;
         let end = tokio::time::Instant::now();
@@ -486,7 +492,7 @@ impl MainLoop {
                 self.core.view().counters().allocation_runs(),
                 begin.elapsed(),
             );
-            self.handle.count_step();
+            self.handle.count_step(self.core.version());
             for effect in effects {
                 events.extend(self.carry_out(effect)?);
             }
@@ -565,7 +571,7 @@ impl MainLoop {
 
     fn send_frame(&mut self, link: LinkId, frame: Outgoing) -> Option<Event> {
         let open = self.links.get(&link)?;
-        match open.frames.try_send(frame) {
+        match open.frames.try_send(Box::new(frame)) {
             // An agent that is gone tells so by the end of its link.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
             Err(mpsc::error::TrySendError::Full(_)) => {
@@ -581,6 +587,8 @@ impl MainLoop {
 
 async fn sleep_until(deadline: Option<tokio::time::Instant>) {
     match deadline {
+        // A timer would wait for its next millisecond.
+        Some(deadline) if deadline <= tokio::time::Instant::now() => {}
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }

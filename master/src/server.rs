@@ -445,9 +445,10 @@ impl ConnectionServer {
             request.extensions_mut().insert(connection.clone());
             self.links.clone().call(request).await?.map(Body::Grpc)
         } else if is_grpc && path == grpc::PATH {
-            grpc::connect(&self.handle, connection.clone(), request).await
+            // A stream keeps the room of this future as long as it is open, and most are links.
+            Box::pin(grpc::connect(&self.handle, connection.clone(), request)).await
         } else {
-            router::route(&self.handle, connection.clone(), request).await
+            Box::pin(router::route(&self.handle, connection.clone(), request)).await
         };
         Ok(response.map(|body| Counted::new(body, connection)))
     }

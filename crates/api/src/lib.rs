@@ -26,6 +26,7 @@ mod generated;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod json;
+mod link_codec;
 pub mod recordio;
 mod wire;
 

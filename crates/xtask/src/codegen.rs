@@ -122,6 +122,7 @@ fn generate(proto: &Path) -> Result<BTreeMap<String, String>> {
     config.service_generator(
         tonic_prost_build::configure()
             .build_transport(false)
+            .codec_path("crate::link_codec::LinkCodec")
             .service_generator(),
     );
     let requests = files

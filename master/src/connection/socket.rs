@@ -40,6 +40,10 @@ impl AsyncRead for Socket {
             let length = self.before.len().min(buf.remaining());
             buf.put_slice(&self.before[..length]);
             self.before.advance(length);
+            if self.before.is_empty() {
+                // What is empty would still hold the room it was read into, as long as a link lives.
+                self.before = Bytes::new();
+            }
             return Poll::Ready(Ok(()));
         }
         let filled = buf.filled().len();

@@ -125,10 +125,10 @@ pub(crate) fn weight(event: &FrameworkEvent) -> usize {
         FrameworkEvent::Offers { offers, .. } => SMALL + offers.len() * 1024,
         FrameworkEvent::InverseOffers { offers } => SMALL + offers.len() * 512,
         FrameworkEvent::Relayed { status } => SMALL + status.as_bytes().len(),
+        // What an agent told of the task is the task's own, and there anyway.
         FrameworkEvent::Made(status) => {
             let agent_id = status.agent_id.as_ref().map_or(0, |id| id.len());
-            let base = status.base.as_ref().map_or(0, |b| b.as_bytes().len());
-            SMALL + status.task_id.len() + agent_id + status.message.len() + base
+            SMALL + status.task_id.len() + agent_id + status.message.len()
         }
         FrameworkEvent::Message { data, .. } => SMALL + data.as_bytes().len(),
         FrameworkEvent::OperationStatus(status) => {

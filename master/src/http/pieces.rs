@@ -14,7 +14,7 @@ use flate2::write::GzEncoder;
 use http_body::SizeHint;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// About the size of a piece.
 const PIECE_BYTES: usize = 64 << 10;
@@ -62,10 +62,77 @@ pub(crate) enum Made {
 #[derive(Debug)]
 pub(crate) struct Writer {
     text: String,
-    pieces: mpsc::Sender<Piece>,
+    sink: Sink,
+}
+
+/// Where pieces go.
+#[derive(Debug)]
+enum Sink {
+    /// To one reader, who is waited for.
+    Reader(mpsc::Sender<Piece>),
+    /// To all who read it, who are not.
+    Shared(watch::Sender<Text>),
+}
+
+/// The pieces so far of a document that many read.
+#[derive(Debug, Default)]
+pub(crate) struct Text {
+    pieces: Vec<Bytes>,
+    is_finished: bool,
+}
+
+impl Text {
+    /// The piece at a place, where it is made already.
+    pub(crate) fn piece(&self, place: usize) -> Option<Bytes> {
+        self.pieces.get(place).cloned()
+    }
+
+    /// Whether nothing more comes.
+    pub(crate) const fn is_finished(&self) -> bool {
+        self.is_finished
+    }
 }
 
 impl Writer {
+    /// A document that many read, and what they read; one that ends without [`Self::finish`] is
+    /// broken off.
+    pub(crate) fn shared() -> (Self, watch::Receiver<Text>) {
+        let (sender, text) = watch::channel(Text::default());
+        let this = Self {
+            text: String::new(),
+            sink: Sink::Shared(sender),
+        };
+        (this, text)
+    }
+
+    /// Ends a document that many read.
+    pub(crate) fn finish(self) {
+        let last = Bytes::from(self.text);
+        if let Sink::Shared(text) = self.sink {
+            text.send_modify(|text| {
+                text.pieces.extend((!last.is_empty()).then_some(last));
+                text.is_finished = true;
+            });
+        }
+    }
+
+    /// Appends a piece that is made already.
+    pub(crate) async fn piece(&mut self, piece: Bytes) -> Result<(), Gone> {
+        if !self.text.is_empty() {
+            self.flush().await?;
+        }
+        self.send(piece).await
+    }
+
+    /// Ends the document before its time.
+    pub(crate) async fn break_off(self) -> Gone {
+        if let Sink::Reader(pieces) = self.sink {
+            // A reader that is gone needs no word.
+            drop(pieces.send(Err(Broken)).await);
+        }
+        Gone
+    }
+
     /// Appends a text; waits for the reader where enough is there.
     pub(crate) async fn push(&mut self, text: &str) -> Result<(), Gone> {
         self.text.push_str(text);
@@ -76,8 +143,19 @@ impl Writer {
     }
 
     async fn flush(&mut self) -> Result<(), Gone> {
-        let piece = std::mem::take(&mut self.text);
-        self.pieces.send(Ok(piece.into())).await.map_err(|_| Gone)
+        // The next will be about as long.
+        let piece = std::mem::replace(&mut self.text, String::with_capacity(PIECE_BYTES * 9 / 8));
+        self.send(piece.into()).await
+    }
+
+    async fn send(&self, piece: Bytes) -> Result<(), Gone> {
+        match &self.sink {
+            Sink::Reader(pieces) => pieces.send(Ok(piece)).await.map_err(|_| Gone),
+            Sink::Shared(text) => {
+                text.send_modify(|text| text.pieces.push(piece));
+                Ok(())
+            }
+        }
     }
 }
 
@@ -90,7 +168,7 @@ where
     let breaking = sender.clone();
     let writing = tokio::spawn(write(Writer {
         text: String::new(),
-        pieces: sender,
+        sink: Sink::Reader(sender),
     }));
     tokio::spawn(async move {
         // A reader that is gone has no use for the last piece.

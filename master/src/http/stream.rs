@@ -16,11 +16,11 @@ use tokio::sync::mpsc;
 use crate::convert::events::weight;
 
 /// How many events may wait for one reader: one step may bring an event for each task of a framework,
-/// as a reconciliation does, before even a quick reader has its turn.
-pub(crate) const EVENTS_MAX: usize = 65_536;
+/// as a reconciliation of 100 000 tasks does, before even a quick reader has its turn.
+pub(crate) const EVENTS_MAX: usize = 262_144;
 /// About how many bytes may wait for one reader; one event may go past it alone, since the OFFERS
 /// of a large cluster must be deliverable.
-pub(crate) const WEIGHT_MAX: usize = 32 << 20;
+pub(crate) const WEIGHT_MAX: usize = 64 << 20;
 
 /// The reader does not keep up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -72,7 +72,7 @@ pub(super) fn full(framework: &Framework) -> Part<'_> {
     } else {
         put("role", json!(info.role.as_deref().unwrap_or("*")));
     }
-    fields.put("tasks", Part::list(&framework.tasks, task));
+    fields.put("tasks", Part::list(framework.tasks.iter(), task));
     fields.put(
         "unreachable_tasks",
         Part::list(&framework.unreachable_tasks, task),

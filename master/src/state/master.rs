@@ -83,7 +83,13 @@ pub(super) fn state<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
         }
         put("flags", json!(facts.flags));
     }
-    fields.put("slaves", Part::list(&view.agents, agents::short));
+    fields.put(
+        "slaves",
+        Part::list(&view.agents, |agent: &Agent| {
+            let text = |agent: &Agent| Value::Object(agents::short(agent)).to_string();
+            Part::Text(agent.rendered(text))
+        }),
+    );
     fields.put(
         "recovered_slaves",
         Part::list(&view.recovered, |(id, info)| {

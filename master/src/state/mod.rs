@@ -12,6 +12,7 @@ mod metrics;
 mod part;
 mod registry;
 mod roles;
+mod shared;
 pub(crate) mod sight;
 mod system;
 mod view;
@@ -26,16 +27,19 @@ use serde_json::{Map, Value, json};
 
 use crate::access::Identity;
 use crate::handle::Handle;
-use crate::http::pieces::{self, Made};
+use crate::http::pieces::{self, Gone, Made, Writer};
 use crate::http::query::{self, Query};
 use crate::metrics::as_f64;
 use part::Part;
 use view::{Begun, View};
 
+pub(crate) use view::Kept;
+
 pub(crate) use master::version_info;
+pub(crate) use shared::Documents;
 
 /// What can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Document {
     /// Everything.
     State,
@@ -73,20 +77,23 @@ pub(crate) enum Document {
 pub(crate) struct Snapshot {
     /// The step's number.
     pub(crate) step: u64,
+    /// The version of what it shows, [`Master::version`].
+    pub(crate) version: u64,
     view: LazyLock<View, Box<dyn FnOnce() -> View + Send>>,
     is_finished: AtomicBool,
 }
 
 impl Snapshot {
-    /// A copy of what the core holds, its large parts shared.
-    pub(crate) fn new(step: u64, core: &Master) -> Self {
-        let begun = Begun::of(core);
-        Self::made_by(step, move || begun.finish())
+    /// A copy of what the core holds, its large parts shared, also with the snapshot before.
+    pub(crate) fn new(step: u64, core: &Master, kept: &mut Kept) -> Self {
+        let begun = Begun::of(core, kept);
+        Self::made_by(step, core.version(), move || begun.finish())
     }
 
-    fn made_by(step: u64, make: impl FnOnce() -> View + Send + 'static) -> Self {
+    fn made_by(step: u64, version: u64, make: impl FnOnce() -> View + Send + 'static) -> Self {
         Self {
             step,
+            version,
             view: LazyLock::new(Box::new(make)),
             is_finished: AtomicBool::new(false),
         }
@@ -125,6 +132,12 @@ pub(crate) async fn document(
         if let Some(function) = &function {
             out.push(&format!("{function}(")).await?;
         }
+        if query.0.is_empty()
+            && !sight::is_limited(&identity)
+            && let Some(reader) = handle.documents().read(&handle, document).await
+        {
+            return reader.copy_to(out).await;
+        }
         let snapshot = handle.snapshot_for(&identity).await;
         let part = part(document, &handle, &snapshot, &query);
         part.write(&mut out).await?;
@@ -134,6 +147,18 @@ pub(crate) async fn document(
         Ok(out)
     });
     Ok(made.await)
+}
+
+/// Writes a document about which nothing else was said.
+async fn write(
+    document: Document,
+    handle: &Handle,
+    snapshot: &Snapshot,
+    out: &mut Writer,
+) -> Result<(), Gone> {
+    part(document, handle, snapshot, &Query(""))
+        .write(out)
+        .await
 }
 
 /// What of a document is made before it is written.

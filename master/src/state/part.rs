@@ -3,6 +3,7 @@
 //! What is in memory of a large state is the item that is being written, not the whole as values.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -12,6 +13,8 @@ use crate::http::pieces::{Gone, Writer};
 pub(super) enum Part<'a> {
     /// A value at hand.
     Value(Value),
+    /// A value that is written already.
+    Text(Arc<str>),
     /// A list of parts.
     List(Box<dyn Iterator<Item = Part<'a>> + Send + 'a>),
     /// Named parts, in this order.
@@ -52,6 +55,7 @@ impl<'a> Part<'a> {
         Box::pin(async move {
             match self {
                 Self::Value(value) => out.push(&value.to_string()).await,
+                Self::Text(text) => out.push(&text).await,
                 Self::List(items) => {
                     out.push("[").await?;
                     for (place, item) in items.enumerate() {

@@ -56,8 +56,8 @@ impl Snapshot {
             return self;
         }
         let identity = identity.clone();
-        let step = self.step;
-        Arc::new(Self::made_by(step, move || {
+        let (step, version) = (self.step, self.version);
+        Arc::new(Self::made_by(step, version, move || {
             let mut view = View::clone(&self.view);
             view.hide_from(&identity);
             view
@@ -93,7 +93,7 @@ impl Framework {
             return false;
         }
         for tasks in [
-            &mut self.tasks,
+            Arc::make_mut(&mut self.tasks),
             &mut self.unreachable_tasks,
             &mut self.completed_tasks,
         ] {
@@ -114,13 +114,14 @@ impl Agent {
         if !identity.is_restricted(&[Action::ViewRole]) {
             return;
         }
-        for resources in [&mut self.total, &mut self.used, &mut self.offered] {
+        for resources in [&mut self.used, &mut self.offered] {
             *resources = shown(resources, identity);
         }
-        let info = without_roles(&self.facts.info, identity);
-        self.facts = Arc::new(AgentFacts {
-            info,
-            ..AgentFacts::clone(&self.facts)
+        let base = self.base_mut();
+        base.total = shown(&base.total, identity);
+        base.facts = Arc::new(AgentFacts {
+            info: without_roles(&base.facts.info, identity),
+            ..AgentFacts::clone(&base.facts)
         });
     }
 }

@@ -1,8 +1,8 @@
 //! What a snapshot holds: agents, frameworks and tasks as they were after one step.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use api::convert::to_refined;
 use api::v1;
@@ -57,6 +57,14 @@ pub(super) struct View {
 /// An agent.
 #[derive(Clone)]
 pub(super) struct Agent {
+    base: Arc<Base>,
+    pub(super) used: Resources,
+    pub(super) offered: Resources,
+}
+
+/// An agent without its sums: one snapshot shares with the next what has not changed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Base {
     pub(super) id: AgentId,
     pub(super) facts: Arc<AgentFacts>,
     pub(super) registered: WallTime,
@@ -69,8 +77,32 @@ pub(super) struct Agent {
     pub(super) deactivated: bool,
     pub(super) drain: Option<Drain>,
     pub(super) total: Resources,
-    pub(super) used: Resources,
-    pub(super) offered: Resources,
+    rendered: Rendered,
+}
+
+/// An agent's text in a document, kept with its base for as long as its sums are these.
+#[derive(Debug, Default)]
+struct Rendered(Mutex<Option<(Resources, Resources, Arc<str>)>>);
+
+impl Clone for Rendered {
+    /// A copy is made to be changed, and has no text.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Rendered {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Deref for Agent {
+    type Target = Base;
+
+    fn deref(&self) -> &Base {
+        &self.base
+    }
 }
 
 /// A framework.
@@ -93,7 +125,8 @@ pub(super) struct Framework {
     pub(super) unregistered: Option<WallTime>,
     pub(super) used: Resources,
     pub(super) offered: Resources,
-    pub(super) tasks: Vec<Task>,
+    /// Shared with the next snapshot where none has changed.
+    pub(super) tasks: Arc<Vec<Task>>,
     pub(super) unreachable_tasks: Vec<Task>,
     pub(super) completed_tasks: Vec<Task>,
     pub(super) offers: Vec<Arc<Offer>>,
@@ -140,7 +173,7 @@ impl Deref for Task {
 
 /// A copy of what the core holds, whose sums are still to be made: the loop makes the copy, and the
 /// first reader the sums.
-pub(super) struct Begun {
+pub(crate) struct Begun {
     view: View,
     offers: Vec<Arc<Offer>>,
     inverse_offers: Vec<Arc<InverseOffer>>,
@@ -149,8 +182,8 @@ pub(super) struct Begun {
 }
 
 impl Begun {
-    /// Copies what the core holds.
-    pub(super) fn of(core: &Master) -> Self {
+    /// Copies what the core holds, but for what has not changed since `kept` was.
+    pub(super) fn of(core: &Master, kept: &mut Kept) -> Self {
         let view = core.view();
         let executors = view
             .frameworks()
@@ -163,7 +196,7 @@ impl Begun {
             executors: executors.collect(),
             offers: view.offers().map(Arc::clone).collect(),
             inverse_offers: view.inverse_offers().map(Arc::clone).collect(),
-            view: View::begin(core),
+            view: View::begin(core, kept),
         }
     }
 
@@ -175,7 +208,7 @@ impl Begun {
             inverse_offers,
             executors,
         } = self;
-        let mut on_agents: BTreeMap<AgentId, Sums> = BTreeMap::new();
+        let mut on_agents: HashMap<AgentId, Sums> = HashMap::new();
         for framework in &mut view.frameworks {
             for task in framework.tasks.iter().filter(|t| !t.state.is_terminal()) {
                 framework.used.add_all(&task.resources);
@@ -241,13 +274,16 @@ impl View {
     }
 
     /// A copy without sums and offers.
-    fn begin(core: &Master) -> Self {
+    fn begin(core: &Master, kept: &mut Kept) -> Self {
         let view = core.view();
+        kept.refresh(view);
+        let agent = |base: &Arc<Base>| Agent {
+            base: Arc::clone(base),
+            used: Resources::new(),
+            offered: Resources::new(),
+        };
         Self {
-            agents: view
-                .agents()
-                .map(|agent| Agent::begin(view, agent))
-                .collect(),
+            agents: kept.agents.iter().map(agent).collect(),
             recovered: view
                 .recovered_agents()
                 .map(|(id, recovered)| (id.clone(), recovered.info.clone()))
@@ -260,11 +296,17 @@ impl View {
             unreachable: view.unreachable_agents().count(),
             frameworks: view
                 .frameworks()
-                .map(|framework| Framework::begin(view, framework))
+                .map(|framework| Framework {
+                    tasks: kept.tasks(&framework.id),
+                    ..Framework::begin(view, framework)
+                })
                 .collect(),
             completed: view
                 .completed_frameworks()
-                .map(|framework| Framework::begin(view, framework))
+                .map(|framework| Framework {
+                    tasks: Arc::new(listed(framework)),
+                    ..Framework::begin(view, framework)
+                })
                 .collect(),
             maintenance: Maintenance {
                 plan: view.maintenance().clone(),
@@ -289,13 +331,35 @@ impl Agent {
     /// An agent with its sums.
     pub(super) fn of(view: master_core::View<'_>, agent: &agents::Agent) -> Self {
         Self {
+            base: Arc::new(Base::of(view, agent)),
             used: view.used_on(agent),
             offered: view.offered_on(agent),
-            ..Self::begin(view, agent)
         }
     }
 
-    fn begin(view: master_core::View<'_>, agent: &agents::Agent) -> Self {
+    /// Its text in the state, which is made once for as long as nothing about it changes.
+    pub(super) fn rendered(&self, make: impl FnOnce(&Self) -> String) -> Arc<str> {
+        let Rendered(kept) = &self.base.rendered;
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((used, offered, text)) = &*kept
+            && *used == self.used
+            && *offered == self.offered
+        {
+            return Arc::clone(text);
+        }
+        let text: Arc<str> = make(self).into();
+        *kept = Some((self.used.clone(), self.offered.clone(), Arc::clone(&text)));
+        text
+    }
+
+    /// What may be changed of it for one reader.
+    pub(super) fn base_mut(&mut self) -> &mut Base {
+        Arc::make_mut(&mut self.base)
+    }
+}
+
+impl Base {
+    fn of(view: master_core::View<'_>, agent: &agents::Agent) -> Self {
         Self {
             id: agent.id.clone(),
             facts: Arc::clone(&agent.facts),
@@ -306,13 +370,73 @@ impl Agent {
             deactivated: view.is_deactivated(&agent.id),
             drain: view.drain(&agent.id),
             total: agent.total.clone(),
-            used: Resources::new(),
-            offered: Resources::new(),
+            rendered: Rendered::default(),
         }
+    }
+
+    /// Whether this is what [`Self::of`] would make, found without making it.
+    fn is_of(&self, view: master_core::View<'_>, agent: &agents::Agent) -> bool {
+        let connected = matches!(agent.state, AgentState::Connected { .. });
+        let deactivated = view.is_deactivated(&agent.id);
+        let is = self.id == agent.id
+            && Arc::ptr_eq(&self.facts, &agent.facts)
+            && self.registered == agent.registered_time
+            && self.reregistered == agent.reregistered_time
+            && self.connected == connected
+            && self.active == (connected && !deactivated)
+            && self.deactivated == deactivated
+            && self.drain == view.drain(&agent.id)
+            && self.total == agent.total;
+        debug_assert!(!is || *self == Self::of(view, agent));
+        is
     }
 }
 
+/// What the last snapshot held of what seldom changes: what is still so, the next one shares.
+#[derive(Default)]
+pub(crate) struct Kept {
+    agents: Vec<Arc<Base>>,
+    tasks: BTreeMap<FrameworkId, Arc<Vec<Task>>>,
+}
+
+impl Kept {
+    /// Makes it what the core holds now.
+    fn refresh(&mut self, view: master_core::View<'_>) {
+        let mut before = std::mem::take(&mut self.agents).into_iter().peekable();
+        for agent in view.agents() {
+            // Both stand in the order of their ids.
+            while before.next_if(|base| base.id < agent.id).is_some() {}
+            let base = before.next_if(|base| base.is_of(view, agent));
+            self.agents
+                .push(base.unwrap_or_else(|| Arc::new(Base::of(view, agent))));
+        }
+        let mut before = std::mem::take(&mut self.tasks);
+        for framework in view.frameworks() {
+            let is_same = |tasks: &Arc<Vec<Task>>| {
+                let own = framework.tasks.values();
+                tasks.len() == framework.tasks.len()
+                    && tasks.iter().zip(own).all(|(a, b)| Arc::ptr_eq(&a.task, b))
+            };
+            let tasks = before.remove(&framework.id).filter(is_same);
+            let tasks = tasks.unwrap_or_else(|| Arc::new(listed(framework)));
+            self.tasks.insert(framework.id.clone(), tasks);
+        }
+    }
+
+    /// The tasks of a framework that is not over.
+    fn tasks(&self, id: &FrameworkId) -> Arc<Vec<Task>> {
+        self.tasks.get(id).map(Arc::clone).unwrap_or_default()
+    }
+}
+
+/// The tasks of a framework that are not over.
+fn listed(framework: &frameworks::Framework) -> Vec<Task> {
+    let tasks = framework.tasks.values();
+    tasks.map(|task| Task::new(&framework.id, task)).collect()
+}
+
 impl Framework {
+    /// A framework without its sums, and without its tasks.
     fn begin(view: master_core::View<'_>, framework: &frameworks::Framework) -> Self {
         let task = |task: &Arc<tasks::Task>| Task::new(&framework.id, task);
         let newest_first = |tasks: &VecDeque<_>| tasks.iter().rev().map(task).collect();
@@ -331,7 +455,7 @@ impl Framework {
             unregistered: framework.unregistered_time,
             used: Resources::new(),
             offered: Resources::new(),
-            tasks: framework.tasks.values().map(task).collect(),
+            tasks: Arc::default(),
             unreachable_tasks: newest_first(&framework.unreachable_tasks),
             completed_tasks: newest_first(&framework.completed_tasks),
             offers: Vec::new(),

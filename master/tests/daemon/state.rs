@@ -171,3 +171,35 @@ async fn every_metric_that_mesos_has_is_there() {
     assert_eq!(missing, Vec::<String>::new());
     master.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_at_a_time_share_a_state_and_each_sees_what_happened_before_it_asked() {
+    let master = master().await;
+    let address = master.address();
+    let mut agents = Vec::new();
+    for number in 1..=5 {
+        let mut register = agent::register(&format!("node{number}"));
+        // Two at one address would be one that has lost its memory.
+        register.advertise_ip = format!("127.0.1.{number}");
+        agents.push(Agent::register(address, register).await);
+        let mut readers = tokio::task::JoinSet::new();
+        for path in ["/state", "/master/state", "/slaves", "/state-summary"].repeat(5) {
+            readers.spawn(async move { http::get(address, path).await });
+        }
+        while let Some(state) = readers.join_next().await {
+            let state = state.unwrap();
+            assert_eq!(state["slaves"].as_array().unwrap().len(), number, "{state}");
+        }
+    }
+    drop(agents.pop());
+    crate::support::until("an agent that is gone is shown as such", async || {
+        let state = http::get(address, "/state").await;
+        (state["deactivated_slaves"] == 1.0).then_some(())
+    })
+    .await;
+    let state = http::get(address, "/state").await;
+    let slaves = state["slaves"].as_array().unwrap();
+    let active = slaves.iter().filter(|slave| slave["active"] == true);
+    assert_eq!(active.count(), 4);
+    master.shutdown().await.unwrap();
+}

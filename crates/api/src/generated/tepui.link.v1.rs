@@ -498,7 +498,7 @@ pub mod link_client {
             self.inner.ready().await.map_err(|e| {
                 tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
             })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::link_codec::LinkCodec::default();
             let path = http::uri::PathAndQuery::from_static("/tepui.link.v1.Link/Connect");
             let mut req = request.into_streaming_request();
             req.extensions_mut()
@@ -628,7 +628,7 @@ pub mod link_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ConnectSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::link_codec::LinkCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

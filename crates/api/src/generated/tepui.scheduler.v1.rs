@@ -92,7 +92,7 @@ pub mod scheduler_client {
             self.inner.ready().await.map_err(|e| {
                 tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
             })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::link_codec::LinkCodec::default();
             let path =
                 http::uri::PathAndQuery::from_static("/tepui.scheduler.v1.Scheduler/Connect");
             let mut req = request.into_streaming_request();
@@ -236,7 +236,7 @@ pub mod scheduler_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ConnectSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::link_codec::LinkCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
