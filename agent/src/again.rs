@@ -154,16 +154,24 @@ pub enum Failure {
     Abort,
     /// The main loop stands still.
     Stall,
+    /// Another thread has no stack left.
+    Overflow,
 }
 
 impl Failure {
     /// The names of all.
-    pub const NAMES: [&str; 4] = ["panic", "signal", "abort", "stall"];
+    pub const NAMES: [&str; 5] = ["panic", "signal", "abort", "stall", "overflow"];
 
     /// By its name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let all = [Self::Panic, Self::Signal, Self::Abort, Self::Stall];
+        let all = [
+            Self::Panic,
+            Self::Signal,
+            Self::Abort,
+            Self::Stall,
+            Self::Overflow,
+        ];
         let named = Self::NAMES.into_iter().zip(all);
         named
             .into_iter()
@@ -180,10 +188,24 @@ impl Failure {
                 std::process::abort()
             }
             Self::Abort => std::process::abort(),
+            Self::Overflow => {
+                let thread = thread::Builder::new().name("overflow".to_string());
+                let _ = thread.spawn(|| descend(0));
+                Self::Stall.happen()
+            }
             Self::Stall => loop {
                 thread::sleep(WINDOW);
             },
         }
+    }
+}
+
+/// Takes stack until there is none.
+fn descend(depth: u64) -> u64 {
+    let taken = std::hint::black_box([depth; 64]);
+    match depth {
+        u64::MAX => taken[0],
+        _ => descend(depth + 1).wrapping_add(taken[63]),
     }
 }
 

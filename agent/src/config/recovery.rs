@@ -127,7 +127,7 @@ pub(super) static RECOVERY: &[Setting] = &[
         name: "failure_test",
         value: "BOOL",
         allowed: "true or false",
-        help: "for tests of failures alone: `POST /failure?kind=panic`, `signal`, `abort` or `stall`, by whomever,\n      has the agent fail (default: false)",
+        help: "for tests of failures alone: `POST /failure?kind=panic`, `signal`, `abort`, `stall` or `overflow`,\n      by whomever, has the agent fail (default: false)",
         boot: false,
         switch: true,
         set: |draft, text| put(&mut draft.recovery.failure_test, boolean(text)),

@@ -211,7 +211,7 @@ fn whatever_befalls_the_program_it_is_executed_again_and_its_tasks_do_not_notice
         ("SIGSEGV", "SIGSEGV in thread "),
         ("SIGABRT", "SIGABRT in thread "),
         ("panic", "panic in thread main at agent/src/again.rs"),
-        ("abort", "SIGABRT in thread "),
+        ("overflow", "in thread overflow"),
         ("stall", "the main loop stood still for 2 s"),
     ]
     .into_iter()
