@@ -10,6 +10,7 @@ mod enter;
 mod filters;
 mod host;
 mod init;
+mod lean;
 mod orders;
 mod parts;
 mod spawn;

@@ -16,10 +16,17 @@ pub type Pid = i32;
 /// may wait, so that no status is lost.
 pub fn reap() -> Vec<(Pid, ExitStatus)> {
     let mut ended = Vec::new();
-    while let Some((pid, status)) = wait_any() {
-        ended.extend(ExitStatus::from_wait_status(status).map(|status| (pid, status)));
-    }
+    reap_each(|pid, status| ended.push((pid, status)));
     ended
+}
+
+/// The same, one after another, without memory of its own.
+pub(crate) fn reap_each(mut ended: impl FnMut(Pid, ExitStatus)) {
+    while let Some((pid, status)) = wait_any() {
+        if let Some(status) = ExitStatus::from_wait_status(status) {
+            ended(pid, status);
+        }
+    }
 }
 
 /// One child that has ended; `None` when no more has.

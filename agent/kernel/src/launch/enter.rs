@@ -17,6 +17,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::{ForkResult, chdir, execve, fork, sethostname, setsid};
 
+use super::lean::{List, Spare};
 use super::orders::{Order, Orders, What};
 use super::{KIND_EXECUTE, KIND_STEP, init};
 use crate::mounts::{self, Attributes, Detached, PlaceKind};
@@ -59,8 +60,8 @@ pub fn enter() -> ! {
         (Ok(begun), Some(exit)) => {
             drop(report);
             match begun {
-                Begun::Task(task) => init::run(task, &exit),
-                Begun::Nothing => init::hold(&exit),
+                Begun::Task(task, spare) => init::run(task, &exit, &spare),
+                Begun::Nothing(spare) => init::hold(&exit, &spare),
             }
         }
         (Ok(_), None) => fail(&report, KIND_STEP, "no exit file", Errno::EINVAL),
@@ -107,10 +108,10 @@ fn fail(report: &OwnedFd, kind: u8, name: &str, errno: Errno) -> ! {
 
 /// What an init has to look after.
 enum Begun {
-    /// The task.
-    Task(libc::pid_t),
+    /// The task. Beside it, what an init does without.
+    Task(libc::pid_t, Spare),
     /// Nothing but the container itself.
-    Nothing,
+    Nothing(Spare),
 }
 
 /// From the clone to the task's process. Returns in an init only: without a pid namespace of its own
@@ -144,6 +145,7 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
     if orders.is_init {
         bound_inotify().map_err(failed("bound the instances of inotify"))?;
     }
+    let list = List::open();
     if let Some(mounts) = orders.mount_namespace.map(taken) {
         setns(mounts, CloneFlags::CLONE_NEWNS).map_err(failed("join the parent's mounts"))?;
     }
@@ -164,8 +166,9 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
         Run::Process(process) => process,
         Run::Hold(_) => {
             restrict(ruleset)?;
+            let spare = list.map(List::read).unwrap_or_default();
             filter(orders.init_seccomp.as_ref())?;
-            return Ok(Begun::Nothing);
+            return Ok(Begun::Nothing(spare));
         }
     };
     let directory = process.directory.as_str();
@@ -192,8 +195,9 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
     // SAFETY: the launcher has one thread, so its child may do whatever it may do itself.
     match unsafe { fork() }.map_err(failed("fork"))? {
         ForkResult::Parent { child } => {
+            let spare = list.map(List::read).unwrap_or_default();
             filter(orders.init_seccomp.as_ref())?;
-            Ok(Begun::Task(child.as_raw()))
+            Ok(Begun::Task(child.as_raw(), spare))
         }
         ForkResult::Child => become_task(),
     }

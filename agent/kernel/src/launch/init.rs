@@ -3,6 +3,8 @@
 //! It waits with all signals blocked, so that none is lost and none needs a handler. Children that
 //! end are reaped, signals are handed on, and when the task ends its status is written down and the
 //! init ends too, upon which the kernel kills whatever is left in the container.
+//!
+//! Most of its memory is given back first: nothing here allocates or formats (see `lean`).
 
 use std::os::fd::OwnedFd;
 
@@ -10,30 +12,32 @@ use model::sandbox::ExitStatus;
 use nix::errno::Errno;
 use nix::libc;
 
+use super::lean::Spare;
 use crate::process;
 
 /// Keeps the container going until the task ends.
-pub(super) fn run(task: libc::pid_t, exit: &OwnedFd) -> ! {
+pub(super) fn run(task: libc::pid_t, exit: &OwnedFd, spare: &Spare) -> ! {
     leave_streams();
+    spare.give_back();
     loop {
         match next_signal() {
-            libc::SIGCHLD => {
-                if let Some((_, status)) = process::reap().into_iter().find(|(pid, _)| *pid == task)
-                {
+            libc::SIGCHLD => process::reap_each(|pid, status| {
+                if pid == task {
                     end(exit, status);
                 }
-            }
+            }),
             signal => hand_on(signal, task),
         }
     }
 }
 
 /// Keeps a container without a task going until it is told to end, which is no failure.
-pub(super) fn hold(exit: &OwnedFd) -> ! {
+pub(super) fn hold(exit: &OwnedFd, spare: &Spare) -> ! {
     leave_streams();
+    spare.give_back();
     loop {
         match next_signal() {
-            libc::SIGCHLD => drop(process::reap()),
+            libc::SIGCHLD => process::reap_each(|_, _| ()),
             libc::SIGTERM | libc::SIGINT | libc::SIGQUIT | libc::SIGHUP => {
                 end(exit, ExitStatus::Exited(0));
             }
@@ -83,9 +87,10 @@ fn hand_on(signal: libc::c_int, task: libc::pid_t) {
 
 /// Leaves the exact status for the agent.
 pub(super) fn leave_status(exit: &OwnedFd, status: ExitStatus) {
-    let record = format!("{}\n", status.wait_status());
+    let mut record = [0; RECORD_BYTES];
+    let record = line(status.wait_status(), &mut record);
     // On failure (no space) the own exit code still tells most of it.
-    let _ = nix::unistd::write(exit, record.as_bytes());
+    let _ = nix::unistd::write(exit, record);
 }
 
 /// Leaves the exact status, and a readable one as its own.
@@ -98,4 +103,36 @@ fn end(exit: &OwnedFd, status: ExitStatus) -> ! {
     };
     // SAFETY: _exit(2) ends the process and runs no handlers.
     unsafe { libc::_exit(code) }
+}
+
+/// A line with a status, which has five digits at most.
+const RECORD_BYTES: usize = 12;
+
+/// A number of at least 0 as text in the end of a buffer, with the end of a line.
+fn line(mut number: i32, buffer: &mut [u8; RECORD_BYTES]) -> &[u8] {
+    let mut start = RECORD_BYTES - 1;
+    buffer[start] = b'\n';
+    while start > 0 {
+        start -= 1;
+        buffer[start] = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+        if number <= 0 {
+            break;
+        }
+    }
+    &buffer[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_a_line_of_digits() {
+        for number in [0, 7, 9, 137, 7 << 8, 0xff << 8, i32::MAX] {
+            let mut buffer = [0; RECORD_BYTES];
+            let text = format!("{number}\n");
+            assert_eq!(line(number, &mut buffer), text.as_bytes());
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The limits of a container's cgroup, where this host's version 2 has controllers.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use agent_kernel::cgroup::Resource as Wait;
@@ -20,6 +21,31 @@ fn has(world: &World, controller: &str) -> bool {
         println!("  left out: cgroup v2 has no {controller} controller here");
     }
     has
+}
+
+pub(crate) fn an_init_keeps_next_to_no_memory(world: &World) -> Outcome {
+    /// A page for each of a few things; without giving back it is several hundred kB more.
+    const ANONYMOUS_KB_MAX: u64 = if cfg!(target_env = "musl") { 160 } else { 400 };
+    let plan = world.plan("echo up; sleep 60")?;
+    let launched = world.spawn(&plan)?;
+    world.wait_for(&plan, "up")?;
+    let rollup = format!("/proc/{}/smaps_rollup", launched.pid);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let kept = loop {
+        // It gives back beside the task's start.
+        let rollup = fs::read_to_string(&rollup)?;
+        let line = rollup.lines().find(|line| line.starts_with("Anonymous:"));
+        let kb = line.and_then(|line| line.split_whitespace().nth(1));
+        let kb: u64 = kb.ok_or("no such line")?.parse()?;
+        if kb <= ANONYMOUS_KB_MAX || Instant::now() > deadline {
+            break kb;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    process::signal(&launched.pidfd, Signal::SIGKILL)?;
+    world.end(&plan, &launched)?;
+    println!("  {kept} kB");
+    same(kept <= ANONYMOUS_KB_MAX, true, &format!("{kept} kB"))
 }
 
 pub(crate) fn the_report_tells_what_is_enforced_and_what_is_not(world: &World) -> Outcome {

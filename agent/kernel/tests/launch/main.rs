@@ -120,6 +120,7 @@ const TESTS: &[(&str, Test)] = tests![
     disk::a_root_of_layers_takes_what_it_may,
     disk::a_task_cannot_leave_its_project,
     limits::limits_of_a_task_bind_it_and_not_its_init,
+    limits::an_init_keeps_next_to_no_memory,
     limits::the_report_tells_what_is_enforced_and_what_is_not,
     limits::memory_past_the_limit_ends_the_whole_container,
     limits::no_more_processes_than_allowed,
