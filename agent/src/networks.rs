@@ -189,6 +189,18 @@ pub struct Wanted<'a> {
     pub ports: &'a PortRanges,
 }
 
+fn tables(tag: &str) -> String {
+    format!("tepui-{tag}")
+}
+
+/// How many elements the tables of the agent with this work directory have: some for each container that
+/// is connected. None where there are no tables.
+pub fn elements(work_dir: &Path) -> usize {
+    let opened = Tables::open(&tables(&tag(work_dir)));
+    let counted = opened.and_then(|mut tables| tables.elements());
+    counted.unwrap_or(0)
+}
+
 impl Networks {
     /// Clears what an earlier process left, beside the main loop, but for the ends of containers that
     /// still run, which it gives back; and fills the pool.
@@ -221,7 +233,7 @@ impl Networks {
             .collect();
         let inner = Arc::new(Inner {
             firewall: Firewall {
-                name: format!("tepui-{tag}"),
+                name: tables(&tag),
                 bridges,
                 devices: format!("tv{tag}-"),
                 gateways: settings.named.iter().map(|named| named.gateway).collect(),

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::Context;
+use crate::networks;
 
 /// Folders within folders that are counted, at most.
 const DEPTH_MAX: usize = 16;
@@ -31,11 +32,14 @@ pub(super) fn counts(context: &Context) -> Vec<(&'static str, u64)> {
             groups.map_or(0, |path| folders(path, DEPTH_MAX)),
         ),
         ("tepui/network_interfaces", entries("/sys/class/net")),
+        (
+            "tepui/nftables_elements",
+            networks::elements(&context.work_dir),
+        ),
         ("tepui/containers_running", held.running),
         ("tepui/containers_waiting", held.waiting),
         ("tepui/id_ranges", held.id_ranges),
         ("tepui/cgroups_lingering", held.lingering),
-        ("tepui/executed_again", context.history.executions),
     ];
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     counts.map(|(name, count)| (name, number(count))).to_vec()

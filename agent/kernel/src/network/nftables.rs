@@ -149,6 +149,49 @@ impl Tables {
         self.forget_connections(endpoint)
     }
 
+    /// How many elements the sets of the tables have, of all containers together; none where there are no
+    /// tables.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn elements(&mut self) -> Result<usize, FirewallError> {
+        let mut count = 0;
+        for (family, set) in rules::SETS {
+            let mut batch = Batch::new(&self.name);
+            batch.list(family, set);
+            match self.count(batch) {
+                Err(error) if error.errno() == Errno::ENOENT => {}
+                counted => count += counted?,
+            }
+        }
+        Ok(count)
+    }
+
+    /// Sends a question whose answer is a list, and counts what is in it.
+    fn count(&mut self, batch: Batch) -> Result<usize, FirewallError> {
+        const ACT: &str = "count elements";
+        let asked = |source| FirewallError::Ask { act: ACT, source };
+        self.sequence = self.sequence.wrapping_add(1);
+        let (bytes, _) = batch.finish(self.sequence);
+        self.socket.send(&bytes, 0).map_err(asked)?;
+        let mut count = 0;
+        loop {
+            let (bytes, _) = self.socket.recv_from_full().map_err(asked)?;
+            let part = batch::listed(&bytes, self.sequence);
+            if let Some(code) = part.error {
+                return Err(FirewallError::Refused {
+                    act: ACT,
+                    what: "list a set",
+                    source: Errno::from_raw(-code),
+                });
+            }
+            count += part.elements;
+            if part.is_last {
+                return Ok(count);
+            }
+        }
+    }
+
     /// A flow that goes on, of UDP above all, would lead to the container for as long as it does,
     /// whoever has the port or the address next. The rules mark each with the container's address.
     fn forget_connections(&mut self, endpoint: &Endpoint) -> Result<(), FirewallError> {

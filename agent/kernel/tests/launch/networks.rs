@@ -244,7 +244,10 @@ pub(crate) fn a_mapped_port_leads_to_its_container_until_it_ends(world: &World) 
             "10.77.0.2/24\ndefault via 10.77.0.1\n",
             "what it sees",
         )?;
+        // A source, and a port of each kind.
+        same(node.tables.elements()?, 3, "elements while it is connected")?;
         connection.end(&mut node.netlink, &mut node.tables, &end)?;
+        same(node.tables.elements()?, 0, "elements afterwards")?;
         let names = node.netlink.names()?;
         same(
             names.len(),

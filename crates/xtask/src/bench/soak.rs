@@ -20,6 +20,12 @@ use crate::measure::PROGRAMS;
 
 /// Clients at the same time.
 const CLIENTS: u64 = 8;
+/// Of so many containers one has a network of its own.
+const CONNECTED: u64 = 4;
+/// The network that every node has.
+const NETWORK: &str = "bridge";
+/// The first of the node's ports for them, and how many.
+const PORTS: (u64, u64) = (31_000, 900);
 /// Cycles that come before the first count: what is made once is made by then.
 const WARM_UP: u64 = 16;
 /// How long the agent may take to be as it was.
@@ -29,13 +35,14 @@ const CALM_MAX: Duration = Duration::from_secs(60);
 const ANSWER_BUDGET_S: f64 = 1.0;
 
 /// What must be as before. Threads may be fewer or more: the pool that blocks shrinks and grows.
-const HELD: [&str; 10] = [
+const HELD: [&str; 11] = [
     "open_files",
     "children",
     "zombies",
     "mounts",
     "cgroups",
     "network_interfaces",
+    "nftables_elements",
     "containers_running",
     "containers_waiting",
     "id_ranges",
@@ -191,7 +198,7 @@ impl Node<'_> {
         }
     }
 
-    /// A new container; its id.
+    /// A new container; its id. One of four has a network of its own, with a port of the node.
     fn launch(&self, command: &str) -> Result<Value> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let id = json!({ "value": format!("soak-{}-{number}", std::process::id()) });
@@ -200,11 +207,27 @@ impl Node<'_> {
                 "name": name, "type": "SCALAR", "scalar": { "value": value },
             })
         };
-        self.call(&json!({ "type": "LAUNCH_CONTAINER", "launch_container": {
+        let mut launch = json!({
             "container_id": id,
             "command": { "value": command },
             "resources": [scalar("cpus", 0.01), scalar("mem", 32.0)],
-        }}))?;
+        });
+        if number.is_multiple_of(CONNECTED) {
+            // No more run at once than there are.
+            let port = PORTS.0 + number / CONNECTED % PORTS.1;
+            let range = json!({ "begin": port, "end": port });
+            launch["resources"]
+                .as_array_mut()
+                .context("resources")?
+                .push(json!({
+                    "name": "ports", "type": "RANGES", "ranges": { "range": [range] },
+                }));
+            launch["container"] = json!({ "type": "MESOS", "network_infos": [{
+                "name": NETWORK,
+                "port_mappings": [{ "host_port": port, "container_port": 80 }],
+            }]});
+        }
+        self.call(&json!({ "type": "LAUNCH_CONTAINER", "launch_container": launch }))?;
         Ok(id)
     }
 

@@ -18,6 +18,7 @@ const NEW_CHAIN: u16 = 3;
 const NEW_RULE: u16 = 6;
 const NEW_SET: u16 = 9;
 const NEW_ELEMENT: u16 = 12;
+const GET_ELEMENTS: u16 = 13;
 const DELETE_ELEMENT: u16 = 14;
 
 /// Flags of netlink messages.
@@ -30,6 +31,10 @@ const APPEND: u16 = 0x800;
 const HEADER: usize = 16;
 /// `NLMSG_ERROR`, which an acknowledgement is, too.
 const ERROR: u16 = 2;
+/// `NLMSG_DONE`, at the end of a list.
+const DONE: u16 = 3;
+/// `NLM_F_DUMP`: a list is asked for.
+const LIST: u16 = 0x300;
 
 /// Which packets a table sees; numbers are `NFPROTO_`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +184,17 @@ impl Batch {
         self.push("delete element", DELETE_ELEMENT, 0, family, fields);
     }
 
+    /// All elements, as a question by itself.
+    pub(super) fn list(&mut self, family: Family, set: &Set) {
+        const TABLE: u16 = 1;
+        const SET: u16 = 2;
+        let mut fields = Attributes::default();
+        fields.text(TABLE, &self.table);
+        fields.text(SET, set.name);
+        self.alone = true;
+        self.push("list set", GET_ELEMENTS, LIST, family, fields);
+    }
+
     fn elements(&self, set: &Set, element: &Element) -> Attributes {
         const TABLE: u16 = 1;
         const SET: u16 = 2;
@@ -268,6 +284,65 @@ pub(super) struct Element {
     pub(super) data: Option<Vec<u8>>,
 }
 
+/// A part of a list of elements.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) elements: usize,
+    /// Whether nothing comes after it.
+    pub(super) is_last: bool,
+    /// The kernel's number, negative.
+    pub(super) error: Option<i32>,
+}
+
+/// What a datagram holds of the list that was asked for with this number.
+pub(super) fn listed(bytes: &[u8], number: u32) -> Listed {
+    const ELEMENTS: u16 = 3;
+    let mut part = Listed::default();
+    let mut rest = bytes;
+    while let Some((length, kind, sequence)) = header(rest) {
+        let message = rest.get(HEADER..length).unwrap_or_default();
+        match kind {
+            _ if sequence != number => {}
+            ERROR => part.error = message.first_chunk().map(|code| i32::from_ne_bytes(*code)),
+            DONE => part.is_last = true,
+            // Behind the subsystem's own header of four bytes.
+            _ => {
+                let fields = fields(message.get(4..).unwrap_or_default());
+                let lists = fields.filter(|(kind, _)| *kind == ELEMENTS);
+                part.elements += lists
+                    .map(|(_, list)| self::fields(list).count())
+                    .sum::<usize>();
+            }
+        }
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    part
+}
+
+/// The length, kind and number of the message at the start.
+fn header(bytes: &[u8]) -> Option<(usize, u16, u32)> {
+    let header = bytes.first_chunk::<HEADER>()?;
+    let word = |at: usize| {
+        u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
+    let length = (word(0) as usize).max(HEADER);
+    Some((length, u16::from_ne_bytes([header[4], header[5]]), word(8)))
+}
+
+/// Fields one after the other, with their kinds.
+fn fields(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    /// Flags: it holds others, and their order of bytes.
+    const FLAGS: u16 = 0xc000;
+    std::iter::from_fn(move || {
+        let head = bytes.first_chunk::<4>()?;
+        let length = usize::from(u16::from_ne_bytes([head[0], head[1]])).max(4);
+        let kind = u16::from_ne_bytes([head[2], head[3]]) & !FLAGS;
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
 /// The message numbers and error numbers of a datagram's answers; 0 is none.
 pub(super) fn answers(bytes: &[u8]) -> Vec<(u32, i32)> {
     let mut answers = Vec::new();
@@ -306,6 +381,42 @@ mod tests {
             28, 0, 0, 0, 0, 10, 5, 4, 8, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 6, 0, 1, 0, b't', 0, 0, 0,
         ];
         assert_eq!(bytes[20..48], table);
+    }
+
+    #[test]
+    fn a_list_is_counted_up_to_its_end_whatever_is_cut_off() {
+        let mut elements = Attributes::default();
+        elements.text(1, "t");
+        elements.nested(3, |list| {
+            for key in [1_u8, 2, 3] {
+                list.nested(1, |one| one.bytes(1, &[key]));
+            }
+        });
+        let message = |kind: u16, number: u32, content: &[u8]| {
+            let length = u32::try_from(HEADER + content.len()).unwrap_or(0);
+            let mut bytes = length.to_ne_bytes().to_vec();
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend([2, 0]);
+            bytes.extend(number.to_ne_bytes());
+            bytes.extend([0; 4]);
+            bytes.extend(content);
+            bytes
+        };
+        let of_set = [&[2, 0, 0, 0][..], &elements.into_bytes()].concat();
+        let part = message((NFTABLES << 8) | NEW_ELEMENT, 5, &of_set);
+        let whole = [part.clone(), part, message(DONE, 5, &[0; 4])].concat();
+        let counted = |elements, is_last, error| Listed {
+            elements,
+            is_last,
+            error,
+        };
+        assert_eq!(listed(&whole, 5), counted(6, true, None));
+        assert_eq!(listed(&whole, 6), Listed::default());
+        for length in 0..whole.len() {
+            assert!(listed(&whole[..length], 5).elements <= 6);
+        }
+        let refused = message(ERROR, 5, &(-2_i32).to_ne_bytes());
+        assert_eq!(listed(&refused, 5), counted(0, false, Some(-2)));
     }
 
     #[test]

@@ -78,6 +78,9 @@ const SOURCES: Set = Set {
     data: None,
 };
 
+/// Both, with the tables that they are of.
+pub(super) const SETS: [(Family, &Set); 2] = [(Family::Ip, &MAPPINGS), (Family::Bridge, &SOURCES)];
+
 /// A register: sixteen of four bytes, the numbers as `NFT_REG32_00` counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Register(u32);
