@@ -54,11 +54,10 @@ fn namespaces(plan: &LaunchPlan) -> Vec<Value> {
         Namespace::Network => "network",
         other => other.name(),
     };
-    let all = plan
-        .namespaces
-        .iter()
-        .map(|kind| json!({ "type": name(kind) }));
-    all.collect()
+    // Debian's runc knows no time namespaces: the agent alone has that one to make.
+    let all = plan.namespaces.iter();
+    let all = all.filter(|kind| **kind != Namespace::Time);
+    all.map(|kind| json!({ "type": name(kind) })).collect()
 }
 
 fn resources(plan: &LaunchPlan) -> Value {

@@ -1,9 +1,10 @@
 //! Rivals: the programs that start the same container, each in its own way.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent_kernel::cgroup;
 use model::sandbox::{Content, LaunchPlan};
@@ -158,9 +159,22 @@ fn bwrap(world: &World, prepared: &Prepared, network: Network) -> Outcome<Durati
     }
     finish(child, &prepared.sandbox)?;
     if let Some(group) = group {
-        fs::remove_dir(group)?;
+        remove(&group)?;
     }
     Ok(begun)
+}
+
+/// Removes a group whose last process may be on its way out.
+fn remove(group: &Path) -> Outcome<()> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        match fs::remove_dir(group) {
+            Err(error) if error.kind() == ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            removed => return Ok(removed?),
+        }
+    }
 }
 
 /// A group with the limits of the plan, as somebody would make one around bwrap; none on a host

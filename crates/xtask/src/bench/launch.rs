@@ -20,6 +20,9 @@ use crate::image::{AGENT, root};
 const MARK: &str = "figure ";
 /// Its last line on a machine of its own.
 const OVER: &str = "bench: over";
+/// What a node's programs are built with (`tests/run`): asked for by themselves, the agent's libraries
+/// would have other features and be built once more.
+const BESIDE: [&str; 6] = ["agent", "cli", "image", "initramfs", "master", "qemu"];
 /// The size of the disk that the machine gets.
 const DISK_MB: u64 = 1024;
 
@@ -89,8 +92,10 @@ fn build() -> Result<PathBuf> {
     let mut command = crate::release::cargo()?;
     command
         .args(["bench", "--quiet", "--no-run", "--message-format", "json"])
-        .args(["--target", "x86_64-unknown-linux-musl"])
-        .args(["--package", "agent", "--bench", "launch"]);
+        .args(["--target", "x86_64-unknown-linux-musl", "--bench", "launch"]);
+    for package in BESIDE {
+        command.args(["--package", package]);
+    }
     let built = command
         .stderr(Stdio::inherit())
         .output()
