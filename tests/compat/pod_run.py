@@ -253,6 +253,31 @@ class Cases:
         framework.wait_for("reads", "RUNNING")
         framework.until(10, "a word", lambda: self.read(framework, "reads") == "hello\n")
 
+    def case_a_pod_past_its_memory_fails_for_that_reason(self, framework):
+        if not self.tepui:
+            # Where the agent is this host's, there may be no limit to pass.
+            return
+        # Both are within the one limit of their pod.
+        framework.launch_group("pod", task("eats", "tail /dev/zero"), task("along", "sleep 1000"))
+        ends = framework.wait_for_end("eats", "along")
+        told = [(end["state"], end.get("reason")) for end in ends]
+        expect(told == [("TASK_FAILED", "REASON_CONTAINER_LIMITATION_MEMORY")] * 2, ends)
+
+    def case_a_pod_has_the_memory_of_the_tasks_that_it_has(self, framework):
+        if not self.tepui:
+            return
+        line = "while :; do grep MemTotal /proc/meminfo; sleep 0.2; done"
+        agent = framework.launch_group("pod", task("first", line))
+        framework.wait_for("first", "RUNNING")
+        seen = lambda: [int(line.split()[1]) >> 10 for line in self.lines(framework, "first")]
+        framework.until(20, "the executor's memory and one task's", lambda: 64 in seen())
+        framework.launch_group("pod", task("second", "sleep 1000"), agent=agent)
+        framework.wait_for("second", "RUNNING")
+        framework.until(20, "more with two tasks", lambda: seen()[-1:] == [96])
+        framework.kill("second")
+        framework.wait_for_end("second")
+        framework.until(20, "less with one", lambda: seen()[-1:] == [64])
+
     def touch_sick(self, framework, name):
         """The agent lets nobody write; its disk, where it is this host's, does, and so does a task."""
         if self.tepui:
@@ -283,6 +308,17 @@ class Cases:
             return fetch(address)["data"]
         except OSError:
             return None
+
+    def lines(self, framework, name):
+        """The whole lines that a task wrote last."""
+        agent = self.agent(framework.last(name)["agent_id"]["value"])
+        path = urllib.parse.quote(f"{self.sandbox(framework, name)}/stdout")
+        address = f"http://{agent}/files/read?path={path}"
+        try:
+            size = fetch(f"{address}&offset=-1")["offset"]
+            return fetch(f"{address}&offset={max(0, size - 1000)}")["data"].split("\n")[1:-1]
+        except OSError:
+            return []
 
     def all(self):
         names = [name for name in type(self).__dict__ if name.startswith("case_")]
