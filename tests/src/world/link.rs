@@ -233,6 +233,7 @@ fn registration(node: usize, register: &agent_core::effect::Register) -> Registr
         resource_version: Blob::new(&[1; 16]),
         attributes: std::sync::Arc::default(),
         info: Blob::default(),
+        in_offers: Blob::default(),
         frameworks: register
             .frameworks
             .iter()
