@@ -28,7 +28,7 @@ use crate::devices::Filters;
 use crate::process::Pid;
 use files::{make, processes, read, remove, value, write};
 
-pub use usage::{Pressure, Resource, Usage};
+pub use usage::{DiskIo, Pressure, Resource, Usage};
 
 /// The group above all containers, beneath the mount.
 const CONTAINERS: &str = "tepui";

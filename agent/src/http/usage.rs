@@ -6,9 +6,11 @@
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use agent_kernel::cgroup::Cgroup;
+use agent_kernel::cgroup::{Cgroup, DiskIo};
 use agent_kernel::process::Pid;
 use api::v1;
+use api::v1::cgroup_info::blkio::{self, Operation, throttling};
+use api::v1::device::Number;
 use model::Resources;
 
 use crate::disk::DiskUsage;
@@ -62,9 +64,56 @@ pub(super) fn statistics(
         cpus_throttled_time_secs: usage.cpu_throttled.map(|time| time.as_secs_f64()),
         disk_limit_bytes: disk.and_then(|disk| disk.limit_bytes),
         disk_used_bytes: disk.and_then(|disk| disk.used_bytes),
+        blkio_statistics: cgroup.map(Cgroup::io).and_then(|disks| io(&disks)),
         processes: processes.and_then(|number| u32::try_from(number).ok()),
         threads,
         ..v1::ResourceStatistics::default()
+    }
+}
+
+/// What was read and written, as Mesos tells of version 1's throttling policy: by disk, and of all
+/// together. None where nothing is told.
+fn io(disks: &[DiskIo]) -> Option<blkio::Statistics> {
+    if disks.is_empty() {
+        return None;
+    }
+    let all = disks.iter().map(|disk| {
+        let device = Number {
+            major_number: disk.major.into(),
+            minor_number: disk.minor.into(),
+        };
+        throttling::Statistics {
+            device: Some(device),
+            io_serviced: values([disk.reads, disk.writes, disk.discards]),
+            io_service_bytes: values([disk.read_bytes, disk.written_bytes, disk.discarded_bytes]),
+        }
+    });
+    let sum =
+        |one: fn(&DiskIo) -> u64| Vec::from([value(Operation::Total, disks.iter().map(one).sum())]);
+    let together = throttling::Statistics {
+        device: None,
+        io_serviced: sum(|disk| disk.reads + disk.writes + disk.discards),
+        io_service_bytes: sum(|disk| disk.read_bytes + disk.written_bytes + disk.discarded_bytes),
+    };
+    Some(blkio::Statistics {
+        throttling: all.chain([together]).collect(),
+        ..blkio::Statistics::default()
+    })
+}
+
+fn values([read, written, discarded]: [u64; 3]) -> Vec<blkio::Value> {
+    Vec::from([
+        value(Operation::Read, read),
+        value(Operation::Write, written),
+        value(Operation::Discard, discarded),
+        value(Operation::Total, read + written + discarded),
+    ])
+}
+
+fn value(operation: Operation, value: u64) -> blkio::Value {
+    blkio::Value {
+        op: Some(operation.into()),
+        value: Some(value),
     }
 }
 
@@ -72,4 +121,38 @@ pub(super) fn statistics(
 fn resident_bytes_of(pid: Pid) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     super::metrics::kilobytes(&status, "VmRSS:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_and_written_is_told_by_disk_and_of_all_together() {
+        let disk = |minor, read_bytes, writes| DiskIo {
+            major: 254,
+            minor,
+            read_bytes,
+            writes,
+            ..DiskIo::default()
+        };
+        let told = io(&[disk(0, 4096, 1), disk(16, 8192, 2)]).expect("statistics");
+        let value = |values: &[blkio::Value], operation: Operation| {
+            let mut found = values.iter().filter(|one| one.op() == operation);
+            found.next().and_then(|one| one.value)
+        };
+        let minors: Vec<_> = told
+            .throttling
+            .iter()
+            .map(|one| one.device.map(|device| device.minor_number))
+            .collect();
+        assert_eq!(minors, [Some(0), Some(16), None]);
+        let first = &told.throttling[0];
+        assert_eq!(value(&first.io_service_bytes, Operation::Read), Some(4096));
+        assert_eq!(value(&first.io_serviced, Operation::Write), Some(1));
+        let all = &told.throttling[2];
+        assert_eq!(value(&all.io_service_bytes, Operation::Total), Some(12_288));
+        assert_eq!(value(&all.io_serviced, Operation::Total), Some(3));
+        assert_eq!(io(&[]), None);
+    }
 }

@@ -40,6 +40,27 @@ pub struct Usage {
     pub pids: Option<u64>,
 }
 
+/// What a container has read from a disk and written to it since it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DiskIo {
+    /// The number of the disk's driver.
+    pub major: u32,
+    /// The number within it.
+    pub minor: u32,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Bytes written.
+    pub written_bytes: u64,
+    /// Bytes that were said to be of no use any more.
+    pub discarded_bytes: u64,
+    /// How often something was read.
+    pub reads: u64,
+    /// How often something was written.
+    pub writes: u64,
+    /// How often something was said to be of no use.
+    pub discards: u64,
+}
+
 /// How much of the time processes waited for something (PSI, the kernel's accounting/psi.rst).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pressure {
@@ -90,6 +111,12 @@ impl Cgroup {
         pressure(&self.table(&format!("{}.pressure", resource.name())))
     }
 
+    /// What its processes read and wrote, by disk; nothing on a kernel that does not tell.
+    #[must_use]
+    pub fn io(&self) -> Vec<DiskIo> {
+        self.table("io.stat").lines().filter_map(disk_io).collect()
+    }
+
     /// What its processes use, and used.
     #[must_use]
     pub fn usage(&self) -> Usage {
@@ -113,6 +140,32 @@ impl Cgroup {
             pids: self.number("pids.current"),
         }
     }
+}
+
+/// Reads a line such as `254:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0`. A disk of which
+/// nothing is told has no fields.
+fn disk_io(line: &str) -> Option<DiskIo> {
+    let (device, fields) = line.split_once(' ')?;
+    let (major, minor) = device.split_once(':')?;
+    let mut io = DiskIo {
+        major: major.parse().ok()?,
+        minor: minor.parse().ok()?,
+        ..DiskIo::default()
+    };
+    for (key, value) in fields.split(' ').filter_map(|field| field.split_once('=')) {
+        let place = match key {
+            "rbytes" => &mut io.read_bytes,
+            "wbytes" => &mut io.written_bytes,
+            "dbytes" => &mut io.discarded_bytes,
+            "rios" => &mut io.reads,
+            "wios" => &mut io.writes,
+            "dios" => &mut io.discards,
+            // What a policy adds (iocost, iolatency).
+            _ => continue,
+        };
+        *place = value.parse().ok()?;
+    }
+    Some(io)
 }
 
 /// Reads two lines such as `some avg10=0.12 avg60=0.05 avg300=0.00 total=12345`.
@@ -148,6 +201,24 @@ fn pressure(text: &str) -> Option<Pressure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_read_and_written_is_told_by_disk() {
+        let line = "254:16 rbytes=8192 wbytes=4096 rios=2 wios=1 dbytes=0 dios=0 cost.usage=7";
+        let expected = DiskIo {
+            major: 254,
+            minor: 16,
+            read_bytes: 8192,
+            written_bytes: 4096,
+            reads: 2,
+            writes: 1,
+            ..DiskIo::default()
+        };
+        assert_eq!(disk_io(line), Some(expected));
+        for line in ["", "254:0", "x:0 rbytes=1", "254:0 rbytes=x"] {
+            assert_eq!(disk_io(line), None, "{line}");
+        }
+    }
 
     #[test]
     fn pressure_is_read_in_hundredths_of_a_percent() {
