@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::cluster::{Lab, SILENCE_MAX, finish};
-use crate::{disk, images};
+use crate::{disk, failures, images};
 
 /// A case: fails with what it saw.
 pub(crate) type Case = fn(&mut Lab) -> Result<()>;
@@ -66,6 +66,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static (&'static str, Case)> {
         .iter()
         .chain(disk::ALL)
         .chain(images::ALL)
+        .chain(failures::ALL)
         .chain(ENDS)
 }
 

@@ -11,6 +11,7 @@ use qemu::guest::Console;
 use qemu::{AccelChoice, BootFiles, Cluster, Guest, Machine, Spec};
 use serde_json::Value;
 
+use crate::failures;
 use crate::registry::Registry;
 
 /// Where the release build leaves its programs.
@@ -61,6 +62,7 @@ impl Lab {
         ];
         spec.append
             .push("tepui.executor_registration_timeout=40secs".to_owned());
+        spec.append.push(failures::SETTING.to_owned());
         let names = registry.iter().map(Registry::name);
         spec.append
             .extend(names.map(|name| format!("tepui.docker_insecure_registries={name}")));

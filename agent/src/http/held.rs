@@ -40,6 +40,7 @@ pub(super) fn counts(context: &Context) -> Vec<(&'static str, u64)> {
         ("tepui/containers_waiting", held.waiting),
         ("tepui/id_ranges", held.id_ranges),
         ("tepui/cgroups_lingering", held.lingering),
+        ("tepui/executed_again", context.history.executions),
     ];
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     counts.map(|(name, count)| (name, number(count))).to_vec()
