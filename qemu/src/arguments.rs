@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use qemu::AccelChoice;
-use qemu::cluster::AGENTS_MAX;
+use qemu::cluster::{AGENTS_MAX, ENSEMBLE_MAX};
 
 /// Where things are, from the root of the checkout.
 const CLUSTER: &str = "target/cluster";
@@ -26,6 +26,9 @@ pub(crate) enum Tool {
     /// Serves the LAN between nodes, for ever.
     #[command(hide = true)]
     Switch(Place),
+    /// Runs a program, and again whenever it ends.
+    #[command(hide = true)]
+    Keep(Keep),
     /// Forwards the ports that tasks hold, for as long as there is a cluster.
     #[command(hide = true)]
     Forward(Place),
@@ -44,6 +47,12 @@ pub(crate) struct Up {
     /// How many nodes.
     #[arg(long, default_value_t = 2, value_parser = agents)]
     pub(crate) agents: usize,
+    /// How many masters, of which one leads; more than one need ZooKeeper.
+    #[arg(long, default_value_t = 1, value_parser = ensemble)]
+    pub(crate) masters: usize,
+    /// How many ZooKeeper servers elect the masters [default: none].
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_parser = ensemble)]
+    pub(crate) zookeepers: usize,
     /// What runs them: auto tries KVM, and takes software emulation where it does not work.
     #[arg(long, default_value_t)]
     pub(crate) accel: AccelChoice,
@@ -67,6 +76,9 @@ pub(crate) struct Up {
     /// The master's port.
     #[arg(long, default_value_t = 5050, hide = true)]
     pub(crate) port: u16,
+    /// The first ZooKeeper server's port.
+    #[arg(long, default_value_t = 2181, hide = true)]
+    pub(crate) zookeeper_port: u16,
     /// Three bytes of the nodes' addresses.
     #[arg(long, default_value = "127.0.1", hide = true)]
     pub(crate) prefix: String,
@@ -79,6 +91,13 @@ pub(crate) struct Up {
     /// Without the sample task.
     #[arg(long, hide = true)]
     pub(crate) no_sample: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Keep {
+    /// The program and its arguments.
+    #[arg(last = true, required = true)]
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(clap::Args)]
@@ -133,6 +152,11 @@ pub(crate) struct Boot {
     /// The folder of the programs.
     #[arg(long, hide = true)]
     pub(crate) programs: Option<PathBuf>,
+}
+
+fn ensemble(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number <= ENSEMBLE_MAX);
+    number.ok_or_else(|| format!("a number up to {ENSEMBLE_MAX}"))
 }
 
 fn agents(text: &str) -> Result<usize, String> {

@@ -3,6 +3,7 @@
 //! Every process is written into the state before the next is started, so that whatever goes wrong
 //! on the way, `down` finds them all.
 
+mod ensemble;
 mod error;
 mod phase;
 mod spec;
@@ -25,6 +26,7 @@ use crate::process::{Process, tail};
 use crate::qmp::{self, Monitor};
 use crate::state::{NodeState, State};
 
+pub use ensemble::ENSEMBLE_MAX;
 pub use error::ClusterError;
 pub use phase::Phase;
 pub(crate) use spec::AGENT_PORT;
@@ -74,7 +76,10 @@ impl Cluster {
         }
         preflight::qemu()?;
         preflight::memory(spec.agents, spec.memory_mb)?;
-        preflight::port(&spec.master(), "master")?;
+        match spec.has_election() {
+            true => spec.check_ensemble()?,
+            false => preflight::port(&spec.master(), "master")?,
+        }
         for number in 1..=spec.agents {
             let address = format!("{}:{AGENT_PORT}", spec.node_ip(number));
             preflight::port(&address, &format!("node{number}"))?;
@@ -88,7 +93,11 @@ impl Cluster {
 
         clear(&folder)?;
         let state = State {
-            master: spec.master(),
+            master: match spec.has_election() {
+                true => spec.masters(),
+                false => spec.master(),
+            },
+            parts: Vec::new(),
             nodes: Vec::new(),
             accel: accel.to_string(),
             master_process: None,
@@ -97,16 +106,12 @@ impl Cluster {
         };
         let mut cluster = Cluster { folder, state };
         cluster.start_switch(spec)?;
-        cluster.start_master(spec)?;
-        let pid = cluster
-            .state
-            .master_process
-            .as_ref()
-            .map_or(0, |process| process.pid);
-        say(&Phase::MasterListens {
-            address: spec.master(),
-            pid,
-        });
+        if spec.has_election() {
+            cluster.start_ensemble(spec, say)?;
+        } else {
+            cluster.start_master(spec)?;
+            cluster.say_master(spec, say);
+        }
         cluster.start_forwarder(spec)?;
         for number in 1..=spec.agents {
             let guest = Guest {
@@ -300,8 +305,11 @@ impl Cluster {
             ("switch", &self.state.switch_process),
             ("master", &self.state.master_process),
         ];
-        for (name, process) in rest {
-            let Some(process) = process else { continue };
+        let rest = rest.map(|(name, process)| Some((name, process.clone()?)));
+        let parts = self.state.parts.iter().rev();
+        let parts = parts.map(|part| (part.name.as_str(), part.process()));
+        for (name, process) in rest.into_iter().flatten().chain(parts) {
+            let process = &process;
             match end(name, process, Signal::SIGTERM, Duration::from_secs(5)) {
                 Err(ClusterError::Stays(_)) => {
                     end(name, process, Signal::SIGKILL, Duration::from_secs(5))?;
@@ -313,6 +321,18 @@ impl Cluster {
         }
         State::remove(&self.folder)?;
         Ok(())
+    }
+
+    fn say_master(&self, spec: &Spec, say: &mut dyn FnMut(&Phase)) {
+        let pid = self
+            .state
+            .master_process
+            .as_ref()
+            .map_or(0, |process| process.pid);
+        say(&Phase::MasterListens {
+            address: spec.master(),
+            pid,
+        });
     }
 
     fn log(&self, part: &str) -> PathBuf {

@@ -1,5 +1,6 @@
 //! HTTP/1.1, enough to ask the master how it is and to hear its events.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -15,11 +16,31 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// The longest body that is read.
 const BODY_MAX: u64 = 64 << 20;
 
-/// Fetches `path` from `address` (`127.0.0.1:5050`): the status and the body.
+/// What a master answers itself only while it leads, and what is short.
+const LED: &str = "/master/maintenance/status";
+
+/// Which of several masters, with commas between them, leads; the one, where there is but one.
+///
+/// # Errors
+/// None does.
+pub fn leader(masters: &str) -> io::Result<Cow<'_, str>> {
+    if !masters.contains(',') {
+        return Ok(Cow::Borrowed(masters));
+    }
+    let leads = |one: &&str| matches!(get(one, LED), Ok((200, _)));
+    let found = masters.split(',').find(leads);
+    found
+        .map(Cow::Borrowed)
+        .ok_or_else(|| io::Error::other(format!("none of {masters} leads")))
+}
+
+/// Fetches `path` from `address` (`127.0.0.1:5050`; of several, from the leading master): the status
+/// and the body.
 ///
 /// # Errors
 /// Nobody listens there, or what answers is no HTTP server.
 pub fn get(address: &str, path: &str) -> io::Result<(u16, Vec<u8>)> {
+    let address = &*leader(address)?;
     let mut stream = connect(address, PATIENCE)?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
@@ -31,6 +52,7 @@ pub fn get(address: &str, path: &str) -> io::Result<(u16, Vec<u8>)> {
 /// # Errors
 /// Nobody listens there, or what answers is no HTTP server.
 pub fn post(address: &str, path: &str, json: &str) -> io::Result<(u16, Vec<u8>)> {
+    let address = &*leader(address)?;
     let mut stream = connect(address, SILENCE_MAX)?;
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
@@ -46,6 +68,7 @@ pub fn post(address: &str, path: &str, json: &str) -> io::Result<(u16, Vec<u8>)>
 /// # Errors
 /// Nobody listens there, or what answers is no master with such a stream.
 pub fn subscribe(address: &str) -> io::Result<Records<BufReader<TcpStream>>> {
+    let address = &*leader(address)?;
     let mut stream = connect(address, SILENCE_MAX)?;
     let call = r#"{"type":"SUBSCRIBE"}"#;
     let request = format!(

@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod forward;
 pub mod guest;
 pub mod http;
+pub mod keeper;
 pub mod preflight;
 pub mod process;
 pub mod qmp;

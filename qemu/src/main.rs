@@ -14,7 +14,7 @@ use qemu::guest::{Console, QEMU};
 use qemu::process::tail;
 use qemu::{BootFiles, Cluster, Guest, Machine, Spec};
 
-use crate::arguments::{Boot, ConsoleOf, Down, Place, Tool, Up};
+use crate::arguments::{Boot, ConsoleOf, Down, Keep, Place, Tool, Up};
 
 fn main() -> ExitCode {
     let done = match Tool::parse() {
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Tool::Switch(place) => qemu::switch::serve(&place.folder)
             .context("serve the LAN")
             .map(|()| ExitCode::SUCCESS),
+        Tool::Keep(args) => keep(&args),
         Tool::Forward(place) => qemu::forward::serve(&place.folder)
             .context("forward ports of tasks")
             .map(|()| ExitCode::SUCCESS),
@@ -37,6 +38,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn keep(args: &Keep) -> Result<ExitCode> {
+    let (program, arguments) = args.command.split_first().context("no program is named")?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    let kept = qemu::keeper::keep(command);
+    kept.with_context(|| format!("keep {program} running"))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints a line with the seconds since the start.
@@ -59,6 +69,12 @@ fn up(args: &Up) -> Result<ExitCode> {
     if let Some(cluster) = Cluster::find(&args.place.folder)? {
         return report_existing(&cluster);
     }
+    if args.masters == 0 || (args.masters > 1 && args.zookeepers == 0) {
+        bail!(
+            "--masters {} without ZooKeeper: one master, or several with --zookeepers 3 (or 1)",
+            args.masters
+        );
+    }
     qemu::preflight::qemu()?;
     qemu::preflight::memory(args.agents, args.memory)?;
     let programs = programs(args.programs.as_deref())?;
@@ -77,6 +93,9 @@ fn up(args: &Up) -> Result<ExitCode> {
         cpus: args.cpus,
         memory_mb: args.memory,
         port: args.port,
+        masters: args.masters,
+        zookeepers: args.zookeepers,
+        zookeeper_port: args.zookeeper_port,
         prefix: args.prefix.clone(),
         master_flags: args.master_flag.clone(),
         append: args.append.clone(),
@@ -147,8 +166,9 @@ fn sample(cluster: &Cluster, progress: &Progress) -> Result<()> {
         "\nTry next:\n  \
          target/bin/tepui run --cpus 0.5 --mem 64 -- 'echo hello from $(hostname); exit 7'\n  \
          target/bin/tepui nodes\n  target/bin/tepui tasks\n  \
-         curl http://{master}/master/state\n  \
-         ./qemu/status    ./qemu/console node1    ./qemu/down"
+         curl -L http://{first}/master/state\n  \
+         ./qemu/status    ./qemu/console node1    ./qemu/down",
+        first = master.split(',').next().unwrap_or_default()
     );
     Ok(())
 }
@@ -174,11 +194,15 @@ fn status(place: &Place) -> Result<ExitCode> {
     };
     let state = cluster.state();
     let registered = cluster.registered();
-    println!("{:<9} {:<16} {:>8}  STATE", "PART", "ADDRESS", "PID");
+    let has_election = !state.parts.is_empty();
+    let leader = qemu::http::leader(&state.master).ok();
+    let leader = leader.filter(|_| has_election);
+    println!("{:<10} {:<16} {:>8}  STATE", "PART", "ADDRESS", "PID");
     for (name, process) in state.processes() {
         let node = state.nodes.iter().find(|node| node.name == name);
-        let address = match (node, name.as_str()) {
-            (Some(node), _) => node.address.as_str(),
+        let part = state.parts.iter().find(|part| part.name == name);
+        let address = match (node.or(part), name.as_str()) {
+            (Some(one), _) => one.address.as_str(),
             (None, "master") => state.master.as_str(),
             (None, _) => "-",
         };
@@ -186,9 +210,10 @@ fn status(place: &Place) -> Result<ExitCode> {
             (false, _, _) => "not running",
             (true, Some(node), Ok(names)) if names.contains(&node.name) => "registered",
             (true, Some(_), Ok(_)) => "running, not registered",
+            (true, None, _) if leader.as_deref() == Some(address) => "leads",
             (true, Some(_), Err(_)) | (true, None, _) => "running",
         };
-        println!("{name:<9} {address:<16} {:>8}  {how}", process.pid);
+        println!("{name:<10} {address:<16} {:>8}  {how}", process.pid);
     }
     println!(
         "\naccelerator: {}; logs: {}",

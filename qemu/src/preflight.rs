@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::guest::QEMU;
@@ -19,6 +20,15 @@ pub enum Unready {
         "no {QEMU} on this host: install the package qemu-system-x86, or leave --no-install out"
     )]
     NoQemu,
+    /// No ZooKeeper.
+    #[error(
+        "no ZooKeeper on this host ({} is not there): install the package zookeeper, or leave --no-install out",
+        archive.display()
+    )]
+    NoZooKeeper {
+        /// What was looked for.
+        archive: PathBuf,
+    },
     /// Too little memory.
     #[error(
         "not enough memory: {nodes} nodes of {memory_mb} MB need about {needed_mb} MB, and {available_mb} MB \
@@ -62,6 +72,19 @@ pub fn qemu() -> Result<(), Unready> {
     match run {
         Ok(status) if status.success() => Ok(()),
         Ok(_) | Err(_) => Err(Unready::NoQemu),
+    }
+}
+
+/// That there is a ZooKeeper to start.
+///
+/// # Errors
+/// There is not.
+pub fn zookeeper(archive: &Path) -> Result<(), Unready> {
+    match archive.exists() {
+        true => Ok(()),
+        false => Err(Unready::NoZooKeeper {
+            archive: archive.to_owned(),
+        }),
     }
 }
 

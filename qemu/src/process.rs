@@ -75,6 +75,19 @@ impl Process {
         }
     }
 
+    /// The processes that it started, as far as they run.
+    #[must_use]
+    pub fn children(&self) -> Vec<Pid> {
+        let pid = self.pid;
+        let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let listed = listed.unwrap_or_default();
+        let numbers = listed.split_whitespace().filter(|_| self.runs());
+        numbers
+            .filter_map(|one| one.parse().ok())
+            .map(Pid::from_raw)
+            .collect()
+    }
+
     /// Whether it has ended within `patience`.
     #[must_use]
     pub fn ends_within(&self, patience: Duration) -> bool {

@@ -14,8 +14,11 @@ pub const FILE: &str = "cluster.json";
 /// A cluster, while it is starting or running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// The master's address on the host, as in `127.0.0.1:5050`.
+    /// The master's address on the host, as in `127.0.0.1:5050`; of several, with commas between.
     pub master: String,
+    /// Masters and ZooKeeper servers, the latter first, where the masters are elected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<NodeState>,
     /// The nodes, in the order of their numbers.
     pub nodes: Vec<NodeState>,
     /// What runs the nodes' instructions: `kvm` or `tcg`.
@@ -134,7 +137,7 @@ impl State {
             .chain(part("switch", &self.switch_process))
             .chain(part("forwarder", &self.forwarder_process))
             .collect();
-        let nodes = self.nodes.iter();
+        let nodes = self.parts.iter().chain(&self.nodes);
         all.extend(nodes.map(|node| (node.name.clone(), node.process())));
         all
     }
@@ -152,6 +155,7 @@ mod tests {
         assert_eq!(State::load(folder.path()).unwrap(), None);
         let state = State {
             master: "127.0.0.1:5050".to_owned(),
+            parts: Vec::new(),
             nodes: vec![NodeState {
                 name: "node1".to_owned(),
                 address: "127.0.1.1:5051".to_owned(),
@@ -177,7 +181,8 @@ mod tests {
                   "name": "node1",
                   "address": "127.0.1.1:5051",
                   "pid": 12,
-                  "mark": "/c/node1.pid"
+                  "mark": "/c/node1.pid",
+                  "arguments": []
                 }
               ],
               "accel": "tcg",

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::cluster::{Lab, SILENCE_MAX, finish};
-use crate::{disk, failures, images};
+use crate::{disk, failures, images, masters};
 
 /// A case: fails with what it saw.
 pub(crate) type Case = fn(&mut Lab) -> Result<()>;
@@ -49,6 +49,10 @@ const ENDS: &[(&str, Case)] = &[
         known_disk,
     ),
     ("every_launch_test_passes_as_pid_1_of_a_node", kernel_tests),
+    (
+        "a_node_follows_the_leader_that_zookeeper_servers_elect",
+        masters::follows_the_leader,
+    ),
     (
         "a_node_of_the_old_kernel_runs_tasks_and_powers_off",
         old_kernel,

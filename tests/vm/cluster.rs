@@ -19,6 +19,35 @@ const PROGRAMS: &str = "target/x86_64-unknown-linux-musl/release";
 /// How long a node may stay silent here: three pings of two seconds.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(6);
 
+/// The checkout.
+fn root() -> Result<PathBuf> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Ok(tests.join("..").canonicalize()?)
+}
+
+/// A cluster away from the user's own; what is left of an earlier one of that port is stopped.
+fn spec(root: &Path, kernel: &str, agents: usize, port: u16) -> Result<Spec> {
+    let folder = root.join(format!("target/vm-test-{port}"));
+    if let Some(old) = Cluster::find(&folder)? {
+        old.down(Duration::from_secs(5), &mut |line| println!("  {line}"))?;
+    }
+    let programs = root.join(PROGRAMS);
+    Ok(Spec {
+        accel: AccelChoice::Auto,
+        agents,
+        // What clients of other systems ask for a task and its executor is more than a smallest node.
+        memory_mb: 512,
+        port,
+        prefix: format!("127.0.{}", port % 100),
+        ..Spec::new(
+            &folder,
+            &root.join("target/image").join(kernel),
+            &programs.join("tepui-master"),
+            &programs.join("tepui-qemu"),
+        )
+    })
+}
+
 /// The cluster under test.
 pub(crate) struct Lab {
     root: PathBuf,
@@ -36,26 +65,8 @@ impl Lab {
         port: u16,
         registry: Option<Registry>,
     ) -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("..")
-            .canonicalize()?;
-        let folder = root.join(format!("target/vm-test-{port}"));
-        if let Some(old) = Cluster::find(&folder)? {
-            old.down(Duration::from_secs(5), &mut |line| println!("  {line}"))?;
-        }
-        let programs = root.join(PROGRAMS);
-        let mut spec = Spec::new(
-            &folder,
-            &root.join("target/image").join(kernel),
-            &programs.join("tepui-master"),
-            &programs.join("tepui-qemu"),
-        );
-        spec.accel = AccelChoice::Auto;
-        spec.agents = agents;
-        // What clients of other systems ask for a task and its executor is more than a smallest node.
-        spec.memory_mb = 512;
-        spec.port = port;
-        spec.prefix = format!("127.0.{}", port % 100);
+        let root = root()?;
+        let mut spec = spec(&root, kernel, agents, port)?;
         spec.master_flags = vec![
             "--agent_ping_timeout=2secs".to_owned(),
             "--max_agent_ping_timeouts=3".to_owned(),
@@ -72,6 +83,24 @@ impl Lab {
             port,
             cluster: Some(cluster),
             registry,
+        })
+    }
+
+    /// The same with several masters, elected by as many ZooKeeper servers.
+    pub(crate) fn elected(agents: usize, masters: usize, port: u16) -> Result<Self> {
+        let root = root()?;
+        let spec = Spec {
+            masters,
+            zookeepers: masters,
+            zookeeper_port: port + 1000,
+            ..spec(&root, "6.12", agents, port)?
+        };
+        let cluster = Cluster::start(&spec, &mut |line| println!("  {line}"))?;
+        Ok(Self {
+            root,
+            port,
+            cluster: Some(cluster),
+            registry: None,
         })
     }
 
@@ -97,9 +126,12 @@ impl Lab {
         &self.root
     }
 
-    /// The master's address.
+    /// The master's address, or those of several.
     pub(crate) fn master(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        match &self.cluster {
+            Some(cluster) => cluster.state().master.clone(),
+            None => format!("127.0.0.1:{}", self.port),
+        }
     }
 
     /// A program of the release build.

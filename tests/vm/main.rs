@@ -9,6 +9,7 @@ mod cluster;
 mod disk;
 mod failures;
 mod images;
+mod masters;
 mod registry;
 
 use std::path::Path;

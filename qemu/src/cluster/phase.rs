@@ -19,6 +19,15 @@ pub enum Phase {
         /// Its process id.
         pid: i32,
     },
+    /// Of several masters one leads; nodes are started next.
+    Elected {
+        /// Where it listens.
+        leader: String,
+        /// How many masters there are.
+        masters: usize,
+        /// How many servers elect them.
+        zookeepers: usize,
+    },
     /// All nodes were started.
     NodesStarted {
         /// How many.
@@ -43,6 +52,14 @@ impl fmt::Display for Phase {
             Phase::MasterListens { address, pid } => {
                 write!(f, "master: listens on {address} (pid {pid})")
             }
+            Phase::Elected {
+                leader,
+                masters,
+                zookeepers,
+            } => write!(
+                f,
+                "masters: {masters}, by {zookeepers} ZooKeeper; the one on {leader} leads"
+            ),
             Phase::NodesStarted { nodes, memory_mb } => {
                 write!(f, "nodes: {nodes} of {memory_mb} MB started")
             }

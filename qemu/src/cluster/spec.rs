@@ -3,8 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::ensemble::SESSION;
 use crate::accel::AccelChoice;
 use crate::guest::Machine;
+
+/// The host's loopback address, as QEMU's network shows it to a guest.
+const HOST: &str = "10.0.2.2";
 
 /// The port of an agent.
 pub(crate) const AGENT_PORT: u16 = 5051;
@@ -35,8 +39,14 @@ pub struct Spec {
     pub memory_mb: u64,
     /// The size of a node's work disk, which takes space only as it is written.
     pub disk_bytes: u64,
-    /// The master's port on 127.0.0.1.
+    /// The master's port on 127.0.0.1; the first one's where there are several.
     pub port: u16,
+    /// How many masters; more than one only with ZooKeeper.
+    pub masters: usize,
+    /// How many ZooKeeper servers; with none there is no election.
+    pub zookeepers: usize,
+    /// The first server's port on 127.0.0.1.
+    pub zookeeper_port: u16,
     /// Three bytes of the addresses on which nodes are reached, as in `127.0.1`.
     pub prefix: String,
     /// More flags for the master.
@@ -63,6 +73,9 @@ impl Spec {
             memory_mb: 256,
             disk_bytes: 4 << 30,
             port: 5050,
+            masters: 1,
+            zookeepers: 0,
+            zookeeper_port: 2181,
             prefix: "127.0.1".to_owned(),
             master_flags: Vec::new(),
             append: Vec::new(),
@@ -80,16 +93,22 @@ impl Spec {
 
     /// The kernel's command line for a node, without what every guest gets.
     pub(super) fn append_for(&self, number: usize) -> Vec<String> {
-        let mut words = vec![
-            "quiet".to_owned(),
-            // The host's loopback address, as QEMU's network shows it to a guest.
-            format!("tepui.master=10.0.2.2:{}", self.port),
+        let mut words = vec!["quiet".to_owned()];
+        if self.has_election() {
+            words.push(format!("tepui.master={}", self.zk(HOST)));
+            words.push(format!("tepui.zk_session_timeout={SESSION}"));
+            // Masters tell an address that whoever is on the host reaches.
+            words.push(format!("tepui.loopback_master_ip={HOST}"));
+        } else {
+            words.push(format!("tepui.master={HOST}:{}", self.port));
+        }
+        words.extend([
             format!("tepui.hostname=node{number}"),
             format!("tepui.advertise_ip={}", self.node_ip(number)),
             format!("tepui.advertise_port={AGENT_PORT}"),
             // Clients send the name of whoever runs them, whom no node knows.
             "tepui.switch_user=false".to_owned(),
-        ];
+        ]);
         words.extend(self.append.iter().cloned());
         words
     }

@@ -1,0 +1,50 @@
+//! Keeper: runs a program, and again whenever it ends, until it is told to end itself.
+//!
+//! A master that loses its lead ends, and counts on somebody who starts it again.
+
+use std::io;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
+
+/// The pause before the program is started again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs `command` until this process gets SIGTERM, and then ends it in the same way.
+///
+/// # Errors
+/// The program cannot be run at all, or signals not be waited for.
+pub fn keep(mut command: Command) -> io::Result<()> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGTERM);
+    signals.add(Signal::SIGCHLD);
+    // What waits here for a signal is blocked in this thread alone: a child begins without.
+    signals.thread_block()?;
+    loop {
+        let mut child = command.spawn()?;
+        let ended = loop {
+            match signals.wait()? {
+                Signal::SIGTERM => break None,
+                _ => {
+                    if let Some(status) = child.try_wait()? {
+                        break Some(status);
+                    }
+                }
+            }
+        };
+        let Some(status) = ended else {
+            return end(&mut child);
+        };
+        eprintln!("tepui-qemu: {status}; it is started again");
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn end(child: &mut Child) -> io::Result<()> {
+    let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
+    // Not reaped yet, so that the id is still the child's.
+    kill(Pid::from_raw(pid), Signal::SIGTERM)?;
+    child.wait().map(drop)
+}
