@@ -3,7 +3,7 @@
 //! A master that loses its lead ends, and counts on somebody who starts it again.
 
 use std::io;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -20,10 +20,17 @@ pub fn keep(mut command: Command) -> io::Result<()> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
     signals.add(Signal::SIGCHLD);
-    // What waits here for a signal is blocked in this thread alone: a child begins without.
-    signals.thread_block()?;
     loop {
-        let mut child = command.spawn()?;
+        // A child inherits what is blocked, and must hear SIGTERM.
+        signals.thread_unblock()?;
+        let spawned = command.spawn();
+        signals.thread_block()?;
+        let mut child = spawned?;
+        // It may have ended before its end could be waited for.
+        if let Some(status) = child.try_wait()? {
+            again(status);
+            continue;
+        }
         let ended = loop {
             match signals.wait()? {
                 Signal::SIGTERM => break None,
@@ -37,9 +44,13 @@ pub fn keep(mut command: Command) -> io::Result<()> {
         let Some(status) = ended else {
             return end(&mut child);
         };
-        eprintln!("tepui-qemu: {status}; it is started again");
-        std::thread::sleep(PAUSE);
+        again(status);
     }
+}
+
+fn again(status: ExitStatus) {
+    eprintln!("tepui-qemu: {status}; it is started again");
+    std::thread::sleep(PAUSE);
 }
 
 fn end(child: &mut Child) -> io::Result<()> {

@@ -179,7 +179,10 @@ fn one(spec: &Spec) -> Result<(Run, String)> {
             watched = Some(Watched::start(address.clone(), console.clone()));
         }
         Phase::Registered { .. } => registered = Some(Instant::now()),
-        Phase::TryingKvm | Phase::Accelerated { .. } | Phase::NodesStarted { .. } => {}
+        Phase::TryingKvm
+        | Phase::Accelerated { .. }
+        | Phase::Elected { .. }
+        | Phase::NodesStarted { .. } => {}
     })?;
     let watched = watched.context("the master never listened")?;
     let since = |at: Instant| at.duration_since(watched.started).as_secs_f64();
