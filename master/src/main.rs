@@ -71,6 +71,7 @@ fn main() -> ExitCode {
 
 fn run(config: &Config) -> Result<(), Fault> {
     master::logging::start();
+    keep_small();
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.clamp(2, THREADS_MAX))
@@ -115,6 +116,14 @@ fn registry(act: RegistryAct, config: &Config) -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// Memory comes in small pages alone. The allocator asks for huge ones, and of thousands of links that
+/// rest most have a few kilobytes in use of each: an agent cost 55 kB with them, 37 kB without.
+fn keep_small() {
+    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
+        tracing::debug!(%error, "do without huge pages");
+    }
 }
 
 async fn serve(config: &Config) -> Result<(), Fault> {

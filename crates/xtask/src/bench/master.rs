@@ -196,3 +196,17 @@ fn percentile(samples: &mut [f64], part: f64) -> f64 {
 fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_the_sample_that_so_great_a_part_does_not_exceed() {
+        let mut samples: Vec<f64> = (1..=200).rev().map(f64::from).collect();
+        for (part, value) in [(0.5, 100.0), (0.99, 198.0), (1.0, 200.0), (0.0, 1.0)] {
+            assert_eq!(percentile(&mut samples, part), value, "{part}");
+        }
+        assert_eq!(percentile(&mut [7.0], 0.99), 7.0);
+    }
+}

@@ -174,3 +174,50 @@ impl Body {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A connection to somebody who says this, whatever is asked.
+    fn connection(says: &'static [u8]) -> Connection {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // In small pieces, so that lines and chunks are cut anywhere.
+            for piece in says.chunks(3) {
+                stream.write_all(piece).unwrap();
+            }
+        });
+        Connection::open(address).unwrap()
+    }
+
+    #[test]
+    fn answers_are_read_to_their_end_one_after_the_other() {
+        let mut connection = connection(
+            b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n\
+              HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello\
+              HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nb\r\n01234567890\r\n0\r\n\r\n\
+              HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno",
+        );
+        for length in [0, 5, 14] {
+            assert_eq!(connection.answer().unwrap(), length);
+        }
+        let refused = connection.answer().unwrap_err().to_string();
+        assert!(refused.contains("403 Forbidden"), "{refused}");
+    }
+
+    #[test]
+    fn chunks_are_kept_where_they_are_wanted() {
+        let mut connection = connection(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n2\r\nab\r\n0\r\n\r\n");
+        let head = connection.head().unwrap();
+        assert_eq!((head.status, head.header("a")), (200, Some("b")));
+        let mut kept = Vec::new();
+        assert!(connection.chunk_to(&mut kept).unwrap());
+        assert!(!connection.chunk_to(&mut kept).unwrap());
+        assert_eq!(kept, b"ab");
+    }
+}
