@@ -38,11 +38,15 @@ pub enum Planted {
     FreedTooEarly,
     /// Reservations and volumes are stored when the node next starts.
     OperationNotStored,
+    /// An agent that starts again does not look for containers that go on.
+    SurvivorsForgotten,
+    /// It does, and takes those that ended meanwhile for running.
+    UnseenEndForgotten,
 }
 
 impl Planted {
     /// Every variant.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::ToldBeforeStored,
         Self::LaunchNotStored,
         Self::WriteBelieved,
@@ -59,6 +63,8 @@ impl Planted {
         Self::UnreachableReused,
         Self::FreedTooEarly,
         Self::OperationNotStored,
+        Self::SurvivorsForgotten,
+        Self::UnseenEndForgotten,
     ];
 
     /// Its name on the command line.
@@ -81,6 +87,8 @@ impl Planted {
             Self::UnreachableReused => "unreachable-reused",
             Self::FreedTooEarly => "freed-too-early",
             Self::OperationNotStored => "operation-not-stored",
+            Self::SurvivorsForgotten => "survivors-forgotten",
+            Self::UnseenEndForgotten => "unseen-end-forgotten",
         }
     }
 
@@ -95,7 +103,11 @@ impl Planted {
     pub const fn seen_within(self) -> u64 {
         match self {
             // What it breaks must first be lost on its way.
-            Self::IncarnationNotChecked | Self::UnreachableReused | Self::OperationNotStored => 200,
+            Self::IncarnationNotChecked
+            | Self::UnreachableReused
+            | Self::OperationNotStored
+            | Self::SurvivorsForgotten
+            | Self::UnseenEndForgotten => 200,
             _ => 50,
         }
     }

@@ -225,8 +225,10 @@ impl Agent {
             self.take_up(step, &key, alive);
         }
         self.end_lost_executors(step, alive);
-        // The last task of a pod may have ended just before the pod was to.
         for key in self.executors.keys().cloned().collect::<Vec<_>>() {
+            // Its tasks may be others than those that it was launched for.
+            self.resize(step, &key);
+            // The last task of a pod may have ended just before the pod was to.
             self.end_empty_pod(step, &key);
         }
         self.drain_tasks(step);

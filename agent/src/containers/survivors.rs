@@ -35,7 +35,7 @@ const POLL: Duration = Duration::from_millis(2);
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Survivors {
-    /// Those that still run; what is nested in another comes after it.
+    /// Those that still run, by their ids: what is nested in another comes after it.
     pub(super) living: Vec<Survivor>,
     /// Those that ended while there was no agent.
     pub(super) ended: Vec<Ended>,
@@ -173,7 +173,10 @@ impl Survivors {
     /// Whether a container still runs.
     #[must_use]
     pub fn is_living(&self, container: &ContainerId) -> bool {
-        self.living.iter().any(|one| one.container == *container)
+        let found = self
+            .living
+            .binary_search_by(|one| one.container.cmp(container));
+        found.is_ok()
     }
 
     /// How many still run.

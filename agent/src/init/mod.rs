@@ -47,6 +47,8 @@ pub const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Where the node's own files for tasks are.
 const ETC: &str = "/run/tepui/etc";
+/// Is there once the phases were through.
+const BOOTED: &str = "/run/tepui/booted";
 /// The default root: where it comes from, and where it is used.
 const ROOTFS_PACKED: &str = "/usr/share/tepui/rootfs";
 const ROOTFS: &str = "/run/tepui/rootfs";
@@ -171,7 +173,8 @@ pub fn run(
     wishes: Wishes,
     past: &Past,
 ) -> Result<Node, InitError> {
-    let is_first = past.cause.is_none();
+    // One that failed before it was through begins anew with what may be missing.
+    let is_first = past.cause.is_none() || !Path::new(BOOTED).exists();
     let whole = machine == Machine::Whole;
     if whole && is_first {
         phase("kernel settings", sysctls::apply);
@@ -203,9 +206,9 @@ pub fn run(
             })
             .map_err(InitError::Thread)?
     };
-    phase("work disk", || match is_first {
-        false if mounts::is_mounted(&config.work_dir, Access::ReadWrite) => Ok(()),
-        true | false => disk::mount(config, machine),
+    phase("work disk", || match past.cause {
+        Some(_) if mounts::is_mounted(&config.work_dir, Access::ReadWrite) => Ok(()),
+        Some(_) | None => disk::mount(config, machine),
     })?;
     let history = History::take(past, &config.work_dir);
     let default_rootfs = phase("default root", || default_root(config, machine))?;
@@ -231,6 +234,7 @@ pub fn run(
         clock::keep(config.boot.ntp.clone(), network.facts.ntp)?;
     }
     network::keep(network, hostname.clone())?;
+    write_file(Path::new(BOOTED), "")?;
     Ok(Node {
         work_dir: config.work_dir.clone(),
         hostname,

@@ -10,6 +10,7 @@ use agent_core::event::{Event, Exit, ExitStatus};
 use model::ContainerId;
 
 use super::{Happening, World, below};
+use crate::planted::Planted;
 
 impl World {
     pub(super) fn container_runs(&mut self, node: usize, run: u64, container: &ContainerId) {
@@ -188,6 +189,10 @@ impl World {
         let core = self.nodes[node].core.as_ref();
         let expected: BTreeSet<ContainerId> =
             core.map_or_else(BTreeSet::new, |core| core.expected().cloned().collect());
+        if self.scenario.planted == Some(Planted::SurvivorsForgotten) {
+            let alive = BTreeMap::new();
+            return self.node_step(node, Event::RecoveryEnded { alive });
+        }
         let state = &mut self.nodes[node];
         state.containers.retain(|id, _| expected.contains(id));
         state.executors.retain(|id, _| expected.contains(id));
@@ -201,6 +206,9 @@ impl World {
             self.note(&format!("node{node} takes up {} containers", alive.len()));
         }
         self.node_step(node, Event::RecoveryEnded { alive });
+        if self.scenario.planted == Some(Planted::UnseenEndForgotten) {
+            return;
+        }
         for (container, status) in unseen {
             self.node_step(node, exited(container, status));
         }

@@ -16,6 +16,7 @@ fn after_a_restart_an_executor_that_lives_subscribes_again_or_is_killed_for_it()
     check(
         &world,
         &expect![[r#"
+            resize ex to: t1
             open link 1
             register agent S1 with t1 TASK_RUNNING
             registered
@@ -125,4 +126,29 @@ fn what_is_written_anew_of_executors_is_the_same_state() {
         0
     );
     assert_eq!(world.agent.tasks().count(), 1);
+}
+
+#[test]
+fn a_shutdown_under_way_at_a_restart_has_what_is_left_of_its_time() {
+    let mut world = running();
+    world.frame(FromMaster::ShutdownExecutor {
+        framework_id: framework_id(),
+        executor_id: executor_id(),
+    });
+    world.pass(Duration::from_secs(3));
+    // A checkpoint that is written anew keeps it.
+    world.facts = world.agent.facts();
+    let mut world = world.restarted(&["ex"]);
+    world.log.clear();
+    world.pass(Duration::from_secs(1));
+    assert!(!world.log.contains(&"kill ex Kill".to_string()));
+    // One that subscribes meanwhile is told again.
+    subscribe(&mut world, 9);
+    assert!(world.log.contains(&"tell 9 SHUTDOWN".to_string()));
+    world.pass(Duration::from_secs(1));
+    assert!(
+        world.log.contains(&"kill ex Kill".to_string()),
+        "{:?}",
+        world.log
+    );
 }
