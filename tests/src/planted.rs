@@ -103,8 +103,9 @@ impl Planted {
     pub const fn seen_within(self) -> u64 {
         match self {
             // What it breaks must first be lost on its way.
-            Self::IncarnationNotChecked
-            | Self::UnreachableReused
+            Self::UnreachableReused => 500,
+            Self::DuplicateNotRecognised
+            | Self::IncarnationNotChecked
             | Self::OperationNotStored
             | Self::SurvivorsForgotten
             | Self::UnseenEndForgotten => 200,
