@@ -44,7 +44,7 @@ pub struct NodeState {
     /// The argument that QEMU's process is known by.
     pub mark: String,
     /// QEMU's arguments, to start it again.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arguments: Vec<String>,
 }
 

@@ -87,6 +87,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let spec = Spec {
         agents: 3,
+        masters: 3,
+        zookeepers: 3,
+        zookeeper_port: 6963,
         memory_mb: 512,
         port: 5963,
         prefix: "127.0.63".to_owned(),
@@ -168,9 +171,13 @@ fn happen(ground: &mut Ground, event: &Event) -> Result<Outcome> {
             None
         }
     };
-    let first_offer = judge::first_offer(lines, since);
-    if first_offer.is_none() {
-        faults.push("no offer came".to_owned());
+    let first_offer = judge::first_offer(lines, since, event.offers_in.is_some());
+    match (first_offer, event.offers_in) {
+        (None, _) => faults.push("no offer came".to_owned()),
+        (Some(time), Some(most)) if time > most => {
+            faults.push(format!("the first offer came after more than {most:.0} s"));
+        }
+        (Some(_), _) => {}
     }
     Ok(Outcome {
         first_offer,
@@ -218,7 +225,7 @@ fn missing(ground: &Ground, since: f64) -> Option<String> {
     if agents.len() < nodes {
         return Some(format!("{} of {nodes} agents are active", agents.len()));
     }
-    if judge::first_offer(&ground.journal.lines, since).is_none() {
+    if judge::first_offer(&ground.journal.lines, since, false).is_none() {
         return Some("no offer came".to_owned());
     }
     let tasks = judge::tasks(&ground.journal.lines);

@@ -8,13 +8,17 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
-use super::{Cluster, ClusterError, MASTER_PATIENCE, Phase, Spec, start};
+use super::{Cluster, ClusterError, MASTER_PATIENCE, Phase, Spec, end, start};
 use crate::http;
 use crate::preflight;
 use crate::state::NodeState;
 
 /// Where Debian's package has the server; it names the other archives itself.
 const ARCHIVE: &str = "/usr/share/java/zookeeper.jar";
+/// What runs it.
+const JAVA: &str = "java";
+/// What the servers' names begin with.
+const ZOOKEEPER: &str = "zookeeper";
 /// The folder of the election.
 const FOLDER: &str = "tepui";
 /// The timeout of the sessions.
@@ -148,8 +152,57 @@ impl Cluster {
         Ok(leader.into_owned())
     }
 
+    /// Where masters are elected, as clients on the host name it; none where there is but one master.
+    #[must_use]
+    pub fn zk(&self) -> Option<String> {
+        let servers = self.state.parts.iter();
+        let servers = servers.filter(|part| part.name.starts_with(ZOOKEEPER));
+        let servers: Vec<&str> = servers.map(|part| part.address.as_str()).collect();
+        let is_there = !servers.is_empty();
+        is_there.then(|| format!("zk://{}/{FOLDER}", servers.join(",")))
+    }
+
+    /// Ends ZooKeeper server `number` as SIGKILL does. It stays away until it is started again.
+    ///
+    /// # Errors
+    /// There is none, or it is not ours.
+    pub fn kill_zookeeper(&self, number: usize) -> Result<(), ClusterError> {
+        let part = self.zookeeper(number)?;
+        end(
+            &part.name,
+            &part.process(),
+            Signal::SIGKILL,
+            Duration::from_secs(5),
+        )
+    }
+
+    /// Starts ZooKeeper server `number` again, with what it left on the disk.
+    ///
+    /// # Errors
+    /// There is none, it runs, or it cannot be started.
+    pub fn start_zookeeper_again(&mut self, number: usize) -> Result<(), ClusterError> {
+        let mut part = self.zookeeper(number)?.clone();
+        if part.process().runs() {
+            return Err(ClusterError::Stays(part.name));
+        }
+        let mut command = Command::new(JAVA);
+        command.args(&part.arguments);
+        part.pid = start(&mut command, &part.mark, &self.log(&part.name))?.pid;
+        let all = self.state.parts.iter_mut();
+        for kept in all.filter(|kept| kept.name == part.name) {
+            kept.clone_from(&part);
+        }
+        Ok(self.state.save(&self.folder)?)
+    }
+
+    fn zookeeper(&self, number: usize) -> Result<&NodeState, ClusterError> {
+        let name = format!("{ZOOKEEPER}{number}");
+        let part = self.state.parts.iter().find(|part| part.name == name);
+        part.ok_or(ClusterError::NoPart(name))
+    }
+
     fn start_zookeeper(&mut self, spec: &Spec, number: usize) -> Result<(), ClusterError> {
-        let name = format!("zookeeper{number}");
+        let name = format!("{ZOOKEEPER}{number}");
         let data = self.folder.join(&name);
         let config = self.folder.join(format!("{name}.cfg"));
         let made = fs::create_dir_all(&data)
@@ -160,13 +213,21 @@ impl Cluster {
             source,
         })?;
         let mark = config.display().to_string();
-        let mut command = Command::new("java");
-        command
-            .args(["-Xmx128m", "-cp", ARCHIVE])
-            .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
-            .arg(&mark);
-        let address = format!("127.0.0.1:{}", spec.zk_port(number, 0));
-        self.start_part(command, name, address, mark)
+        let server = "org.apache.zookeeper.server.quorum.QuorumPeerMain";
+        let arguments = ["-Xmx128m", "-cp", ARCHIVE, server, &mark];
+        let arguments: Vec<String> = arguments.map(str::to_owned).into();
+        let mut command = Command::new(JAVA);
+        command.args(&arguments);
+        self.start_part(
+            command,
+            NodeState {
+                name,
+                address: format!("127.0.0.1:{}", spec.zk_port(number, 0)),
+                pid: 0,
+                mark,
+                arguments,
+            },
+        )
     }
 
     fn start_elected(&mut self, spec: &Spec, number: usize) -> Result<(), ClusterError> {
@@ -186,24 +247,26 @@ impl Cluster {
             .arg(format!("--zk={}", spec.zk("127.0.0.1")))
             .arg(format!("--zk_session_timeout={SESSION}"))
             .args(&spec.master_flags);
-        self.start_part(command, name, format!("127.0.0.1:{port}"), mark)
+        self.start_part(
+            command,
+            NodeState {
+                name,
+                address: format!("127.0.0.1:{port}"),
+                pid: 0,
+                mark,
+                // Its keeper starts it again.
+                arguments: Vec::new(),
+            },
+        )
     }
 
     fn start_part(
         &mut self,
         mut command: Command,
-        name: String,
-        address: String,
-        mark: String,
+        mut part: NodeState,
     ) -> Result<(), ClusterError> {
-        let process = start(&mut command, &mark, &self.log(&name))?;
-        self.state.parts.push(NodeState {
-            name,
-            address,
-            pid: process.pid,
-            mark,
-            arguments: Vec::new(),
-        });
+        part.pid = start(&mut command, &part.mark, &self.log(&part.name))?.pid;
+        self.state.parts.push(part);
         Ok(self.state.save(&self.folder)?)
     }
 }

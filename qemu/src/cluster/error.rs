@@ -80,6 +80,9 @@ pub enum ClusterError {
     /// A number that no node has.
     #[error("no node {0} in this cluster")]
     NoNode(usize),
+    /// A name that no part has.
+    #[error("no {0} in this cluster")]
+    NoPart(String),
     /// A process cannot be signalled.
     #[error("signal {part}")]
     Signal {

@@ -1,18 +1,29 @@
 //! Events: what happens to the cluster, one after the other, and what each may cost.
 
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use qemu::state::NodeState;
 
 use super::ground::Ground;
 
+/// After which time without its leader ZooKeeper lets another lead, in seconds: what the masters of a
+/// QEMU cluster are told.
+const SESSION_TIMEOUT: f64 = 5.0;
+/// How long servers of ZooKeeper that were killed stay away.
+const DEAD_FOR: Duration = Duration::from_secs(20);
+/// How long a leader sleeps.
+const ASLEEP_FOR: Duration = Duration::from_secs(30);
+/// How long is watched what becomes of it.
+const WATCHED_FOR: Duration = Duration::from_secs(5);
 /// A short cut of the network: nobody is given up for it.
 const CUT_SHORT: Duration = Duration::from_secs(10);
 /// A long one: longer than the master waits for a node.
 const CUT_LONG: Duration = Duration::from_secs(180);
-/// How long QEMU may take to end after the guest's kernel has panicked: it waits for ten seconds of its own.
-const CRASH_TIME_MAX: Duration = Duration::from_secs(120);
+/// How long a kernel may take to panic.
+const CRASH_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Which tasks an event may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +42,8 @@ pub(super) struct Event {
     pub(super) cost: Cost,
     /// Whether it takes minutes.
     pub(super) is_long: bool,
+    /// How soon after its begin offers come, in seconds, where somebody promised that.
+    pub(super) offers_in: Option<f64>,
     /// How soon after it everything is as before.
     pub(super) settles_in: Duration,
     /// Makes it happen, and undoes it where that is part of it.
@@ -38,12 +51,69 @@ pub(super) struct Event {
 }
 
 /// All of them, in order.
-pub(super) const EVENTS: [Event; 6] = [
+pub(super) const EVENTS: [Event; 10] = [
+    Event {
+        name: "leader_killed",
+        what: "SIGKILL to the leading master",
+        cost: Cost::Nothing,
+        is_long: false,
+        offers_in: Some(SESSION_TIMEOUT + 1.0),
+        settles_in: Duration::from_secs(60),
+        act: |ground| {
+            ground.cluster.kill_leader()?;
+            sleep(WATCHED_FOR);
+            Ok(())
+        },
+    },
+    Event {
+        name: "leader_asleep",
+        what: "SIGSTOP to the leading master for 30 s",
+        cost: Cost::Nothing,
+        is_long: false,
+        offers_in: Some(SESSION_TIMEOUT + 1.0),
+        settles_in: Duration::from_secs(60),
+        act: |ground| {
+            let sleeper = ground.leader()?;
+            signal(&sleeper, Signal::SIGSTOP)?;
+            sleep(ASLEEP_FOR);
+            let leader = ground.leader_beside(&sleeper.name);
+            signal(&sleeper, Signal::SIGCONT)?;
+            let leader = leader?;
+            sleep(WATCHED_FOR);
+            let after = ground.leader()?;
+            ensure!(
+                leader.name == after.name,
+                "{} led, and {} since the sleeper woke",
+                leader.name,
+                after.name
+            );
+            Ok(())
+        },
+    },
+    Event {
+        name: "zookeeper_killed",
+        what: "SIGKILL to one server of ZooKeeper, which is started again later",
+        cost: Cost::Nothing,
+        is_long: false,
+        offers_in: None,
+        settles_in: Duration::from_secs(60),
+        act: |ground| zookeepers_gone(ground, 1),
+    },
+    Event {
+        name: "zookeepers_killed",
+        what: "SIGKILL to two servers of ZooKeeper, so that none serves for 20 s",
+        cost: Cost::Nothing,
+        is_long: false,
+        offers_in: None,
+        settles_in: Duration::from_secs(90),
+        act: |ground| zookeepers_gone(ground, 2),
+    },
     Event {
         name: "framework_restarts",
         what: "SIGKILL to the framework, which starts again",
         cost: Cost::Nothing,
         is_long: false,
+        offers_in: None,
         settles_in: Duration::from_secs(60),
         act: Ground::restart_framework,
     },
@@ -52,6 +122,7 @@ pub(super) const EVENTS: [Event; 6] = [
         what: "each node's network cut for 10 s",
         cost: Cost::Nothing,
         is_long: false,
+        offers_in: None,
         settles_in: Duration::from_secs(60),
         act: |ground| cut_all(ground, CUT_SHORT),
     },
@@ -60,6 +131,7 @@ pub(super) const EVENTS: [Event; 6] = [
         what: "a node's network cut for 3 min",
         cost: Cost::Nothing,
         is_long: true,
+        offers_in: None,
         settles_in: Duration::from_secs(90),
         act: |ground| cut(ground, 2, CUT_LONG),
     },
@@ -68,11 +140,17 @@ pub(super) const EVENTS: [Event; 6] = [
         what: "a node's kernel panics, and it boots again",
         cost: Cost::Node(1),
         is_long: false,
+        offers_in: None,
         settles_in: Duration::from_secs(120),
         act: |ground| {
             ground.cluster.monitor(1)?.inject_nmi()?;
-            let process = ground.cluster.node(1)?.process();
-            anyhow::ensure!(process.ends_within(CRASH_TIME_MAX), "the kernel goes on");
+            let begun = Instant::now();
+            while !ground.cluster.console_text(1)?.contains("Kernel panic") {
+                ensure!(begun.elapsed() < CRASH_TIME_MAX, "the kernel goes on");
+                sleep(Duration::from_millis(100));
+            }
+            // It would start again by itself ten seconds later.
+            ground.cluster.kill_node(1)?;
             Ok(ground.cluster.start_node_again(1)?)
         },
     },
@@ -81,6 +159,7 @@ pub(super) const EVENTS: [Event; 6] = [
         what: "a node loses power, and boots again",
         cost: Cost::Node(2),
         is_long: false,
+        offers_in: None,
         settles_in: Duration::from_secs(120),
         act: |ground| {
             ground.cluster.kill_node(2)?;
@@ -92,6 +171,7 @@ pub(super) const EVENTS: [Event; 6] = [
         what: "a node loses power for 3 min",
         cost: Cost::Node(3),
         is_long: true,
+        offers_in: None,
         settles_in: Duration::from_secs(120),
         act: |ground| {
             ground.cluster.kill_node(3)?;
@@ -114,6 +194,26 @@ fn cut(ground: &Ground, number: usize, time: Duration) -> Result<()> {
 fn cut_all(ground: &Ground, time: Duration) -> Result<()> {
     for number in 1..=ground.cluster.state().nodes.len() {
         cut(ground, number, time)?;
+    }
+    Ok(())
+}
+
+/// Signals a master, which is its keeper's child.
+fn signal(master: &NodeState, signal: Signal) -> Result<()> {
+    for child in master.process().children() {
+        kill(child, signal).with_context(|| format!("{signal} to {}", master.name))?;
+    }
+    Ok(())
+}
+
+/// Kills this many servers of ZooKeeper, and starts them again.
+fn zookeepers_gone(ground: &mut Ground, number: usize) -> Result<()> {
+    for server in 1..=number {
+        ground.cluster.kill_zookeeper(server)?;
+    }
+    sleep(DEAD_FOR);
+    for server in 1..=number {
+        ground.cluster.start_zookeeper_again(server)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use qemu::state::NodeState;
 use qemu::{Cluster, Spec};
 use serde_json::Value;
 
@@ -84,6 +85,30 @@ impl Ground {
         Ok(true)
     }
 
+    /// The leading master's part of the cluster.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn leader(&self) -> Result<NodeState> {
+        self.leader_beside("")
+    }
+
+    /// The same, as all masters but the one of this name know it.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn leader_beside(&self, name: &str) -> Result<NodeState> {
+        let parts = &self.cluster.state().parts;
+        let master = |part: &&NodeState| part.name.starts_with("master");
+        let asked = parts.iter().filter(master).filter(|part| part.name != name);
+        let asked: Vec<&str> = asked.map(|part| part.address.as_str()).collect();
+        let asked = asked.join(",");
+        let leader = qemu::http::leader(&asked).context("ask who leads")?;
+        let part = parts.iter().find(|part| part.address == leader);
+        part.cloned()
+            .with_context(|| format!("{leader} leads, which is none of ours"))
+    }
+
     /// The agents that the leading master counts as active, by host name.
     ///
     /// # Errors
@@ -118,7 +143,8 @@ impl Ground {
     }
 
     fn state(&self) -> Result<Value> {
-        let (status, body) = qemu::http::get(&self.cluster.state().master, "/master/state")?;
+        let leader = qemu::http::leader(&self.cluster.state().master).context("ask who leads")?;
+        let (status, body) = qemu::http::get(&leader, "/master/state")?;
         if status != 200 {
             bail!("the master answers {status}");
         }
@@ -159,10 +185,12 @@ fn framework(
     let log = File::options().create(true).append(true).open(&path);
     let log = log.with_context(|| format!("open {}", path.display()))?;
     let journal = folder.join("journal");
+    let master = cluster.zk();
+    let master = master.unwrap_or_else(|| cluster.state().master.clone());
     let before = fs::metadata(&journal).map_or(0, |data| data.len());
     let child = Command::new(python)
         .arg(root()?.join("tests/chaos/framework.py"))
-        .args(["--master", &cluster.state().master])
+        .args(["--master", &master])
         .args(["--slots", &slots.to_string()])
         .args(["--counter", &format!("10.0.2.2:{}", counter.port)])
         .arg("--journal")

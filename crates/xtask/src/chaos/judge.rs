@@ -104,9 +104,11 @@ pub(super) fn lost(tasks: &BTreeMap<String, Task>, since: f64) -> Vec<(&str, &Ta
     lost.map(|(name, task)| (name.as_str(), task)).collect()
 }
 
-/// When the first offers came after a time.
-pub(super) fn first_offer(lines: &[Line], since: f64) -> Option<f64> {
-    let mut later = lines.iter().filter(|line| line.at >= since);
+/// When the first offers came after a time, and after the framework had to subscribe again where that
+/// is told: what an old leader still had on its way does not count.
+pub(super) fn first_offer(lines: &[Line], since: f64, is_anew: bool) -> Option<f64> {
+    let later = lines.iter().filter(|line| line.at >= since);
+    let mut later = later.skip_while(|line| is_anew && !matches!(line.what, What::Reregistered));
     later
         .find(|line| matches!(line.what, What::Offers { number: 1.. }))
         .map(|line| line.at - since)
@@ -249,7 +251,11 @@ mod tests {
     fn the_first_offer_is_that_after_the_event() {
         let offers = |at, number| line(at, What::Offers { number });
         let lines = [offers(1.0, 3), offers(4.0, 0), offers(7.5, 1)];
-        assert_eq!(first_offer(&lines, 2.0), Some(5.5));
-        assert_eq!(first_offer(&lines, 8.0), None);
+        assert_eq!(first_offer(&lines, 2.0, false), Some(5.5));
+        assert_eq!(first_offer(&lines, 8.0, false), None);
+        assert_eq!(first_offer(&lines, 0.0, true), None);
+        let anew = line(2.0, What::Reregistered);
+        let lines = [offers(1.0, 3), anew, offers(7.5, 1)];
+        assert_eq!(first_offer(&lines, 0.0, true), Some(7.5));
     }
 }
