@@ -8,7 +8,7 @@ use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use model::resources::{Resource, Scalar};
+use model::resources::{Resource, Role, Scalar, Value};
 use model::{AgentId, Resources};
 
 use super::accounts::is_chargeable;
@@ -133,6 +133,19 @@ impl Agent {
         self.allocations.get(at).map(|(_, held)| held)
     }
 
+    /// Reads here and there in what a visit reads, and gives back something that depends on it all.
+    pub(super) fn glance(&self) -> usize {
+        let first = |text: &str| text.bytes().next().map_or(0, usize::from);
+        let mut seen = first(self.id.as_str());
+        for resource in self.available.iter() {
+            seen = seen.wrapping_add(resource.reservation_role().map_or(0, |r| first(r.as_str())));
+            if let Value::Ranges(ranges) = &resource.value {
+                seen = seen.wrapping_add(ranges.as_slice().first().map_or(0, |_| 1));
+            }
+        }
+        seen
+    }
+
     /// It has this from now on.
     pub(super) fn set_total(&mut self, names: &mut Names, mut total: Resources) {
         names.intern(&mut total);
@@ -148,7 +161,7 @@ impl Agent {
         client: ClientId,
         more: &Resources,
     ) -> Holding {
-        let holding = self.add(names, client, more);
+        let holding = self.add(names, client, Cow::Borrowed(more));
         let less = exclusive(more);
         if !self.is_short && self.available.contains(&less) {
             self.available.subtract_all(&less);
@@ -162,43 +175,43 @@ impl Agent {
         holding
     }
 
-    /// A client holds all that was available, where that was plain. What goes to it is given back, and
-    /// what that comes to.
-    pub(super) fn give_all(&mut self, client: ClientId) -> (Resources, Given) {
+    /// A client of a role holds all that was available, where that was plain. What goes to it is given
+    /// back, and what that comes to.
+    pub(super) fn give_all(&mut self, client: ClientId, role: &Role) -> (Resources, Given) {
         let mut offer = core::mem::take(&mut self.available);
         list(&mut offer);
+        let allocated = offer.allocate(role);
         let (at, is_edge) = self.open(client);
         if let Some((_, held)) = self.allocations.get_mut(at) {
-            held.add_all(&offer);
+            join(held, offer);
         }
         let amounts = core::mem::take(&mut self.scalars);
         let free = core::mem::take(&mut self.free);
         self.is_open = false;
         let holding = Holding { amounts, is_edge };
-        (offer, Given { holding, free })
+        (allocated, Given { holding, free })
     }
 
-    /// A client holds what was picked for it. What goes to it is given back, and what that comes to.
+    /// A client of a role holds what was picked for it. What goes to it is given back, and what that
+    /// comes to.
     pub(super) fn give(
         &mut self,
         names: &mut Names,
-        client: ClientId,
+        (client, role): (ClientId, &Role),
         picks: &Picks,
     ) -> (Resources, Given) {
         let mut offer = self
             .available
             .carve(|at, resource| picks.part(at, resource));
         list(&mut offer);
-        let holding = self.add(names, client, &offer);
-        let scalars = match offer.iter().any(|resource| resource.shared) {
-            true => names.scalars(&exclusive(&offer)),
-            false => holding.amounts.clone(),
-        };
-        self.scalars.subtract_all(&scalars);
+        let allocated = offer.allocate(role);
         let free = names.amounts(&offer, is_chargeable);
         self.free.subtract_all(&free);
+        self.scalars
+            .subtract_all(&names.scalars(&exclusive(&offer)));
+        let holding = self.add(names, client, Cow::Owned(offer));
         self.look();
-        (offer, Given { holding, free })
+        (allocated, Given { holding, free })
     }
 
     /// A client holds less; what it really held of that is given back, and what it comes to.
@@ -246,18 +259,19 @@ impl Agent {
     }
 
     /// Adds to what a client holds.
-    fn add(&mut self, names: &mut Names, client: ClientId, more: &Resources) -> Holding {
+    fn add(&mut self, names: &mut Names, client: ClientId, more: Cow<'_, Resources>) -> Holding {
         let (at, is_edge) = self.open(client);
         let Some((_, held)) = self.allocations.get_mut(at) else {
             return Holding::default();
         };
         let amounts = if more.iter().any(|resource| resource.shared) {
             let before = names.scalars(held);
-            held.add_all(more);
+            held.add_all(&more);
             names.scalars(held).minus(&before)
         } else {
-            held.add_all(more);
-            names.scalars(more)
+            let amounts = names.scalars(&more);
+            join(held, more.into_owned());
+            amounts
         };
         Holding { amounts, is_edge }
     }
@@ -286,6 +300,14 @@ impl Agent {
         self.is_plain = self.available.iter().all(is_plain);
         let is_open = |r: &Resource| r.reservations.is_empty();
         self.is_open = self.available.iter().any(is_open);
+    }
+}
+
+/// Adds resources to what may be nothing yet.
+fn join(held: &mut Resources, more: Resources) {
+    match held.is_empty() {
+        true => *held = more,
+        false => held.add_all(&more),
     }
 }
 

@@ -20,7 +20,7 @@ use model::resources::{Resource, Role};
 
 use super::Allocation;
 use super::accounts::AccountId;
-use super::agent::{self, Agent, Holding};
+use super::agent::{Agent, Holding};
 use super::amounts::{Amounts, Names};
 use super::filters::AgentSlot;
 use super::hierarchical::{Hierarchical, Policy};
@@ -31,6 +31,9 @@ use crate::event::Capability;
 
 /// Roles whose guarantees are not met, whose turn it is first.
 type Unmet = BTreeSet<(Place, AccountId)>;
+
+/// How many agents are looked at ahead: what is read of them fits into the first cache.
+const AHEAD: usize = 16;
 
 /// No allocation.
 const NONE: u32 = u32::MAX;
@@ -83,13 +86,12 @@ impl Given {
         slot: AgentSlot,
         agent: &Agent,
         (id, client): (ClientId, &Client),
-        offer: &Resources,
+        resources: Resources,
     ) {
-        if offer.iter().any(|resource| resource.shared) {
+        if resources.iter().any(|resource| resource.shared) {
             let given = self.shared.entry(slot).or_default();
-            given.add_all(&offer.shared());
+            given.add_all(&resources.shared().unallocate());
         }
-        let resources = offer.allocate(&client.role);
         if let Some(last) = self.last.get_mut(index(slot)) {
             let mut next = *last;
             while let Some((to, before)) = self.before.get(index(next)) {
@@ -185,15 +187,29 @@ impl Hierarchical {
         let mut unmet = self.unmet();
         if !unmet.is_empty() {
             given.last = vec![NONE; self.agents.slots()];
-            for slot in &candidates {
-                self.meet_guarantees(*slot, &mut unmet, &mut given);
+            for few in candidates.chunks(AHEAD) {
+                self.look_ahead(few);
+                for slot in few {
+                    self.meet_guarantees(*slot, &mut unmet, &mut given);
+                }
             }
             self.random.shuffle(&mut candidates);
         }
-        for slot in &candidates {
-            self.share_out(*slot, &mut given);
+        for few in candidates.chunks(AHEAD) {
+            self.look_ahead(few);
+            for slot in few {
+                self.share_out(*slot, &mut given);
+            }
         }
         given.allocations
+    }
+
+    /// Has the memory of some agents brought near at once. They are visited in random order: for each by
+    /// itself a visit would wait a dozen times, and memory is what bounds a run.
+    fn look_ahead(&self, few: &[AgentSlot]) {
+        let agents = few.iter().filter_map(|slot| self.agents.get(*slot));
+        let seen = agents.map(Agent::glance).fold(0, usize::wrapping_add);
+        core::hint::black_box(seen);
     }
 
     /// Roles whose guarantees are not met and in which someone wants something.
@@ -244,9 +260,10 @@ impl Hierarchical {
                 {
                     continue;
                 }
-                let (offer, gift) = agent.give(&mut self.names, id, picks);
+                let both = (id, &client.role);
+                let (offer, gift) = agent.give(&mut self.names, both, picks);
                 self.accounts.charge(client.account, &gift.free);
-                given.add(slot, agent, (id, client), &offer);
+                given.add(slot, agent, (id, client), offer);
                 held.push((id, gift.holding));
             }
         }
@@ -391,10 +408,10 @@ impl Hierarchical {
             }
             if agent.is_plain() && self.accounts.room(client.account).holds(agent.scalars()) {
                 // Who refused just this was passed over.
-                let (offer, agent::Given { holding, free }) = agent.give_all(id);
-                self.accounts.charge(client.account, &free);
-                given.add(slot, agent, (id, client), &offer);
-                held.push((id, holding));
+                let (offer, gift) = agent.give_all(id, &client.role);
+                self.accounts.charge(client.account, &gift.free);
+                given.add(slot, agent, (id, client), offer);
+                held.push((id, gift.holding));
                 return Visit::Over;
             }
             picks.gather_for(&self.names, given, (slot, agent), client);
@@ -407,9 +424,10 @@ impl Hierarchical {
                 continue;
             }
             let was_open = agent.is_open();
-            let (offer, gift) = agent.give(&mut self.names, id, picks);
+            let both = (id, &client.role);
+            let (offer, gift) = agent.give(&mut self.names, both, picks);
             self.accounts.charge(client.account, &gift.free);
-            given.add(slot, agent, (id, client), &offer);
+            given.add(slot, agent, (id, client), offer);
             held.push((id, gift.holding));
             let left = given.left(slot, agent);
             let is_scrap = match &left {
