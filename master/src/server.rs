@@ -299,6 +299,7 @@ pub(crate) fn core_config(config: &Config, epoch: u64, facts: &Facts) -> CoreCon
         allocation_interval: config.allocation_interval,
         offer_timeout: config.offer_timeout,
         min_allocatable: scheduling.min_allocatable.clone(),
+        sorters: scheduling.sorters,
         filter_gpu_resources: scheduling.filter_gpu_resources,
         fair_sharing_excluded: config.fair_sharing_excluded.clone(),
         allocator_recovery_timeout: config.allocator_recovery_timeout,

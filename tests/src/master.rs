@@ -103,6 +103,7 @@ pub fn config(
         offer_timeout: None,
         min_allocatable: min.into_iter().collect(),
         filter_gpu_resources: true,
+        sorters: master_core::allocator::Sorters::default(),
         fair_sharing_excluded: BTreeSet::new(),
         allocator_recovery_timeout: Duration::from_secs(600),
         allocator_agent_recovery_factor: Scalar(800),

@@ -59,7 +59,7 @@ pub mod weights;
 
 use agents::{Agent, RecoveredAgent};
 use agents_by_age::AgentsByAge;
-use allocator::{Allocator, Hierarchical, Policy};
+use allocator::{Allocator, Hierarchical, Policy, Sorters};
 use authorization::Acls;
 use constraints::PatternLimits;
 use counters::Counters;
@@ -103,6 +103,8 @@ pub struct Config {
     pub allocation_interval: Duration,
     /// `--offer_timeout`; none: offers do not expire.
     pub offer_timeout: Option<Duration>,
+    /// `--role_sorter` and `--framework_sorter`: whose turn it is.
+    pub sorters: Sorters,
     /// `--min_allocatable_resources`: any one of these is enough for an offer.
     pub min_allocatable: Vec<Quantities>,
     /// `--filter_gpu_resources`: agents with GPUs are for frameworks that ask for them.
@@ -189,6 +191,7 @@ impl Master {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let policy = Policy {
+            sorters: config.sorters,
             min_allocatable: config.min_allocatable.clone(),
             filter_gpu_resources: config.filter_gpu_resources,
             fair_sharing_excluded: config.fair_sharing_excluded.clone(),

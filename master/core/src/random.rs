@@ -19,6 +19,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
+    /// A number from 0 on and less than 1.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
     /// The bytes of a UUID, RFC 4122 version 4.
     pub(crate) fn uuid(&mut self) -> [u8; 16] {
         let mut bytes = [0; 16];

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use master_core::RemovalRate;
+use master_core::allocator::{Sorter, Sorters};
 use master_core::constraints::PatternLimits;
 use model::resources::{Quantities, Role, Scalar};
 
@@ -16,6 +17,8 @@ pub struct SchedulingFlags {
     pub roles: Option<BTreeSet<Role>>,
     /// Whether frameworks may have the user `root`.
     pub root_submissions: bool,
+    /// Whose turn it is.
+    pub sorters: Sorters,
     /// Any one of these is enough for an offer.
     pub min_allocatable: Vec<Quantities>,
     /// Whether agents with GPUs are for frameworks that ask for them.
@@ -38,6 +41,7 @@ impl Default for SchedulingFlags {
         Self {
             roles: None,
             root_submissions: true,
+            sorters: Sorters::default(),
             min_allocatable: vec![least("cpus", Scalar(10)), least("mem", Scalar::whole(32))],
             filter_gpu_resources: true,
             agent_removal_rate: None,
@@ -49,7 +53,47 @@ impl Default for SchedulingFlags {
     }
 }
 
+/// The sorter of a name.
+fn sorter(text: &str) -> Result<Sorter, String> {
+    let found = Sorter::ALL.iter().find(|(name, _)| *name == text);
+    let names = || Sorter::ALL.map(|(name, _)| name).join(", ");
+    let sorter = found.map(|(_, sorter)| *sorter);
+    sorter.ok_or_else(|| format!("expected one of {}", names()))
+}
+
+/// The name of a sorter.
+fn sorter_name(sorter: Sorter) -> Option<String> {
+    let found = Sorter::ALL.iter().find(|(_, other)| *other == sorter);
+    found.map(|(name, _)| (*name).to_owned())
+}
+
 pub(super) const FLAGS: &[Flag] = &[
+    Flag {
+        name: "role_sorter",
+        value: "NAME",
+        help: "whose turn it is among roles: drf, random or priority, by their weights (drf)",
+        set: |config, text| {
+            config.scheduling.sorters.roles = sorter(text)?;
+            Ok(())
+        },
+        get: |config| sorter_name(config.scheduling.sorters.roles),
+    },
+    Flag {
+        name: "framework_sorter",
+        value: "NAME",
+        help: "whose turn it is among the frameworks of a role: drf or random (drf)",
+        set: |config, text| {
+            let sorter = sorter(text)?;
+            if sorter == Sorter::Priority {
+                return Err(
+                    "frameworks have no weights: give their roles some, and --role_sorter".into(),
+                );
+            }
+            config.scheduling.sorters.frameworks = sorter;
+            Ok(())
+        },
+        get: |config| sorter_name(config.scheduling.sorters.frameworks),
+    },
     Flag {
         name: "roles",
         value: "ROLES",
@@ -191,6 +235,8 @@ mod tests {
         for (name, text) in [
             ("roles", "batch,web"),
             ("root_submissions", "false"),
+            ("role_sorter", "priority"),
+            ("framework_sorter", "random"),
             ("min_allocatable_resources", "cpus:0.01|mem:32"),
             ("min_allocatable_resources", "cpus:1;mem:64"),
             ("min_allocatable_resources", ""),
@@ -216,6 +262,8 @@ mod tests {
             ("roles", ""),
             ("roles", "a b"),
             ("root_submissions", "perhaps"),
+            ("role_sorter", "fair"),
+            ("framework_sorter", "priority"),
             ("min_allocatable_resources", "cpus"),
             ("agent_removal_rate_limit", "10mins"),
             ("agent_removal_rate_limit", "0/10mins"),

@@ -1,8 +1,8 @@
-//! The allocator: hierarchical dominant resource fairness, a whole agent at a time.
+//! The allocator: a tree of roles in the order of a policy, a whole agent at a time.
 //!
 //! An agent becomes a candidate when something about it changed that may lead to an offer:
 //! resources came back, a filter ended, a framework wants more. A run visits the candidates in
-//! random order and offers each to whoever has the least share and does not refuse it.
+//! random order and offers each to whose turn it is and who does not refuse it.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -21,14 +21,20 @@ use super::filters::{AgentSlot, Filters};
 use super::run::Scratch;
 use super::shares::{ClientId, Shares, Taker};
 use super::slots::Slots;
+use super::sorter::Sorters;
 use super::{Allocation, Allocator, Demand};
 use crate::event::AgentAttributes;
 use crate::quota::Quota;
 use crate::random::Random;
 
+/// So that what sorters draw and the order of agents have nothing to do with each other.
+const SHARES_SEED: u64 = 0x5a5a_0f0f_3c3c_9696;
+
 /// What does not change while the allocator runs.
 #[derive(Debug, Clone)]
 pub struct Policy {
+    /// Whose turn it is.
+    pub sorters: Sorters,
     /// Any one of these amounts makes an offer worth while.
     pub min_allocatable: Vec<Quantities>,
     /// Agents with GPUs are for frameworks that ask for them.
@@ -107,7 +113,7 @@ impl Hierarchical {
             agents: Slots::default(),
             slots: BTreeMap::new(),
             filters: Filters::default(),
-            shares: Shares::new(excluded),
+            shares: Shares::new(policy.sorters, seed ^ SHARES_SEED, excluded),
             accounts: Accounts::default(),
             passed: Bits::default(),
             scratch: Scratch::default(),

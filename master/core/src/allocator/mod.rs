@@ -18,6 +18,7 @@ mod picks;
 mod run;
 mod shares;
 mod slots;
+mod sorter;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -32,6 +33,7 @@ use crate::event::{AgentAttributes, Capabilities};
 use crate::quota::Quota;
 
 pub use hierarchical::{Hierarchical, Policy};
+pub use sorter::{Sorter, Sorters};
 
 /// What a framework wants and can take.
 #[derive(Debug, Clone, Default)]

@@ -1,10 +1,9 @@
 //! Shares: how much of the cluster each role and each framework holds, and who is next.
 //!
-//! A tree of roles (reference, section 6.4): at each level of the tree the siblings are in order, by
-//! dominant resource fairness the least dominant share by weight first, then the one with fewer
-//! allocations, then the first by name. A role with roles beneath it competes with them as a leaf.
-//! Frameworks of one role are ordered among themselves in the same way, without weights. A framework
-//! in a role is a client.
+//! A tree of roles (reference, section 6.4): at each level of the tree the siblings are in order by the
+//! policy for roles (`sorter`), which looks at shares and weights, then by name. A role with roles
+//! beneath it competes with them as a leaf. Frameworks of one role are ordered among themselves by the
+//! policy for frameworks, without weights. A framework in a role is a client.
 //!
 //! Invariant: who wants something stands in order at its place in the tree, so that an allocation
 //! moves only those on its way to the top, and a role that wants nothing costs nothing. What the
@@ -25,9 +24,11 @@ use super::amounts::Amounts;
 use super::bits::Bits;
 use super::labels;
 use super::slots::Slots;
+use super::sorter::{Occasion, Rank, Sorters};
+use crate::random::Random;
 
 pub(super) use client::{Client, ClientId, Taker};
-use rank::{Rank, Scale, Usage};
+use rank::{Scale, Usage};
 pub(super) use turns::Turns;
 
 const WEIGHT_DEFAULT: f64 = 1.0;
@@ -41,6 +42,8 @@ pub(super) const ROOT: NodeId = 0;
 /// Everything allocated, by role and framework, and everyone who wants something, in order.
 #[derive(Debug)]
 pub(super) struct Shares {
+    sorters: Sorters,
+    random: Random,
     scale: Scale,
     nodes: Slots<Node>,
     /// All nodes by path; their labels are in this order.
@@ -115,6 +118,30 @@ impl Place {
     }
 }
 
+/// Why somebody is ranked.
+#[derive(Debug, Clone, Copy)]
+enum Why {
+    /// It joins those who want something, or its weight is another.
+    Joins,
+    /// It was allocated something.
+    Got,
+    /// It gave something back, or the cluster changed.
+    Changed,
+}
+
+impl Why {
+    /// What a policy is told of it.
+    fn of(self, before: Rank, order: &BTreeSet<Place>) -> Occasion {
+        match self {
+            Self::Joins => Occasion::Joins {
+                first: order.first().map_or(Rank::default(), |place| place.rank),
+            },
+            Self::Got => Occasion::Got { before },
+            Self::Changed => Occasion::Changed { before },
+        }
+    }
+}
+
 impl Node {
     fn new(path: Arc<str>, label: u64, parent: Option<NodeId>, weight: f64) -> Self {
         Self {
@@ -143,10 +170,12 @@ impl Node {
 
 impl Shares {
     /// Nobody holds anything; resources of the names with these numbers do not count.
-    pub(super) fn new(excluded: Bits) -> Self {
+    pub(super) fn new(sorters: Sorters, seed: u64, excluded: Bits) -> Self {
         let mut nodes = Slots::default();
         let root = nodes.insert(Node::new(Arc::from(""), 0, None, WEIGHT_DEFAULT));
         Self {
+            sorters,
+            random: Random::new(seed),
             scale: Scale::new(excluded),
             nodes,
             paths: BTreeMap::from([(Arc::from(""), root)]),
@@ -179,7 +208,7 @@ impl Shares {
             if let Some(node) = self.nodes.get_mut(node) {
                 node.weight = weight;
             }
-            self.rank_node(node);
+            self.rank_node(node, Why::Joins);
         }
     }
 
@@ -237,10 +266,15 @@ impl Shares {
             && !client.wants
         {
             client.wants = true;
-            let (node, turn) = (client.node, client.turn(id));
+            let node = client.node;
             self.wanting.insert(id);
-            if let Some(leaf) = self.leaf_mut(node) {
-                leaf.order.insert(turn);
+            if let Some(leaf) = self.nodes.get_mut(node).and_then(|node| node.leaf.as_mut()) {
+                let first = leaf.order.first().map_or(Rank::default(), |turn| turn.rank);
+                let standing = self.scale.standing(&client.usage, WEIGHT_DEFAULT);
+                let sorter = self.sorters.frameworks;
+                let joins = Occasion::Joins { first };
+                client.rank = sorter.rank(standing, joins, &mut self.random);
+                leaf.order.insert(client.turn(id));
             }
             self.count_wanting(node, |wanting| wanting.saturating_add(1));
         }
@@ -274,7 +308,7 @@ impl Shares {
             leaf.usage.add(amounts);
         }
         self.each_upwards(node, |node| node.usage.add(amounts));
-        self.rank_way(id);
+        self.rank_way(id, Why::Got);
     }
 
     /// A framework holds less, and perhaps nothing of an agent any more.
@@ -292,7 +326,7 @@ impl Shares {
             leaf.usage.amounts.subtract_all(amounts);
         }
         self.each_upwards(node, |node| node.usage.amounts.subtract_all(amounts));
-        self.rank_way(id);
+        self.rank_way(id, Why::Changed);
     }
 
     /// A client holds something of one agent more.
@@ -323,7 +357,7 @@ impl Shares {
         }
         let holders = core::mem::take(&mut self.holders);
         for client in &holders {
-            self.rank_way(*client);
+            self.rank_way(*client, Why::Changed);
         }
         self.holders = holders;
     }
@@ -464,38 +498,49 @@ impl Shares {
     /// in order.
     fn count_wanting(&mut self, node: NodeId, count: impl Fn(usize) -> usize) {
         if let Some(node) = self.nodes.get_mut(node)
-            && let Some(leaf) = &node.leaf
+            && let Some(leaf) = &mut node.leaf
         {
-            let place = Place::own(leaf.rank);
+            let old = Place::own(leaf.rank);
             if leaf.order.is_empty() {
-                node.order.remove(&place);
-            } else {
-                node.order.insert(place);
+                node.order.remove(&old);
+            } else if !node.order.contains(&old) {
+                let standing = self.scale.standing(&leaf.usage, WEIGHT_DEFAULT);
+                let joins = Why::Joins.of(leaf.rank, &node.order);
+                leaf.rank = self.sorters.roles.rank(standing, joins, &mut self.random);
+                node.order.insert(Place::own(leaf.rank));
             }
         }
         let mut next = Some(node);
         while let Some((id, node)) = next.and_then(|id| Some((id, self.nodes.get_mut(id)?))) {
+            let was_wanted = node.wanting > 0;
             node.wanting = count(node.wanting);
             let is_wanted = node.wanting > 0;
             let place = node.place(id);
             next = node.parent;
-            if let Some(above) = next.and_then(|above| self.nodes.get_mut(above)) {
-                if is_wanted {
-                    above.order.insert(place);
-                } else {
-                    above.order.remove(&place);
+            match (was_wanted, is_wanted) {
+                (false, true) => self.rank_node(id, Why::Joins),
+                (true, false) => {
+                    if let Some(above) = next.and_then(|above| self.nodes.get_mut(above)) {
+                        above.order.remove(&place);
+                    }
                 }
+                (true, true) | (false, false) => {}
             }
         }
     }
 
     /// Gives a client, its role and the roles above their places by what they hold now.
-    fn rank_way(&mut self, id: ClientId) {
+    fn rank_way(&mut self, id: ClientId, why: Why) {
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
-        let rank = self.scale.rank(&client.usage, WEIGHT_DEFAULT);
+        let sorters = self.sorters;
         let old = client.turn(id);
+        let standing = self.scale.standing(&client.usage, WEIGHT_DEFAULT);
+        let occasion = why.of(old.rank, &BTreeSet::new());
+        let rank = sorters
+            .frameworks
+            .rank(standing, occasion, &mut self.random);
         client.rank = rank;
         if let Some(node) = self.nodes.get_mut(client.node)
             && let Some(leaf) = &mut node.leaf
@@ -504,7 +549,9 @@ impl Shares {
                 leaf.order.remove(&old);
                 leaf.order.insert(client.turn(id));
             }
-            let rank = self.scale.rank(&leaf.usage, WEIGHT_DEFAULT);
+            let standing = self.scale.standing(&leaf.usage, WEIGHT_DEFAULT);
+            let occasion = why.of(leaf.rank, &node.order);
+            let rank = sorters.roles.rank(standing, occasion, &mut self.random);
             if rank != leaf.rank && !leaf.order.is_empty() {
                 node.order.remove(&Place::own(leaf.rank));
                 node.order.insert(Place::own(rank));
@@ -513,26 +560,33 @@ impl Shares {
         }
         let mut next = Some(client.node);
         while let Some(id) = next {
-            self.rank_node(id);
+            self.rank_node(id, why);
             next = self.nodes.get(id).and_then(|node| node.parent);
         }
     }
 
-    fn rank_node(&mut self, id: NodeId) {
+    fn rank_node(&mut self, id: NodeId, why: Why) {
+        let Some(node) = self.nodes.get(id) else {
+            return;
+        };
+        let Some(above) = node.parent.and_then(|above| self.nodes.get(above)) else {
+            return;
+        };
+        let standing = self.scale.standing(&node.usage, node.weight);
+        let occasion = why.of(node.rank, &above.order);
+        let sorter = self.sorters.roles;
+        let rank = sorter.rank(standing, occasion, &mut self.random);
         let Some(node) = self.nodes.get_mut(id) else {
             return;
         };
-        let Some(above) = node.parent else {
-            return;
-        };
-        let rank = self.scale.rank(&node.usage, node.weight);
         let old = node.place(id);
         node.rank = rank;
-        if old.rank == rank || node.wanting == 0 {
+        let place = node.place(id);
+        let is_wanted = node.wanting > 0;
+        if (place == old && !matches!(why, Why::Joins)) || !is_wanted {
             return;
         }
-        let place = node.place(id);
-        if let Some(above) = self.nodes.get_mut(above) {
+        if let Some(above) = node.parent.and_then(|above| self.nodes.get_mut(above)) {
             above.order.remove(&old);
             above.order.insert(place);
         }

@@ -5,6 +5,7 @@
 //! `framework agent role resources`, in the order of these words, or nothing.
 
 mod fairness;
+mod policies;
 mod quota;
 mod script;
 mod sharing;

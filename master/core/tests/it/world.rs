@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::Expect;
+use master_core::allocator::Sorters;
 use master_core::authorization::Acls;
 use master_core::constraints::PatternLimits;
 use master_core::event::{
@@ -85,6 +86,7 @@ fn config() -> Config {
             .map(|text| parse(text).expect("resources").quantities())
             .to_vec(),
         filter_gpu_resources: true,
+        sorters: Sorters::default(),
         fair_sharing_excluded: BTreeSet::new(),
         allocator_recovery_timeout: Duration::from_secs(600),
         allocator_agent_recovery_factor: Scalar(800),

@@ -7,7 +7,8 @@ use model::FrameworkId;
 use model::resources::Role;
 
 use super::super::amounts::Amounts;
-use super::{NodeId, Rank, Turn, Usage};
+use super::super::sorter::Rank;
+use super::{NodeId, Turn, Usage};
 use crate::constraints::Constraints;
 use crate::event::Capabilities;
 

@@ -1,7 +1,8 @@
-//! Rank: the place in an order, by what is held of the cluster.
+//! What is held, and what part of the cluster that is.
 
 use super::super::amounts::Amounts;
 use super::super::bits::Bits;
+use super::super::sorter::Standing;
 
 /// What shares are parts of.
 #[derive(Debug, Default)]
@@ -15,14 +16,6 @@ pub(super) struct Scale {
 pub(super) struct Usage {
     pub(super) amounts: Amounts,
     /// How often something was allocated to it.
-    allocations: u64,
-}
-
-/// The place in an order: the less, the sooner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(in super::super) struct Rank {
-    /// The bits of a share that is not negative, which are ordered as such numbers are.
-    share: u64,
     allocations: u64,
 }
 
@@ -58,9 +51,10 @@ impl Scale {
         parts.fold(0.0, f64::max)
     }
 
-    pub(super) fn rank(&self, usage: &Usage, weight: f64) -> Rank {
-        Rank {
-            share: (self.share(&usage.amounts) / weight).to_bits(),
+    pub(super) fn standing(&self, usage: &Usage, weight: f64) -> Standing {
+        Standing {
+            share: self.share(&usage.amounts),
+            weight,
             allocations: usage.allocations,
         }
     }

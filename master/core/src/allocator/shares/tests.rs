@@ -51,7 +51,7 @@ fn client(shares: &Shares, r: &str, f: &str) -> ClientId {
 /// Shares of a cluster of 100 cpus with these holdings, in which these want something
 /// (`role:framework`).
 fn shares(holdings: &[(&str, &str, i64)], wanting: &[(&str, &str)]) -> Shares {
-    let mut shares = Shares::new(Bits::default());
+    let mut shares = Shares::new(Sorters::default(), 1, Bits::default());
     for (r, f, cpus) in holdings {
         allocated(&mut shares, r, f, &amount(*cpus));
     }
@@ -144,7 +144,7 @@ fn a_cluster_that_grew_changes_which_share_is_dominant() {
 fn excluded_resources_do_not_count() {
     let mut excluded = Bits::default();
     excluded.insert(u32::try_from(CPUS).expect("a number"));
-    let mut shares = Shares::new(excluded);
+    let mut shares = Shares::new(Sorters::default(), 1, excluded);
     shares.add_total(&amount(100));
     for (r, f) in [("a", "f1"), ("b", "f2")] {
         want(&mut shares, r, f);
@@ -161,7 +161,7 @@ fn those_of_one_rank_stand_in_the_order_of_their_names_however_late_they_came() 
         .into_iter()
         .chain((0..80).map(|length| "a".repeat(length) + "b"))
         .collect();
-    let mut shares = Shares::new(Bits::default());
+    let mut shares = Shares::new(Sorters::default(), 1, Bits::default());
     for name in &names {
         want(&mut shares, name, "f");
         want(&mut shares, "one", name);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use master_core::allocator::{Allocator, Demand, Hierarchical, Policy};
+use master_core::allocator::{Allocator, Demand, Hierarchical, Policy, Sorters};
 use master_core::event::Capability;
 use master_core::quota::Quota;
 use model::resources::{Limits, Quantities, Resource, Role, parse};
@@ -73,7 +73,12 @@ fn seconds(text: &str) -> Duration {
 
 impl Cluster {
     pub(super) fn new(seed: u64) -> Self {
+        Self::sorted(seed, Sorters::default())
+    }
+
+    pub(super) fn sorted(seed: u64, sorters: Sorters) -> Self {
         let policy = Policy {
+            sorters,
             min_allocatable: vec![amounts("cpus:0.01"), amounts("mem:32")],
             filter_gpu_resources: true,
             fair_sharing_excluded: BTreeSet::from([Arc::from("gpus")]),
