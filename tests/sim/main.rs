@@ -1,5 +1,7 @@
 //! The simulator's short form: some seeds in each `cargo test`; `cargo xtask sim` runs any number.
 
+mod fairness;
+
 use tests::planted::Planted;
 use tests::world::{Scenario, run};
 

@@ -12,6 +12,7 @@
 
 pub mod checkers;
 pub mod executor;
+pub mod fairness;
 pub mod fake_agent;
 pub mod ledger;
 pub mod master;

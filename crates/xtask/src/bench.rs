@@ -1,6 +1,7 @@
 //! Benchmarks: each a program of its own, built for speed, with its budget beside it.
 
 mod allocation;
+mod fairness;
 mod launch;
 mod master;
 mod neighbour;
@@ -24,6 +25,8 @@ pub(crate) struct Args {
 enum What {
     /// One run of the allocator, by agents, frameworks and what stands in its way.
     Allocation(allocation::Args),
+    /// Many frameworks on few agents: time to launch all, waits, and shares against ideal fairness.
+    Fairness(fairness::Args),
     /// What a task keeps of processor, memory and disk beside three that take all they can.
     Neighbour(neighbour::Args),
     /// The master that ships: offers, calls, registration, memory, failover, at its API.
@@ -40,6 +43,7 @@ enum What {
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Allocation(args) => allocation::run(args),
+        What::Fairness(args) => fairness::run(args),
         What::Neighbour(args) => neighbour::run(args),
         What::Master(args) => master::run(args),
         What::Launch(args) => launch::run(args),
