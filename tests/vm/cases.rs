@@ -36,6 +36,10 @@ const BASICS: &[(&str, Case)] = &[
     ("a_detached_task_is_listed_read_and_killed", detached),
     ("a_node_says_what_it_is", node_endpoints),
     ("pymesos_runs_twenty_tasks_on_two_nodes", pymesos),
+    (
+        "containers_that_come_and_go_leave_nothing_on_a_node",
+        short_soak,
+    ),
 ];
 
 /// Single nodes, and in the end what takes the nodes away.
@@ -411,6 +415,21 @@ fn pymesos(lab: &mut Lab) -> Result<()> {
         String::from_utf8_lossy(&output.stderr)
     );
     println!("  {}", said.lines().last().unwrap_or_default());
+    Ok(())
+}
+
+/// The long form is `cargo xtask bench soak` by itself.
+fn short_soak(lab: &mut Lab) -> Result<()> {
+    let address = lab.cluster()?.node(1)?.address.clone();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(lab.root());
+    cargo.args(["run", "--quiet", "--package", "xtask", "--"]);
+    cargo.args(["bench", "soak", "--agent", &address]);
+    cargo.args(["--containers", "8", "--cycles", "48"]);
+    let output = finish(&mut cargo, Duration::from_secs(600))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let figures = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "{figures}{said}");
     Ok(())
 }
 
