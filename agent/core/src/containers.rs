@@ -348,10 +348,17 @@ impl Containers {
         node.is_some_and(|node| node.owner == Owner::Call)
     }
 
-    /// A container that ran before the agent did.
+    /// A container that ran before the agent did. What calls launched in it may be here already.
     pub fn recover(&mut self, container: &ContainerId, pid: u32) {
         self.began(container);
         self.launched(&mut Vec::new(), container, pid);
+        let beneath = self.nodes.range(container..);
+        let beneath = beneath.take_while(|(id, _)| id.as_str().starts_with(container.as_str()));
+        let children = beneath.filter(|(id, _)| id.parent().as_ref() == Some(container));
+        let children: Vec<ContainerId> = children.map(|(id, _)| id.clone()).collect();
+        if let Some(node) = self.nodes.get_mut(container) {
+            node.children.extend(children);
+        }
     }
 
     /// The same of one that a call launched.

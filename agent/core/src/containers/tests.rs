@@ -431,3 +431,20 @@ fn an_agent_that_ends_takes_what_calls_launched_with_it() {
     assert!(!world.tree.has_requested());
     assert!(world.killed("a").is_empty());
 }
+
+#[test]
+fn after_a_restart_what_calls_launched_ends_before_what_it_is_nested_in() {
+    let mut world = World::default();
+    for (container, number) in [("e.a", 2), ("e-f", 3)] {
+        let launch = Blob::new(b"a call");
+        world.tree.recover_requested(&id(container), number, launch);
+    }
+    world.tree.recover(&id("e"), 1);
+    let launches = world.tree.alive().map(|(_, _, launch)| launch.is_some());
+    assert_eq!(launches.collect::<Vec<_>>(), [false, true, true]);
+    assert_eq!(world.wait("e"), [""; 0]);
+    assert_eq!(world.exited("e", exit(ExitStatus::Code(0))), ["kill -9 e.a"]);
+    let ended = world.exited("e.a", exit(ExitStatus::Signal(9)));
+    assert_eq!(ended.len(), 1, "{ended:?}");
+    assert!(world.tree.has_requested(), "another one goes on");
+}
