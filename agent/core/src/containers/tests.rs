@@ -443,7 +443,10 @@ fn after_a_restart_what_calls_launched_ends_before_what_it_is_nested_in() {
     let launches = world.tree.alive().map(|(_, _, launch)| launch.is_some());
     assert_eq!(launches.collect::<Vec<_>>(), [false, true, true]);
     assert_eq!(world.wait("e"), [""; 0]);
-    assert_eq!(world.exited("e", exit(ExitStatus::Code(0))), ["kill -9 e.a"]);
+    assert_eq!(
+        world.exited("e", exit(ExitStatus::Code(0))),
+        ["kill -9 e.a"]
+    );
     let ended = world.exited("e.a", exit(ExitStatus::Signal(9)));
     assert_eq!(ended.len(), 1, "{ended:?}");
     assert!(world.tree.has_requested(), "another one goes on");
