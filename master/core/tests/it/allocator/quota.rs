@@ -145,3 +145,70 @@ fn revocable_resources_are_not_held_back() {
          = f2 s1 b cpus{REV}:3",
     );
 }
+
+#[test]
+fn guarantees_of_several_roles_are_met_one_beside_the_other() {
+    // QuotaAgainstStarvation: the role with the greater share comes first while it lacks something.
+    check(
+        "starvation",
+        "quota q cpus:4;mem:2048 -
+         framework f1 q
+         framework f2 d
+         agent s1 cpus:2;mem:1024
+         run
+         = f1 s1 q cpus:2;mem:1024
+         agent s2 cpus:2;mem:1024
+         run
+         = f1 s2 q cpus:2;mem:1024
+         agent s3 cpus:2;mem:1024
+         run
+         = f2 s3 d cpus:2;mem:1024",
+    );
+    // MultiQuotaAbsentFrameworks: what one lacks is kept for it, though the other would take it.
+    check(
+        "one absent",
+        "quota q1 cpus:2;mem:512 -
+         quota q2 cpus:2;mem:512 -
+         framework f1 q1
+         agent s1 cpus:2;mem:512
+         run
+         = f1 s1 q1 cpus:2;mem:512
+         agent s2 cpus:2;mem:512
+         run
+         =
+         framework f2 q2
+         run
+         = f2 s2 q2 cpus:2;mem:512",
+    );
+    // MultiQuotaWithFrameworks: met guarantees hold nothing back, and fair shares decide.
+    check(
+        "both there",
+        "quota q1 cpus:1;mem:64 -
+         quota q2 cpus:2;mem:128 -
+         framework f1 q1
+         framework f2 q2
+         agent s1 cpus:1;mem:64
+         agent s2 cpus:2;mem:128
+         hold f1 s1 q1 cpus:1;mem:64
+         hold f2 s2 q2 cpus:2;mem:128
+         agent s3 cpus:1;mem:64
+         run
+         = f1 s3 q1 cpus:1;mem:64",
+    );
+    // DRFWithQuota: what a role has by its guarantee counts for its share.
+    check(
+        "share",
+        "quota q cpus:1;mem:64 -
+         framework f1 q
+         framework f2 d
+         agent s1 cpus:1;mem:64
+         run
+         = f1 s1 q cpus:1;mem:64
+         agent s2 cpus:2;mem:128
+         run
+         = f2 s2 d cpus:2;mem:128
+         agent s3 cpus:1;mem:64
+         run
+         = f1 s3 q cpus:1;mem:64",
+    );
+}

@@ -367,3 +367,36 @@ fn an_inactive_agent_is_not_offered() {
          = f1 s1 a cpus:4;mem:1024",
     );
 }
+
+#[test]
+fn an_agent_that_has_more_or_less_is_offered_as_it_is_now() {
+    // UpdateSlaveTotalResources
+    check(
+        "total",
+        "framework f1 a
+         agent s1 cpus:4;mem:1024
+         run
+         = f1 s1 a cpus:4;mem:1024
+         agent s1 cpus:6;mem:1024
+         run
+         = f1 s1 a cpus:2
+         recover f1 s1
+         agent s1 cpus:1;mem:512
+         run
+         = f1 s1 a cpus:1;mem:512",
+    );
+    // UpdateSlaveOversubscribedResources: less than is held of what may be taken back is no fault.
+    check(
+        "oversubscribed",
+        "framework f1 a revocable
+         agent s1 cpus:2;mem:64;revocable:cpus:4
+         run
+         = f1 s1 a cpus:2;cpus{REV}:4;mem:64
+         agent s1 cpus:2;mem:64;revocable:cpus:1
+         run
+         =
+         recover f1 s1
+         run
+         = f1 s1 a cpus:2;cpus{REV}:1;mem:64",
+    );
+}
