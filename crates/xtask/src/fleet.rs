@@ -257,18 +257,9 @@ mod tests {
         };
         let first = master::Server::start(&config(0)).await.unwrap();
         let args = Args {
-            master: first.address(),
             agents: 20,
-            resources: "cpus:4;mem:4096".into(),
             tasks: tasks_of(2),
-            framework: "fleet".into(),
-            run: None,
-            failing: 0,
-            repeat: false,
-            silent: false,
-            churn: 0.0,
-            away: 0.1,
-            threads: 1,
+            ..Args::of(first.address())
         };
         let fleet = Fleet::start(&args).unwrap();
         fleet.counts().wait_for(20).await;
@@ -295,6 +286,26 @@ mod tests {
         assert_eq!(tasks, 40);
         fleet.stop().await;
         second.shutdown().await.unwrap();
+    }
+
+    impl Args {
+        /// One small agent, as a test wants it.
+        pub(crate) fn of(master: SocketAddr) -> Self {
+            Self {
+                master,
+                agents: 1,
+                resources: "cpus:4;mem:4096".into(),
+                tasks: tasks_of(0),
+                framework: "fleet".into(),
+                run: None,
+                failing: 0,
+                repeat: false,
+                silent: false,
+                churn: 0.0,
+                away: 0.1,
+                threads: 1,
+            }
+        }
     }
 
     fn tasks_of(count: usize) -> Tasks {

@@ -323,6 +323,8 @@ impl Node {
             reason: task.status.reason.or(command_failed),
             timestamp: Some(clock.as_secs_f64()),
             uuid: Some(uuid.to_vec()),
+            // One that was there before its agent had an id does not know it.
+            agent_id: Some(self.agent_id.clone()),
             ..task.status.clone()
         });
         if task.updates.len() == 1 {

@@ -170,3 +170,47 @@ pub(super) fn updates(bench: &mut Bench<'_>) -> Result<()> {
     bench.figure(&about, share, "processors", None);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::{self, Fleet};
+
+    #[test]
+    fn tasks_that_repeat_themselves_answer_each_acknowledgement_with_an_update() {
+        let runtime = fleet::runtime(2).unwrap();
+        let config = master::flags::Config {
+            ip: std::net::Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            registry: master::flags::RegistryKind::InMemory,
+            ..Default::default()
+        };
+        let server = runtime.block_on(master::Server::start(&config)).unwrap();
+        let args = fleet::Args {
+            agents: 2,
+            tasks: "1".parse().unwrap(),
+            repeat: true,
+            ..fleet::Args::of(server.address())
+        };
+        let fleet = runtime.block_on(async {
+            let fleet = Fleet::start(&args).unwrap();
+            fleet.counts().wait_for(args.agents).await;
+            fleet
+        });
+        let mut framework = Framework::subscribe(server.address(), Some("fleet")).unwrap();
+        let caller = framework.caller().clone();
+        let mut calls = caller.connect().unwrap();
+        let mut left = 20;
+        while left > 0 {
+            let status = framework.next().unwrap().update.and_then(|u| u.status);
+            if let Some(request) = status.and_then(|status| caller.acknowledge(status)) {
+                calls.exchange(&request).unwrap();
+                left -= 1;
+            }
+        }
+        runtime.block_on(async {
+            fleet.stop().await;
+            server.shutdown().await.unwrap();
+        });
+    }
+}
