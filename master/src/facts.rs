@@ -172,6 +172,14 @@ fn host_name(ip: IpAddr) -> String {
         .unwrap_or_else(|| ip.to_string())
 }
 
+/// Nanoseconds since the Unix epoch, now.
+pub(crate) fn wall_clock() -> WallTime {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    WallTime(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

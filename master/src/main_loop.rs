@@ -13,7 +13,7 @@ use http::header::HeaderValue;
 use master_core::event::{
     Answer, Call, Effect, Event, FrameworkEvent, LinkId, RequestId, StoreId, StreamId, Subscription,
 };
-use master_core::{Connection as FrameworkConnection, Master, Unchanged, WallTime};
+use master_core::{Connection as FrameworkConnection, Master, Unchanged};
 use model::{FrameworkId, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -592,12 +592,4 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
-}
-
-/// Nanoseconds since the Unix epoch, now.
-pub(crate) fn wall_clock() -> WallTime {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    WallTime(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

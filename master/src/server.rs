@@ -29,14 +29,14 @@ use crate::connection::socket::Socket;
 use crate::connection::table::{Limits, Place, Table};
 use crate::connection::{Connection, descriptors};
 use crate::election::{Standing, term};
-use crate::facts::Facts;
+use crate::facts::{Facts, wall_clock};
 use crate::flags::{Config, Leader, RegistryKind};
 use crate::grpc;
 use crate::handle::Handle;
 use crate::http::body::{Body, Counted};
 use crate::http::{Request, router};
 use crate::link;
-use crate::main_loop::{MainLoop, Notice, Parts, RunError, wall_clock};
+use crate::main_loop::{MainLoop, Notice, Parts, RunError};
 use crate::registry::entries::{self, EntryError};
 use crate::registry::{Elected, Memory, Redb, Registry, RegistryError, Writer};
 

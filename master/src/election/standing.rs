@@ -10,8 +10,8 @@ use master_core::WallTime;
 use model::Instant;
 use nix::time::{ClockId, clock_gettime};
 
+use crate::facts::wall_clock;
 use crate::flags::Leader;
-use crate::main_loop::wall_clock;
 
 /// No lease is needed: nobody else can lead, or this master does not.
 const ALWAYS: u64 = u64::MAX;

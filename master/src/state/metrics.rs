@@ -11,8 +11,7 @@ use model::{Resources, TaskState};
 use super::allocator;
 use super::system::System;
 use super::view::{Framework, View};
-use crate::facts::Facts;
-use crate::main_loop::wall_clock;
+use crate::facts::{Facts, wall_clock};
 use crate::metrics::{CALLS, Counters, FrameworkCounters, as_f64, name_of};
 
 pub(super) type Numbers = BTreeMap<String, f64>;

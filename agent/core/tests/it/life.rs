@@ -361,29 +361,6 @@ fn a_lost_link_is_opened_again_after_a_random_wait_and_the_heads_are_sent_at_onc
 }
 
 #[test]
-fn another_leader_is_turned_to_soon_however_long_the_wait_had_become() {
-    let mut world = World::registered();
-    world.log.clear();
-    world.step(Event::LeaderChanged);
-    assert_eq!(world.log, ["close link 1"]);
-    let begun = world.now;
-    world.open_and_register();
-    assert!(world.now - begun < Duration::from_secs(1));
-
-    for _ in 0..10 {
-        let link = world.link;
-        world.step(Event::LinkClosed { link });
-        world.next_deadline();
-    }
-    let link = world.link;
-    world.step(Event::LinkClosed { link });
-    let begun = world.now;
-    world.step(Event::LeaderChanged);
-    world.open_and_register();
-    assert!(world.now - begun < Duration::from_secs(1));
-}
-
-#[test]
 fn silence_and_a_disconnected_ping_both_end_the_link() {
     let mut world = World::registered();
     world.ping();
