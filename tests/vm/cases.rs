@@ -54,10 +54,6 @@ const ENDS: &[(&str, Case)] = &[
     ),
     ("every_launch_test_passes_as_pid_1_of_a_node", kernel_tests),
     (
-        "a_node_follows_the_leader_that_zookeeper_servers_elect",
-        masters::follows_the_leader,
-    ),
-    (
         "a_node_of_the_old_kernel_runs_tasks_and_powers_off",
         old_kernel,
     ),
@@ -75,6 +71,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static (&'static str, Case)> {
         .chain(disk::ALL)
         .chain(images::ALL)
         .chain(failures::ALL)
+        .chain(masters::ALL)
         .chain(ENDS)
 }
 

@@ -5,13 +5,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use qemu::cluster::Health;
 
+use crate::cases::Case;
 use crate::cluster::Lab;
 
 /// How long the next leader may take, and the node to be with it, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A case: the node is led by one master, then by the next, and its task never knows.
-pub(crate) fn follows_the_leader(_: &mut Lab) -> Result<()> {
+/// What wants a cluster of its own.
+pub(crate) const ALL: &[(&str, Case)] = &[(
+    "a_node_follows_the_leader_that_zookeeper_servers_elect",
+    follows_the_leader,
+)];
+
+/// The node is led by one master, then by the next, and its task never knows.
+fn follows_the_leader(_: &mut Lab) -> Result<()> {
     let mut lab = Lab::elected(1, 3, 5979)?;
     let text = lab.shell("hostname")?;
     ensure!(text.contains("node1"), "{text}");
