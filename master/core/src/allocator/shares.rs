@@ -11,6 +11,7 @@
 //! [`Shares::refresh`].
 
 mod client;
+mod crowd;
 mod rank;
 mod turns;
 
@@ -589,40 +590,6 @@ impl Shares {
         if let Some(above) = node.parent.and_then(|above| self.nodes.get_mut(above)) {
             above.order.remove(&old);
             above.order.insert(place);
-        }
-    }
-
-    /// Labels all nodes anew, and puts them in order by that.
-    fn label_nodes(&mut self) {
-        for (id, label) in self.paths.values().zip(labels::all()) {
-            if let Some(node) = self.nodes.get_mut(*id) {
-                node.label = label;
-                node.order.retain(|place| place.node.is_none());
-            }
-        }
-        for id in self.paths.values() {
-            if let Some(node) = self.nodes.get(*id).filter(|node| node.wanting > 0)
-                && let (place, Some(above)) = (node.place(*id), node.parent)
-                && let Some(above) = self.nodes.get_mut(above)
-            {
-                above.order.insert(place);
-            }
-        }
-    }
-
-    /// Labels the frameworks of a role anew, and puts them in order by that.
-    fn label_clients(&mut self, node: NodeId) {
-        let Some(leaf) = self.nodes.get_mut(node).and_then(|node| node.leaf.as_mut()) else {
-            return;
-        };
-        leaf.order.clear();
-        for (id, label) in leaf.clients.values().zip(labels::all()) {
-            if let Some(client) = self.clients.get_mut(*id) {
-                client.label = label;
-                if client.wants {
-                    leaf.order.insert(client.turn(*id));
-                }
-            }
         }
     }
 }
