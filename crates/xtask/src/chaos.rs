@@ -94,7 +94,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         port: 5963,
         prefix: "127.0.63".to_owned(),
         master_flags: vec!["--allocation_interval=500ms".to_owned()],
-        append: vec!["unknown_nmi_panic".to_owned()],
+        append: vec![
+            "unknown_nmi_panic".to_owned(),
+            "tepui.failure_test=true".to_owned(),
+        ],
         ..lab::spec("chaos", Kernel::default(), programs)?
     };
     let mut ground = Ground::start(&spec, args.tasks.into())?;

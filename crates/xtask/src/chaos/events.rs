@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use qemu::state::NodeState;
 
@@ -51,7 +51,7 @@ pub(super) struct Event {
 }
 
 /// All of them, in order.
-pub(super) const EVENTS: [Event; 10] = [
+pub(super) const EVENTS: [Event; 11] = [
     Event {
         name: "leader_killed",
         what: "SIGKILL to the leading master",
@@ -136,6 +136,21 @@ pub(super) const EVENTS: [Event; 10] = [
         act: |ground| cut(ground, 2, CUT_LONG),
     },
     Event {
+        name: "agents_fail",
+        what: "a fatal signal to PID 1 of a node, a panic in another, and a stall in the third",
+        cost: Cost::Nothing,
+        is_long: false,
+        offers_in: None,
+        settles_in: Duration::from_secs(90),
+        act: |ground| {
+            for (node, kind) in (1..).zip(["signal", "panic", "stall"]) {
+                fail(ground, node, kind)?;
+            }
+            sleep(WATCHED_FOR);
+            Ok(())
+        },
+    },
+    Event {
         name: "kernel_crash",
         what: "a node's kernel panics, and it boots again",
         cost: Cost::Node(1),
@@ -196,6 +211,16 @@ fn cut_all(ground: &Ground, time: Duration) -> Result<()> {
         cut(ground, number, time)?;
     }
     Ok(())
+}
+
+/// Has a node's agent fail in this way (`--failure_test`).
+fn fail(ground: &Ground, number: usize, kind: &str) -> Result<()> {
+    let node = ground.cluster.node(number)?;
+    // It may be gone before it has answered.
+    match qemu::http::post(&node.address, &format!("/failure?kind={kind}"), "") {
+        Ok((202, _)) | Err(_) => Ok(()),
+        Ok((status, _)) => bail!("{}: {kind} is answered {status}", node.name),
+    }
 }
 
 /// Signals a master, which is its keeper's child.
