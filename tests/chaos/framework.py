@@ -113,7 +113,9 @@ class Keeper(Scheduler):
     def resourceOffers(self, driver, offers):
         self.journal.write("offers", number=len(offers))
         for offer in offers:
-            self.use(offer)
+            # A master that does not answer one call answers none: the next is looked for.
+            if not self.use(offer):
+                break
 
     def use(self, offer):
         room = int(min(scalar(offer, "cpus") / CPUS, scalar(offer, "mem") / MEM))
@@ -136,6 +138,8 @@ class Keeper(Scheduler):
         except Exception as error:
             # The master is gone; whether it heard this is asked of the next one.
             self.journal.write("failed", call="launch" if infos else "decline", why=str(error))
+            return False
+        return True
 
     def empty(self):
         return [

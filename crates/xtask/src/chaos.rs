@@ -162,7 +162,9 @@ fn happen(ground: &mut Ground, event: &Event) -> Result<Outcome> {
         Cost::Node(number) => agents.get(&format!("node{number}")),
     };
     for (name, task) in &lost {
-        if Some(&task.agent) != may_lose {
+        // A launch that was on its way may be lost with the master or the agent that had it, if its
+        // framework is told.
+        if task.has_begun() && Some(&task.agent) != may_lose {
             let state = task.state.as_deref().unwrap_or("no state");
             faults.push(format!("{name} was lost: {state} on {}", task.agent));
         }

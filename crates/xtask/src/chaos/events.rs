@@ -12,6 +12,9 @@ use super::ground::Ground;
 /// After which time without its leader ZooKeeper lets another lead, in seconds: what the masters of a
 /// QEMU cluster are told.
 const SESSION_TIMEOUT: f64 = 5.0;
+/// How long pymesos waits for the answer to a call that a sleeper took, in seconds, before it looks for
+/// another master.
+const CLIENT_PATIENCE: f64 = 10.0;
 /// How long servers of ZooKeeper that were killed stay away.
 const DEAD_FOR: Duration = Duration::from_secs(20);
 /// How long a leader sleeps.
@@ -22,6 +25,8 @@ const WATCHED_FOR: Duration = Duration::from_secs(5);
 const CUT_SHORT: Duration = Duration::from_secs(10);
 /// A long one: longer than the master waits for a node.
 const CUT_LONG: Duration = Duration::from_secs(180);
+/// How long an agent may take to be executed again: one that stands still is given time.
+const AGAIN_TIME_MAX: Duration = Duration::from_secs(180);
 /// How long a kernel may take to panic.
 const CRASH_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -70,7 +75,7 @@ pub(super) const EVENTS: [Event; 11] = [
         what: "SIGSTOP to the leading master for 30 s",
         cost: Cost::Nothing,
         is_long: false,
-        offers_in: Some(SESSION_TIMEOUT + 1.0),
+        offers_in: Some(SESSION_TIMEOUT + 1.0 + CLIENT_PATIENCE),
         settles_in: Duration::from_secs(60),
         act: |ground| {
             let sleeper = ground.leader()?;
@@ -143,10 +148,21 @@ pub(super) const EVENTS: [Event; 11] = [
         offers_in: None,
         settles_in: Duration::from_secs(90),
         act: |ground| {
-            for (node, kind) in (1..).zip(["signal", "panic", "stall"]) {
+            let kinds = ["signal", "panic", "stall"];
+            let nodes = 1..=kinds.len();
+            let before = nodes.map(|node| executed_again(ground, node));
+            let before: Vec<u64> = before.collect::<Result<_>>()?;
+            for (node, kind) in (1..).zip(kinds) {
                 fail(ground, node, kind)?;
             }
-            sleep(WATCHED_FOR);
+            let begun = Instant::now();
+            for (node, before) in (1..).zip(before) {
+                // While it begins again it does not answer.
+                while !executed_again(ground, node).is_ok_and(|times| times > before) {
+                    ensure!(begun.elapsed() < AGAIN_TIME_MAX, "node{node} goes on");
+                    sleep(Duration::from_millis(200));
+                }
+            }
             Ok(())
         },
     },
@@ -221,6 +237,18 @@ fn fail(ground: &Ground, number: usize, kind: &str) -> Result<()> {
         Ok((202, _)) | Err(_) => Ok(()),
         Ok((status, _)) => bail!("{}: {kind} is answered {status}", node.name),
     }
+}
+
+/// How often a node's agent was executed again lately, as it tells itself.
+fn executed_again(ground: &Ground, number: usize) -> Result<u64> {
+    let node = ground.cluster.node(number)?;
+    let (status, body) = qemu::http::get(&node.address, "/state")?;
+    ensure!(status == 200, "{}: /state is answered {status}", node.name);
+    let state: serde_json::Value = serde_json::from_slice(&body)?;
+    // One that never was tells nothing of it.
+    Ok(state["tepui_history"]["executed_again_lately"]
+        .as_u64()
+        .unwrap_or(0))
 }
 
 /// Signals a master, which is its keeper's child.

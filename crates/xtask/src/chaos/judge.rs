@@ -39,6 +39,11 @@ pub(super) struct Task {
 }
 
 impl Task {
+    /// Whether it was ever said to run.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.running_since.is_some()
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.given_up || !self.ends.is_empty()
     }
