@@ -151,7 +151,7 @@ pub(super) const EVENTS: [Event; 11] = [
             let kinds = ["signal", "panic", "stall"];
             let nodes = 1..=kinds.len();
             let before = nodes.map(|node| executed_again(ground, node));
-            let before: Vec<u64> = before.collect::<Result<_>>()?;
+            let before: Vec<f64> = before.collect::<Result<_>>()?;
             for (node, kind) in (1..).zip(kinds) {
                 fail(ground, node, kind)?;
             }
@@ -240,15 +240,15 @@ fn fail(ground: &Ground, number: usize, kind: &str) -> Result<()> {
 }
 
 /// How often a node's agent was executed again lately, as it tells itself.
-fn executed_again(ground: &Ground, number: usize) -> Result<u64> {
+fn executed_again(ground: &Ground, number: usize) -> Result<f64> {
     let node = ground.cluster.node(number)?;
     let (status, body) = qemu::http::get(&node.address, "/state")?;
     ensure!(status == 200, "{}: /state is answered {status}", node.name);
     let state: serde_json::Value = serde_json::from_slice(&body)?;
     // One that never was tells nothing of it.
     Ok(state["tepui_history"]["executed_again_lately"]
-        .as_u64()
-        .unwrap_or(0))
+        .as_f64()
+        .unwrap_or(0.0))
 }
 
 /// Signals a master, which is its keeper's child.
