@@ -181,8 +181,7 @@ mod tests {
                   "name": "node1",
                   "address": "127.0.1.1:5051",
                   "pid": 12,
-                  "mark": "/c/node1.pid",
-                  "arguments": []
+                  "mark": "/c/node1.pid"
                 }
               ],
               "accel": "tcg",
