@@ -240,8 +240,10 @@ pub(crate) fn a_nested_container_of_its_parents_root_has_mounts_of_its_own(
 pub(crate) fn a_network_of_its_own_has_a_loopback_device_that_is_up(world: &World) -> Outcome {
     let mut plan = world.plan(
         "tail -n +3 /proc/net/dev | cut -d: -f1; cat /sys/class/net/lo/operstate >/dev/null
-         ping -c 1 -W 1 127.0.0.1 >/dev/null 2>&1; nc -l -p 7777 >got & sleep 0.3
-         echo hello | nc -w 1 127.0.0.1 7777; wait; cat got",
+         ping -c 1 -W 1 127.0.0.1 >/dev/null 2>&1; mkfifo quiet
+         nc -l -p 7777 <>quiet >got & for n in $(seq 100); do
+             echo hello | nc -w 20 127.0.0.1 7777 2>/dev/null && break; sleep 0.1
+         done; wait; cat got",
     )?;
     plan.namespaces.push(Namespace::Network);
     plan.network = Network::Own;

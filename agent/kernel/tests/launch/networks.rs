@@ -35,9 +35,10 @@ fn ready(plan: &mut LaunchPlan) {
 }
 
 pub(crate) fn a_ready_network_works_and_cannot_be_changed_from_inside(world: &World) -> Outcome {
+    // A server whose input has ended says so to its client, which may then end before it has spoken.
     let mut plan = world.plan(
         "ls /sys/class/net; cat /proc/sys/net/ipv4/ip_unprivileged_port_start
-         nc -l -p 80 >got & for n in $(seq 100); do
+         mkfifo quiet; nc -l -p 80 <>quiet >got & for n in $(seq 100); do
              echo hello | nc -w 20 127.0.0.1 80 2>/dev/null && break; sleep 0.1
          done; wait; cat got
          ip link set lo down 2>/dev/null && echo changed a device
