@@ -89,6 +89,12 @@ impl Master {
         match registration.agent_id.clone() {
             None => {
                 self.counters.count("messages_register_slave");
+                if self.is_overtaken(link, &registration) {
+                    let why = "the agent at its address came by a later link";
+                    self.drop_message("registration", why.into());
+                    self.close_link(link);
+                    return;
+                }
                 if let Some(agent_id) = self.next_agent_id() {
                     self.remove_predecessor(&registration);
                     self.admit_when_stored(Admission {
@@ -126,6 +132,16 @@ impl Master {
                 return Some(id);
             }
         }
+    }
+
+    /// Whether the agent at this address is here by a link that was opened later: what is heard on
+    /// the older one is late, and of a program that is no more.
+    fn is_overtaken(&self, link: LinkId, registration: &Registration) -> bool {
+        let at_address = self.addresses.get(&registration.address);
+        let agent = at_address.and_then(|id| self.agents.get(id));
+        agent
+            .and_then(Agent::link)
+            .is_some_and(|current| link < current)
     }
 
     /// An agent without an id at the address of a registered one: that one has lost its memory.

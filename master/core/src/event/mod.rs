@@ -45,7 +45,8 @@ pub type Text = Arc<str>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u64);
 
-/// The link of one agent, numbered by the shell; never used twice.
+/// The link of one agent, numbered by the shell in the order in which they are opened; never used
+/// twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 

@@ -471,6 +471,27 @@ fn an_agent_that_forgot_its_id_replaces_the_one_at_its_address() {
 }
 
 #[test]
+fn a_late_registration_of_a_program_that_is_no_more_replaces_nobody() {
+    check(
+        "registry
+         register cpus:4;mem:1024 address=10.0.0.1:5051
+         register cpus:4;mem:1024 address=10.0.0.1:5051 link=0
+         register cpus:4;mem:1024 address=10.0.0.2:5051 link=0",
+        &expect![[r#"
+            > registry
+            > register cpus:4;mem:1024 address=10.0.0.1:5051
+              store admit m-S0
+              l1 registered m-S0
+            > register cpus:4;mem:1024 address=10.0.0.1:5051 link=0
+              l0 closed
+            > register cpus:4;mem:1024 address=10.0.0.2:5051 link=0
+              store admit m-S1
+              l0 registered m-S1
+        "#]],
+    );
+}
+
+#[test]
 fn agents_are_given_up_one_by_one_and_those_that_answer_are_spared() {
     check(
         "removal-rate 300

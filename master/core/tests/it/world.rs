@@ -253,10 +253,11 @@ impl World {
         self.settle();
     }
 
-    /// `register RESOURCES [id=] [incarnation=] [tasks=f/id/STATE/resources+…] [frameworks=f,f]`
+    /// `register RESOURCES [id=] [link=] [incarnation=] [tasks=f/id/STATE/resources+…] [frameworks=f,f]`
     fn register(&mut self, words: &mut Words<'_>) {
         self.links += 1;
-        let link = LinkId(self.links);
+        let link = words.text("link");
+        let link = LinkId(link.map_or(self.links, |text| text.parse().expect("number")));
         let incarnation = words.text("incarnation");
         let incarnation = incarnation.map_or(1, |text| text.parse().expect("number"));
         self.open_links.insert(link, incarnation);
