@@ -28,6 +28,8 @@ UNKNOWN_TIMES = 3
 UNKNOWN_SECONDS = 15
 # How long an answer may be awaited before the master is asked again.
 PATIENCE = 5
+# How long nobody is asked after a call has failed: the driver has to find another master meanwhile.
+PAUSE = 10
 FAILOVER_SECONDS = 7 * 24 * 3600.0
 
 
@@ -76,6 +78,8 @@ class Keeper(Scheduler):
         self.tasks = {}
         self.slots = dict.fromkeys(range(slots))
         self.generation = 0
+        self.is_connected = False
+        self.silent_until = 0.0
         for line in journal.past:
             self.recall(line)
 
@@ -99,16 +103,26 @@ class Keeper(Scheduler):
             task.state = state
 
     def registered(self, driver, framework_id, master_info):
+        self.is_connected = True
         self.framework_id = framework_id.value
         self.journal.write("registered", framework=framework_id.value, master=where(master_info))
         self.ask(everything=True)
 
     def reregistered(self, driver, master_info):
+        self.is_connected = True
+        self.silent_until = 0.0
         self.journal.write("reregistered", master=where(master_info))
         self.ask(everything=True)
 
     def disconnected(self, driver):
-        self.journal.write("disconnected")
+        # The driver tells it of every attempt.
+        if self.is_connected:
+            self.journal.write("disconnected")
+        self.is_connected = False
+
+    def failed(self, call, error):
+        self.silent_until = time.time() + PAUSE
+        self.journal.write("failed", call=call, why=str(error))
 
     def resourceOffers(self, driver, offers):
         self.journal.write("offers", number=len(offers))
@@ -137,7 +151,7 @@ class Keeper(Scheduler):
                 self.driver.declineOffer(offer.id, {"refuse_seconds": 1})
         except Exception as error:
             # The master is gone; whether it heard this is asked of the next one.
-            self.journal.write("failed", call="launch" if infos else "decline", why=str(error))
+            self.failed("launch" if infos else "decline", error)
             return False
         return True
 
@@ -188,7 +202,7 @@ class Keeper(Scheduler):
                 driver.acknowledgeStatusUpdate(update)
             except Exception as error:
                 # It comes again.
-                self.journal.write("failed", call="acknowledge", why=str(error))
+                self.failed("acknowledge", error)
 
     def doubt(self, name):
         task, now = self.tasks[name], time.time()
@@ -205,6 +219,8 @@ class Keeper(Scheduler):
     def ask(self, everything):
         """Asks what became of tasks: of all, or of those that nothing was heard of for long."""
         now = time.time()
+        if now < self.silent_until:
+            return
         with self.lock:
             asked = [
                 name
@@ -218,7 +234,7 @@ class Keeper(Scheduler):
             try:
                 self.driver.reconcileTasks([{"task_id": {"value": name}} for name in asked])
             except Exception as error:
-                self.journal.write("failed", call="reconcile", why=str(error))
+                self.failed("reconcile", error)
 
 
 def scalar(offer, name):

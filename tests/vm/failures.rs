@@ -34,7 +34,7 @@ fn fails(lab: &mut Lab) -> Result<()> {
     let begun = lab.run(&words)?;
     ensure!(begun.status.success(), "{begun:?}");
     let node = node_of(lab, "counter")?;
-    let before = container(lab, node)?;
+    let before = started(lab, node)?;
     for (number, kind) in ["signal", "panic", "abort"].into_iter().enumerate() {
         let began = Instant::now();
         ask_to_fail(lab, node, kind)?;
@@ -69,6 +69,17 @@ fn get(lab: &Lab, node: usize, path: &str) -> Result<Value> {
     let (status, body) = qemu::http::get(&lab.node_port(node, 5051)?, path)?;
     ensure!(status == 200, "{path}: status {status}");
     Ok(serde_json::from_slice(&body)?)
+}
+
+/// The one container of a node, once its task runs.
+fn started(lab: &Lab, node: usize) -> Result<Value> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match container(lab, node) {
+            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+            done => return done,
+        }
+    }
 }
 
 /// The one container of a node, as far as a restart must not change it.
