@@ -205,15 +205,33 @@ impl Cluster {
     /// # Errors
     /// There is no such node, it runs, or QEMU cannot be started.
     pub fn start_node_again(&mut self, number: usize) -> Result<(), ClusterError> {
-        let mut node = self.node(number)?.clone();
-        if node.process().runs() {
-            return Err(ClusterError::Stays(node.name));
+        let node = self.node(number)?.clone();
+        self.start_again(QEMU, &format!("{}.qemu", node.name), node)
+    }
+
+    /// Runs a program again that has ended, with the arguments that it had.
+    fn start_again(
+        &mut self,
+        program: &str,
+        log: &str,
+        mut part: NodeState,
+    ) -> Result<(), ClusterError> {
+        if part.process().runs() {
+            return Err(ClusterError::Stays(part.name));
         }
-        self.run_node(&mut node)?;
-        if let Some(kept) = self.state.nodes.get_mut(number - 1) {
-            *kept = node;
+        self.run(program, log, &mut part)?;
+        let all = self.state.parts.iter_mut().chain(&mut self.state.nodes);
+        for kept in all.filter(|kept| kept.name == part.name) {
+            kept.pid = part.pid;
         }
         Ok(self.state.save(&self.folder)?)
+    }
+
+    fn run(&self, program: &str, log: &str, part: &mut NodeState) -> Result<(), ClusterError> {
+        let mut command = Command::new(program);
+        command.current_dir(&self.folder).args(&part.arguments);
+        part.pid = start(&mut command, &part.mark, &self.log(log))?.pid;
+        Ok(())
     }
 
     /// Which processes run.
@@ -400,17 +418,9 @@ impl Cluster {
             mark: self.folder.join(guest.file("pid")).display().to_string(),
             arguments: guest.command_line(&self.folder),
         };
-        self.run_node(&mut node)?;
+        self.run(QEMU, &format!("{}.qemu", guest.name), &mut node)?;
         self.state.nodes.push(node);
         Ok(self.state.save(&self.folder)?)
-    }
-
-    fn run_node(&self, node: &mut NodeState) -> Result<(), ClusterError> {
-        let mut command = Command::new(QEMU);
-        command.current_dir(&self.folder).args(&node.arguments);
-        let log = self.log(&format!("{}.qemu", node.name));
-        node.pid = start(&mut command, &node.mark, &log)?.pid;
-        Ok(())
     }
 
     fn wait_registered(

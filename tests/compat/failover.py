@@ -20,8 +20,8 @@ import threading
 import time
 import urllib.request
 
-from checks import Failed, expect, free_port
-from framework import Framework, Late
+from checks import Failed, expect, free_port, run
+from framework import Framework, Late, scalars
 from pymesos import MesosSchedulerDriver, Scheduler
 from states import TERMINAL
 
@@ -63,10 +63,7 @@ class Keeper(Scheduler):
             "agent_id": {"value": offer.agent_id.value},
             "name": name,
             "command": {"shell": True, "value": "echo began; exec sleep 100000"},
-            "resources": [
-                {"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.1}},
-                {"name": "mem", "type": "SCALAR", "scalar": {"value": 32}},
-            ],
+            "resources": scalars(cpus=0.1, mem=32),
         }
 
     def statusUpdate(self, driver, update):
@@ -364,32 +361,6 @@ class Checks:
         self.driver.join()
 
 
-def run(programs, folder, args):
-    """Runs every check; the numbers of those that passed and failed."""
-    passed, failed = 0, 0
-    cluster = Cluster(folder, programs)
-    try:
-        cluster.start()
-        for name, check in Checks(cluster, args.long).all():
-            start = time.monotonic()
-            try:
-                check()
-                passed += 1
-                verdict = "ok"
-            except (Failed, Late, OSError, ValueError, subprocess.TimeoutExpired) as error:
-                failed += 1
-                verdict = f"FAILED: {error}"
-            print(f"test {name} ... {verdict} ({time.monotonic() - start:.1f} s)", flush=True)
-    except Failed as error:
-        failed += 1
-        print(f"test the_cluster_starts ... FAILED: {error}", flush=True)
-    finally:
-        cluster.stop()
-        if failed:
-            cluster.logs()
-    return passed, failed
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "target/debug")
@@ -406,7 +377,8 @@ def main():
     # A SIGTERM ends the children, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="tepui-failover-") as folder:
-        passed, failed = run(args.programs, pathlib.Path(folder), args)
+        cluster = Cluster(pathlib.Path(folder), args.programs)
+        passed, failed = run(cluster, Checks(cluster, args.long).all())
     print(f"{passed} passed, {failed} failed")
     # The driver's threads may still wait for a master.
     sys.stdout.flush()

@@ -21,7 +21,7 @@ import urllib.request
 
 import exporter
 import terminal_run
-from checks import Failed, expect, free_port
+from checks import Failed, expect, free_port, run
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 APPLETS = [
@@ -529,34 +529,6 @@ class Clients:
         return [(name.removeprefix("check_"), getattr(self, name)) for name in names]
 
 
-def run(programs, folder, only):
-    """Runs every check; the numbers of those that passed and failed."""
-    passed, failed = 0, 0
-    cluster = Cluster(folder, programs)
-    try:
-        cluster.start()
-        for name, check in Clients(cluster).all():
-            if only not in name:
-                continue
-            start = time.monotonic()
-            try:
-                check()
-                passed += 1
-                verdict = "ok"
-            except (Failed, OSError, ValueError, subprocess.TimeoutExpired) as error:
-                failed += 1
-                verdict = f"FAILED: {error}"
-            print(f"test {name} ... {verdict} ({time.monotonic() - start:.1f} s)", flush=True)
-    except Failed as error:
-        failed += 1
-        print(f"test the_cluster_starts ... FAILED: {error}", flush=True)
-    finally:
-        cluster.stop()
-        if failed:
-            cluster.logs()
-    return passed, failed
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "target/debug")
@@ -568,7 +540,9 @@ def main():
     # A SIGTERM ends the children, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="tepui-compat-") as folder:
-        passed, failed = run(args.programs, pathlib.Path(folder), args.only)
+        cluster = Cluster(pathlib.Path(folder), args.programs)
+        named = [(name, check) for name, check in Clients(cluster).all() if args.only in name]
+        passed, failed = run(cluster, named)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

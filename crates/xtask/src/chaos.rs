@@ -10,7 +10,6 @@ mod ground;
 mod journal;
 mod judge;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
@@ -149,7 +148,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn happen(ground: &mut Ground, event: &Event, is_patient: bool) -> Result<Outcome> {
-    let agents = ground.agents()?;
+    let agents = ground.sight()?.agents;
     let since = now();
     (event.act)(ground).with_context(|| event.name)?;
     let settled = settle(ground, since, event.settles_in)?;
@@ -222,35 +221,31 @@ fn settle(
 
 /// What is not as it was before.
 fn missing(ground: &Ground, since: f64) -> Option<String> {
-    let (agents, known) = match (ground.agents(), ground.tasks()) {
-        (Ok(agents), Ok(known)) => (agents, known),
-        (Err(error), _) | (_, Err(error)) => return Some(format!("{error:#}")),
+    let seen = match ground.sight() {
+        Ok(seen) => seen,
+        Err(error) => return Some(format!("{error:#}")),
     };
     let nodes = ground.cluster.state().nodes.len();
-    if agents.len() < nodes {
-        return Some(format!("{} of {nodes} agents are active", agents.len()));
+    if seen.agents.len() < nodes {
+        let active = seen.agents.len();
+        return Some(format!("{active} of {nodes} agents are active"));
     }
     if judge::first_offer(&ground.journal.lines, since, false).is_none() {
         return Some("no offer came".to_owned());
     }
     let tasks = judge::tasks(&ground.journal.lines);
-    let (running, least) = (
-        judge::running(&tasks),
-        ground.slots - ground.slots.div_ceil(SLOTS_PER_TURN),
-    );
-    if running < least {
-        return Some(format!("{running} tasks run, not {least}"));
+    let least = ground.slots - ground.slots.div_ceil(SLOTS_PER_TURN);
+    let running: Vec<&String> = judge::running(&tasks).collect();
+    if running.len() < least {
+        return Some(format!("{} tasks run, not {least}", running.len()));
     }
     // What one side believes to run runs for the other, but for what is on its way.
-    let believed: BTreeMap<&String, &judge::Task> = tasks
-        .iter()
-        .filter(|(_, task)| !task.is_over() && task.state.as_deref() == Some("TASK_RUNNING"))
-        .collect();
-    let unknown = believed.keys().find(|name| {
-        known
-            .get(**name)
-            .is_none_or(|state| state != "TASK_RUNNING")
-    });
+    let runs = |name: &String| {
+        seen.tasks
+            .get(name)
+            .is_some_and(|state| state == "TASK_RUNNING")
+    };
+    let unknown = running.into_iter().find(|name| !runs(name));
     unknown.map(|name| format!("{name} runs for the framework and not for the master"))
 }
 

@@ -19,6 +19,8 @@ const ARCHIVE: &str = "/usr/share/java/zookeeper.jar";
 const JAVA: &str = "java";
 /// What the servers' names begin with.
 const ZOOKEEPER: &str = "zookeeper";
+/// What the masters' names begin with.
+const MASTER: &str = "master";
 /// The folder of the election.
 const FOLDER: &str = "tepui";
 /// The timeout of the sessions.
@@ -136,20 +138,45 @@ impl Cluster {
     /// # Errors
     /// None leads, or it is not ours.
     pub fn kill_leader(&self) -> Result<String, ClusterError> {
+        let leader = self.leader_beside("")?;
+        Self::signal_master(leader, Signal::SIGKILL)?;
+        Ok(leader.address.clone())
+    }
+
+    /// The leading master, where it is not the one of this name, which is not asked.
+    ///
+    /// # Errors
+    /// None leads, or none that is ours.
+    pub fn leader_beside(&self, name: &str) -> Result<&NodeState, ClusterError> {
         let failed = |source| ClusterError::Start {
-            program: "the end of the leading master".to_owned(),
+            program: "a conversation with the leading master".to_owned(),
             source,
         };
-        let leader = http::leader(&self.state.master).map_err(failed)?;
-        let part = self.state.parts.iter().find(|part| part.address == leader);
-        let part = part.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-        for child in part.process().children() {
-            kill(child, Signal::SIGKILL).map_err(|source| ClusterError::Signal {
-                part: part.name.clone(),
+        let parts = self.state.parts.iter();
+        let masters: Vec<&NodeState> = parts
+            .filter(|part| part.name.starts_with(MASTER) && part.name != name)
+            .collect();
+        let addresses: Vec<&str> = masters.iter().map(|part| part.address.as_str()).collect();
+        let addresses = addresses.join(",");
+        let leader = http::leader(&addresses).map_err(failed)?;
+        let mut found = masters.into_iter().filter(|part| part.address == leader);
+        found
+            .next()
+            .ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
+    }
+
+    /// Signals a master, which is its keeper's child.
+    ///
+    /// # Errors
+    /// It is not ours.
+    pub fn signal_master(master: &NodeState, signal: Signal) -> Result<(), ClusterError> {
+        for child in master.process().children() {
+            kill(child, signal).map_err(|source| ClusterError::Signal {
+                part: master.name.clone(),
                 source,
             })?;
         }
-        Ok(leader.into_owned())
+        Ok(())
     }
 
     /// Where masters are elected, as clients on the host name it; none where there is but one master.
@@ -181,18 +208,8 @@ impl Cluster {
     /// # Errors
     /// There is none, it runs, or it cannot be started.
     pub fn start_zookeeper_again(&mut self, number: usize) -> Result<(), ClusterError> {
-        let mut part = self.zookeeper(number)?.clone();
-        if part.process().runs() {
-            return Err(ClusterError::Stays(part.name));
-        }
-        let mut command = Command::new(JAVA);
-        command.args(&part.arguments);
-        part.pid = start(&mut command, &part.mark, &self.log(&part.name))?.pid;
-        let all = self.state.parts.iter_mut();
-        for kept in all.filter(|kept| kept.name == part.name) {
-            kept.clone_from(&part);
-        }
-        Ok(self.state.save(&self.folder)?)
+        let part = self.zookeeper(number)?.clone();
+        self.start_again(JAVA, &part.name.clone(), part)
     }
 
     fn zookeeper(&self, number: usize) -> Result<&NodeState, ClusterError> {
@@ -231,7 +248,7 @@ impl Cluster {
     }
 
     fn start_elected(&mut self, spec: &Spec, number: usize) -> Result<(), ClusterError> {
-        let name = format!("master{number}");
+        let name = format!("{MASTER}{number}");
         let mark = format!("--work_dir={}", self.folder.join(&name).display());
         let port = spec.master_port(number);
         let mut command = Command::new(&spec.qemu_program);

@@ -4,8 +4,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use nix::sys::signal::{Signal, kill};
-use qemu::state::NodeState;
+use nix::sys::signal::Signal;
+use qemu::Cluster;
 
 use super::ground::Ground;
 
@@ -78,14 +78,14 @@ pub(super) const EVENTS: [Event; 11] = [
         offers_in: Some(SESSION_TIMEOUT + 1.0 + CLIENT_PATIENCE),
         settles_in: Duration::from_secs(60),
         act: |ground| {
-            let sleeper = ground.leader()?;
-            signal(&sleeper, Signal::SIGSTOP)?;
+            let sleeper = ground.cluster.leader_beside("")?;
+            Cluster::signal_master(sleeper, Signal::SIGSTOP)?;
             sleep(ASLEEP_FOR);
-            let leader = ground.leader_beside(&sleeper.name);
-            signal(&sleeper, Signal::SIGCONT)?;
+            let leader = ground.cluster.leader_beside(&sleeper.name);
+            Cluster::signal_master(sleeper, Signal::SIGCONT)?;
             let leader = leader?;
             sleep(WATCHED_FOR);
-            let after = ground.leader()?;
+            let after = ground.cluster.leader_beside("")?;
             ensure!(
                 leader.name == after.name,
                 "{} led, and {} since the sleeper woke",
@@ -249,14 +249,6 @@ fn executed_again(ground: &Ground, number: usize) -> Result<f64> {
     Ok(state["tepui_history"]["executed_again_lately"]
         .as_f64()
         .unwrap_or(0.0))
-}
-
-/// Signals a master, which is its keeper's child.
-fn signal(master: &NodeState, signal: Signal) -> Result<()> {
-    for child in master.process().children() {
-        kill(child, signal).with_context(|| format!("{signal} to {}", master.name))?;
-    }
-    Ok(())
 }
 
 /// Kills this many servers of ZooKeeper, and starts them again.

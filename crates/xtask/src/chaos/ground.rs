@@ -7,7 +7,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use qemu::state::NodeState;
 use qemu::{Cluster, Spec};
 use serde_json::Value;
 
@@ -64,91 +63,45 @@ impl Ground {
     /// # Errors
     /// It cannot be started.
     pub(super) fn restart_framework(&mut self) -> Result<()> {
-        self.framework.0.kill().context("kill the framework")?;
-        self.see_to_framework().map(drop)
+        let process = &mut self.framework.0;
+        let killed = process.kill().and_then(|()| process.wait());
+        killed.context("kill the framework")?;
+        self.see_to_framework()
     }
 
-    /// Starts the framework again if it has ended; whether it had.
+    /// Starts the framework again if it has ended.
     ///
     /// # Errors
     /// It cannot be started.
-    pub(super) fn see_to_framework(&mut self) -> Result<bool> {
-        let begun = Instant::now();
-        while self.framework.0.try_wait()?.is_none() {
-            if begun.elapsed() > Duration::from_millis(200) {
-                return Ok(false);
-            }
-            std::thread::sleep(Duration::from_millis(20));
+    pub(super) fn see_to_framework(&mut self) -> Result<()> {
+        if self.framework.0.try_wait()?.is_some() {
+            let (python, folder) = (&self.python, &self.folder);
+            self.framework = framework(python, folder, &self.cluster, &self.counter, self.slots)?;
         }
-        let (python, folder) = (&self.python, &self.folder);
-        self.framework = framework(python, folder, &self.cluster, &self.counter, self.slots)?;
-        Ok(true)
+        Ok(())
     }
 
-    /// The leading master's part of the cluster.
+    /// What the leading master knows at this moment.
     ///
     /// # Errors
-    /// There is none.
-    pub(super) fn leader(&self) -> Result<NodeState> {
-        self.leader_beside("")
-    }
-
-    /// The same, as all masters but the one of this name know it.
-    ///
-    /// # Errors
-    /// There is none.
-    pub(super) fn leader_beside(&self, name: &str) -> Result<NodeState> {
-        let parts = &self.cluster.state().parts;
-        let master = |part: &&NodeState| part.name.starts_with("master");
-        let asked = parts.iter().filter(master).filter(|part| part.name != name);
-        let asked: Vec<&str> = asked.map(|part| part.address.as_str()).collect();
-        let asked = asked.join(",");
-        let leader = qemu::http::leader(&asked).context("ask who leads")?;
-        let part = parts.iter().find(|part| part.address == leader);
-        part.cloned()
-            .with_context(|| format!("{leader} leads, which is none of ours"))
-    }
-
-    /// The agents that the leading master counts as active, by host name.
-    ///
-    /// # Errors
-    /// No master answers.
-    pub(super) fn agents(&self) -> Result<BTreeMap<String, String>> {
-        let state = self.state()?;
+    /// No master leads, or answers.
+    pub(super) fn sight(&self) -> Result<Sight> {
+        let (status, body) = qemu::http::get(&self.cluster.state().master, "/master/state")?;
+        if status != 200 {
+            bail!("the master answers {status}");
+        }
+        let state: Value = serde_json::from_slice(&body).context("the master's state")?;
         let agents = state["slaves"].as_array().context("no slaves")?;
         let active = agents.iter().filter(|agent| agent["active"] == true);
-        let named = active.filter_map(|agent| {
-            let (name, id) = (agent["hostname"].as_str()?, agent["id"].as_str()?);
-            Some((name.to_owned(), id.to_owned()))
-        });
-        Ok(named.collect())
-    }
-
-    /// The tasks of the framework that the leading master holds for alive, by id, with their states.
-    ///
-    /// # Errors
-    /// No master answers.
-    pub(super) fn tasks(&self) -> Result<BTreeMap<String, String>> {
-        let state = self.state()?;
         let frameworks = state["frameworks"].as_array().context("no frameworks")?;
         let tasks = frameworks
             .iter()
             .filter_map(|framework| framework["tasks"].as_array())
             .flatten();
-        let named = tasks.filter_map(|task| {
-            let (id, state) = (task["id"].as_str()?, task["state"].as_str()?);
-            Some((id.to_owned(), state.to_owned()))
-        });
-        Ok(named.collect())
-    }
-
-    fn state(&self) -> Result<Value> {
-        let leader = qemu::http::leader(&self.cluster.state().master).context("ask who leads")?;
-        let (status, body) = qemu::http::get(&leader, "/master/state")?;
-        if status != 200 {
-            bail!("the master answers {status}");
-        }
-        serde_json::from_slice(&body).context("the master's state")
+        Ok(Sight {
+            agents: texts(active, "hostname", "id"),
+            tasks: texts(tasks, "id", "state"),
+        })
     }
 
     /// Stops the framework and the cluster.
@@ -160,6 +113,25 @@ impl Ground {
         self.cluster.down(DOWN_TIME_MAX, &mut |_| ())?;
         Ok(())
     }
+}
+
+/// What a master knows.
+pub(super) struct Sight {
+    /// The ids of active agents, by host name.
+    pub(super) agents: BTreeMap<String, String>,
+    /// The states of tasks that are not over, by id.
+    pub(super) tasks: BTreeMap<String, String>,
+}
+
+/// Two texts of each object, the second by the first.
+fn texts<'a>(
+    objects: impl Iterator<Item = &'a Value>,
+    key: &str,
+    value: &str,
+) -> BTreeMap<String, String> {
+    let text = |object: &Value, name: &str| object[name].as_str().map(str::to_owned);
+    let pairs = objects.filter_map(|object| Some((text(object, key)?, text(object, value)?)));
+    pairs.collect()
 }
 
 /// The framework's process, which ends with this.
@@ -189,7 +161,7 @@ fn framework(
     let master = master.unwrap_or_else(|| cluster.state().master.clone());
     let before = fs::metadata(&journal).map_or(0, |data| data.len());
     let child = Command::new(python)
-        .arg(root()?.join("tests/chaos/framework.py"))
+        .arg(root()?.join("tests/chaos/keeper.py"))
         .args(["--master", &master])
         .args(["--slots", &slots.to_string()])
         .args(["--counter", &format!("10.0.2.2:{}", counter.port)])

@@ -1,4 +1,4 @@
-//! Journal: what the framework heard and did, a line of JSON each, in `tests/chaos/framework.py`.
+//! Journal: what the framework heard and did, a line of JSON each, in `tests/chaos/keeper.py`.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::TaskState;
+
 use super::journal::{Line, What};
 
 /// Runs by task: each has a name of its own.
@@ -10,16 +12,6 @@ pub(super) type Runs = BTreeMap<String, BTreeSet<String>>;
 
 /// How long a task that runs may take to say so, in seconds.
 const SAYS_IN: f64 = 20.0;
-/// The states in which a task stays.
-const TERMINAL: [&str; 7] = [
-    "TASK_FINISHED",
-    "TASK_FAILED",
-    "TASK_KILLED",
-    "TASK_LOST",
-    "TASK_ERROR",
-    "TASK_DROPPED",
-    "TASK_GONE",
-];
 
 /// What a journal tells of one task.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -65,7 +57,7 @@ pub(super) fn tasks(lines: &[Line]) -> BTreeMap<String, Task> {
                 task, state, uuid, ..
             } => {
                 let task = tasks.entry(task.clone()).or_default();
-                if TERMINAL.contains(&state.as_str()) {
+                if is_terminal(state) {
                     task.ends.insert((state.clone(), uuid.clone()));
                     task.ended_at.get_or_insert(line.at);
                 }
@@ -92,11 +84,17 @@ pub(super) fn tasks(lines: &[Line]) -> BTreeMap<String, Task> {
     tasks
 }
 
-/// How many tasks run, as the framework knows it.
-pub(super) fn running(tasks: &BTreeMap<String, Task>) -> usize {
-    let all = tasks.values();
-    all.filter(|task| !task.is_over() && task.state.as_deref() == Some("TASK_RUNNING"))
-        .count()
+fn is_terminal(name: &str) -> bool {
+    let mut named = TaskState::ALL.iter().filter(|state| state.name() == name);
+    named.any(|state| state.is_terminal())
+}
+
+/// The tasks that run, as the framework knows it.
+pub(super) fn running(tasks: &BTreeMap<String, Task>) -> impl Iterator<Item = &String> {
+    let running = |task: &Task| !task.is_over() && task.state.as_deref() == Some("TASK_RUNNING");
+    let all = tasks.iter();
+    all.filter(move |(_, task)| running(task))
+        .map(|(name, _)| name)
 }
 
 /// Tasks that are over and did not end by themselves, from a time on.
@@ -207,7 +205,7 @@ mod tests {
         let runs = runs(&[("a", &["r1"]), ("b", &["r2"])]);
         assert_eq!(faults(&lines, &runs), Vec::<String>::new());
         let tasks = tasks(&lines);
-        assert_eq!(running(&tasks), 1);
+        assert_eq!(running(&tasks).count(), 1);
         assert!(lost(&tasks, 0.0).is_empty());
     }
 

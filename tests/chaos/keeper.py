@@ -18,7 +18,9 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "compat"))
 
+from framework import scalars  # noqa: E402
 from pymesos import MesosSchedulerDriver, Scheduler  # noqa: E402
+from pymesos_run import scalar  # noqa: E402
 from states import TERMINAL  # noqa: E402
 
 CPUS = 0.05
@@ -132,7 +134,8 @@ class Keeper(Scheduler):
                 break
 
     def use(self, offer):
-        room = int(min(scalar(offer, "cpus") / CPUS, scalar(offer, "mem") / MEM))
+        cpus, mem = scalar(offer.resources, "cpus"), scalar(offer.resources, "mem")
+        room = int(min(cpus / CPUS, mem / MEM))
         infos = []
         with self.lock:
             # No agent takes more than its share, so that each has some.
@@ -174,10 +177,7 @@ class Keeper(Scheduler):
             "agent_id": {"value": offer.agent_id.value},
             "name": name,
             "command": {"shell": True, "value": line},
-            "resources": [
-                {"name": "cpus", "type": "SCALAR", "scalar": {"value": CPUS}},
-                {"name": "mem", "type": "SCALAR", "scalar": {"value": MEM}},
-            ],
+            "resources": scalars(cpus=CPUS, mem=MEM),
         }
 
     def statusUpdate(self, driver, update):
@@ -235,10 +235,6 @@ class Keeper(Scheduler):
                 self.driver.reconcileTasks([{"task_id": {"value": name}} for name in asked])
             except Exception as error:
                 self.failed("reconcile", error)
-
-
-def scalar(offer, name):
-    return sum(r.scalar.value for r in offer.resources if r.name == name)
 
 
 def where(master_info):
