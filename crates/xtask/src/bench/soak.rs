@@ -303,11 +303,7 @@ impl Node<'_> {
         let begun = Instant::now();
         let ids = self.each(count, || self.launch("sleep 100000"))?;
         let started = begun.elapsed().as_secs_f64();
-        let running = self.held()?.of("containers_running")?;
-        ensure!(
-            running >= count as f64,
-            "{running} of {count} containers run"
-        );
+        self.all_run(count)?;
         let mut slowest = Duration::ZERO;
         for _ in 0..20 {
             let asked = Instant::now();
@@ -333,6 +329,22 @@ impl Node<'_> {
             figure("containers killed", count as f64 / ended, "/s", None)?,
             figure(&beside, slowest.as_secs_f64(), "s", Some(ANSWER_BUDGET_S))?,
         ])
+    }
+
+    /// Waits until the agent tells that so many run: readers get its state a moment after its answers.
+    fn all_run(&self, count: u64) -> Result<()> {
+        let deadline = Instant::now() + CALM_MAX;
+        loop {
+            let running = self.held()?.of("containers_running")?;
+            if running >= count as f64 {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "{running} of {count} containers run"
+            );
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn held(&self) -> Result<Held> {
