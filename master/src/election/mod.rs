@@ -200,6 +200,9 @@ impl Candidacy {
                     return;
                 };
                 tracing::info!(epoch, "elected; the registry is read");
+                // The one before is none any more, though this one does not lead yet: who asks meanwhile
+                // asks again, rather than being sent to a leader that may be asleep.
+                self.follow(None);
                 let session = session.clone();
                 self.decide(Decision::Elected { epoch, session });
             }
