@@ -28,6 +28,8 @@ MEM = 16
 # A task of which the master knows nothing so often, over so long, was never launched.
 UNKNOWN_TIMES = 3
 UNKNOWN_SECONDS = 15
+# A task whose agent was lost is given up when nobody knew of it for so long: an agent may come back.
+UNREACHABLE_SECONDS = 600
 # How long an answer may be awaited before the master is asked again.
 PATIENCE = 5
 # How long nobody is asked after a call has failed: the driver has to find another master meanwhile.
@@ -100,6 +102,10 @@ class Keeper(Scheduler):
         task.heard = time.time()
         if state != "TASK_UNKNOWN":
             task.unknown = 0
+        elif task.state == "TASK_UNREACHABLE":
+            # pymesos names no agent when it asks, and without one a master says no more than this of
+            # a task whose agent it waits for.
+            return
         # What is over stays over: a late word of an earlier state changes nothing.
         if not task.is_over():
             task.state = state
@@ -209,7 +215,8 @@ class Keeper(Scheduler):
         if task.unknown == 0:
             task.unknown_since = now
         task.unknown += 1
-        if task.unknown >= UNKNOWN_TIMES and now - task.unknown_since >= UNKNOWN_SECONDS:
+        patience = UNREACHABLE_SECONDS if task.state == "TASK_UNREACHABLE" else UNKNOWN_SECONDS
+        if task.unknown >= UNKNOWN_TIMES and now - task.unknown_since >= patience:
             self.journal.write("given_up", task=name, state="TASK_LOST")
             task.state = "TASK_LOST"
 
