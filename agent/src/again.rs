@@ -17,10 +17,12 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
-use agent_kernel::reexec::{self, Past};
+use agent_kernel::reexec::{self, IfNot, Past, Step};
 use agent_kernel::{Errno, clock};
 use tracing::warn;
 
+use crate::config::recovery::Recovery;
+use crate::handover::Handover;
 use crate::init::{chain, say};
 use crate::paths::META;
 
@@ -111,6 +113,50 @@ pub fn on_panic() {
             why => say(format_args!("this program is not executed again: {why}")),
         }
     }));
+}
+
+/// Where this program has taken another's place: whatever befalls it from here on leads back to that.
+pub fn begin_trial(past: &Past, if_not: IfNot) {
+    if past.step != Step::Exchanged {
+        return;
+    }
+    on_panic();
+    if let Err(errno) = reexec::prepare(past, if_not) {
+        say(format_args!(
+            "the program before this one cannot be executed again: {errno}"
+        ));
+    }
+}
+
+/// Bounds the trial of this program in time; it fails where it is told to (`--failure_test`).
+pub fn bound_trial(recovery: &Recovery, handover: &Handover) {
+    if !reexec::is_on_trial() {
+        return;
+    }
+    let time = recovery.upgrade_max;
+    let watch = move || {
+        thread::sleep(time);
+        not_on_trial(&format!("not registered within {} s", time.as_secs()));
+    };
+    let thread = thread::Builder::new().name("trial".to_string());
+    if let Err(error) = thread.spawn(watch) {
+        not_on_trial(&format!("start a thread: {error}"));
+    }
+    let fails = handover.state().fails.filter(|_| recovery.failure_test);
+    if let Some(failure) = fails.and_then(|name| Failure::named(&name)) {
+        failure.happen();
+    }
+}
+
+/// This program ends, or does not do what it is for: where it is on trial, the one before it is executed
+/// again, and this does not come back.
+pub fn not_on_trial(reason: &str) {
+    if reexec::is_on_trial() {
+        let why = reexec::again(reason);
+        say(format_args!(
+            "the program before this one is not executed again: {why}"
+        ));
+    }
 }
 
 /// A panic in one line.
@@ -266,6 +312,7 @@ mod tests {
     fn the_reason_of_an_end_is_told_at_one_start() {
         let folder = tempfile::tempdir().expect("a folder");
         let past = Past {
+            step: Step::Same,
             cause: Some("panic: of a test".into()),
             moments: vec![clock::since_boot(); 3],
         };

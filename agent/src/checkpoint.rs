@@ -219,6 +219,14 @@ impl Checkpoint {
     }
 }
 
+/// Whether this program can read a log, which is only looked at; how many facts it holds.
+///
+/// # Errors
+/// As [`Checkpoint::open`].
+pub fn look(bytes: &[u8], path: &Path, strictness: Strictness) -> Result<usize, CheckpointError> {
+    read(bytes, path, strictness).map(|(facts, _)| facts.len())
+}
+
 /// The facts of a log, and the length of what is whole; 0 where not even the header is.
 fn read(
     bytes: &[u8],

@@ -54,6 +54,7 @@ use prepare::Prepared;
 use start::{Parent, Place, Started};
 
 pub use ground::Ground;
+pub use record::check_record;
 pub use survivors::{Calls, Survivors, boot_id};
 
 /// Launches that are prepared at the same time.

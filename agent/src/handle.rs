@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::again::Failure;
 use crate::node::Input;
+use crate::upgrade::Arrived;
 
 /// The main loop has ended, and with it all that could be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +72,12 @@ impl Handle {
     pub fn fail(&self, failure: Failure) {
         // Whoever asked sees that nothing happened.
         let _ = self.inputs.try_send(Input::Fail(failure));
+    }
+
+    /// Has a program executed in the place of this one, when no launch is under way.
+    pub async fn exchange(&self, arrived: Arrived) {
+        // The agent ends where nobody listens, and the program with it.
+        let _ = self.inputs.send(Input::Exchange(Box::new(arrived))).await;
     }
 
     /// Brings an event before agent-core that nobody waits for, from wherever; it is lost where the

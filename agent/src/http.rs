@@ -16,6 +16,7 @@ mod help;
 mod metrics;
 mod router;
 mod state;
+mod upgrade;
 mod usage;
 mod view;
 
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ::api::http::respond::Refusal;
 use ::api::http::verbosity::Verbosity;
+use agent_kernel::kept::{self, Kept};
 use agent_kernel::{cgroup, reexec};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -36,7 +38,7 @@ use serde_json::{Value, json};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::again::{History, tolerated};
 use crate::config::Config;
@@ -49,8 +51,10 @@ use crate::init::Node;
 use crate::snapshot::Snapshot;
 use crate::switchboard::Switchboard;
 use crate::token::Key;
+use crate::upgrade::Upgrades;
 use body::Body;
 use connection::Place;
+use upgrade::Afterwards;
 
 /// Connections that are served at the same time.
 const CONNECTIONS_MAX: usize = 256;
@@ -98,6 +102,7 @@ pub struct Context {
     images: Provisioner,
     disks: Arc<Disks>,
     history: History,
+    upgrades: Arc<Upgrades>,
     /// Whether whoever asks may have this agent fail.
     failure_test: bool,
 }
@@ -129,6 +134,8 @@ pub struct Ways {
     pub images: Provisioner,
     /// To what containers keep on the disk.
     pub disks: Arc<Disks>,
+    /// To another program in the place of this one.
+    pub upgrades: Arc<Upgrades>,
 }
 
 impl Context {
@@ -158,6 +165,7 @@ impl Context {
             }),
             images: ways.images,
             disks: ways.disks,
+            upgrades: ways.upgrades,
         }
     }
 
@@ -226,12 +234,28 @@ pub(crate) fn is_good(call: &::api::v1::agent::Call) -> bool {
 pub async fn serve(config: &Config, context: Context) -> Result<(), HttpError> {
     let ip = config.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let address = SocketAddr::new(ip, config.port);
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| HttpError::Listen { address, source })?;
+    let listener = match inherited(address) {
+        Some(listener) => listener,
+        None => TcpListener::bind(address)
+            .await
+            .map_err(|source| HttpError::Listen { address, source })?,
+    };
+    if let Err(error) = kept::keep(Kept::Port, &listener) {
+        warn!(%error, "callers are refused for a moment where this program is executed again");
+    }
     info!(%address, "serving HTTP");
     tokio::spawn(accept(listener, Arc::new(context)));
     Ok(())
+}
+
+/// The socket of the program before this one, where it listens at the same address.
+fn inherited(address: SocketAddr) -> Option<TcpListener> {
+    let listener = std::net::TcpListener::from(kept::inherited(Kept::Port)?);
+    let same = listener.local_addr().is_ok_and(|found| found == address);
+    if !same || listener.set_nonblocking(true).is_err() {
+        return None;
+    }
+    TcpListener::from_std(listener).ok()
 }
 
 async fn accept(listener: TcpListener, context: Arc<Context>) {
@@ -259,9 +283,13 @@ async fn connection(stream: TcpStream, context: Arc<Context>, place: Place) {
     if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD_MAX)) {
         debug!(%error, "bound the time that a client may not read");
     }
+    let afterwards = Afterwards::default();
+    let handle = context.handle.clone();
+    let put = afterwards.clone();
     let service = service_fn(move |mut request| {
         let context = Arc::clone(&context);
         Request::extensions_mut(&mut request).insert(place.clone());
+        Request::extensions_mut(&mut request).insert(put.clone());
         async move { Ok::<_, Infallible>(router::route(&context, request).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
@@ -272,4 +300,5 @@ async fn connection(stream: TcpStream, context: Arc<Context>, place: Place) {
     if let Err(error) = served {
         debug!(%error, "HTTP connection");
     }
+    afterwards.go(&handle).await;
 }

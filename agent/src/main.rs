@@ -11,12 +11,14 @@ use std::thread;
 use std::time::Duration;
 
 use agent::again;
-use agent::config::{self, Config, Input, Request};
+use agent::config::{self, Config, Request};
 use agent::fetch;
+use agent::handover::Handover;
 use agent::init::{self, Ending, Machine, Node, chain, say};
 use agent::logging;
 use agent::node::{self, Exit};
 use agent::unpack;
+use agent::upgrade::check::{self, Given};
 use agent_kernel::clock;
 use agent_kernel::power::Wishes;
 use agent_kernel::reexec::{self, IfNot, Past};
@@ -47,12 +49,15 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|first| first == fetch::ROLE) {
         return fetch::enter();
     }
+    if arguments.first().is_some_and(|first| first == check::ROLE) {
+        return check::enter();
+    }
     // Before there is a second thread.
     let past = Past::take();
     if std::process::id() == 1 {
-        pid1(&arguments, &past)
+        pid1(&past)
     } else {
-        host(&arguments, &past)
+        host(&past)
     }
 }
 
@@ -63,7 +68,7 @@ struct Known {
 }
 
 /// PID 1 never returns: the kernel would panic.
-fn pid1(arguments: &[String], past: &Past) -> ! {
+fn pid1(past: &Past) -> ! {
     say(format_args!(
         "pid 1 at {:.3} s{}",
         clock::since_boot().as_secs_f64(),
@@ -73,12 +78,13 @@ fn pid1(arguments: &[String], past: &Past) -> ! {
         }
     ));
     again::on_panic();
+    again::begin_trial(past, IfNot::Restarts);
     let mut known = Known {
         machine: Machine::Namespace,
         work_dir: PathBuf::from("/var/lib/mesos"),
     };
     // A panic comes here before the program can be executed again, and where that fails.
-    let ended = panic::catch_unwind(AssertUnwindSafe(|| boot(arguments, past, &mut known)));
+    let ended = panic::catch_unwind(AssertUnwindSafe(|| boot(past, &mut known)));
     let ending = match ended {
         Ok(Ok(Exit::Reboot)) => Ending::Restart,
         Ok(Ok(Exit::TooOften)) => {
@@ -88,6 +94,7 @@ fn pid1(arguments: &[String], past: &Past) -> ! {
         }
         Ok(Ok(Exit::PowerOff | Exit::Stop(_))) => Ending::Off,
         Ok(Err(reason)) => {
+            again::not_on_trial(&reason);
             for line in reason.lines() {
                 say(line);
             }
@@ -123,12 +130,12 @@ fn after_reading(ending: Ending) -> Ending {
 }
 
 /// From the kernel's hands to the main loop, and through it. An error is the text for the console.
-fn boot(arguments: &[String], past: &Past, known: &mut Known) -> Result<Exit, String> {
+fn boot(past: &Past, known: &mut Known) -> Result<Exit, String> {
     // Before there is a second thread.
     let wishes = Wishes::take().map_err(|errno| format!("take signals: {errno}"))?;
     let (machine, missing) = init::early(past).map_err(|error| chain(&error))?;
     known.machine = machine;
-    let config = settings(machine, arguments)?;
+    let config = settings(machine)?;
     known.work_dir.clone_from(&config.work_dir);
     if again::lately(past) > again::ATTEMPTS_MAX {
         return Ok(Exit::TooOften);
@@ -139,36 +146,19 @@ fn boot(arguments: &[String], past: &Past, known: &mut Known) -> Result<Exit, St
         ));
     }
     logging::start(config.logging_level, machine);
+    let handover = Handover::take(past);
+    again::bound_trial(&config.recovery, &handover);
     for missing in missing {
         tracing::warn!(missing, "early mounts");
     }
     let node = init::run(&config, machine, wishes, past).map_err(|error| chain(&error))?;
-    Ok(run(config, node))
+    Ok(run(config, node, handover))
 }
 
 /// A machine has its kernel's command line, a namespace its arguments.
-fn settings(machine: Machine, arguments: &[String]) -> Result<Config, String> {
-    let line;
-    let environment: Vec<(String, String)>;
-    let input = match machine {
-        Machine::Whole => {
-            line = std::fs::read_to_string("/proc/cmdline")
-                .map_err(|error| format!("read /proc/cmdline: {error}"))?;
-            Input::KernelCommandLine(&line)
-        }
-        Machine::Namespace | Machine::Host => {
-            environment = std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })
-                .collect();
-            Input::Arguments {
-                arguments,
-                environment: &environment,
-            }
-        }
-    };
-    match config::parse(input).map_err(|faults| faults.to_string())? {
+fn settings(machine: Machine) -> Result<Config, String> {
+    let given = Given::take(machine).map_err(|error| format!("read /proc/cmdline: {error}"))?;
+    match config::parse(given.input()).map_err(|faults| faults.to_string())? {
         Request::Run(config) => Ok(*config),
         Request::Help => Err(config::help()),
         Request::Version => Err(env!("CARGO_PKG_VERSION").to_owned()),
@@ -176,21 +166,23 @@ fn settings(machine: Machine, arguments: &[String]) -> Result<Config, String> {
 }
 
 /// An agent among others' programs.
-fn host(arguments: &[String], past: &Past) -> ExitCode {
-    let environment: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let input = Input::Arguments {
-        arguments,
-        environment: &environment,
+fn host(past: &Past) -> ExitCode {
+    again::begin_trial(past, IfNot::Ends);
+    let given = match Given::take(Machine::Host) {
+        Ok(given) => given,
+        Err(error) => {
+            complain(&format_args!("take the settings: {error}"));
+            return ExitCode::FAILURE;
+        }
     };
-    let config = match config::parse(input) {
+    let config = match config::parse(given.input()) {
         Ok(Request::Run(config)) => *config,
         Ok(Request::Help) => return print(&config::help()),
         Ok(Request::Version) => return print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
         Err(faults) => {
             complain(&faults);
             complain(&"see tepui-agent --help");
+            again::not_on_trial(&faults.to_string());
             return ExitCode::from(USAGE);
         }
     };
@@ -212,21 +204,24 @@ fn host(arguments: &[String], past: &Past) -> ExitCode {
         complain(&format_args!("cannot be executed again: {errno}"));
     }
     logging::start(config.logging_level, Machine::Host);
+    let handover = Handover::take(past);
+    again::bound_trial(&config.recovery, &handover);
     match init::on_host(&config, wishes, past) {
-        Ok(node) => match run(config, node) {
+        Ok(node) => match run(config, node, handover) {
             Exit::Stop(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
             Exit::PowerOff | Exit::Reboot | Exit::TooOften => ExitCode::SUCCESS,
         },
         Err(error) => {
             complain(&chain(&error));
+            again::not_on_trial(&chain(&error));
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(config: Config, node: Node) -> Exit {
+fn run(config: Config, node: Node, handover: Handover) -> Exit {
     init::main_loop_listens();
-    node::run(config, node)
+    node::run(config, node, handover)
 }
 
 /// Somebody who closes the pipe has read enough.

@@ -7,6 +7,7 @@ mod effects;
 mod inputs;
 mod orders;
 mod recovery;
+mod successor;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,7 +32,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 use tracing::{error, info, warn};
 
-use crate::again::{BEAT, Heart};
+use crate::again::{self, BEAT, Heart};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::Config;
 use crate::config::isolation::Isolation;
@@ -44,6 +45,7 @@ use crate::explained::Explained;
 use crate::fetch::{self, FetchError, Fetcher};
 use crate::finder::Finder;
 use crate::handle::{Handle, Reply};
+use crate::handover::Handover;
 use crate::housekeeping::Housekeeping;
 use crate::http;
 use crate::images::Provisioner;
@@ -58,10 +60,13 @@ use crate::seccomp::{ProfileError, Profiles};
 use crate::snapshot::{Counters, Snapshot};
 use crate::switchboard::Switchboard;
 use crate::token::{Key, KeyError};
+use crate::upgrade::Upgrades;
+use crate::upgrade::check::Given;
 use crate::volumes::Volumes;
 
 pub use inputs::Input;
 use recovery::Recovered;
+use successor::Successor;
 
 /// What comes from other tasks of this process may wait in this number; they wait past it.
 const INPUTS_MAX: usize = 1024;
@@ -127,17 +132,18 @@ enum NodeError {
 ///
 /// Returns with all of its containers ended where the machine is to be off.
 #[must_use]
-pub fn run(config: Config, node: Node) -> Exit {
+pub fn run(config: Config, node: Node, handover: Handover) -> Exit {
     let is_pid1 = node.is_pid1;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(NodeError::Runtime);
-    let ended = runtime.and_then(|runtime| runtime.block_on(begin_and_run(config, node)));
+    let ended = runtime.and_then(|runtime| runtime.block_on(begin_and_run(config, node, handover)));
     match ended {
         Ok(exit) => exit,
         Err(error) => {
             error!(error = chain(&error), "the agent cannot go on");
+            again::not_on_trial(&chain(&error));
             if is_pid1 {
                 Exit::PowerOff
             } else {
@@ -163,7 +169,7 @@ fn proc_view(config: &Config) -> Result<ProcView, String> {
     })
 }
 
-async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
+async fn begin_and_run(config: Config, node: Node, handover: Handover) -> Result<Exit, NodeError> {
     // Two random UUIDs of the kernel's randomness: one names the resources, one seeds agent-core.
     let version = uuid::Uuid::new_v4().into_bytes();
     let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
@@ -226,6 +232,13 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
             survivors.is_living(container)
         })?,
     });
+    let upgrades = Arc::new(Upgrades::new(
+        &config,
+        &node.work_dir,
+        Given::take(node.machine).map_err(NodeError::Runtime)?,
+        handover,
+        Arc::clone(&ground),
+    ));
     let (snapshots, published) = watch::channel(Arc::new(Snapshot {
         total: description.resources.clone(),
         ..Snapshot::default()
@@ -248,6 +261,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         key: key.clone(),
         images: ground.images.clone(),
         disks,
+        upgrades: Arc::clone(&upgrades),
     };
     let context = http::Context::new(&config, &node, Arc::clone(&description), ways);
     http::serve(&config, context).await?;
@@ -261,6 +275,7 @@ async fn begin_and_run(config: Config, node: Node) -> Result<Exit, NodeError> {
         volumes: Volumes::beneath(&node.work_dir),
         link: None,
         finder,
+        successor: Successor::new(upgrades),
         pending: Vec::new(),
         requests: BTreeMap::new(),
         streams: BTreeMap::new(),
@@ -340,6 +355,7 @@ struct Main {
     volumes: Volumes,
     link: Option<Link>,
     finder: Arc<Finder>,
+    successor: Successor,
     /// What effects brought about at once; agent-core is yet to be told.
     pending: Vec<Event>,
     /// Who waits for an answer.
@@ -383,6 +399,7 @@ impl Main {
                     End::Stopped => exit,
                     End::Refused(reason) => {
                         error!(reason, "the master does not want this agent");
+                        again::not_on_trial(&reason);
                         if node.is_pid1 {
                             Exit::PowerOff
                         } else {
@@ -399,6 +416,7 @@ impl Main {
                 info!("what was left is cleaned up (--recover=cleanup)");
                 return Ok(exit);
             }
+            self.succeed();
             let beat = tokio::time::Instant::now() + BEAT;
             let deadline = self.next_deadline().unwrap_or(beat).min(beat);
             events = tokio::select! {
@@ -517,7 +535,9 @@ impl Main {
         });
         let publish = self.changed_at.map(|at| at + PUBLISH_EVERY);
         let tidy = self.containers.tidy_at();
-        core.into_iter().chain(publish).chain(tidy).min()
+        let successor = self.successor.deadline();
+        let others = publish.into_iter().chain(tidy).chain(successor);
+        core.into_iter().chain(others).min()
     }
 
     /// Gives readers the newest snapshot, with all that came within [`PUBLISH_EVERY`].

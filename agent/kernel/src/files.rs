@@ -147,6 +147,14 @@ pub(crate) fn sealed(name: &str, content: &[u8]) -> Result<OwnedFd, Errno> {
     Ok(OwnedFd::from(file))
 }
 
+/// The same, for whoever hands it to another process.
+///
+/// # Errors
+/// As in `memfd_create(2)`.
+pub fn in_memory(name: &str, content: &[u8]) -> Result<OwnedFd, Errno> {
+    sealed(name, content).and_then(above_stdio)
+}
+
 /// Reads a whole file of at most so many bytes.
 pub(crate) fn read_bounded(file: OwnedFd, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();

@@ -7,16 +7,20 @@
 //! written into memory that waits for it.
 //!
 //! What the next process is told ([`Past`]) is a variable of its environment: why, and when that happened
-//! before, so that it can see a loop. It takes the variable away.
+//! before, so that it can see a loop. It takes the variable away. What it finds open besides is in `kept`.
+//!
+//! [`exchange`] executes another program instead. That one is on trial until it says that it has
+//! [`settled`]: whatever befalls it before leads back to the program that executed it, whose descriptor it
+//! was given with the others. So it prepares itself before it does anything else.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::{CStr, CString, OsStr};
-use std::os::fd::{IntoRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -25,15 +29,22 @@ use nix::libc;
 use nix::sys::stat::Mode;
 
 use crate::files::{self, above_stdio};
+use crate::kept::{self, Kept};
 
 /// The variable that tells the next process.
 const VARIABLE: &str = "TEPUI_EXECUTED_AGAIN";
 /// The room for all that it says, its name among it.
 const TEXT_BYTES: usize = 1024;
+/// The room for the numbers of what is kept.
+const KEPT_BYTES: usize = 256;
 /// How many moments are told.
 const MOMENTS_MAX: usize = 16;
 /// What parts the moments from the cause.
 const MARK: u8 = b';';
+/// Stands among the moments where this program was executed in the place of another, and where it was
+/// executed because its successor did not settle.
+const EXCHANGED: &str = "exchanged";
+const RESTORED: &str = "restored";
 /// The signals that end a program that has a fault.
 const FATAL: [libc::c_int; 5] = [
     libc::SIGSEGV,
@@ -43,9 +54,23 @@ const FATAL: [libc::c_int; 5] = [
     libc::SIGABRT,
 ];
 
+/// What this program is to the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Step {
+    /// The same, or there was none.
+    #[default]
+    Same,
+    /// Another, executed in its place; it is on trial.
+    Exchanged,
+    /// The one that it had taken the place of.
+    Restored,
+}
+
 /// Why this program was executed again, and how often lately.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Past {
+    /// What it is to the one before it.
+    pub step: Step,
     /// Why; unset in a program that was started.
     pub cause: Option<String>,
     /// When that happened, since the machine's start; the newest last.
@@ -56,6 +81,11 @@ impl Past {
     /// Takes what the process before has left; to be called before there is a second thread.
     #[must_use]
     pub fn take() -> Self {
+        if let Some(text) = std::env::var_os(kept::VARIABLE) {
+            // SAFETY: there is one thread yet, as is asked for.
+            unsafe { std::env::remove_var(kept::VARIABLE) };
+            kept::take(&text);
+        }
         let Some(text) = std::env::var_os(VARIABLE) else {
             return Self::default();
         };
@@ -67,8 +97,15 @@ impl Past {
     fn parse(text: &OsStr) -> Self {
         let text = text.to_string_lossy();
         let (moments, cause) = text.split_once(char::from(MARK)).unwrap_or(("", &text));
-        let moments = moments.split(',').filter_map(|moment| moment.parse().ok());
+        let words = moments.split(',');
+        let step = words.clone().fold(Step::Same, |step, word| match word {
+            EXCHANGED => Step::Exchanged,
+            RESTORED => Step::Restored,
+            _ => step,
+        });
+        let moments = words.filter_map(|moment| moment.parse().ok());
         Self {
+            step,
             cause: Some(cause.to_string()),
             moments: moments.map(Duration::from_secs).collect(),
         }
@@ -84,10 +121,12 @@ impl Past {
 
 /// What the next program is executed with. It is made once, and never moved.
 struct Prepared {
-    program: RawFd,
+    /// This program.
+    own: RawFd,
     arguments: Vec<*const libc::c_char>,
     environment: Vec<*const libc::c_char>,
     text: UnsafeCell<[u8; TEXT_BYTES]>,
+    kept: UnsafeCell<[u8; KEPT_BYTES]>,
     /// Where in the text the moment and the cause go.
     begins: usize,
     process: libc::pid_t,
@@ -103,6 +142,8 @@ unsafe impl Send for Prepared {}
 static PREPARED: OnceLock<Prepared> = OnceLock::new();
 /// The thread that executes; 0 while none does.
 static TAKEN: AtomicI32 = AtomicI32::new(0);
+/// Whether this program has taken the place of another, and has not settled.
+static ON_TRIAL: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// Whether a panic of this thread, as it is about now, is somebody else's to answer for.
@@ -118,13 +159,16 @@ pub enum IfNot {
     Restarts,
 }
 
-/// Gets ready: from here on [`again`] works, and fatal signals lead there.
+/// Gets ready: from here on [`again`] works, and fatal signals lead there. Once more it does nothing.
 ///
 /// The program is to be executed with the arguments and the environment that this one has now.
 ///
 /// # Errors
 /// The program cannot be opened, or its arguments are none; handlers cannot be set.
 pub fn prepare(past: &Past, if_not: IfNot) -> Result<(), Errno> {
+    if PREPARED.get().is_some() {
+        return Ok(());
+    }
     let program = open(
         Path::new("/proc/self/exe"),
         OFlag::O_PATH | OFlag::O_CLOEXEC,
@@ -161,11 +205,15 @@ pub fn prepare(past: &Past, if_not: IfNot) -> Result<(), Errno> {
         writer.bytes(b",");
     }
     let begins = writer.at;
+    // Without the program before it there is none to go back to.
+    let is_on_trial = past.step == Step::Exchanged && kept::number(Kept::Before).is_some();
+    ON_TRIAL.store(is_on_trial, Ordering::Release);
     let made = PREPARED.set(Prepared {
-        program,
+        own: program,
         arguments,
         environment,
         text: UnsafeCell::new(text),
+        kept: UnsafeCell::new([0; KEPT_BYTES]),
         begins,
         process: std::process::id().cast_signed(),
         if_not,
@@ -194,17 +242,67 @@ pub fn is_tolerated() -> bool {
     IS_TOLERATED.try_with(Cell::get).unwrap_or(false)
 }
 
-/// Executes this program again. Comes back only with the reason why it did not.
+/// Executes this program again; where it is on trial, the one before it. Comes back only with the reason why
+/// it did not.
 #[must_use]
 pub fn again(cause: &str) -> Errno {
     match PREPARED.get() {
-        Some(prepared) => execute(prepared, cause.as_bytes(), None),
+        Some(prepared) => execute(prepared, Next::Own, cause.as_bytes(), None),
         None => Errno::ENOENT,
     }
 }
 
+/// Executes another program in the place of this one, which comes back where the other does not settle.
+/// Comes back only with the reason why it did not.
+#[must_use]
+pub fn exchange(program: impl AsFd, cause: &str) -> Errno {
+    let Some(prepared) = PREPARED.get() else {
+        return Errno::ENOENT;
+    };
+    if is_on_trial() {
+        return Errno::EBUSY;
+    }
+    // SAFETY: it is this module's own, and never closed.
+    let own = unsafe { BorrowedFd::borrow_raw(prepared.own) };
+    if let Err(errno) = kept::keep(Kept::Before, own) {
+        return errno;
+    }
+    let next = Next::Other(program.as_fd().as_raw_fd());
+    let errno = execute(prepared, next, cause.as_bytes(), None);
+    kept::forget(Kept::Before);
+    errno
+}
+
+/// Whether this program has taken the place of another that is still waited for to come back.
+#[must_use]
+pub fn is_on_trial() -> bool {
+    ON_TRIAL.load(Ordering::Acquire)
+}
+
+/// This program does what it is for: from now on it is itself that is executed again. Whether it was on
+/// trial.
+pub fn settled() -> bool {
+    let was = ON_TRIAL.swap(false, Ordering::AcqRel);
+    kept::forget(Kept::Before);
+    was
+}
+
+/// Which program is next.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    /// This one, or the one before it.
+    Own,
+    /// Another.
+    Other(RawFd),
+}
+
 /// The last steps, in any state of the process: system calls alone, no allocation and no lock.
-fn execute(prepared: &Prepared, cause: &[u8], signal: Option<&libc::siginfo_t>) -> Errno {
+fn execute(
+    prepared: &Prepared,
+    next: Next,
+    cause: &[u8],
+    signal: Option<&libc::siginfo_t>,
+) -> Errno {
     // SAFETY: gettid(2) takes nothing and gives a number.
     let thread = unsafe { libc::gettid() };
     if let Err(other) = TAKEN.compare_exchange(0, thread, Ordering::AcqRel, Ordering::Acquire) {
@@ -223,26 +321,41 @@ fn execute(prepared: &Prepared, cause: &[u8], signal: Option<&libc::siginfo_t>) 
         text,
         at: prepared.begins,
     };
-    writer.number(crate::clock::since_boot().as_secs());
+    let before = kept::number(Kept::Before).filter(|_| is_on_trial());
+    let (program, step, left_out) = match (next, before) {
+        (Next::Other(program), _) => (program, EXCHANGED, None),
+        (Next::Own, Some(before)) => (before, RESTORED, Some(Kept::Before)),
+        (Next::Own, None) => (prepared.own, "", Some(Kept::Before)),
+    };
+    // What somebody wished for is no sign of a loop.
+    if let Next::Own = next {
+        writer.number(crate::clock::since_boot().as_secs());
+        writer.bytes(b",");
+    }
+    writer.bytes(step.as_bytes());
     writer.bytes(&[MARK]);
     writer.bytes(cause);
     if let Some(signal) = signal {
         writer.signal(signal);
     }
     writer.end();
-    // The environment is copied onto this stack, with the text as its last variable.
+    // The environment is copied onto this stack, with the two texts as its last variables.
     let mut environment = [ptr::null::<libc::c_char>(); ENVIRONMENT_MAX];
-    let length = prepared.environment.len().min(ENVIRONMENT_MAX - 2);
+    let length = prepared.environment.len().min(ENVIRONMENT_MAX - 3);
     environment[..length].copy_from_slice(&prepared.environment[..length]);
     environment[length] = prepared.text.get().cast_const().cast();
+    environment[length + 1] = prepared.kept.get().cast_const().cast();
     // Libraries set it for all that they open, and this for the rest.
     let _ = files::close_on_exec_from(3);
+    // SAFETY: as with the other text.
+    let text = unsafe { &mut *prepared.kept.get() };
+    kept::hand_over(&mut Writer { text, at: 0 }, left_out);
     // SAFETY: both lists end with a null pointer and hold pointers to NUL-terminated strings that are
     // never freed; execveat(2) copies them.
     unsafe {
         libc::syscall(
             libc::SYS_execveat,
-            prepared.program,
+            program,
             NO_PATH.as_ptr(),
             prepared.arguments.as_ptr(),
             environment.as_ptr(),
@@ -250,6 +363,7 @@ fn execute(prepared: &Prepared, cause: &[u8], signal: Option<&libc::siginfo_t>) 
         )
     };
     let errno = Errno::last();
+    kept::hand_back();
     TAKEN.store(0, Ordering::Release);
     errno
 }
@@ -260,15 +374,15 @@ const NO_PATH: &CStr = c"";
 const ENVIRONMENT_MAX: usize = 256;
 
 /// Writes into memory that is there; what does not fit is left out.
-struct Writer<'a> {
-    text: &'a mut [u8; TEXT_BYTES],
+pub(crate) struct Writer<'a> {
+    text: &'a mut [u8],
     at: usize,
 }
 
 impl Writer<'_> {
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            if self.at < TEXT_BYTES - 1 {
+            if self.at < self.text.len() - 1 {
                 // A line of text, whatever the cause holds.
                 self.text[self.at] = match byte {
                     0 | b'\n' | b'\r' => b' ',
@@ -279,7 +393,7 @@ impl Writer<'_> {
         }
     }
 
-    fn number(&mut self, number: u64) {
+    pub(crate) fn number(&mut self, number: u64) {
         self.digits(number, 10);
     }
 
@@ -322,7 +436,7 @@ impl Writer<'_> {
         self.bytes(&name[..length]);
     }
 
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.text[self.at] = 0;
     }
 }
@@ -348,7 +462,7 @@ extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut l
         if process == prepared.process {
             // SAFETY: with SA_SIGINFO the kernel passes a valid siginfo, which is on this stack.
             let info = unsafe { info.as_ref() };
-            let _ = execute(prepared, b"", info);
+            let _ = execute(prepared, Next::Own, b"", info);
             if prepared.if_not == IfNot::Restarts {
                 // SAFETY: sync(2) takes nothing.
                 unsafe { libc::sync() };
@@ -388,12 +502,37 @@ mod tests {
         assert_eq!(
             past,
             Past {
+                step: Step::Same,
                 cause: Some("panic: a;b c".into()),
                 moments: vec![seconds(5), seconds(1_000_000), seconds(0)],
             }
         );
         assert_eq!(past.within(seconds(10), seconds(1_000_005)), 1);
         assert_eq!(past.within(seconds(10), seconds(9)), 3);
+    }
+
+    #[test]
+    fn what_this_program_is_to_the_one_before_it_stands_among_the_moments() {
+        for (text, step, moments) in [
+            ("5,;a panic", Step::Same, vec![5]),
+            ("5,6,;a panic", Step::Same, vec![5, 6]),
+            ("5,exchanged;upgrade", Step::Exchanged, vec![5]),
+            ("exchanged;upgrade", Step::Exchanged, vec![]),
+            (
+                "5,7,restored;a panic, exchanged",
+                Step::Restored,
+                vec![5, 7],
+            ),
+            ("5,of_a_later_build;x", Step::Same, vec![5]),
+        ] {
+            let past = Past::parse(OsStr::new(text));
+            let seconds = moments.into_iter().map(Duration::from_secs);
+            assert_eq!(
+                (past.step, past.moments),
+                (step, seconds.collect()),
+                "{text}"
+            );
+        }
     }
 
     #[test]

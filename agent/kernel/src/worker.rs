@@ -101,15 +101,17 @@ impl Workers {
     /// # Errors
     /// It is out of reach.
     pub fn open() -> Result<Self, WorkerError> {
-        let open = |path: &str, flags| {
-            open(path, flags | OFlag::O_CLOEXEC, Mode::empty())
-                .and_then(above_stdio)
-                .map_err(step(format!("open {path}")))
-        };
-        Ok(Self {
-            program: open("/proc/self/exe", OFlag::O_PATH)?,
-            null: open("/dev/null", OFlag::O_RDWR)?,
-        })
+        let program = opened("/proc/self/exe", OFlag::O_PATH)?;
+        Self::of(program)
+    }
+
+    /// Of a program that is not this one.
+    ///
+    /// # Errors
+    /// `/dev/null` is out of reach.
+    pub fn of(program: OwnedFd) -> Result<Self, WorkerError> {
+        let null = opened("/dev/null", OFlag::O_RDWR)?;
+        Ok(Self { program, null })
     }
 
     /// Starts a worker; gives also the end of its output, which does not block and is at its end when
@@ -164,6 +166,12 @@ impl Workers {
             }
         }
     }
+}
+
+fn opened(path: &str, flags: OFlag) -> Result<OwnedFd, WorkerError> {
+    open(path, flags | OFlag::O_CLOEXEC, Mode::empty())
+        .and_then(above_stdio)
+        .map_err(step(format!("open {path}")))
 }
 
 fn pipe() -> Result<(OwnedFd, OwnedFd), WorkerError> {

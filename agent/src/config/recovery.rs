@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::settings::Setting;
 use super::values::{DURATION, boolean, duration, put};
+use crate::upgrade::permit::PublicKey;
 
 /// What the operator set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recovery {
     /// What becomes of containers that run.
     pub recover: Recover,
@@ -17,6 +18,10 @@ pub struct Recovery {
     pub stall_max: Duration,
     /// Whether whoever asks may have this agent fail.
     pub failure_test: bool,
+    /// Who may have it execute another program in the place of its own; nobody, where there are none.
+    pub upgrade_keys: Vec<PublicKey>,
+    /// How long a program that took another's place may take until it is registered.
+    pub upgrade_max: Duration,
 }
 
 /// What becomes of containers that an earlier process of this agent left running (`--recover`).
@@ -42,17 +47,21 @@ pub enum Strictness {
 impl Recovery {
     /// The flags that say so, as texts.
     #[must_use]
-    pub fn flags(self) -> [(&'static str, String); 4] {
+    pub fn flags(&self) -> [(&'static str, String); 6] {
         let recover = match self.recover {
             Recover::Reconnect => "reconnect",
             Recover::Cleanup => "cleanup",
         };
+        let keys = self.upgrade_keys.iter();
+        let keys: Vec<String> = keys.map(|key| format!("{key:?}")).collect();
         let is_strict = self.strictness == Strictness::Whole;
         [
             ("recover", recover.to_string()),
             ("strict", is_strict.to_string()),
             ("stall_timeout", model::duration::format(self.stall_max)),
             ("failure_test", self.failure_test.to_string()),
+            ("upgrade_keys", keys.join(",")),
+            ("upgrade_timeout", model::duration::format(self.upgrade_max)),
         ]
     }
 }
@@ -64,6 +73,8 @@ pub(super) struct Draft {
     strict: Option<bool>,
     stall_max: Option<Duration>,
     failure_test: Option<bool>,
+    upgrade_keys: Vec<PublicKey>,
+    upgrade_max: Option<Duration>,
 }
 
 impl Draft {
@@ -78,8 +89,16 @@ impl Draft {
             // Longer than a slow disk takes for a write of the checkpoint.
             stall_max: self.stall_max.unwrap_or(Duration::from_secs(60)),
             failure_test: self.failure_test.unwrap_or(false),
+            upgrade_keys: self.upgrade_keys,
+            upgrade_max: self.upgrade_max.unwrap_or(Duration::from_secs(60)),
         }
     }
+}
+
+/// Public keys with commas between them.
+fn keys(text: &str) -> Result<Vec<PublicKey>, String> {
+    let key = |text| PublicKey::read(text).ok_or_else(|| format!("; {text:?} is none"));
+    text.split(',').map(key).collect()
 }
 
 pub(super) static RECOVERY: &[Setting] = &[
@@ -120,6 +139,33 @@ pub(super) static RECOVERY: &[Setting] = &[
             match time.is_zero() || time >= Duration::from_secs(2) {
                 true => put(&mut draft.recovery.stall_max, Ok(time)),
                 false => Err(", 2secs at least, or 0secs".to_owned()),
+            }
+        },
+    },
+    Setting {
+        name: "upgrade_keys",
+        value: "KEY[,KEY]",
+        allowed: "Ed25519 public keys with commas between them, each the one line that is inside of its PEM file",
+        help: "who may have this agent execute another program in the place of its own, with everything that runs\n      on it: whoever signs with the private half of one of these (`tepui upgrade`; default: nobody)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.recovery.upgrade_keys = keys(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "upgrade_timeout",
+        value: "DURATION",
+        allowed: DURATION,
+        help: "how long a program that took another's place may take until it is registered, 5secs at least; then\n      the one before is executed again (default: 1mins)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            let time = duration(text, Duration::from_secs(3600))?;
+            match time >= Duration::from_secs(5) {
+                true => put(&mut draft.recovery.upgrade_max, Ok(time)),
+                false => Err(", 5secs at least".to_owned()),
             }
         },
     },

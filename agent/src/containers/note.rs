@@ -33,7 +33,7 @@ impl<'a> Note<'a> {
         index: u32,
     ) -> Self {
         let images = prepared.image.iter().flat_map(|image| image.layers.clone());
-        let mut record = Record::default();
+        let mut record = Record::begin();
         record.boot.clone_from(&ground.boot);
         record.has_init = plan.namespaces.contains(&Namespace::Pid);
         record.requested = order.call.as_ref().map(|call| call.as_bytes().to_vec());

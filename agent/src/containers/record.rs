@@ -19,6 +19,25 @@ use prost::Message;
 
 use crate::networks::Connected;
 
+/// The version of what is kept that this program writes: raised where one that does not know a field would
+/// do wrong. It reads those before it.
+const VERSION: u32 = 1;
+
+/// Whether this program can go on with a container of which this is kept.
+///
+/// # Errors
+/// It cannot, in words.
+pub fn check_record(bytes: &[u8]) -> Result<(), String> {
+    let record = Record::decode(bytes).map_err(|error| error.to_string())?;
+    match record.version > VERSION {
+        true => Err(format!(
+            "it is of version {}, and this program reads up to {VERSION}",
+            record.version
+        )),
+        false => Ok(()),
+    }
+}
+
 /// A container that was started.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Record {
@@ -70,6 +89,12 @@ pub(super) struct Record {
     rows: Vec<RowRecord>,
     #[prost(uint32, tag = "20")]
     time: u32,
+    /// [`VERSION`] of who wrote it; 0 before there were versions.
+    #[prost(uint32, tag = "21")]
+    version: u32,
+    /// The number of its own view.
+    #[prost(uint64, tag = "22")]
+    pub(super) view_number: u64,
 }
 
 /// What runs, as far as what is nested in it asks for that.
@@ -214,6 +239,14 @@ const CLASSES: [Class; 5] = [
 ];
 
 impl Record {
+    /// One of this program's.
+    pub(super) fn begin() -> Self {
+        Self {
+            version: VERSION,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn set_class(&mut self, class: Class) {
         let number = CLASSES.iter().position(|one| *one == class);
         self.class = number

@@ -72,6 +72,10 @@ pub(super) const HELP: Help = Help {
                     "state",
                     "Everything: resources, frameworks, executors, tasks.",
                 ),
+                (
+                    "upgrade",
+                    "Executes the program in the body in the place of this one, signed as `tepui upgrade` does.",
+                ),
             ],
         ),
         (

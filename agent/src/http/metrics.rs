@@ -33,7 +33,13 @@ pub(super) fn all(context: &Context) -> BTreeMap<String, f64> {
         ),
     ];
     let held = held::counts(context).into_iter();
-    let own = own.into_iter().chain(held);
+    let counts = context.upgrades.counts();
+    let programs = [
+        ("tepui/upgrades", counts.upgrades),
+        ("tepui/upgrades_refused", counts.refused),
+        ("tepui/upgrades_undone", counts.undone),
+    ];
+    let own = own.into_iter().chain(held).chain(programs);
     all.extend(own.map(|(name, value)| (name.to_owned(), count(value))));
     if let Some(tree) = &context.cgroups {
         let containers = tree.all();

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::containers::Wanted;
 use super::files::download::download;
 use super::help::HELP;
-use super::{Answer, Context, api, executor, explain, files, metrics, state};
+use super::{Answer, Context, api, executor, explain, files, metrics, state, upgrade};
 use crate::again::Failure;
 use crate::description::VERSION;
 
@@ -53,6 +53,7 @@ enum Endpoint {
     Prometheus,
     Profiler,
     Failure,
+    Upgrade,
 }
 
 /// The answer to any request.
@@ -70,6 +71,9 @@ pub(super) async fn route(context: &Arc<Context>, request: Request<Incoming>) ->
     if let Endpoint::Executor = endpoint {
         return executor::handle(context, request).await;
     }
+    if let Endpoint::Upgrade = endpoint {
+        return upgrade::handle(context, request).await;
+    }
     if let Endpoint::Failure = endpoint {
         return failure(context, &request);
     }
@@ -78,9 +82,11 @@ pub(super) async fn route(context: &Arc<Context>, request: Request<Incoming>) ->
     }
     let query = Query(request.uri().query().unwrap_or_default());
     let answered = match endpoint {
-        Endpoint::Operator | Endpoint::Executor | Endpoint::Health | Endpoint::Failure => {
-            Ok(respond::empty(StatusCode::OK))
-        }
+        Endpoint::Operator
+        | Endpoint::Executor
+        | Endpoint::Health
+        | Endpoint::Failure
+        | Endpoint::Upgrade => Ok(respond::empty(StatusCode::OK)),
         Endpoint::Document(make) => rendered(context, &query, make).await,
         Endpoint::Containers => containers(context, &query).await,
         Endpoint::Explain => explained(context, &query).await,
@@ -107,6 +113,7 @@ fn look(part: &str, name: &str) -> Option<Endpoint> {
         (AGENT, "api/v1/executor") => Endpoint::Executor,
         (AGENT, "health") => Endpoint::Health,
         (AGENT, "failure") => Endpoint::Failure,
+        (AGENT, "upgrade") => Endpoint::Upgrade,
         (AGENT, "flags") => Endpoint::Document(|context| json!({ "flags": context.flags })),
         (AGENT, "state") => Endpoint::Document(state::state),
         (AGENT, "containers") => Endpoint::Containers,
@@ -130,7 +137,7 @@ fn look(part: &str, name: &str) -> Option<Endpoint> {
     })
 }
 
-/// `POST /failure?kind=KIND`, for tests of what becomes of an agent that fails (`--failure_test`).
+/// `POST /failure?kind=KIND`, and with `next=true` of the program that is to take this one's place, for tests of what becomes of an agent that fails (`--failure_test`).
 fn failure(context: &Context, request: &Request<Incoming>) -> Answer {
     if !context.failure_test {
         return respond::not_found();
@@ -141,6 +148,10 @@ fn failure(context: &Context, request: &Request<Incoming>) -> Answer {
     let query = Query(request.uri().query().unwrap_or_default());
     let kind = query.get("kind").unwrap_or_default();
     match Failure::named(&kind) {
+        Some(_) if query.get("next").as_deref() == Some("true") => {
+            context.upgrades.next_fails(&kind);
+            respond::empty(StatusCode::ACCEPTED)
+        }
         Some(failure) => {
             context.handle.fail(failure);
             respond::empty(StatusCode::ACCEPTED)

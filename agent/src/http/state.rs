@@ -69,6 +69,9 @@ pub(super) fn state(context: &Context) -> Value {
         });
         map.insert("tepui_history".to_string(), told);
     }
+    if let (Some(told), Some(map)) = (context.upgrades.told(), state.as_object_mut()) {
+        map.insert("tepui_upgrade".to_string(), told);
+    }
     state
 }
 

@@ -71,6 +71,8 @@ pub struct Node {
     pub etc_dir: PathBuf,
     /// The cgroups of containers; none where this machine has no usable cgroup v2.
     pub cgroups: Option<cgroup::Tree>,
+    /// What this process has under it.
+    pub machine: Machine,
     /// Whether this process is PID 1, and so has to reap every orphan.
     pub is_pid1: bool,
     /// What there is to tell of earlier processes of this agent.
@@ -242,6 +244,7 @@ pub fn run(
         default_rootfs,
         etc_dir: PathBuf::from(ETC),
         cgroups,
+        machine,
         is_pid1: true,
         history,
         power,
@@ -275,6 +278,7 @@ pub fn on_host(config: &Config, wishes: Wishes, past: &Past) -> Result<Node, Ini
         default_rootfs: config.default_rootfs.clone(),
         etc_dir: PathBuf::from("/etc"),
         cgroups: cgroups(AgentPlace::Stays),
+        machine: Machine::Host,
         is_pid1: false,
         history: History::take(past, &config.work_dir),
         power,

@@ -14,6 +14,7 @@ use crate::disk::Passed;
 use crate::handle::Reply;
 use crate::init::chain;
 use crate::link::LinkEvent;
+use crate::upgrade::Arrived;
 use crate::wire;
 
 use super::Main;
@@ -44,6 +45,8 @@ pub enum Input {
     Told(Event),
     /// The main loop is to fail.
     Fail(Failure),
+    /// A program is to be executed in the place of this one.
+    Exchange(Box<Arrived>),
 }
 
 impl Main {
@@ -70,6 +73,10 @@ impl Main {
             }
             Input::Told(event) => vec![event],
             Input::Fail(failure) => failure.happen(),
+            Input::Exchange(arrived) => {
+                self.successor.arrived(*arrived);
+                Vec::new()
+            }
             Input::Link(link, LinkEvent::Trying(why)) => {
                 if self.link.as_ref().is_some_and(|current| current.id == link) {
                     self.complain(why);

@@ -10,6 +10,7 @@ mod procview;
 mod program;
 mod restart;
 mod tasks;
+mod upgrade;
 mod volumes;
 
 /// How long anything may take.

@@ -99,14 +99,23 @@ impl Agent {
 
     /// Sends a request without a body.
     pub(crate) fn ask(&self, method: &str, path: &str) -> String {
+        self.send(method, path, "", &[])
+    }
+
+    /// Sends a request with more headers, each with its line's end, and a body.
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).expect("the agent's port");
+        let length = body.len();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n{headers}\
+             Connection: close\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).expect("a request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        answer
+        // It may be refused before it was sent.
+        let _ = stream.write_all(body);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8(answer).expect("a text")
     }
 
     /// Asks until the answer holds a text.

@@ -12,13 +12,13 @@ use crate::PATIENCE;
 use crate::master::Master;
 use crate::program::{Agent, busybox_root};
 
-fn states(master: &mut Master, number: usize) -> Vec<v1::TaskStatus> {
+pub(crate) fn states(master: &mut Master, number: usize) -> Vec<v1::TaskStatus> {
     (0..number).map(|_| master.update()).collect()
 }
 
 /// The next update of a task that has ended; those before may come once more, since nobody can know
 /// whether the agent that was killed had heard of their acknowledgement.
-fn end(master: &mut Master) -> v1::TaskStatus {
+pub(crate) fn end(master: &mut Master) -> v1::TaskStatus {
     loop {
         let status = master.update();
         if TaskState::from_number(status.state).is_some_and(TaskState::is_terminal) {
@@ -27,17 +27,17 @@ fn end(master: &mut Master) -> v1::TaskStatus {
     }
 }
 
-fn pid(status: &v1::TaskStatus) -> u32 {
+pub(crate) fn pid(status: &v1::TaskStatus) -> u32 {
     let container = status.container_status.as_ref().expect("a container");
     container.executor_pid.expect("a pid")
 }
 
-fn is_running(pid: u32) -> bool {
+pub(crate) fn is_running(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
-fn wait_until(what: &str, done: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, done: impl Fn() -> bool) {
     let begun = Instant::now();
     while !done() {
         assert!(begun.elapsed() < PATIENCE, "{what}");
@@ -45,13 +45,13 @@ fn wait_until(what: &str, done: impl Fn() -> bool) {
     }
 }
 
-fn stdout_of(agent: &Agent, task: &str) -> PathBuf {
+pub(crate) fn stdout_of(agent: &Agent, task: &str) -> PathBuf {
     let runs = format!("slaves/m-S0/frameworks/m-0000/executors/{task}/runs/latest/stdout");
     agent.work_dir.path().join(runs)
 }
 
 /// Whole lines that count from 0.
-fn count(path: &PathBuf) -> usize {
+pub(crate) fn count(path: &PathBuf) -> usize {
     let text = fs::read_to_string(path).unwrap_or_default();
     let lines = text
         .split_inclusive('\n')

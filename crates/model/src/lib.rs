@@ -20,6 +20,7 @@ pub mod resources;
 pub mod sandbox;
 pub mod task;
 pub mod time;
+pub mod upgrade;
 
 pub use blob::Blob;
 pub use container_id::{ContainerId, ContainerIdError};

@@ -1,0 +1,309 @@
+//! Upgrades: another build of the agent takes the place of the one that runs, or is refused, or fails.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use model::AgentId;
+use model::upgrade::{Digest, SIGNATURE, STATEMENT, Statement};
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use sha2::{Digest as _, Sha256};
+
+use crate::master::Master;
+use crate::program::{Agent, busybox_root};
+use crate::restart::{count, is_running, pid, states, stdout_of, wait_until};
+
+/// The public half as `--upgrade_keys` takes it.
+fn flag() -> String {
+    let prefix = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+    let key = [prefix.as_slice(), pair(1).public_key().as_ref()].concat();
+    format!("--upgrade_keys={}", STANDARD.encode(key))
+}
+
+fn pair(seed: u8) -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a key")
+}
+
+/// What the agent is told of a program.
+fn statement(program: &[u8]) -> Statement {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Statement {
+        digest: Digest(Sha256::digest(program).into()),
+        bytes: program.len() as u64,
+        at_ms: u64::try_from(since.expect("a clock").as_millis()).expect("a time"),
+        agent: AgentId::new("m-S0").expect("an id"),
+    }
+}
+
+fn signed(statement: &str, seed: u8) -> String {
+    let signature = STANDARD.encode(pair(seed).sign(statement.as_bytes()));
+    format!("{STATEMENT}: {statement}\r\n{SIGNATURE}: {signature}\r\n")
+}
+
+/// Has a program take the agent's place; the answer.
+fn upgrade(agent: &Agent, program: &[u8]) -> String {
+    // Each moment counts once.
+    std::thread::sleep(Duration::from_millis(2));
+    let headers = signed(&statement(program).to_string(), 1);
+    agent.send("POST", "/upgrade", &headers, program)
+}
+
+/// The agent as another build: the same, and some bytes after its end, which nobody reads.
+fn another(number: u8) -> Vec<u8> {
+    let mut program = fs::read(env!("CARGO_BIN_EXE_tepui-agent")).expect("the program");
+    program.push(number);
+    program
+}
+
+/// An ELF program of a few instructions.
+fn tiny(code: &[u8]) -> Vec<u8> {
+    let at = 0x40_0000_u64;
+    let length = 120 + code.len() as u64;
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(16, 0);
+    file.extend(2_u16.to_le_bytes());
+    let own = fs::read("/proc/self/exe").expect("this program");
+    file.extend(&own[18..20]);
+    file.extend(1_u32.to_le_bytes());
+    for number in [at + 120, 64, 0] {
+        file.extend(number.to_le_bytes());
+    }
+    file.extend(0_u32.to_le_bytes());
+    for number in [64_u16, 56, 1, 0, 0, 0] {
+        file.extend(number.to_le_bytes());
+    }
+    // One segment, to be read and executed.
+    file.extend(1_u32.to_le_bytes());
+    file.extend(5_u32.to_le_bytes());
+    for number in [0, at, at, length, length, 4096] {
+        file.extend(number.to_le_bytes());
+    }
+    file.extend(code);
+    file
+}
+
+/// A task that counts, and its process.
+fn counter(master: &mut Master) -> u32 {
+    master.run(
+        r#""task_id":{"value":"t1"},
+           "command":{"value":"i=0; while true; do echo $i; i=$((i+1)); sleep 0.01; done"}"#,
+    );
+    pid(&states(master, 2)[1])
+}
+
+fn launch(master: &Master, root: &Path, flags: &[&str]) -> Agent {
+    let work_dir = Arc::new(tempfile::tempdir().expect("a folder"));
+    Agent::launch(work_dir, master, Some(root), flags)
+}
+
+/// The longest time between two answers to somebody who asks all the time while something is done. Nobody is
+/// ever refused; a request that was under way may be cut off.
+fn longest_pause(agent: &Agent, work: impl FnOnce()) -> Duration {
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let (mut longest, mut last) = (Duration::ZERO, Instant::now());
+            while !is_done.load(Ordering::Relaxed) {
+                if agent.get("/health").starts_with("HTTP/1.1 200") {
+                    longest = longest.max(last.elapsed());
+                    last = Instant::now();
+                }
+            }
+            longest
+        });
+        work();
+        is_done.store(true, Ordering::Relaxed);
+        asking.join().expect("nobody is refused")
+    })
+}
+
+#[test]
+fn another_build_takes_the_place_of_the_one_that_runs_and_its_tasks_do_not_notice() {
+    let Some(root) = busybox_root() else {
+        return;
+    };
+    let mut master = Master::start(1);
+    let agent = launch(&master, root.path(), &[&flag()]);
+    master.admit();
+    let task = counter(&mut master);
+    let stdout = stdout_of(&agent, "t1");
+    let executed = format!("/proc/{}/exe", agent.pid());
+    for number in 1..=2_u8 {
+        let next = another(number);
+        master.expect_next();
+        let sum = Digest(Sha256::digest(&next).into()).to_string();
+        let pause = longest_pause(&agent, || {
+            let answer = upgrade(&agent, &next);
+            assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+            assert!(answer.contains(&sum), "{answer}");
+            agent.get_until("/state", &format!(r#""sha256":"{sum}","instead_of""#));
+        });
+        println!("longest time without an answer: {pause:?}");
+        let register = master.admit();
+        assert_eq!(register.tasks.len(), 1);
+        let state = agent.get_until("/state", r#""on_trial":false"#);
+        let counted = format!(r#""counts":{{"upgrades":{number},"undone":0,"refused":0}}"#);
+        assert!(state.contains(&counted), "{state}");
+        // It was no failure.
+        assert!(state.contains(r#""executed_again_lately":0"#), "{state}");
+        assert!(fs::read(&executed).expect("the program that runs") == next);
+        assert!(is_running(task));
+        let written = count(&stdout);
+        wait_until("it goes on", || count(&stdout) > written + 5);
+    }
+    let figures = agent.get("/metrics");
+    assert!(figures.contains("tepui_upgrades 2"), "{figures}");
+    // The very same once more is nothing to be done.
+    let answer = upgrade(&agent, &another(2));
+    assert!(answer.starts_with("HTTP/1.1 409"), "{answer}");
+    assert!(answer.contains("runs already"), "{answer}");
+    master.kill("t1");
+    crate::restart::end(&mut master);
+    assert!(!is_running(task));
+    assert_eq!(agent.stop(), Some(0));
+}
+
+#[test]
+fn a_program_that_is_none_of_the_operators_or_is_broken_is_refused_before_anything_changes() {
+    let Some(root) = busybox_root() else {
+        return;
+    };
+    let mut master = Master::start(1);
+    let agent = launch(&master, root.path(), &[&flag(), "--upgrade_timeout=5secs"]);
+    master.admit();
+    let task = counter(&mut master);
+    let good = another(1);
+    let own = statement(&good).to_string();
+    let mut elsewhere = statement(&good);
+    elsewhere.agent = AgentId::new("m-S1").expect("an id");
+    let unsigned = format!("{STATEMENT}: {own}\r\n");
+    for (headers, status, words) in [
+        (String::new(), 401, "no tepui-statement header"),
+        (unsigned, 401, "no tepui-signature header"),
+        (signed(&own, 2), 403, "none of the keys"),
+        (
+            signed(&elsewhere.to_string(), 1),
+            403,
+            "for agent m-S1, not for this one",
+        ),
+    ] {
+        let answer = agent.send("POST", "/upgrade", &headers, &good);
+        let begins = format!("HTTP/1.1 {status}");
+        assert!(answer.starts_with(&begins), "{answer}");
+        assert!(answer.contains(words), "{answer}");
+    }
+    // Others' bytes under a good statement, and some that end too soon.
+    let headers = signed(&own, 1);
+    let mut changed = good.clone();
+    changed[5000] ^= 1;
+    let answer = agent.send("POST", "/upgrade", &headers, &changed);
+    assert!(
+        answer.contains("another SHA-256 than was signed"),
+        "{answer}"
+    );
+    let answer = agent.send("POST", "/upgrade", &headers, &good[..good.len() / 2]);
+    assert!(answer.contains("and the request has"), "{answer}");
+
+    let mut foreign = good.clone();
+    foreign[18..20].copy_from_slice(&243_u16.to_le_bytes());
+    // jmp to itself; ud2.
+    let (hangs, crashes) = (tiny(b"\xeb\xfe"), tiny(b"\x0f\x0b"));
+    let torn = good[..good.len() / 3].to_vec();
+    for (what, program, words) in [
+        (
+            "a text",
+            b"#!/bin/sh\nexec sleep 1000\n".to_vec(),
+            "it is no program",
+        ),
+        ("of another machine", foreign, "a program for riscv"),
+        ("torn", torn, "it does not answer in check mode"),
+        ("hangs", hangs, "not done after 5 s"),
+        ("crashes", crashes, "ended without an answer"),
+        (
+            "no agent",
+            fs::read("/bin/true").expect("a program"),
+            "ended without an answer",
+        ),
+        (
+            "a stranger",
+            fs::read("/bin/echo").expect("a program"),
+            "it is no agent",
+        ),
+    ] {
+        let answer = upgrade(&agent, &program);
+        assert!(answer.starts_with("HTTP/1.1 400"), "{what}: {answer}");
+        assert!(answer.contains(words), "{what}: {answer}");
+        let state = agent.get("/state");
+        assert!(state.contains(words), "{what} is not in {state}");
+        assert!(!state.contains("tepui_history"), "{state}");
+        assert!(is_running(task));
+    }
+    // A statement counts once, whatever became of it.
+    let spent = statement(b"x");
+    let headers = signed(&spent.to_string(), 1);
+    agent.send("POST", "/upgrade", &headers, b"x");
+    let answer = agent.send("POST", "/upgrade", &headers, b"x");
+    assert!(answer.contains("sign anew"), "{answer}");
+    assert_eq!(agent.stop(), Some(0));
+
+    // Where nobody is named, nobody may.
+    let mut master = Master::start(1);
+    let agent = launch(&master, root.path(), &[]);
+    master.admit();
+    let answer = upgrade(&agent, &good);
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    assert!(answer.contains("without --upgrade_keys"), "{answer}");
+    assert_eq!(agent.stop(), Some(0));
+}
+
+#[test]
+fn a_build_that_fails_on_trial_is_followed_by_the_one_before_it_with_the_reason() {
+    let Some(root) = busybox_root() else {
+        return;
+    };
+    let mut master = Master::start(1);
+    let flags = [&flag(), "--failure_test", "--upgrade_timeout=5secs"];
+    let agent = launch(&master, root.path(), &flags);
+    master.admit();
+    let task = counter(&mut master);
+    let stdout = stdout_of(&agent, "t1");
+    let executed = format!("/proc/{}/exe", agent.pid());
+    let first = fs::read(&executed).expect("the program that runs");
+    for (number, (kind, cause)) in [
+        ("panic", "panic in thread main at agent/src/again.rs"),
+        ("signal", "SIGSEGV in thread "),
+        ("abort", "SIGABRT in thread "),
+        ("stall", "not registered within 5 s"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = agent.ask("POST", &format!("/failure?kind={kind}&next=true"));
+        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+        master.expect_next();
+        let answer = upgrade(&agent, &another(7));
+        assert!(answer.starts_with("HTTP/1.1 202"), "{kind}: {answer}");
+        let state = agent.get_until("/state", &format!(r#""undone":"{cause}"#));
+        let counted = format!(r#""undone":{},"refused":0}}"#, number + 1);
+        assert!(state.contains(&counted), "{state}");
+        assert!(fs::read(&executed).expect("the program that runs") == first);
+        // The one that failed may have come as far as its link.
+        let register = master.admit();
+        assert_eq!(register.tasks.len(), 1);
+        assert!(is_running(task));
+        let written = count(&stdout);
+        wait_until("it goes on", || count(&stdout) > written + 5);
+    }
+    // And another one is taken as ever.
+    master.expect_next();
+    let answer = upgrade(&agent, &another(8));
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    agent.get_until("/state", r#""instead_of""#);
+    master.admit();
+    agent.get_until("/state", r#""on_trial":false"#);
+    assert_eq!(agent.stop(), Some(0));
+}
