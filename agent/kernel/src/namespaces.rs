@@ -1,9 +1,11 @@
 //! Namespaces: clone3(2) into them, and the id maps of the new user namespace.
 //!
-//! The child of [`clone_launcher`] is a copy of one thread of a program with many: until execve(2)
-//! it calls the kernel directly and touches no allocator, lock or thread-local of the library.
+//! The child of [`clone_launcher`] stands beside the threads of its maker, in a copy of its memory or in
+//! that memory itself (`lent`): until execve(2) it calls the kernel directly and touches no allocator,
+//! lock or thread-local of the library.
 
 mod joiner;
+mod lent;
 
 use std::ffi::CStr;
 use std::fs;
@@ -95,31 +97,23 @@ impl<'a> Spaces<'a> {
     }
 }
 
-/// Starts the launcher in its namespaces and, where one is given, in a cgroup.
+/// Starts the launcher in its namespaces and, where one is given, in a cgroup; then goes on, while the
+/// launcher waits at its gate. Whoever goes on closes the gate at its end, or opens it before that.
 ///
-/// # Errors
-/// As in clone3(2). What goes wrong in the child is written to the report.
-pub(crate) fn clone_launcher(
+/// The start fails as clone3(2) does. What goes wrong in the child is written to the report.
+pub(crate) fn clone_launcher<T>(
     spaces: &Spaces<'_>,
     launcher: &Launcher<'_>,
-) -> Result<(Pid, OwnedFd), Errno> {
-    match spaces.network {
-        // Whoever is in a new user namespace has no right to enter the node's networks any more: the
-        // child is one of a thread that has done so.
-        Some(network) => in_network(network, || clone_from_here(spaces, launcher)),
-        None => clone_from_here(spaces, launcher),
-    }
-}
-
-fn clone_from_here(spaces: &Spaces<'_>, launcher: &Launcher<'_>) -> Result<(Pid, OwnedFd), Errno> {
-    match spaces.parent {
-        Some(parent) if !spaces.joined.is_empty() => joiner::clone(spaces, parent, launcher),
-        _ => {
-            let mut flags = libc::CLONE_PIDFD as u64;
-            flags |= clone_flags(spaces.own);
-            clone_apart(flags, spaces.cgroup, || run(launcher))
-        }
-    }
+    go_on: impl FnOnce(Result<(Pid, OwnedFd), Errno>) -> T,
+) -> T {
+    let Some(parent) = spaces.parent.filter(|_| !spaces.joined.is_empty()) else {
+        return lent::clone(spaces, launcher, go_on);
+    };
+    let join = || joiner::clone(spaces, parent, launcher);
+    go_on(match spaces.network {
+        Some(network) => in_network(network, join),
+        None => join(),
+    })
 }
 
 /// A child that is a copy of this thread, with all signals blocked, and its descriptor. The mask goes
@@ -381,10 +375,6 @@ fn give_up(report: RawFd, (step, errno): Failed) -> ! {
 type Failed = (&'static str, Errno);
 
 fn steps(launcher: &Launcher<'_>) -> Result<(), Failed> {
-    // The launcher stays as an init with next to no heap, of which each page that is touched would be
-    // 2 MB. It is the task's to have again (`launch::enter`); without it memory is wasted, no more.
-    // SAFETY: numbers; prctl(2) is a system call and nothing else.
-    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
     let wait = |errno| ("wait for the id maps", errno);
     // SAFETY: the descriptor is this process's own copy; the parent keeps its one.
     let rc = unsafe { libc::close(launcher.gate_writer) };

@@ -22,7 +22,7 @@ use nix::unistd::pipe2;
 
 use crate::files::{self, above_stdio};
 use crate::namespaces::{self, Launcher, Spaces};
-use crate::process;
+use crate::process::{self, Pid};
 
 /// How long a worker may take from the clone to execve(2).
 const START_MAX: Duration = Duration::from_secs(30);
@@ -122,11 +122,19 @@ impl Workers {
     pub fn start(&self, work: Work<'_>) -> Result<(Worker, OwnedFd), WorkerError> {
         let above = |fd| above_stdio(fd).map_err(step("descriptors"));
         let orders = files::sealed("orders", work.orders).map_err(step("orders"))?;
-        let (orders, input, folder) = (above(orders)?, above(work.input)?, above(work.folder)?);
+        let Work {
+            role,
+            namespaces: own,
+            ids,
+            input,
+            folder,
+            ..
+        } = work;
+        let (orders, input, folder) = (above(orders)?, above(input)?, above(folder)?);
         let (gate, gate_writer) = pipe()?;
         let (report, report_writer) = pipe()?;
         let (output, output_writer) = pipe()?;
-        let arguments = arguments(work.role, orders.as_raw_fd(), folder.as_raw_fd())?;
+        let arguments = arguments(role, orders.as_raw_fd(), folder.as_raw_fd())?;
         let mut pointers: Vec<_> = arguments.iter().map(|text| text.as_ptr()).collect();
         pointers.push(std::ptr::null());
         let kept = [orders.as_raw_fd(), folder.as_raw_fd()];
@@ -144,27 +152,21 @@ impl Workers {
             gate_writer: gate_writer.as_raw_fd(),
             report: report_writer.as_raw_fd(),
         };
-        let (pid, pidfd) = namespaces::clone_launcher(&Spaces::own(work.namespaces), &launcher)
-            .map_err(step("clone3"))?;
-        let worker = Worker { pidfd };
-        drop((report_writer, output_writer));
-        let started = || {
-            if work.namespaces.contains(&Namespace::User) {
-                namespaces::write_id_maps(pid, work.ids).map_err(step("write the id maps"))?;
+        let spaces = Spaces::own(own);
+        let worker = namespaces::clone_launcher(&spaces, &launcher, |cloned| {
+            let (pid, pidfd) = cloned.map_err(step("clone3"))?;
+            let worker = Worker { pidfd };
+            drop((report_writer, output_writer));
+            let ids = own.contains(&Namespace::User).then_some(ids);
+            match await_start(pid, ids, gate_writer, &report) {
+                Ok(()) => Ok(worker),
+                Err(error) => {
+                    worker.bury();
+                    Err(error)
+                }
             }
-            namespaces::reset_oom_score(pid).map_err(step("write oom_score_adj"))?;
-            nix::unistd::write(&gate_writer, &[1])
-                .map(drop)
-                .map_err(step("open the gate"))?;
-            executed(&report)
-        };
-        match started() {
-            Ok(()) => Ok((worker, output)),
-            Err(error) => {
-                worker.bury();
-                Err(error)
-            }
-        }
+        });
+        Ok((worker?, output))
     }
 }
 
@@ -172,6 +174,23 @@ fn opened(path: &str, flags: OFlag) -> Result<OwnedFd, WorkerError> {
     open(path, flags | OFlag::O_CLOEXEC, Mode::empty())
         .and_then(above_stdio)
         .map_err(step(format!("open {path}")))
+}
+
+/// Gives a worker its ids and lets it go on, until it executes its program.
+fn await_start(
+    pid: Pid,
+    ids: Option<IdRange>,
+    gate: OwnedFd,
+    report: &OwnedFd,
+) -> Result<(), WorkerError> {
+    if let Some(ids) = ids {
+        namespaces::write_id_maps(pid, ids).map_err(step("write the id maps"))?;
+    }
+    namespaces::reset_oom_score(pid).map_err(step("write oom_score_adj"))?;
+    let opened = nix::unistd::write(&gate, &[1]);
+    opened.map_err(step("open the gate"))?;
+    drop(gate);
+    executed(report)
 }
 
 fn pipe() -> Result<(OwnedFd, OwnedFd), WorkerError> {

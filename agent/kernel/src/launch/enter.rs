@@ -1,8 +1,8 @@
 //! Enter: the launcher, which finishes a container from inside and starts its task.
 //!
-//! It runs alone in the new namespaces as the mapped 0, with one thread, all signals blocked and no
-//! environment. The orders leave nothing to decide; the first step that goes wrong is reported by
-//! name, and the launcher ends.
+//! It runs alone in the new namespaces as the mapped 0, with one thread, all signals blocked and nothing
+//! of the agent's environment. The orders leave nothing to decide; the first step that goes wrong is
+//! reported by name, and the launcher ends.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};

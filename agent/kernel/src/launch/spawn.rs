@@ -4,7 +4,7 @@
 //! detached, output files, the clone and its id maps. [`spawn`] returns when the task's own
 //! execve(2) has happened, or with the name of the step that went wrong; then nothing is left over.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -29,6 +29,10 @@ use crate::network::Space;
 use crate::process::{self, Pid};
 use crate::procview::Binds;
 use crate::seccomp::TooLong;
+
+/// The launcher stays as an init with next to no heap, of which each page that is touched would be 2 MB.
+/// The allocator looks for this before anything is allocated; of other programs nothing is this early.
+const ALLOCATOR: &CStr = c"MIMALLOC_ALLOW_THP=0";
 
 /// How long a launcher may take from the clone to the task's execve(2).
 const LAUNCH_MAX: Duration = Duration::from_secs(30);
@@ -275,7 +279,7 @@ fn start(
     let launcher = Launcher {
         program: host.program.as_raw_fd(),
         arguments: &pointers,
-        environment: &[std::ptr::null()],
+        environment: &[ALLOCATOR.as_ptr(), std::ptr::null()],
         stdio: parts.ends.stdio(),
         kept: &kept,
         gate: gate_reader.as_raw_fd(),
@@ -309,28 +313,29 @@ fn start(
         parent: parent.map(AsFd::as_fd),
         cgroup: directory.as_ref().map(AsRawFd::as_raw_fd),
     };
-    let cloned = namespaces::clone_launcher(&spaces, &launcher);
-    drop(report_writer);
-    let (pid, pidfd) = match cloned {
-        Ok(cloned) => cloned,
-        // A step on the way into the parent's namespaces has said more than this number does.
-        Err(errno) => {
-            await_task(plan, &report_reader)?;
-            return Err(step("clone3")(errno));
+    namespaces::clone_launcher(&spaces, &launcher, |cloned| {
+        drop(report_writer);
+        let (pid, pidfd) = match cloned {
+            Ok(cloned) => cloned,
+            // A step on the way into the parent's namespaces has said more than this number does.
+            Err(errno) => {
+                await_task(plan, &report_reader)?;
+                return Err(step("clone3")(errno));
+            }
+        };
+        let result = note(pid)
+            .map_err(|error| step("note the process down")(files::errno(&error)))
+            .and_then(|()| open_gate(plan, pid, gate_writer))
+            .and_then(|()| await_task(plan, &report_reader));
+        match result {
+            Ok(()) => Ok((pid, pidfd)),
+            Err(error) => {
+                bury(&pidfd);
+                Err(error)
+            }
         }
-    };
-
-    let result = note(pid)
-        .map_err(|error| step("note the process down")(files::errno(&error)))
-        .and_then(|()| open_gate(plan, pid, gate_writer))
-        .and_then(|()| await_task(plan, &report_reader));
-    match result {
-        Ok(()) => Ok((pid, pidfd, parts.ends.streams)),
-        Err(error) => {
-            bury(&pidfd);
-            Err(error)
-        }
-    }
+    })
+    .map(|(pid, pidfd)| (pid, pidfd, parts.ends.streams))
 }
 
 /// The launcher's command line; the container's id is there for whoever lists processes.

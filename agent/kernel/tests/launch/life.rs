@@ -1,6 +1,7 @@
 //! How containers start, take signals and end.
 
 use std::error::Error;
+use std::fs;
 
 use agent_kernel::process;
 use model::sandbox::ExitStatus;
@@ -129,4 +130,22 @@ pub(crate) fn many_threads_may_launch_at_once(world: &World) -> Outcome {
         }
         Ok(())
     })
+}
+
+/// The launcher runs in this program's memory for a while: what belongs to a memory must stay as it is.
+pub(crate) fn a_launch_changes_nothing_of_the_agent_itself(world: &World) -> Outcome {
+    const RANK: &str = "/proc/self/oom_score_adj";
+    let before = fs::read_to_string(RANK)?;
+    fs::write(RANK, "7")?;
+    let ran = world.run("cat /proc/self/oom_score_adj; grep THP_enabled /proc/self/status");
+    let own = fs::read_to_string(RANK)?;
+    fs::write(RANK, before.trim())?;
+    let status = fs::read_to_string("/proc/self/status")?;
+    let (output, _) = ran?;
+    same(own.trim(), "7", "the agent's rank")?;
+    let lines: Vec<&str> = output.lines().collect();
+    same(lines.first().copied(), Some("0"), "the task's rank")?;
+    // A kernel before 5.0 does not tell.
+    let huge_pages = status.lines().find(|line| line.starts_with("THP_"));
+    same(lines.get(1).copied(), huge_pages, "huge pages")
 }

@@ -74,6 +74,7 @@ const TESTS: &[(&str, Test)] = tests![
     filters::abstract_sockets_of_the_node_are_out_of_reach,
     filters::a_container_that_gets_less_than_the_minimum_is_not_started,
     life::many_threads_may_launch_at_once,
+    life::a_launch_changes_nothing_of_the_agent_itself,
     failure::the_launcher_by_hand_explains_itself,
     nested::containers_of_a_pod_share_what_pods_share_and_nothing_else,
     nested::the_end_of_a_nested_container_is_told_exactly_and_touches_no_other,
