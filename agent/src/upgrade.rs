@@ -28,6 +28,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use model::AgentId;
 use model::upgrade::{Digest, PROGRAM_BYTES_MAX, Statement};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex as AsyncMutex, TryLockError};
@@ -131,6 +132,15 @@ pub enum UpgradeError {
     Execute(#[source] Errno),
 }
 
+/// What was not executed, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Refusal {
+    /// Where it was known by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    why: String,
+}
+
 /// Takes programs, one at a time, and tells what became of them.
 #[derive(Debug)]
 pub struct Upgrades {
@@ -141,7 +151,7 @@ pub struct Upgrades {
     strictness: Strictness,
     time: Duration,
     ground: Arc<Ground>,
-    last_refusal: Mutex<Option<String>>,
+    last_refusal: Mutex<Option<Refusal>>,
 }
 
 impl Upgrades {
@@ -186,7 +196,12 @@ impl Upgrades {
                     "a program is to take the place of this one"
                 );
             }
-            Err(error) => self.refused(error),
+            Err(error) => {
+                // Nothing is kept of what was not signed.
+                let statement: Option<Statement> = ask.statement.parse().ok();
+                let sha256 = statement.map(|statement| statement.digest.to_string());
+                self.refused(error, sha256);
+            }
         }
         taken
     }
@@ -277,13 +292,13 @@ impl Upgrades {
     }
 
     /// Counts what was not done, and keeps why: of those who may ask alone.
-    pub fn refused(&self, error: &UpgradeError) {
-        let reason = chain(error);
-        warn!(reason, "no program takes the place of this one");
+    pub fn refused(&self, error: &UpgradeError, sha256: Option<String>) {
+        let why = chain(error);
+        warn!(why, "no program takes the place of this one");
         self.handover.change(|state| state.counts.refused += 1);
         if !matches!(error, UpgradeError::Permit(_) | UpgradeError::Busy) {
             let last = self.last_refusal.lock();
-            *last.unwrap_or_else(PoisonError::into_inner) = Some(reason);
+            *last.unwrap_or_else(PoisonError::into_inner) = Some(Refusal { sha256, why });
         }
     }
 

@@ -70,7 +70,8 @@ impl Main {
             _ if since.elapsed() < LAUNCHES_MAX => return,
             _ => UpgradeError::Launches(LAUNCHES_MAX),
         };
-        successor.upgrades.refused(&error);
+        let sha256 = arrived.to.sha256.clone();
+        successor.upgrades.refused(&error, Some(sha256));
         successor.waits = None;
     }
 }

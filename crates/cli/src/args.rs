@@ -56,6 +56,10 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Kill a task that `tepui run` started, and end its framework.
     Kill(TaskArgs),
+    /// Have a node's agent execute another build of itself, with all that runs on the node.
+    Upgrade(UpgradeArgs),
+    /// Print the public half of the key that upgrades are signed with, and make the key first where there is none.
+    Key(KeyArgs),
     /// Print the versions of this program and of the master.
     Version(ListArgs),
 }
@@ -186,6 +190,30 @@ pub(crate) struct ExplainArgs {
     /// Print the agent's whole answer.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Another build of a node's agent.
+#[derive(Args)]
+#[command(after_help = "\
+The node has to know the key: its agent was started with --upgrade_keys (tepui.upgrade_keys on the kernel's
+command line), which takes what `tepui key FILE` prints. The agent checks the program first, as a child, and
+refuses one that could not go on from where it is. One that fails before it is registered is followed by the
+one before it. After a restart of the machine it is the program of its image that runs.")]
+pub(crate) struct UpgradeArgs {
+    /// The node's name, as `tepui nodes` shows it, or the id of its agent.
+    pub(crate) node: String,
+    /// The program: a static `tepui-agent` for the node's architecture.
+    pub(crate) program: PathBuf,
+    /// The file of the private key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+}
+
+/// A key.
+#[derive(Args)]
+pub(crate) struct KeyArgs {
+    /// The file of the private key.
+    pub(crate) file: PathBuf,
 }
 
 /// The output of a task.

@@ -15,6 +15,7 @@ mod ending;
 mod exec;
 mod explain;
 mod follow;
+mod key;
 mod kill;
 mod label;
 mod locate;
@@ -30,6 +31,7 @@ mod table;
 mod tasks;
 mod terminal;
 mod top;
+mod upgrade;
 mod version;
 
 use args::{Cli, Command, PodCommand};
@@ -60,6 +62,10 @@ fn main() -> ExitCode {
 }
 
 async fn execute(cli: Cli) -> Result<u8, Box<dyn std::error::Error>> {
+    // For which nobody has to be found.
+    if let Command::Key(args) = &cli.command {
+        return key::show(args).map_err(Into::into);
+    }
     let located = locate::locate(cli.master)?;
     let master = &located.master;
     let done: Result<u8, Box<dyn std::error::Error>> = match &cli.command {
@@ -73,6 +79,8 @@ async fn execute(cli: Cli) -> Result<u8, Box<dyn std::error::Error>> {
         Command::Exec(args) => exec::exec(args, master).await.map_err(Into::into),
         Command::Explain(args) => explain::explain(args, master).await.map_err(Into::into),
         Command::Kill(args) => kill::kill(args, master).await.map_err(Into::into),
+        Command::Upgrade(args) => upgrade::upgrade(args, master).await.map_err(Into::into),
+        Command::Key(args) => key::show(args).map_err(Into::into),
         Command::Version(args) => version::print(args, master).await.map_err(Into::into),
     };
     if let (Err(error), Some(file)) = (&done, &located.file)
