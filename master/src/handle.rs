@@ -11,6 +11,7 @@ use api::http::verbosity::Verbosity;
 use api::v1::scheduler::call::Type;
 use http::StatusCode;
 use master_core::event::{AgentMessage, Answer, LinkId, OperatorCall, Subscription, Text};
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::access::{Access, Identity};
@@ -24,6 +25,7 @@ use crate::http::respond::Refusal;
 use crate::link::Opened;
 use crate::logging;
 use crate::metrics::Metrics;
+use crate::readers::Readers;
 use crate::state::{Documents, Snapshot};
 use crate::watchers::WatchQueue;
 
@@ -118,6 +120,7 @@ struct Shared {
     steps: AtomicU64,
     version: AtomicU64,
     documents: Documents,
+    readers: Readers,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     wanted: Notify,
 }
@@ -126,6 +129,7 @@ impl Handle {
     /// A handle, and where its commands come out.
     pub(crate) fn new(
         facts: Facts,
+        readers: Readers,
         snapshots: watch::Receiver<Arc<Snapshot>>,
     ) -> (Self, mpsc::Receiver<Command>) {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
@@ -137,6 +141,7 @@ impl Handle {
             steps: AtomicU64::new(0),
             version: AtomicU64::new(0),
             documents: Documents::default(),
+            readers,
             snapshots,
             wanted: Notify::new(),
         };
@@ -160,6 +165,11 @@ impl Handle {
     /// The documents that many read.
     pub(crate) fn documents(&self) -> &Documents {
         &self.shared.documents
+    }
+
+    /// Where documents are made, and written to those who read them.
+    pub(crate) fn readers(&self) -> &Runtime {
+        self.shared.readers.handle()
     }
 
     /// The core has taken one more, after which it shows this version.
@@ -235,12 +245,12 @@ impl Handle {
             drop(tokio::time::timeout(SNAPSHOT_WAIT_MAX, newer).await);
         }
         let snapshot = Arc::clone(&snapshots.borrow());
-        finished(snapshot).await
+        self.finished(snapshot).await
     }
 
     /// The same, as far as this caller may see it.
     pub(crate) async fn snapshot_for(&self, identity: &Identity) -> Arc<Snapshot> {
-        finished(self.snapshot().await.seen_by(identity)).await
+        self.finished(self.snapshot().await.seen_by(identity)).await
     }
 
     /// A snapshot that shows all that happened up to a step; `None` after the loop's end.
@@ -249,7 +259,17 @@ impl Handle {
         self.shared.wanted.notify_one();
         let newer = snapshots.wait_for(|snapshot| snapshot.step >= step);
         let newer = newer.await.ok().map(|snapshot| Arc::clone(&snapshot))?;
-        Some(finished(newer).await)
+        Some(self.finished(newer).await)
+    }
+
+    /// The snapshot with all that readers need, made on a thread that may block.
+    async fn finished(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
+        if !snapshot.is_finished() {
+            let shared = Arc::clone(&snapshot);
+            // One that panicked there is found so again, and told, by whoever reads it.
+            drop(self.readers().spawn_blocking(move || shared.finish()).await);
+        }
+        snapshot
     }
 
     /// What does not change while this master runs, and who leads.
@@ -296,14 +316,4 @@ impl Handle {
     pub(crate) fn epoch(&self) -> u64 {
         self.shared.facts.standing.epoch()
     }
-}
-
-/// The snapshot with all that readers need, made on a thread that may block.
-async fn finished(snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
-    if !snapshot.is_finished() {
-        let shared = Arc::clone(&snapshot);
-        // One that panicked there is found so again, and told, by whoever reads it.
-        drop(tokio::task::spawn_blocking(move || shared.finish()).await);
-    }
-    snapshot
 }

@@ -25,6 +25,7 @@ mod link;
 pub mod logging;
 mod main_loop;
 mod metrics;
+mod readers;
 pub mod registry;
 mod server;
 mod state;

@@ -30,6 +30,7 @@ use crate::http::stream::{self, EventSender};
 use crate::http::{Response, respond, scheduler, validate};
 use crate::link::{Opened, Outgoing};
 use crate::logging;
+use crate::readers::Readers;
 use crate::registry::{RegistryError, Stored, Writer, entries};
 use crate::server::StartError;
 use crate::state::{Kept, Snapshot};
@@ -124,6 +125,8 @@ pub(crate) struct Parts {
     pub(crate) facts: Facts,
     /// Writes the registry; its commits are told to `notifier`.
     pub(crate) writer: Writer<StoreId>,
+    /// Where documents are made.
+    pub(crate) readers: Readers,
     /// How many operators may watch.
     pub(crate) watchers_max: usize,
     /// Takes notices.
@@ -138,7 +141,7 @@ impl MainLoop {
         let mut kept = Kept::default();
         let first = Arc::new(Snapshot::new(0, &parts.core, &mut kept));
         let (snapshots, published) = watch::channel(first);
-        let (handle, receiver) = Handle::new(parts.facts, published);
+        let (handle, receiver) = Handle::new(parts.facts, parts.readers, published);
         let this = Self {
             core: parts.core,
             start: parts.start,
@@ -223,7 +226,9 @@ impl MainLoop {
         }
         let step = self.handle.steps();
         let snapshot = Snapshot::new(step, &self.core, &mut self.kept);
-        self.snapshots.send_replace(Arc::new(snapshot));
+        let before = self.snapshots.send_replace(Arc::new(snapshot));
+        // To take a large one apart takes its time, too.
+        self.handle.readers().spawn_blocking(move || drop(before));
         self.snapshot_wanted = false;
         let end = tokio::time::Instant::now();
         self.snapshot_at = end + (end - begin) * (SNAPSHOT_SHARE - 1);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::link::v1::link_server::LinkServer;
+use bytes::Bytes;
 use detector::{Place as ZkPlace, ZkSourceError};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -37,6 +38,7 @@ use crate::http::body::{Body, Counted};
 use crate::http::{Request, router};
 use crate::link;
 use crate::main_loop::{MainLoop, Notice, Parts, RunError};
+use crate::readers::Readers;
 use crate::registry::entries::{self, EntryError};
 use crate::registry::{Elected, Memory, Redb, Registry, RegistryError, Writer};
 
@@ -97,6 +99,9 @@ pub enum StartError {
     /// A thread cannot be started.
     #[error("start the registry's thread")]
     Thread(#[source] std::io::Error),
+    /// The threads for those who read cannot be started.
+    #[error("start the threads that serve readers")]
+    Readers(#[source] std::io::Error),
     /// It is not known where ZooKeeper is.
     #[error("--zk")]
     Zk(#[from] ZkSourceError),
@@ -165,6 +170,7 @@ impl Server {
             start,
             facts,
             writer: writer(registry, notifier.clone())?,
+            readers: Readers::start().map_err(StartError::Readers)?,
             watchers_max: config.max_operator_event_stream_subscribers,
             notifier: notifier.clone(),
             notices,
@@ -405,34 +411,59 @@ impl ConnectionServer {
             () = connection.was_cut() => return,
         };
         let Some(opening) = opening else { return };
+        match opening {
+            Opening::Http1(before) if router::begins_with_document(&before) => {
+                // Its socket has to wake the threads that serve it, and leaves those of this runtime.
+                let readers = self.handle.readers().clone();
+                let Ok(stream) = stream.into_std() else {
+                    return;
+                };
+                readers.spawn(async move {
+                    if let Ok(stream) = TcpStream::from_std(stream) {
+                        self.serve_http1(stream, before, place, stop).await;
+                    }
+                });
+            }
+            Opening::Http1(before) => self.serve_http1(stream, before, place, stop).await,
+            Opening::H2(before) => self.serve_h2(stream, before, place, stop).await,
+            Opening::Neither => tracing::debug!(%peer, "what came is no request"),
+        }
+    }
+
+    async fn serve_http1(
+        self: Arc<Self>,
+        stream: TcpStream,
+        before: Bytes,
+        place: Place,
+        stop: watch::Receiver<bool>,
+    ) {
+        let connection = place.connection();
         let service = {
             let (this, connection) = (Arc::clone(&self), connection.clone());
             service_fn(move |request| Arc::clone(&this).answer(connection.clone(), request))
         };
-        let io = |before| TokioIo::new(Socket::new(stream, before, connection.clone()));
-        match opening {
-            Opening::Http1(before) => {
-                let serving = self.http1.serve_connection(io(before), service);
-                drive(
-                    serving,
-                    http1::Connection::graceful_shutdown,
-                    connection,
-                    stop,
-                )
-                .await;
-            }
-            Opening::H2(before) => {
-                let serving = self.http2.serve_connection(io(before), service);
-                drive(
-                    serving,
-                    http2::Connection::graceful_shutdown,
-                    connection,
-                    stop,
-                )
-                .await;
-            }
-            Opening::Neither => tracing::debug!(%peer, "what came is no request"),
-        }
+        let io = TokioIo::new(Socket::new(stream, before, connection.clone()));
+        let serving = self.http1.serve_connection(io, service);
+        let shut_down = http1::Connection::graceful_shutdown;
+        drive(serving, shut_down, connection, stop).await;
+    }
+
+    async fn serve_h2(
+        self: Arc<Self>,
+        stream: TcpStream,
+        before: Bytes,
+        place: Place,
+        stop: watch::Receiver<bool>,
+    ) {
+        let connection = place.connection();
+        let service = {
+            let (this, connection) = (Arc::clone(&self), connection.clone());
+            service_fn(move |request| Arc::clone(&this).answer(connection.clone(), request))
+        };
+        let io = TokioIo::new(Socket::new(stream, before, connection.clone()));
+        let serving = self.http2.serve_connection(io, service);
+        let shut_down = http2::Connection::graceful_shutdown;
+        drive(serving, shut_down, connection, stop).await;
     }
 
     async fn answer(

@@ -14,6 +14,7 @@ use flate2::write::GzEncoder;
 use http_body::SizeHint;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, watch};
 
 /// About the size of a piece.
@@ -159,18 +160,18 @@ impl Writer {
     }
 }
 
-/// Makes a document; `write` gets no further than what waits for the reader.
-pub(crate) async fn make<W>(write: impl FnOnce(Writer) -> W) -> Made
+/// Makes a document on this runtime; `write` gets no further than what waits for the reader.
+pub(crate) async fn make<W>(runtime: &Runtime, write: impl FnOnce(Writer) -> W) -> Made
 where
     W: Future<Output = Result<Writer, Gone>> + Send + 'static,
 {
     let (sender, mut more) = mpsc::channel(WAITING_MAX);
     let breaking = sender.clone();
-    let writing = tokio::spawn(write(Writer {
+    let writing = runtime.spawn(write(Writer {
         text: String::new(),
         sink: Sink::Reader(sender),
     }));
-    tokio::spawn(async move {
+    runtime.spawn(async move {
         // A reader that is gone has no use for the last piece.
         let _ = match writing.await {
             Ok(Ok(mut writer)) => writer.flush().await,
@@ -302,7 +303,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_small_is_whole_and_what_is_large_waits_for_its_reader() {
         let count = Arc::new(AtomicUsize::new(0));
-        let made = make(|out| repeated(out, 10, Arc::clone(&count))).await;
+        let made = make(&Runtime::current(), |out| {
+            repeated(out, 10, Arc::clone(&count))
+        })
+        .await;
         let Made::Whole(whole) = made else {
             panic!("10 KiB are whole");
         };
@@ -310,8 +314,10 @@ mod tests {
 
         for packed in [false, true] {
             let count = Arc::new(AtomicUsize::new(0));
-            let Made::Pieces(mut pieces) =
-                make(|out| repeated(out, 10_000, Arc::clone(&count))).await
+            let Made::Pieces(mut pieces) = make(&Runtime::current(), |out| {
+                repeated(out, 10_000, Arc::clone(&count))
+            })
+            .await
             else {
                 panic!("10 MiB are not whole");
             };
@@ -337,7 +343,8 @@ mod tests {
     #[tokio::test]
     async fn a_document_whose_writer_fails_breaks_off_and_does_not_end() {
         for length in [10, WHOLE_BYTES_MAX + 2 * PIECE_BYTES] {
-            let made = make(|mut out| async move {
+            let runtime = Runtime::current();
+            let made = make(&runtime, |mut out| async move {
                 out.push(&"x".repeat(length)).await?;
                 match length {
                     0 => Ok(out),

@@ -143,6 +143,16 @@ fn of_process(part: &str, name: &str) -> Option<Endpoint> {
     })
 }
 
+/// Whether a connection whose first request begins so is one of somebody who reads documents.
+pub(crate) fn begins_with_document(request: &[u8]) -> bool {
+    let line = request.split(|byte| *byte == b'\n').next();
+    let target = line.and_then(|line| line.split(|byte| *byte == b' ').nth(1));
+    let path = target.and_then(|target| target.split(|byte| *byte == b'?').next());
+    let path = path.and_then(|path| std::str::from_utf8(path).ok());
+    let found = path.filter(|path| path.starts_with('/')).and_then(endpoint);
+    matches!(found, Some((Endpoint::Document(_), _)))
+}
+
 /// 200 with a document of JSON that was made, in which the function is called already.
 fn made_json(made: Made, query: &Query<'_>) -> Response {
     let kind = match query.get("jsonp") {
@@ -162,6 +172,23 @@ fn made_json(made: Made, query: &Query<'_>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_begins_with_a_document_is_told_from_who_schedules() {
+        for (request, expected) in [
+            ("GET /master/state HTTP/1.1\r\nHost: m\r\n\r\n", true),
+            ("GET /state?jsonp=f HTTP/1.0\n", true),
+            ("POST /tasks HTTP/1.1\r\n", true),
+            ("POST /master/api/v1/scheduler HTTP/1.1\r\n", false),
+            ("GET /health HTTP/1.1\r\n", false),
+            ("GET http://m/state HTTP/1.1\r\n", false),
+            ("GET \u{ff} HTTP/1.1\r\n", false),
+            ("", false),
+        ] {
+            let found = begins_with_document(request.as_bytes());
+            assert_eq!(found, expected, "{request:?}");
+        }
+    }
 
     #[test]
     fn paths_are_matched_as_libprocess_does() {

@@ -13,6 +13,7 @@ mod part;
 mod registry;
 mod roles;
 mod shared;
+mod shown;
 pub(crate) mod sight;
 mod system;
 mod view;
@@ -126,7 +127,8 @@ pub(crate) async fn document(
     }
     let (handle, query) = (handle.clone(), query.0.to_owned());
     let identity = identity.clone();
-    let made = pieces::make(|mut out| async move {
+    let readers = handle.readers().clone();
+    let made = pieces::make(&readers, |mut out| async move {
         let query = Query(&query);
         let function = query.get("jsonp");
         if let Some(function) = &function {

@@ -120,13 +120,14 @@ impl From<Map<String, Value>> for Fields<'_> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tokio::runtime::Handle as Runtime;
 
     use super::*;
     use crate::http::pieces::{self, Made};
 
     #[tokio::test]
     async fn parts_are_written_as_the_value_that_they_make() {
-        let made = pieces::make(|mut out| async move {
+        let made = pieces::make(&Runtime::current(), |mut out| async move {
             let mut fields = Fields::from(Map::from_iter([("a\"b".to_owned(), json!(1.0))]));
             fields.put("none", Part::list([0; 0], Value::from));
             fields.put("empty", Fields::default());

@@ -1,7 +1,6 @@
 //! Shared documents: a large document that many read at the same time is made once for all of them.
 //!
-//! It is made on a thread of its own, which stands back behind those that schedule, and held in
-//! memory until its last reader has it. A reader may share one that shows all that happened before it
+//! It is made on a thread of its own among the readers', and held in memory until its last reader has it. A reader may share one that shows all that happened before it
 //! asked: nothing has changed since, or its snapshot was asked for after the reader came.
 //! Invariant: at most [`ALIVE_MAX`] are held at a time, each of about [`BYTES_MAX`] at most. A reader
 //! beyond that has its document made for it alone, as it reads.
@@ -11,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::process::{getpriority_process, setpriority_process};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 
 use super::view::View;
@@ -29,10 +27,6 @@ const ITEM_BYTES: usize = 1024;
 const KEPT: Duration = Duration::from_secs(2);
 /// How long a reader waits for its turn before its document is made for it alone.
 const TURN_TIME_MAX: Duration = Duration::from_secs(10);
-/// How far the thread that makes one stands back behind the others, in steps of nice(2): where all
-/// want a processor, it has a tenth of what each of them has. At 5 steps, a third, one scheduler's call
-/// of a hundred took 19 ms beside 50 clients that polled a large cluster.
-const NICE: i32 = 10;
 
 /// All shared documents.
 #[derive(Debug)]
@@ -145,33 +139,14 @@ fn estimate(view: &View) -> usize {
 
 /// Makes a document on a thread of its own.
 fn make(handle: &Handle, document: Document, snapshot: Arc<Snapshot>, mut writer: Writer) {
-    let runtime = tokio::runtime::Handle::current();
     let handle = handle.clone();
-    let work = move || {
-        stand_back();
+    handle.readers().clone().spawn_blocking(move || {
         let written = write(document, &handle, &snapshot, &mut writer);
         // It waits for nobody, since no reader holds it up.
-        if runtime.block_on(written).is_ok() {
+        if handle.readers().block_on(written).is_ok() {
             writer.finish();
         }
-    };
-    let started = std::thread::Builder::new()
-        .name("document".into())
-        .spawn(work);
-    if let Err(error) = started {
-        // Its readers find it broken off.
-        tracing::error!(%error, "start a thread for a document");
-    }
-}
-
-/// Lets this thread run after those that have something to schedule.
-fn stand_back() {
-    // To Linux the priority of a thread is that of a process of its id.
-    let own = Some(rustix::thread::gettid());
-    let lowered = getpriority_process(own).and_then(|nice| setpriority_process(own, nice + NICE));
-    if let Err(error) = lowered {
-        tracing::debug!(%error, "lower a thread's priority");
-    }
+    });
 }
 
 impl Held {
@@ -206,6 +181,7 @@ impl Reader {
 mod tests {
     use super::*;
     use crate::http::pieces::{self, Made};
+    use tokio::runtime::Handle as Runtime;
 
     fn held(text: watch::Receiver<Text>) -> Reader {
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
@@ -218,7 +194,8 @@ mod tests {
     #[tokio::test]
     async fn whoever_comes_while_it_is_made_reads_all_of_it() {
         let (mut writer, text) = Writer::shared();
-        let before = pieces::make({
+        let runtime = Runtime::current();
+        let before = pieces::make(&runtime, {
             let reader = held(text.clone());
             |out| reader.copy_to(out)
         });
@@ -232,7 +209,10 @@ mod tests {
         };
         let (before, ()) = tokio::join!(before, writing);
         let reader = held(text);
-        for made in [before, pieces::make(|out| reader.copy_to(out)).await] {
+        for made in [
+            before,
+            pieces::make(&runtime, |out| reader.copy_to(out)).await,
+        ] {
             let Made::Whole(whole) = made else {
                 panic!("so much is whole");
             };
@@ -247,7 +227,9 @@ mod tests {
         assert!(writer.push(&"x".repeat(70_000)).await.is_ok());
         drop(writer);
         let reader = held(text);
-        let Made::Pieces(mut pieces) = pieces::make(|out| reader.copy_to(out)).await else {
+        let Made::Pieces(mut pieces) =
+            pieces::make(&Runtime::current(), |out| reader.copy_to(out)).await
+        else {
             panic!("a part is no whole");
         };
         let mut next = async || std::future::poll_fn(|cx| pieces.poll_piece(cx)).await;

@@ -36,7 +36,7 @@ pub(super) async fn read(caller: &Caller<'_>, part: Part) -> Result<Response, Re
     let snapshot = caller.handle.snapshot_for(&caller.identity).await;
     match caller.media {
         Media::Json => {
-            let made = pieces::make(|mut out| async move {
+            let made = pieces::make(caller.handle.readers(), |mut out| async move {
                 for piece in response(&snapshot, Media::Json, part).into_json() {
                     out.push(&piece).await?;
                 }
@@ -46,7 +46,7 @@ pub(super) async fn read(caller: &Caller<'_>, part: Part) -> Result<Response, Re
         }
         media @ Media::Protobuf => {
             let write = move || response(&snapshot, media, part).into_bytes(media);
-            let written = tokio::task::spawn_blocking(write).await;
+            let written = caller.handle.readers().spawn_blocking(write).await;
             written
                 .map(|bytes| answer::bytes(caller, bytes))
                 .map_err(|error| {

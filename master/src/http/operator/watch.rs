@@ -41,7 +41,8 @@ pub(super) async fn subscribe(caller: &Caller<'_>) -> Result<Response, Refusal> 
     })?;
     let since = snapshot.step;
     let snapshot = snapshot.seen_by(&caller.identity);
-    let written = tokio::task::spawn_blocking(move || subscribed(&snapshot, media)).await;
+    let write = move || subscribed(&snapshot, media);
+    let written = handle.readers().spawn_blocking(write).await;
     let subscribed = written.map_err(|error| {
         tracing::error!(%error, "write the state");
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "")
