@@ -122,7 +122,7 @@ impl<'a> View<'a> {
     }
 
     /// Outstanding offers, by id.
-    pub fn offers(self) -> impl Iterator<Item = &'a Arc<Offer>> {
+    pub fn offers(self) -> impl Iterator<Item = &'a Arc<Offer>> + Clone {
         self.0.offers.values()
     }
 

@@ -83,7 +83,9 @@ pub(super) fn full(framework: &Framework) -> Part<'_> {
     );
     fields.put(
         "offers",
-        Part::list(&framework.offers, |offer| self::offer(offer)),
+        Part::list(&framework.offers, |offer| {
+            Part::Text(offer.text(|offer| self::offer(offer).to_string()))
+        }),
     );
     fields.put(
         "executors",

@@ -21,6 +21,7 @@ use model::resources::Role;
 use model::{AgentId, Blob, FrameworkId, Resources};
 
 use super::maintenance::Maintenance;
+use super::shown::{self, Shown};
 use super::sight::Sight;
 use crate::convert::{blob, message};
 
@@ -129,7 +130,7 @@ pub(super) struct Framework {
     pub(super) tasks: Arc<Vec<Task>>,
     pub(super) unreachable_tasks: Vec<Task>,
     pub(super) completed_tasks: Vec<Task>,
-    pub(super) offers: Vec<Arc<Offer>>,
+    pub(super) offers: Vec<Shown<Offer>>,
     pub(super) inverse_offers: Vec<Arc<InverseOffer>>,
     /// Its executors other than those of command tasks, with their ExecutorInfo.
     pub(super) executors: Vec<(AgentId, Blob)>,
@@ -175,7 +176,8 @@ impl Deref for Task {
 /// first reader the sums.
 pub(crate) struct Begun {
     view: View,
-    offers: Vec<Arc<Offer>>,
+    agents: Arc<Vec<Arc<Base>>>,
+    offers: Arc<Vec<Shown<Offer>>>,
     inverse_offers: Vec<Arc<InverseOffer>>,
     /// What executors hold: the framework's place, the executor's in it, and what.
     executors: Vec<(usize, usize, Resources)>,
@@ -192,11 +194,14 @@ impl Begun {
                 let executors = framework.executors.values().enumerate();
                 executors.map(move |(index, executor)| (place, index, executor.resources.clone()))
             });
+        let executors = executors.collect();
+        kept.refresh(view);
         Self {
-            executors: executors.collect(),
-            offers: view.offers().map(Arc::clone).collect(),
+            executors,
+            offers: Arc::clone(&kept.offers),
             inverse_offers: view.inverse_offers().map(Arc::clone).collect(),
             view: View::begin(core, kept),
+            agents: Arc::clone(&kept.agents),
         }
     }
 
@@ -204,6 +209,7 @@ impl Begun {
     pub(super) fn finish(self) -> View {
         let Self {
             mut view,
+            agents,
             offers,
             inverse_offers,
             executors,
@@ -226,12 +232,12 @@ impl Begun {
                 *info = whole_executor(info, &framework.id, &held);
             }
         }
-        for offer in offers {
+        for offer in offers.iter() {
             let sums = on_agents.entry(offer.agent_id.clone()).or_default();
             sums.offered.add_all(&offer.resources);
             if let Some(framework) = view.framework_mut(&offer.framework_id) {
                 framework.offered.add_all(&offer.resources);
-                framework.offers.push(offer);
+                framework.offers.push(offer.clone());
             }
         }
         for offer in inverse_offers {
@@ -239,12 +245,16 @@ impl Begun {
                 framework.inverse_offers.push(offer);
             }
         }
-        for agent in &mut view.agents {
-            if let Some(sums) = on_agents.remove(&agent.id) {
-                agent.used = sums.used;
-                agent.offered = sums.offered;
+        let agent = |base: &Arc<Base>| {
+            let Sums { used, offered } = on_agents.remove(&base.id).unwrap_or_default();
+            let base = Arc::clone(base);
+            Agent {
+                base,
+                used,
+                offered,
             }
-        }
+        };
+        view.agents = agents.iter().map(agent).collect();
         view
     }
 }
@@ -273,17 +283,11 @@ impl View {
         self.frameworks.get_mut(place)
     }
 
-    /// A copy without sums and offers.
-    fn begin(core: &Master, kept: &mut Kept) -> Self {
+    /// A copy without agents, sums and offers.
+    fn begin(core: &Master, kept: &Kept) -> Self {
         let view = core.view();
-        kept.refresh(view);
-        let agent = |base: &Arc<Base>| Agent {
-            base: Arc::clone(base),
-            used: Resources::new(),
-            offered: Resources::new(),
-        };
         Self {
-            agents: kept.agents.iter().map(agent).collect(),
+            agents: Vec::new(),
             recovered: view
                 .recovered_agents()
                 .map(|(id, recovered)| (id.clone(), recovered.info.clone()))
@@ -395,20 +399,24 @@ impl Base {
 /// What the last snapshot held of what seldom changes: what is still so, the next one shares.
 #[derive(Default)]
 pub(crate) struct Kept {
-    agents: Vec<Arc<Base>>,
+    agents: Arc<Vec<Arc<Base>>>,
     tasks: BTreeMap<FrameworkId, Arc<Vec<Task>>>,
+    offers: Arc<Vec<Shown<Offer>>>,
 }
 
 impl Kept {
     /// Makes it what the core holds now.
     fn refresh(&mut self, view: master_core::View<'_>) {
-        let mut before = std::mem::take(&mut self.agents).into_iter().peekable();
-        for agent in view.agents() {
-            // Both stand in the order of their ids.
-            while before.next_if(|base| base.id < agent.id).is_some() {}
-            let base = before.next_if(|base| base.is_of(view, agent));
-            self.agents
-                .push(base.unwrap_or_else(|| Arc::new(Base::of(view, agent))));
+        shown::refresh(&mut self.offers, view.offers(), |offer| &offer.id);
+        if !self.is_of_same_agents(view) {
+            let mut before = self.agents.iter().peekable();
+            let agents = view.agents().map(|agent| {
+                // Both stand in the order of their ids.
+                while before.next_if(|base| base.id < agent.id).is_some() {}
+                let base = before.next_if(|base| base.is_of(view, agent));
+                base.map_or_else(|| Arc::new(Base::of(view, agent)), Arc::clone)
+            });
+            self.agents = Arc::new(agents.collect());
         }
         let mut before = std::mem::take(&mut self.tasks);
         for framework in view.frameworks() {
@@ -421,6 +429,13 @@ impl Kept {
             let tasks = tasks.unwrap_or_else(|| Arc::new(listed(framework)));
             self.tasks.insert(framework.id.clone(), tasks);
         }
+    }
+
+    /// Whether all agents are what they were.
+    fn is_of_same_agents(&self, view: master_core::View<'_>) -> bool {
+        let mut before = self.agents.iter();
+        let is_same = |agent| before.next().is_some_and(|base| base.is_of(view, agent));
+        view.agents().all(is_same) && before.next().is_none()
     }
 
     /// The tasks of a framework that is not over.
