@@ -501,6 +501,9 @@ impl Containers {
     fn forget(&mut self, container: &ContainerId) {
         self.ground.housekeeping.ended(container);
         self.ground.disks.ended(container);
+        if let Some(cpus) = &self.ground.cpus {
+            cpus.ended(container);
+        }
         self.ranges.remove(container);
     }
 

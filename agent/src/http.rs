@@ -14,6 +14,7 @@ mod files;
 mod held;
 mod help;
 mod metrics;
+mod pressure;
 mod router;
 mod state;
 mod upgrade;

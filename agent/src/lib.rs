@@ -28,6 +28,7 @@ pub mod networks;
 pub mod node;
 pub mod paths;
 pub mod probe;
+pub mod processors;
 pub mod sandboxes;
 pub mod seccomp;
 pub mod snapshot;

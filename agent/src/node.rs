@@ -55,6 +55,7 @@ use crate::kernel_log;
 use crate::link::Link;
 use crate::networks::{self, Attachment, Networks};
 use crate::probe::Probes;
+use crate::processors::Cpus;
 use crate::sandboxes::Sandboxes;
 use crate::seccomp::{ProfileError, Profiles};
 use crate::snapshot::{Counters, Snapshot};
@@ -205,8 +206,10 @@ async fn begin_and_run(config: Config, node: Node, handover: Handover) -> Result
     let disks = Arc::new(Disks::open(&node.work_dir, offered, config.disk));
     disk::watch(Arc::clone(&disks), inputs_in.clone());
     let (networks, attachments) = networks(&config, &node, &description, &survivors)?;
+    let cpus = Cpus::open(config.isolation.cpus, host.cgroups());
     let ground = Arc::new(Ground {
         host,
+        cpus,
         boot: containers::boot_id(),
         root: node.default_rootfs.clone(),
         etc: node.etc_dir.clone(),

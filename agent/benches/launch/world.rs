@@ -169,6 +169,7 @@ impl World {
             },
             rules: Rules::default(),
             connection: None,
+            cpus: None,
             disk: DiskFacts::default(),
             policy: &self.policy,
             seccomp: &self.seccomp,

@@ -16,6 +16,7 @@ mod landlock;
 mod mounts;
 mod namespaces;
 mod network;
+mod processors;
 pub mod procview;
 mod rlimits;
 mod seccomp;
@@ -25,10 +26,12 @@ mod wishes;
 use alloc::string::{String, ToString};
 
 use model::ContainerId;
-use model::sandbox::{CgroupPlan, IdRange, Io, LaunchPlan, Run, Sandbox, Shares, User};
+use model::sandbox::{CgroupPlan, CpuSet, IdRange, Io, LaunchPlan, Run, Sandbox, Shares, User};
 
 pub use capabilities::Policy;
-pub use cgroup::{Ceiling, Cfs, Demand, MEMORY_BYTES_MIN, Rules, Swap, limits};
+pub use cgroup::{
+    Ceiling, Cfs, Demand, MEMORY_BYTES_MIN, Protection, Rules, Swap, Throttling, limits,
+};
 pub use command::Command;
 pub use devices::AllowedDevice;
 pub use disk::{DiskFacts, DiskPolicy, HardLimits, disk_quota, passed, volume_quota};
@@ -39,6 +42,7 @@ pub use namespaces::{ID_RANGES_MAX, STORE_IDS, id_range};
 pub use network::{
     AddressBook, AddressError, Connection, MappingError, NamedNetwork, PortRanges, check_mappings,
 };
+pub use processors::{Core, Processors};
 pub use seccomp::{BUILT_IN, Entry, Profile, ProfileWish};
 pub use users::{Accounts, SwitchUser, resolve as user};
 pub use wishes::{Ipc, Network, Wishes};
@@ -111,6 +115,9 @@ pub struct NodeFacts<'a> {
     pub accounts: Accounts<'a>,
     /// What the operator says of limits.
     pub rules: Rules,
+    /// The processors of this container, from [`Processors`]; unset where they are not shared out, and
+    /// for what is nested.
+    pub cpus: Option<CpuSet>,
     /// The disk that sandboxes are on.
     pub disk: DiskFacts,
     /// What the operator allows.
@@ -215,6 +222,7 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
         cgroup: CgroupPlan {
             limits: cgroup::of(task, node.rules),
             nesting: cgroup::nesting(task.class),
+            cpus: node.cpus.clone(),
             devices: devices::rules(&node.policy.devices),
             ports,
         },
@@ -315,6 +323,7 @@ mod tests {
                 group: "root:x:0:\n",
             },
             rules: Rules::default(),
+            cpus: None,
             disk: DiskFacts {
                 bytes: 2 << 30,
                 inodes: 65_536,
@@ -419,7 +428,7 @@ mod tests {
                 GREETING=hello
                 in /mnt/mesos/sandbox as User { uid: 65534, gid: 65534, groups: [] }
                 Capabilities { effective: [], bounding: [] }
-                Some(CgroupLimits { cpu_weight: 60, cpu_quota: None, memory_bytes_low: 100663296, memory_bytes_max: Some(100663296), swap_bytes_max: Some(0), pids_max: 4096, io_weight: 60, io_max: None }) Shared
+                Some(CgroupLimits { cpu_weight: 60, cpu_quota: None, memory_bytes_min: 0, memory_bytes_low: 100663296, memory_bytes_high: None, memory_bytes_max: Some(100663296), swap_bytes_max: Some(0), huge_pages: HugePages([0, 0, 0, 0]), pids_max: 4096, io_weight: 60, io_max: None }) Shared
                 14 rules of devices
                 Some(DiskQuota { bytes_max: Some(1073741824), inodes_max: Some(32768) })
                 Some(View { shares: Node, cpus_milli_apart: 100 })

@@ -13,6 +13,7 @@
 //! no `cgroup.kill`, no `memory.events` and no pressure, which are written and read here.
 
 mod files;
+mod huge_pages;
 mod limits;
 mod usage;
 
@@ -22,11 +23,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use model::ContainerId;
-use model::sandbox::{CgroupLimits, CgroupPlan, CpuQuota, Enforcement, Isolation, Nesting};
+use model::sandbox::{
+    CgroupLimits, CgroupPlan, CpuList, CpuQuota, CpuSet, Enforcement, Isolation, Nesting,
+};
 
 use crate::devices::Filters;
 use crate::process::Pid;
 use files::{make, processes, read, remove, value, write};
+use huge_pages::Pool;
 
 pub use usage::{DiskIo, Pressure, Resource, Usage};
 
@@ -41,7 +45,13 @@ const OWN: &str = "own.group";
 const AGENT: &str = "agent";
 
 /// The controllers a container needs.
-const CONTROLLERS: [&str; 5] = ["cpu", "memory", "pids", "io", "cpuset"];
+const CONTROLLERS: [&str; 5] = ["cpu", "memory", "pids", "io", CPUSET];
+
+/// The controller of the processors that processes run on.
+const CPUSET: &str = "cpuset";
+
+/// The controller of huge pages, which containers need where the node has any.
+const HUGE_PAGES: &str = "hugetlb";
 
 /// How deep groups of nested containers lie, with one more for the processes of the innermost.
 const NESTED_MAX: usize = model::container_id::DEPTH_MAX + 1;
@@ -99,6 +109,7 @@ pub enum AgentPlace {
 pub struct Tree {
     containers: PathBuf,
     enabled: Vec<&'static str>,
+    huge_pages: Pool,
     devices: Filters,
 }
 
@@ -132,16 +143,22 @@ pub fn root_setup(mount: &Path, place: AgentPlace) -> Result<Tree, CgroupError> 
     // cannot enable domain controllers for its children (cgroups(7), "no internal processes").
     // One write for each, since a single refusal would refuse a whole line.
     let offered = read(&mount.join("cgroup.controllers"))?;
-    let mut enabled = Vec::new();
-    for controller in CONTROLLERS {
+    let enable = |controller: &str, above: &[&Path]| {
         let on = format!("+{controller}");
-        let is_offered = offered.split_whitespace().any(|name| name == controller);
-        if is_offered
-            && write(&mount.join("cgroup.subtree_control"), &on).is_ok()
-            && write(&containers.join("cgroup.subtree_control"), &on).is_ok()
-        {
-            enabled.push(controller);
-        }
+        let mut above = above.iter();
+        offered.split_whitespace().any(|name| name == controller)
+            && above.all(|group| write(&group.join("cgroup.subtree_control"), &on).is_ok())
+    };
+    let mut enabled = CONTROLLERS.to_vec();
+    enabled.retain(|controller| enable(controller, &[mount, &containers]));
+    let huge_pages = match huge_pages::are_set_aside() {
+        // No container has to be asked one by one for what all of them are kept from.
+        false if enable(HUGE_PAGES, &[mount]) => huge_pages::close(&containers),
+        true if enable(HUGE_PAGES, &[mount, &containers]) => Pool::Shared,
+        is_there => huge_pages::unbounded(is_there),
+    };
+    if huge_pages == Pool::Shared {
+        enabled.push(HUGE_PAGES);
     }
     if enabled.contains(&"memory") {
         // What a container is promised counts as far as those above it are promised as much.
@@ -150,6 +167,7 @@ pub fn root_setup(mount: &Path, place: AgentPlace) -> Result<Tree, CgroupError> 
     Ok(Tree {
         containers,
         enabled,
+        huge_pages,
         devices: Filters::default(),
     })
 }
@@ -236,10 +254,26 @@ pub fn create(
         let bound = crate::ports::attach(ranges, cgroup.open()?);
         report.note(Isolation::Ports, bound.map_err(text));
     }
+    if let Some(cpus) = &plan.cpus {
+        report.note(Isolation::Cpuset, run_on(tree, &cgroup, cpus));
+    }
     if let Some(limits) = &plan.limits {
         limit(tree, container, limits, &mut report);
     }
     Ok((cgroup, report))
+}
+
+fn run_on(tree: &Tree, cgroup: &Cgroup, cpus: &CpuSet) -> Result<(), String> {
+    if !tree.enabled.contains(&CPUSET) {
+        return Err(format!("this host has no {CPUSET} controller of cgroup v2"));
+    }
+    cgroup.run_on(cpus.cpus()).map_err(text)?;
+    match cpus {
+        CpuSet::Own(_) | CpuSet::Shared(_) => Ok(()),
+        CpuSet::Lacking { wanted, .. } => Err(format!(
+            "{wanted} processors of its own were wanted, and not so many are left"
+        )),
+    }
 }
 
 /// Gives a container that runs already other limits, and tells which of them are in force.
@@ -287,6 +321,14 @@ fn limit(tree: &Tree, container: &ContainerId, limits: &CgroupLimits, report: &m
         Isolation::Memory,
         limit("memory", &|| cgroup.limit_memory(limits)),
     );
+    let huge_pages = match tree.huge_pages {
+        Pool::Shared => limit(HUGE_PAGES, &|| cgroup.limit_huge_pages(limits.huge_pages)),
+        Pool::Closed => huge_pages::of_none(limits.huge_pages),
+        Pool::Unbounded => Err(format!(
+            "this host has no {HUGE_PAGES} controller of cgroup v2"
+        )),
+    };
+    report.note(Isolation::HugePages, huge_pages);
     report.note(
         Isolation::Pids,
         limit("pids", &|| cgroup.limit_pids(limits)),
@@ -326,6 +368,16 @@ impl Cgroup {
             Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(CgroupError::Read { path, source }),
         }
+    }
+
+    /// Keeps its processes on these processors, those that run included; an empty list leaves them those
+    /// of the group above.
+    ///
+    /// # Errors
+    /// The group is gone, or takes no such list.
+    pub fn run_on(&self, cpus: &CpuList) -> Result<(), CgroupError> {
+        // An empty write would not reach the kernel at all.
+        write(&self.path.join("cpuset.cpus"), &format!("{cpus}\n"))
     }
 
     /// Kills every process in it, and in those beneath it, all at once.

@@ -121,6 +121,33 @@ fn namespace_outcome(namespace: Namespace, root: bool) -> Result<(), String> {
     }
 }
 
+/// The processors that are on, each with its package and its core; a core of its own where the kernel does
+/// not tell.
+#[must_use]
+pub fn processors() -> Vec<(u32, u32, u32)> {
+    let folder = Path::new("/sys/devices/system/cpu");
+    let online = fs::read_to_string(folder.join("online")).unwrap_or_default();
+    let number = |cpu: u32, name: &str| {
+        let path = folder.join(format!("cpu{cpu}/topology/{name}"));
+        fs::read_to_string(path).ok()?.trim().parse().ok()
+    };
+    let all = listed(&online).into_iter();
+    all.map(|cpu| {
+        let package = number(cpu, "physical_package_id").unwrap_or(0);
+        (cpu, package, number(cpu, "core_id").unwrap_or(cpu))
+    })
+    .collect()
+}
+
+/// The numbers of a list of the kernel, as in `0-3,8`.
+fn listed(list: &str) -> Vec<u32> {
+    let parts = list.trim().split(',').filter_map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.parse::<u32>().ok()?..=last.parse().ok()?)
+    });
+    parts.flatten().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +160,14 @@ mod tests {
         );
         assert_eq!(memory_total("MemFree: 1 kB\n"), None);
         assert_eq!(memory_total("MemTotal: many kB\n"), None);
+    }
+
+    #[test]
+    fn a_list_of_processors_is_read_as_the_kernel_writes_it() {
+        assert_eq!(listed("0-2,8\n"), [0, 1, 2, 8]);
+        assert_eq!(listed("5"), [5]);
+        assert_eq!(listed(""), []);
+        assert!(!processors().is_empty());
     }
 
     #[test]

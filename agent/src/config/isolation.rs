@@ -1,15 +1,16 @@
 //! Isolation: what containers are allowed that is not theirs by themselves.
 
-use agent_core::sandbox::{Cfs, Policy, Rules, Swap};
+use agent_core::sandbox::{Cfs, Policy, Protection, Rules, Swap, Throttling};
 use api::v1;
 use model::sandbox::{Capability, Shares};
 
 use super::fetching;
 use super::settings::{Setting, Why};
 use super::values::{
-    ABSOLUTE, CAPABILITIES, DEVICES, MINIMUM, SIZE, absolute, boolean, put, some_text,
+    ABSOLUTE, CAPABILITIES, DEVICES, MINIMUM, SIZE, absolute, boolean, plain, put, some_text,
 };
 use crate::devices;
+use crate::processors;
 use crate::seccomp;
 use crate::wire::container_info;
 
@@ -20,6 +21,8 @@ pub struct Isolation {
     pub policy: Policy,
     /// Their limits; the disk of `io` is for the node to find.
     pub rules: Rules,
+    /// Whether they have processors of their own.
+    pub cpus: processors::Policy,
     /// The seccomp profiles.
     pub seccomp: seccomp::Settings,
     /// How many processors a container with a share sees in its view of `/proc`; `None` for no view.
@@ -34,6 +37,7 @@ impl Default for Isolation {
         Self {
             policy: Policy::default(),
             rules: Rules::default(),
+            cpus: processors::Policy::default(),
             seccomp: seccomp::Settings::default(),
             view: Some(Shares::Node),
             devices: Vec::new(),
@@ -207,6 +211,22 @@ pub(super) static ISOLATION: &[Setting] = &[
         },
     },
     Setting {
+        name: "container_cpuset",
+        value: "POLICY",
+        allowed: "none or whole",
+        help: "whole: a task that asks for whole processors, and for no limit beyond them, has them alone, as\n      far as one is left for the others, who run on the rest (default: none)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.isolation.cpus = match text {
+                "none" => processors::Policy::None,
+                "whole" => processors::Policy::Whole,
+                _ => return Err(Why::new()),
+            };
+            Ok(())
+        },
+    },
+    Setting {
         name: "cgroups_limit_swap",
         value: "BOOL",
         allowed: "true or false",
@@ -218,6 +238,35 @@ pub(super) static ISOLATION: &[Setting] = &[
                 true => Swap::Off,
                 false => Swap::On,
             };
+            Ok(())
+        },
+    },
+    Setting {
+        name: "container_memory_protection",
+        value: "HOW",
+        allowed: "low or min",
+        help: "how the memory that a container asked for is kept for it. low: it is taken when nothing else is\n      left (memory.low); min: it is never taken, and others are killed first (memory.min) (default: low)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            draft.isolation.rules.protection = match text {
+                "low" => Protection::Low,
+                "min" => Protection::Min,
+                _ => return Err(Why::new()),
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        name: "container_memory_throttling",
+        value: "PERCENT",
+        allowed: "a number from 1 to 100",
+        help: "take memory back from a container, and hold it up, this far on the way from the memory that it\n      asked for to a limit that stands apart (memory.high). Without swap only what is of files can be\n      taken back: a task whose own memory grows past it crawls, and is not killed (default: never)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            let percent = Throttling::percent(plain(text)?).ok_or_else(Why::new)?;
+            draft.isolation.rules.throttling = Some(percent);
             Ok(())
         },
     },

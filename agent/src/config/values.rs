@@ -15,7 +15,7 @@ use super::{HostPort, StaticAddress};
 
 pub(super) const CAPABILITIES: &str = r#"a CapabilityInfo, as in {"capabilities":["NET_RAW"]}"#;
 pub(super) const DEVICES: &str = r#"a DeviceWhitelist, as in {"allowed_devices":[{"device":{"path":"/dev/kvm"},"access":{"read":true,"write":true}}]}"#;
-pub(super) const MINIMUM: &str = "isolators of namespaces/user, namespaces/pid, namespaces/mnt, namespaces/ipc, namespaces/uts, namespaces/cgroup, namespaces/time, linux/capabilities, linux/nnp, linux/seccomp, linux/landlock, linux/scopes, filesystem/linux, cgroups/all, cgroups/cpu, cgroups/mem, cgroups/pids, cgroups/devices, cgroups/io, network/ports, disk/quota, procview, with commas between them";
+pub(super) const MINIMUM: &str = "isolators of namespaces/user, namespaces/pid, namespaces/mnt, namespaces/ipc, namespaces/uts, namespaces/cgroup, namespaces/time, linux/capabilities, linux/nnp, linux/seccomp, linux/landlock, linux/scopes, filesystem/linux, cgroups/all, cgroups/cpu, cgroups/cpuset, cgroups/mem, cgroups/hugetlb, cgroups/pids, cgroups/devices, cgroups/io, network/ports, disk/quota, procview, with commas between them";
 pub(super) const ABSOLUTE: &str = "an absolute path without ..";
 pub(super) const SIZE: &str =
     "a size above 0: a whole number and one of B, KB, MB, GB, TB, as in 2GB";

@@ -25,6 +25,7 @@ use super::{Containers, Running};
 use crate::init::chain;
 use crate::networks::Attachment;
 use crate::node::Input;
+use crate::processors;
 
 /// Of `starttime` in `/proc/PID/stat`.
 const TICK: Duration = Duration::from_millis(10);
@@ -68,6 +69,9 @@ impl Containers {
             let own = attachments.remove(&container);
             self.take(survivor, own.map(Arc::new));
             info!(%container, pid, "container goes on");
+        }
+        if let Some(cpus) = &self.ground.cpus {
+            cpus.settle();
         }
         self.ground.host.view_again(viewers);
         if let Err(error) = self.watch(watched) {
@@ -116,6 +120,14 @@ impl Containers {
         }
         let cgroups = self.ground.host.cgroups();
         let cgroup = cgroups.map(|tree| tree.container(&container));
+        match (&self.ground.cpus, &record.cpus, &cgroup) {
+            (Some(cpus), own, _) if container.depth() == 1 => {
+                let own = own.as_ref().map_or(&[][..], |cpus| &cpus.own);
+                cpus.adopt(&container, own);
+            }
+            (None, Some(_), Some(cgroup)) => processors::free(cgroup),
+            (Some(_) | None, ..) => {}
+        }
         self.pids.insert(container.clone(), pid);
         self.running.insert(
             pid,

@@ -15,6 +15,7 @@ use crate::images::Provisioner;
 use crate::images::scratch::Scratches;
 use crate::init::chain;
 use crate::networks::Networks;
+use crate::processors::Cpus;
 use crate::sandboxes::Sandboxes;
 use crate::seccomp::Profiles;
 use crate::volumes::Volumes;
@@ -38,6 +39,8 @@ pub struct Ground {
     pub isolation: Isolation,
     /// Their limits.
     pub rules: Rules,
+    /// The processors that they run on, where those are shared out.
+    pub cpus: Option<Cpus>,
     /// What they may call.
     pub profiles: Profiles,
     /// The networks of containers.

@@ -45,6 +45,9 @@ impl<'a> Note<'a> {
         record.set_class(order.class);
         record.set_time(Time::of(plan));
         record.set_demand(order.launch.demand);
+        if let Some(cpus) = &plan.cgroup.cpus {
+            record.set_cpus(cpus);
+        }
         if let Run::Process(process) = &plan.run {
             record.set_process(process);
         }

@@ -12,8 +12,8 @@ use agent_core::sandbox::{Class, Demand, ParentsNetwork};
 use agent_kernel::procview::Time;
 use model::ContainerId;
 use model::sandbox::{
-    Bridge, CgroupLimits, CpuQuota, Endpoint, Ipv4Net, Neighbours, PortMapping, Process, Rates,
-    Shares, Transport, User, View, ViewFile,
+    Bridge, CgroupLimits, CpuQuota, CpuSet, Endpoint, HugePages, Ipv4Net, Neighbours, PortMapping,
+    Process, Rates, Shares, Transport, User, View, ViewFile,
 };
 use prost::Message;
 
@@ -95,6 +95,17 @@ pub(super) struct Record {
     /// The number of its own view.
     #[prost(uint64, tag = "22")]
     pub(super) view_number: u64,
+    /// Where the processors were shared out as it started.
+    #[prost(message, optional, tag = "23")]
+    pub(super) cpus: Option<CpusRecord>,
+}
+
+/// The processors of a container.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CpusRecord {
+    /// Those that are its own.
+    #[prost(uint32, repeated, tag = "1")]
+    pub(super) own: Vec<u32>,
 }
 
 /// What runs, as far as what is nested in it asks for that.
@@ -382,6 +393,14 @@ impl Record {
         })
     }
 
+    pub(super) fn set_cpus(&mut self, set: &CpuSet) {
+        let own = match set {
+            CpuSet::Own(own) => own.0.clone(),
+            CpuSet::Shared(_) | CpuSet::Lacking { .. } => Vec::new(),
+        };
+        self.cpus = Some(CpusRecord { own });
+    }
+
     pub(super) fn set_time(&mut self, time: Time) {
         self.time = match time {
             Time::Nodes => 0,
@@ -465,7 +484,10 @@ impl Record {
                 quota_us,
                 period_us: limits.period_us,
             }),
+            memory_bytes_min: 0,
             memory_bytes_low: limits.memory_bytes_low,
+            memory_bytes_high: None,
+            huge_pages: HugePages::default(),
             memory_bytes_max: limits.memory_bytes_max,
             swap_bytes_max: limits.swap_bytes_max,
             pids_max: limits.pids_max,

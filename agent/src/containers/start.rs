@@ -140,6 +140,13 @@ pub(super) fn start(
     };
     let profile = ground.profiles.of(&launch.container.wishes.seccomp);
     let profile = profile.map_err(|error| chain(&error))?;
+    let cpus = match order.container.depth() {
+        1 => ground
+            .cpus
+            .as_ref()
+            .map(|cpus| cpus.begin(&order.container, order.class, launch.demand)),
+        _ => None,
+    };
     let node = NodeFacts {
         root: &root.default.to_string_lossy(),
         hostname: &ground.hostname,
@@ -152,6 +159,7 @@ pub(super) fn start(
             group: &root.accounts[1],
         },
         rules: ground.rules,
+        cpus,
         disk: ground.disks.facts(),
         policy: &ground.isolation.policy,
         seccomp: &profile,
@@ -188,6 +196,9 @@ pub(super) fn start(
     let write = |pid| note.write(pid);
     let launched = launch::spawn_noted(&ground.host, &plan, parent, space.as_ref(), &write);
     let mut launched = launched.map_err(|error| chain(&error))?;
+    if let (Some(cpus), Some(given)) = (&ground.cpus, &plan.cgroup.cpus) {
+        cpus.started(&order.container, given);
+    }
     if plan.disk.is_some() {
         let bounds = ground.disks.bounds(&order.container);
         launched.enforcement.note(Isolation::Disk, bounds);

@@ -7,9 +7,10 @@ use api::v1::agent::call::LaunchContainer;
 use api::v1::agent::response::get_containers;
 use api::v1::{self, ContainerStatus};
 use model::{ContainerId, Resources};
+use serde_json::Value;
 
 use super::view::{self, Executor};
-use super::{Context, usage};
+use super::{Context, pressure, usage};
 use crate::wire::stored;
 
 /// A container of an executor.
@@ -19,6 +20,8 @@ pub(super) struct OfExecutor {
     pub(super) container: get_containers::Container,
     /// `ExecutorInfo.source`.
     pub(super) source: String,
+    /// How much it waits; unset where this host has no cgroups.
+    pub(super) pressure: Option<Value>,
 }
 
 /// Which containers are asked for.
@@ -79,6 +82,10 @@ pub(super) fn of_executors(context: &Context, wanted: &Wanted) -> Vec<OfExecutor
         Some(OfExecutor {
             container: own,
             source: info.source().to_owned(),
+            pressure: context
+                .cgroups
+                .as_ref()
+                .map(|tree| pressure::of(&tree.container(&id))),
         })
     });
     all.collect()

@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use model::ContainerId;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, pressure};
 use crate::explained::Entry;
 use crate::snapshot::Snapshot;
 
@@ -70,16 +70,21 @@ pub(super) fn explain(context: &Context, wanted: &Wanted) -> Result<Value, Refus
             "container {container} does not run here, or ended long ago"
         )));
     };
-    Ok(document(&container, &entry, &context.explained.how()))
+    let cgroup = context.cgroups.as_ref();
+    let cgroup = cgroup.map(|tree| tree.container(&container));
+    let pressure = cgroup.map(|cgroup| pressure::of(&cgroup));
+    let how = context.explained.how();
+    Ok(document(&container, &entry, &how, pressure))
 }
 
-fn document(container: &ContainerId, entry: &Entry, how: &str) -> Value {
+fn document(container: &ContainerId, entry: &Entry, how: &str, pressure: Option<Value>) -> Value {
     let report = &entry.report;
     json!({
         "container_id": container.as_str(),
         "exposure": f64::from(report.exposure_tenths()) / 10.0,
         "verdict": report.verdict(),
         "rows": list(&report.rows, row),
+        "pressure": pressure.unwrap_or_else(|| json!({})),
         "denials": {
             "how": how,
             "count": entry.denied,

@@ -198,6 +198,9 @@ pub(super) fn containers(context: &Context, wanted: &containers::Wanted) -> Valu
             let id = one.container.container_id.value;
             map.insert("container_id".to_string(), json!(id));
             map.insert("status".to_string(), status.unwrap_or_default());
+            if let Some(pressure) = one.pressure {
+                map.insert("tepui_pressure".to_string(), pressure);
+            }
         }
         value
     })

@@ -6,6 +6,7 @@ use agent_core::sandbox::{Ceiling, Demand};
 use api::v1;
 use model::Resources;
 use model::resources::{Resource, Scalar, Value};
+use model::sandbox::HugePages;
 
 /// What a container may keep of the work directory's disk, its volumes not counted.
 const DISK: &str = "disk";
@@ -13,13 +14,15 @@ const DISK: &str = "disk";
 /// The two limits that there are.
 const CPUS: &str = "cpus";
 const MEM: &str = "mem";
+/// Huge pages: a resource for each size, as `hugepages-2MB`, in MB.
+const HUGE_PAGES: &str = "hugepages-";
 /// Ports of the node.
 const PORTS: &str = "ports";
 
 /// What resources mean for a container.
 #[must_use]
 pub fn of(resources: &Resources) -> Demand {
-    let thousandths = |name| u64::try_from(resources.scalar(name).thousandths()).unwrap_or(0);
+    let thousandths = |name: &str| u64::try_from(resources.scalar(name).thousandths()).unwrap_or(0);
     Demand {
         cpus_milli: thousandths(CPUS),
         memory_bytes: bytes(thousandths(MEM)),
@@ -28,6 +31,7 @@ pub fn of(resources: &Resources) -> Demand {
             let thousandths = own.scalar(DISK).thousandths();
             bytes(u64::try_from(thousandths).unwrap_or(0))
         },
+        huge_pages: HugePages::of(|size| bytes(thousandths(&format!("{HUGE_PAGES}{size}")))),
         ..Demand::default()
     }
 }
@@ -96,6 +100,9 @@ pub fn together(all: &[Demand]) -> Demand {
         cpus_milli_max: most(|one| one.cpus_milli_max, |one| one.cpus_milli),
         memory_bytes_max: most(|one| one.memory_bytes_max, |one| one.memory_bytes),
         disk_bytes: sum(|one| one.disk_bytes),
+        huge_pages: all
+            .iter()
+            .fold(HugePages::default(), |sum, one| sum.plus(one.huge_pages)),
     }
 }
 
@@ -149,5 +156,16 @@ mod tests {
         assert_eq!(sum.memory_bytes_max, None);
         let sum = together(&[one(100, None), one(200, Some(Ceiling::Unlimited))]);
         assert_eq!(sum.cpus_milli_max, Some(Ceiling::Unlimited));
+    }
+
+    #[test]
+    fn huge_pages_are_resources_by_their_size_in_mb() {
+        let text = "cpus:1;hugepages-2MB:8;hugepages-1GB:1024;hugepages-3MB:7";
+        let resources = model::resources::parse(text).expect("resources");
+        let demand = of(&resources);
+        let both = together(&[demand, demand]);
+        let some = both.huge_pages.iter().filter(|(_, bytes)| *bytes > 0);
+        let some: Vec<_> = some.collect();
+        assert_eq!(some, [("2MB", 16 << 20), ("1GB", 2 << 30)]);
     }
 }

@@ -71,6 +71,17 @@ fn text(heading: &str, report: &Report, paint: Paint) -> String {
         amount(report.exposure),
         plain(&report.verdict)
     );
+    if !report.pressure.is_empty() {
+        let all = report.pressure.iter().map(|(name, pressure)| {
+            let (avg10, avg60) = (pressure.some.avg10, pressure.some.avg60);
+            format!("{} {} %, {} %", plain(name), amount(avg10), amount(avg60))
+        });
+        let all: Vec<_> = all.collect();
+        text.push_str(&format!(
+            "Waits (of the last 10 s, of the last minute): {}\n",
+            all.join("; ")
+        ));
+    }
     let Denials { how, count, last } = &report.denials;
     text.push_str(&format!(
         "Refused by the kernel: {count} ({})\n",
@@ -102,6 +113,7 @@ fn exposure(row: &Row) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::report::{Pressure, Waits};
 
     #[test]
     fn a_report_is_a_table_and_a_sum() {
@@ -113,6 +125,12 @@ mod tests {
             weight,
             exposure,
         };
+        let waits = Pressure {
+            some: Waits {
+                avg10: 12.5,
+                avg60: 3.0,
+            },
+        };
         let report = Report {
             exposure: 0.9,
             verdict: "CLOSED".into(),
@@ -122,6 +140,7 @@ mod tests {
                 count: 17,
                 last: vec!["mount".into()],
             },
+            pressure: [("cpu".to_string(), waits)].into(),
         };
         let text = text("t on n", &report, Paint::Plain);
         assert_eq!(
@@ -132,6 +151,7 @@ mod tests {
              network  enforced            the node's\u{fffd}  asked for\n\
              \n\
              Exposure 0.9 of 10: CLOSED\n\
+             Waits (of the last 10 s, of the last minute): cpu 12.5 %, 3 %\n\
              Refused by the kernel: 17 (as far as it tells)\n  mount\n"
         );
     }

@@ -5,8 +5,10 @@
 //! path is either one of the node (`source`) or one of the container (`target`), never both.
 
 mod cgroup;
+mod cpuset;
 mod devices;
 mod disk;
+mod huge_pages;
 mod io;
 mod landlock;
 mod mounts;
@@ -21,8 +23,10 @@ use alloc::vec::Vec;
 use crate::ContainerId;
 
 pub use cgroup::{CgroupLimits, CgroupPlan, CpuQuota, IoMax, Nesting};
+pub use cpuset::{CpuList, CpuSet};
 pub use devices::{DeviceAccess, DeviceKind, DeviceRule};
 pub use disk::DiskQuota;
+pub use huge_pages::HugePages;
 pub use io::{Io, WindowSize};
 pub use landlock::{FileRights, FileRule, Landlock, Scope};
 pub use mounts::{

@@ -3,7 +3,7 @@
 //! A command task has the room of the executor that Mesos would have run beside it, so that
 //! frameworks see no difference in what it gets and when it runs out (DESIGN, "Command tasks").
 
-use model::sandbox::{CgroupLimits, CpuQuota, IoMax, Nesting};
+use model::sandbox::{CgroupLimits, CpuQuota, HugePages, IoMax, Nesting};
 
 use super::{Class, TaskSpec};
 
@@ -53,6 +53,39 @@ pub enum Swap {
     On,
 }
 
+/// How what a container asked for of memory is kept for it (`--container_memory_protection`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protection {
+    /// It is taken when nothing else is left: `memory.low`, as in Mesos.
+    #[default]
+    Low,
+    /// It is never taken: `memory.min`. Whoever else needs it then is killed.
+    Min,
+}
+
+/// The way from the request of memory to the limit, in percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Throttling(u8);
+
+impl Throttling {
+    /// So many percent of it; `None` for none and for more than all.
+    #[must_use]
+    pub const fn percent(number: u8) -> Option<Self> {
+        match number {
+            1..=100 => Some(Self(number)),
+            _ => None,
+        }
+    }
+
+    /// Where a container is slowed down; `None` where request and limit are the same, or there is no
+    /// limit to keep away from.
+    fn mark(self, request: u64, limit: Option<u64>) -> Option<u64> {
+        let way = limit?.checked_sub(request).filter(|way| *way > 0)?;
+        let part = u128::from(way) * u128::from(self.0) / 100;
+        Some(request.saturating_add(u64::try_from(part).unwrap_or(u64::MAX)))
+    }
+}
+
 /// What the operator says of the limits of all containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rules {
@@ -60,6 +93,10 @@ pub struct Rules {
     pub cfs: Cfs,
     /// Whether they may swap.
     pub swap: Swap,
+    /// How what they asked for of memory is kept.
+    pub protection: Protection,
+    /// Where between request and limit of memory they are slowed down (`--container_memory_throttling`).
+    pub throttling: Option<Throttling>,
     /// What each may read from and write to the disk of the work directory.
     pub io: Option<IoMax>,
 }
@@ -77,6 +114,8 @@ pub struct Demand {
     pub memory_bytes_max: Option<Ceiling>,
     /// What it may keep on the disk, in bytes; 0 where it did not ask for any.
     pub disk_bytes: u64,
+    /// Huge pages.
+    pub huge_pages: HugePages,
 }
 
 /// A limit that stands apart from what was requested.
@@ -106,6 +145,12 @@ pub fn limits(demand: Demand, rules: Rules) -> CgroupLimits {
         period_us: PERIOD_US,
     };
     let memory_bytes = demand.memory_bytes.max(MEMORY_BYTES_MIN);
+    let memory_bytes_max = match demand.memory_bytes_max {
+        None => Some(memory_bytes),
+        // A limit below the request is refused by the master; the request counts then.
+        Some(Ceiling::At(bytes)) => Some(bytes.max(memory_bytes)),
+        Some(Ceiling::Unlimited) => None,
+    };
     CgroupLimits {
         cpu_weight: weight.clamp(WEIGHTS.0, WEIGHTS.1),
         // Nobody asks for a share of a disk: who has more of the processor has more of that.
@@ -120,13 +165,17 @@ pub fn limits(demand: Demand, rules: Rules) -> CgroupLimits {
             (None, Cfs::On) => Some(quota(demand.cpus_milli)),
             (Some(Ceiling::Unlimited), _) | (None, Cfs::Off) => None,
         },
-        memory_bytes_low: memory_bytes,
-        memory_bytes_max: match demand.memory_bytes_max {
-            None => Some(memory_bytes),
-            // A limit below the request is refused by the master; the request counts then.
-            Some(Ceiling::At(bytes)) => Some(bytes.max(memory_bytes)),
-            Some(Ceiling::Unlimited) => None,
+        memory_bytes_min: match rules.protection {
+            Protection::Low => 0,
+            Protection::Min => memory_bytes,
         },
+        memory_bytes_low: memory_bytes,
+        memory_bytes_high: rules
+            .throttling
+            .and_then(|throttling| throttling.mark(memory_bytes, memory_bytes_max)),
+        memory_bytes_max,
+        // The node's are set aside for those who ask: a container that does not has none.
+        huge_pages: demand.huge_pages,
         pids_max: PIDS_MAX,
     }
 }
@@ -158,6 +207,7 @@ fn with_executor(demand: Demand) -> Demand {
         cpus_milli_max: cpus_milli_max.map(|limit| limit.plus(EXECUTOR_CPUS_MILLI)),
         memory_bytes_max: memory_bytes_max.map(|limit| limit.plus(EXECUTOR_MEMORY_BYTES)),
         disk_bytes: demand.disk_bytes,
+        huge_pages: demand.huge_pages,
     }
 }
 
@@ -166,6 +216,7 @@ mod tests {
     use super::*;
     use alloc::format;
     use alloc::string::String;
+    use alloc::vec::Vec;
     use expect_test::{Expect, expect};
 
     fn with(cfs: Cfs) -> Rules {
@@ -248,5 +299,49 @@ mod tests {
         assert_eq!(unlimited.cpu_quota, None);
         assert_eq!(unlimited.memory_bytes_max, None);
         assert_eq!(unlimited.memory_bytes_low, 96 << 20);
+    }
+
+    #[test]
+    fn what_was_asked_for_is_kept_and_a_container_is_slowed_down_on_the_way_to_its_limit() {
+        const MB: u64 = 1 << 20;
+        let bursting = Demand {
+            memory_bytes: 100 * MB,
+            memory_bytes_max: Some(Ceiling::At(200 * MB)),
+            ..Demand::default()
+        };
+        let rules = Rules {
+            protection: Protection::Min,
+            throttling: Throttling::percent(80),
+            ..Rules::default()
+        };
+        let marks = |demand, rules| {
+            let limits = limits(demand, rules);
+            (limits.memory_bytes_min, limits.memory_bytes_high)
+        };
+        assert_eq!(marks(bursting, rules), (100 * MB, Some(180 * MB)));
+        assert_eq!(marks(bursting, Rules::default()), (0, None));
+        // Nothing lies between a request and the limit that it is, and nothing before no limit.
+        for memory_bytes_max in [None, Some(Ceiling::Unlimited), Some(Ceiling::At(0))] {
+            let demand = Demand {
+                memory_bytes_max,
+                ..bursting
+            };
+            assert_eq!(marks(demand, rules), (100 * MB, None));
+        }
+        assert_eq!(Throttling::percent(0), None);
+        assert_eq!(Throttling::percent(101), None);
+    }
+
+    #[test]
+    fn huge_pages_are_those_asked_for_and_else_none() {
+        let none = limits(Demand::default(), Rules::default());
+        assert!(none.huge_pages.iter().all(|(_, bytes)| bytes == 0));
+        let demand = Demand {
+            huge_pages: HugePages::of(|size| u64::from(size == "2MB") << 22),
+            ..Demand::default()
+        };
+        let some = limits(with_executor(demand), Rules::default()).huge_pages;
+        let some: Vec<_> = some.iter().filter(|(_, bytes)| *bytes > 0).collect();
+        assert_eq!(some, [("2MB", 4 << 20)]);
     }
 }

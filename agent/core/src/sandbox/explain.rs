@@ -158,6 +158,7 @@ pub fn explain(plan: &LaunchPlan, enforcement: &Enforcement) -> Report {
     let CgroupPlan {
         limits,
         nesting,
+        cpus,
         devices,
         ports,
     } = cgroup;
@@ -178,6 +179,7 @@ pub fn explain(plan: &LaunchPlan, enforcement: &Enforcement) -> Report {
     calls::of(seccomp, &mut writer);
     landlock::of(landlock.as_ref(), &mut writer);
     limits::placement(*nesting, &mut writer);
+    limits::cpus(cpus.as_ref(), &mut writer);
     limits::of(limits.as_ref(), &mut writer);
     limits::disk(disk.as_ref(), &mut writer);
     writer.leftovers();
@@ -203,7 +205,8 @@ const fn area(isolation: Isolation) -> Area {
         Isolation::Root => Area::Root,
         Isolation::Placement => Area::Placement,
         Isolation::Cpu => Area::Cpu,
-        Isolation::Memory => Area::Memory,
+        Isolation::Cpuset => Area::Placement,
+        Isolation::Memory | Isolation::HugePages => Area::Memory,
         Isolation::Pids => Area::Pids,
         Isolation::Devices => Area::Devices,
         Isolation::Disk => Area::Disk,

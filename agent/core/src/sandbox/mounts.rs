@@ -400,6 +400,7 @@ mod tests {
                 group: "",
             },
             rules: Rules::default(),
+            cpus: None,
             disk: DiskFacts::default(),
             policy: &policy,
             seccomp: &Profile::built_in(),

@@ -33,6 +33,15 @@ impl Cgroup {
         let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         let max = limits.memory_bytes_max.map_or(-1, bytes);
         controller.set_limit(max).map_err(text)?;
+        // Both have the kernel's own value where the plan says nothing, and a container that runs may have
+        // had another.
+        let high = limits.memory_bytes_high;
+        self.set_unless(
+            "memory.high",
+            &high.map_or("max".to_string(), |bytes| bytes.to_string()),
+            "max",
+        )?;
+        self.set_unless("memory.min", &limits.memory_bytes_min.to_string(), "0")?;
         controller
             .set_soft_limit(bytes(limits.memory_bytes_low))
             .map_err(text)?;
@@ -43,6 +52,14 @@ impl Cgroup {
         }
         // The whole container goes, not the one process that the kernel picks.
         write(&self.path.join("memory.oom.group"), "1").map_err(text)
+    }
+
+    /// Writes a value; one that is the kernel's own only where another stands there.
+    fn set_unless(&self, file: &str, value: &str, usual: &str) -> Result<(), String> {
+        if value == usual && self.table(file).trim() == usual {
+            return Ok(());
+        }
+        write(&self.path.join(file), value).map_err(text)
     }
 
     pub(super) fn limit_pids(&self, limits: &CgroupLimits) -> Result<(), String> {

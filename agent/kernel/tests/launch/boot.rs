@@ -36,10 +36,23 @@ pub(crate) fn prepare() -> Result<(), Box<dyn Error>> {
     ] {
         boot_mounts::mount(kind, Path::new(target), kind, Flags::empty(), "")?;
     }
+    // Set aside before the tree of groups is made, which shares them out.
+    fs::write("/proc/sys/vm/nr_hugepages", "4")?;
     if Path::new(DISK).exists() {
         boot_mounts::mount(DISK, Path::new("/tmp"), "ext4", Flags::empty(), "prjquota")?;
     }
     Ok(())
+}
+
+/// Which tests are to be run, by the word `tests=` of the kernel's command line; all where it has none.
+pub(crate) fn filter() -> Option<String> {
+    let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let mut words = line.split_whitespace();
+    words.find_map(|word| {
+        word.strip_prefix("tests=")
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+    })
 }
 
 /// Ends the machine.

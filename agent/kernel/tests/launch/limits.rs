@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 
 use agent_kernel::cgroup::Resource as Wait;
 use agent_kernel::launch::Streams;
-use agent_kernel::{block, process};
-use model::sandbox::{CpuQuota, ExitStatus, Io, IoMax, Isolation, Rlimit};
+use agent_kernel::{block, facts, process};
+use model::sandbox::{
+    CpuList, CpuQuota, CpuSet, ExitStatus, HugePages, Io, IoMax, Isolation, Rlimit,
+};
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::Resource;
 use nix::sys::signal::Signal;
 
@@ -222,6 +226,113 @@ pub(crate) fn processor_time_is_shared_by_weight(world: &World) -> Outcome {
     let ratio = used[1].as_secs_f64() / used[0].as_secs_f64();
     println!("  weights 100 and 400: {used:?}, ratio {ratio:.2}");
     same((2.5..6.0).contains(&ratio), true, &format!("ratio {ratio}"))
+}
+
+pub(crate) fn processors_are_a_containers_own_and_change_while_it_runs(world: &World) -> Outcome {
+    if !has(world, "cpuset") {
+        return Ok(());
+    }
+    let all: Vec<u32> = facts::processors().iter().map(|(cpu, ..)| *cpu).collect();
+    // On a machine of one processor it only stays there.
+    let last = all.last().copied().ok_or("no processors")?;
+    let mut plan = world.plan(
+        "allowed() { grep Cpus_allowed_list /proc/self/status | cut -f 2; }
+         allowed; echo up; while [ \"$(allowed)\" != 0 ]; do sleep 0.05; done; allowed
+         echo 0-1 > /sys/fs/cgroup/cpuset.cpus",
+    )?;
+    plan.cgroup.cpus = Some(CpuSet::Own(CpuList(vec![last])));
+    let launched = world.spawn(&plan)?;
+    let report = &launched.enforcement;
+    let is_enforced = report.enforced.contains(&Isolation::Cpuset);
+    same(is_enforced, true, &format!("{report:?}"))?;
+    world.wait_for(&plan, "up")?;
+    let cgroup = launched.cgroup.as_ref().ok_or("no cgroup")?;
+    cgroup.run_on(&CpuList(vec![0]))?;
+    let status = world.end(&plan, &launched)?;
+    let output = world.output(&plan)?;
+    let lines: Vec<_> = output.lines().take(3).collect();
+    let last = last.to_string();
+    same(lines, vec![&*last, "up", "0"], &output)?;
+    same(output.contains("Read-only file system"), true, &output)?;
+    same(status, ExitStatus::Exited(1), "status")?;
+    // What is wanted and not there is told, and the container runs where the others are.
+    let mut plan = world.plan("grep Cpus_allowed_list /proc/self/status | cut -f 2")?;
+    plan.cgroup.cpus = Some(CpuSet::Lacking {
+        shared: CpuList(vec![0]),
+        wanted: 9,
+    });
+    let launched = world.spawn(&plan)?;
+    world.end(&plan, &launched)?;
+    let missing = &launched.enforcement.missing;
+    let why = missing.iter().find(|(one, _)| *one == Isolation::Cpuset);
+    let (_, why) = why.ok_or("it is not told")?;
+    same(why.contains("9 processors"), true, why)?;
+    same(world.output(&plan)?.as_str(), "0\n", "processors")
+}
+
+pub(crate) fn memory_is_kept_from_others_and_its_use_slowed_down(world: &World) -> Outcome {
+    if !has(world, "memory") {
+        return Ok(());
+    }
+    if block::disk_of(&world.directory).is_none() {
+        // What is of no file is not taken back without swap.
+        println!("  left out: the tests' files are on no disk");
+        return Ok(());
+    }
+    let mut plan = world.plan(
+        "group=/sys/fs/cgroup
+         cat $group/memory.min $group/memory.low $group/memory.high $group/memory.max
+         head -c 20m /dev/zero > file && stat -c %s file
+         grep ^high $group/memory.events",
+    )?;
+    limits_of(&mut plan).memory_bytes_min = 8 << 20;
+    limits_of(&mut plan).memory_bytes_low = 8 << 20;
+    limits_of(&mut plan).memory_bytes_high = Some(16 << 20);
+    let (output, status) = world.run_plan(&plan)?;
+    let lines: Vec<_> = output.lines().collect();
+    let marks = vec!["8388608", "8388608", "16777216", "67108864"];
+    same(lines.get(..4).unwrap_or_default().to_vec(), marks, &output)?;
+    // It goes on, and was held up.
+    same(lines.get(4), Some(&"20971520"), &output)?;
+    let held_up = lines.get(5).and_then(|line| line.strip_prefix("high "));
+    let held_up: u64 = held_up.ok_or("no count")?.parse()?;
+    same(held_up > 0, true, &output)?;
+    same(status, ExitStatus::Exited(0), "status")
+}
+
+pub(crate) fn huge_pages_are_for_those_who_may_have_them(world: &World) -> Outcome {
+    if !has(world, "hugetlb") {
+        return Ok(());
+    }
+    const PAGE: u64 = 2 << 20;
+    for (allowed, expected) in [
+        (0, "No space left on device\n"),
+        (PAGE, "No space left on device\n"),
+        (2 * PAGE, "taken\n"),
+    ] {
+        let mut plan = world.plan("probe probe huge_pages")?;
+        limits_of(&mut plan).huge_pages = HugePages::of(|size| match size {
+            "2MB" => allowed,
+            _ => 0,
+        });
+        let launched = world.spawn(&plan)?;
+        world.end(&plan, &launched)?;
+        let report = &launched.enforcement;
+        let is_enforced = report.enforced.contains(&Isolation::HugePages);
+        same(is_enforced, true, &format!("{report:?}"))?;
+        same(world.output(&plan)?.as_str(), expected, "pages")?;
+    }
+    Ok(())
+}
+
+/// Inside a container: takes two huge pages, of a file in memory.
+pub(crate) fn take_huge_pages() {
+    let taken = memfd_create("pages", MFdFlags::MFD_HUGETLB | MFdFlags::MFD_HUGE_2MB)
+        .and_then(|file| fallocate(&file, FallocateFlags::empty(), 0, 4 << 20));
+    match taken {
+        Ok(()) => println!("taken"),
+        Err(errno) => println!("{}", errno.desc()),
+    }
 }
 
 pub(crate) fn limits_of_a_task_bind_it_and_not_its_init(world: &World) -> Outcome {

@@ -127,6 +127,9 @@ const TESTS: &[(&str, Test)] = tests![
     limits::no_more_processes_than_allowed,
     limits::a_container_reads_its_own_limits_and_cannot_change_them,
     limits::processor_time_is_shared_by_weight,
+    limits::processors_are_a_containers_own_and_change_while_it_runs,
+    limits::memory_is_kept_from_others_and_its_use_slowed_down,
+    limits::huge_pages_are_for_those_who_may_have_them,
     limits::files_in_memory_are_bounded_in_number,
     limits::writes_to_a_disk_are_no_faster_than_allowed,
     limits::waiting_for_memory_shows_as_pressure,
@@ -142,11 +145,14 @@ fn main() {
     if let [_, probe, name] = std::env::args().collect::<Vec<_>>().as_slice()
         && probe == "probe"
     {
-        return filters::probe(name);
+        return match name.as_str() {
+            "huge_pages" => limits::take_huge_pages(),
+            socket => filters::probe(socket),
+        };
     }
     if boot::is_init() {
         match boot::prepare() {
-            Ok(()) => drop(run(None)),
+            Ok(()) => drop(run(boot::filter().as_deref())),
             Err(error) => println!("{error}: {:?}", error.source()),
         }
         boot::off();

@@ -12,8 +12,8 @@ use agent_kernel::{cgroup, process};
 use model::ContainerId;
 use model::sandbox::{
     Access, Capabilities, CgroupLimits, CgroupPlan, Content, DeviceAccess, DeviceKind, DeviceNode,
-    DeviceRule, Devices, ExitStatus, IdRange, Io, LaunchPlan, Missing, Mount, Namespace, Nesting,
-    Network, Process, Root, Run, Sandbox, SeccompAction, User,
+    DeviceRule, Devices, ExitStatus, HugePages, IdRange, Io, LaunchPlan, Missing, Mount, Namespace,
+    Nesting, Network, Process, Root, Run, Sandbox, SeccompAction, User,
 };
 use nix::sys::signal::Signal;
 
@@ -156,7 +156,10 @@ impl World {
                 limits: Some(CgroupLimits {
                     cpu_weight: 100,
                     cpu_quota: None,
+                    memory_bytes_min: 0,
                     memory_bytes_low: 0,
+                    memory_bytes_high: None,
+                    huge_pages: HugePages::default(),
                     memory_bytes_max: Some(64 << 20),
                     swap_bytes_max: Some(0),
                     pids_max: 64,
@@ -164,6 +167,7 @@ impl World {
                     io_max: None,
                 }),
                 nesting: Nesting::Shared,
+                cpus: None,
                 ports: None,
                 devices: device_rules(),
             },

@@ -1,6 +1,7 @@
 //! Tests: what is kept of a container.
 
 use super::*;
+use model::sandbox::CpuList;
 
 #[test]
 fn what_is_kept_of_a_container_is_read_as_it_was_written() {
@@ -55,7 +56,10 @@ fn what_is_kept_of_a_container_is_read_as_it_was_written() {
             quota_us: 1,
             period_us: 2,
         }),
+        memory_bytes_min: 0,
         memory_bytes_low: 3,
+        memory_bytes_high: None,
+        huge_pages: HugePages::default(),
         memory_bytes_max: Some(4),
         swap_bytes_max: None,
         pids_max: 5,
@@ -90,6 +94,7 @@ fn what_is_kept_of_a_container_is_read_as_it_was_written() {
     record.set_seen(&seen);
     record.set_network(ParentsNetwork::Own);
     record.set_report(&report);
+    record.set_cpus(&CpuSet::Own(CpuList(vec![2, 6])));
     let bytes = record.encode_to_vec();
     let record = Record::decode(&*bytes).expect("a record");
     assert!(!record.is_guest());
@@ -99,6 +104,7 @@ fn what_is_kept_of_a_container_is_read_as_it_was_written() {
     assert_eq!(record.seen(), Some(seen));
     assert_eq!(record.network(), ParentsNetwork::Own);
     assert_eq!(record.report(), report);
+    assert_eq!(record.cpus.expect("processors").own, [2, 6]);
 }
 
 #[test]

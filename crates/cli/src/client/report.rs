@@ -1,5 +1,7 @@
 //! Report: what an agent says that a container runs under (`GET /explain`). Mesos has no such thing.
 
+use std::collections::BTreeMap;
+
 use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,6 +18,25 @@ pub(crate) struct Report {
     pub(crate) verdict: String,
     pub(crate) rows: Vec<Row>,
     pub(crate) denials: Denials,
+    /// By what its processes wait for; nothing where its node does not tell, or it has ended.
+    #[serde(default)]
+    pub(crate) pressure: BTreeMap<String, Pressure>,
+}
+
+/// How much its processes wait for something.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Pressure {
+    /// Some of them.
+    pub(crate) some: Waits,
+}
+
+/// In percent of the time.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Waits {
+    /// Of the last 10 seconds.
+    pub(crate) avg10: f64,
+    /// Of the last minute.
+    pub(crate) avg60: f64,
 }
 
 /// What was refused to it, as far as the kernel tells.

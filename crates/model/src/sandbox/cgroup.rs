@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::DeviceRule;
+use super::{CpuSet, DeviceRule, HugePages};
 
 /// A container's group in the cgroup tree, beneath that of the container that it is nested in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct CgroupPlan {
     pub limits: Option<CgroupLimits>,
     /// Whether containers nested in it may have limits of their own.
     pub nesting: Nesting,
+    /// The processors that its processes run on; all that the one above has where unset.
+    pub cpus: Option<CpuSet>,
     /// The device files that may be used; a container that is nested has those that the ones above it
     /// have, too.
     pub devices: Vec<DeviceRule>,
@@ -35,12 +37,20 @@ pub struct CgroupLimits {
     pub cpu_weight: u64,
     /// `cpu.max`; `None` leaves the processor unlimited.
     pub cpu_quota: Option<CpuQuota>,
+    /// `memory.min` in bytes: what is never taken from this container, whatever others lack.
+    pub memory_bytes_min: u64,
     /// `memory.low` in bytes: what is taken from this container last.
     pub memory_bytes_low: u64,
+    /// `memory.high` in bytes, `None` for no such mark: beyond it the container is slowed down and its
+    /// memory taken back, and nothing is killed.
+    pub memory_bytes_high: Option<u64>,
     /// `memory.max` in bytes, `None` for no limit; `memory.oom.group` is 1 beside it.
     pub memory_bytes_max: Option<u64>,
     /// `memory.swap.max` in bytes, `None` for no limit.
     pub swap_bytes_max: Option<u64>,
+    /// `hugetlb.SIZE.max`, and `hugetlb.SIZE.rsvd.max` beside it: of the pages that the node has set
+    /// aside, a size of which it has none is left out.
+    pub huge_pages: HugePages,
     /// `pids.max`.
     pub pids_max: u64,
     /// `io.weight`, where the kernel shares disks out by weight.

@@ -68,8 +68,12 @@ pub enum Isolation {
     Placement,
     /// The share of the processor, and the quota where one was asked for.
     Cpu,
+    /// Processors of its own, or none that are others' own.
+    Cpuset,
     /// The memory limit.
     Memory,
+    /// The limit of huge pages.
+    HugePages,
     /// The limit of processes.
     Pids,
     /// The share of the disk's bandwidth, and the limit where there is one.
@@ -92,7 +96,7 @@ pub enum Isolation {
 
 impl Isolation {
     /// Those that an operator may ask for: what becomes of them is known before the start.
-    const NAMED: [Self; 22] = [
+    const NAMED: [Self; 24] = [
         Self::Namespace(Namespace::User),
         Self::Namespace(Namespace::Pid),
         Self::Namespace(Namespace::Mount),
@@ -108,7 +112,9 @@ impl Isolation {
         Self::Root,
         Self::Placement,
         Self::Cpu,
+        Self::Cpuset,
         Self::Memory,
+        Self::HugePages,
         Self::Pids,
         Self::Devices,
         Self::ProcView,
@@ -146,7 +152,9 @@ impl Isolation {
             Self::Root => "filesystem/linux",
             Self::Placement => "cgroups/all",
             Self::Cpu => "cgroups/cpu",
+            Self::Cpuset => "cgroups/cpuset",
             Self::Memory => "cgroups/mem",
+            Self::HugePages => "cgroups/hugetlb",
             Self::Pids => "cgroups/pids",
             Self::Devices => "cgroups/devices",
             Self::ProcView => "procview",
@@ -172,7 +180,9 @@ impl fmt::Display for Isolation {
             Self::Root => f.write_str("root"),
             Self::Placement => f.write_str("cgroup"),
             Self::Cpu => f.write_str("cpu limit"),
+            Self::Cpuset => f.write_str("set of processors"),
             Self::Memory => f.write_str("memory limit"),
+            Self::HugePages => f.write_str("limit of huge pages"),
             Self::Pids => f.write_str("pids limit"),
             Self::Io => f.write_str("io limit"),
             Self::Devices => f.write_str("device list"),

@@ -2,8 +2,9 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
-use model::sandbox::{CgroupLimits, DiskQuota, Isolation, Nesting};
+use model::sandbox::{CgroupLimits, CpuSet, DiskQuota, HugePages, Isolation, Nesting};
 
 use super::names::bytes;
 use super::{Area, Judged, Writer};
@@ -15,6 +16,19 @@ pub(super) fn placement(nesting: Nesting, writer: &mut Writer<'_>) {
     };
     let outcome = writer.outcome(Isolation::Placement);
     writer.row(Area::Placement, what, outcome);
+}
+
+/// The processors that it runs on, where they are shared out.
+pub(super) fn cpus(set: Option<&CpuSet>, writer: &mut Writer<'_>) {
+    let Some(set) = set else { return };
+    let outcome = writer.outcome(Isolation::Cpuset);
+    let what = match set {
+        CpuSet::Own(own) => format!("processors {own} of its own"),
+        CpuSet::Shared(shared) | CpuSet::Lacking { shared, .. } => {
+            format!("processors {shared}, with others, and none that are others' own")
+        }
+    };
+    writer.note(Area::Placement, what, outcome);
 }
 
 pub(super) fn of(limits: Option<&CgroupLimits>, writer: &mut Writer<'_>) {
@@ -29,9 +43,12 @@ pub(super) fn of(limits: Option<&CgroupLimits>, writer: &mut Writer<'_>) {
     let CgroupLimits {
         cpu_weight,
         cpu_quota,
+        memory_bytes_min,
         memory_bytes_low,
+        memory_bytes_high,
         memory_bytes_max,
         swap_bytes_max,
+        huge_pages,
         pids_max,
         io_weight,
         io_max,
@@ -66,11 +83,17 @@ pub(super) fn of(limits: Option<&CgroupLimits>, writer: &mut Writer<'_>) {
             outcome.but(10, "the task asked for none"),
         ),
     }
-    if *memory_bytes_low > 0 {
-        let outcome = writer.outcome(Isolation::Memory);
-        let what = format!("{} are taken from it last", bytes(*memory_bytes_low));
-        writer.note(Area::Memory, what, outcome);
+    for (kept, how) in [
+        (Some(*memory_bytes_min), "are never taken from it"),
+        (Some(*memory_bytes_low), "are taken from it last"),
+        (*memory_bytes_high, "are what it is slowed down at"),
+    ] {
+        if let Some(kept) = kept.filter(|kept| *kept > 0) {
+            let outcome = writer.outcome(Isolation::Memory);
+            writer.note(Area::Memory, format!("{} {how}", bytes(kept)), outcome);
+        }
     }
+    self::huge_pages(*huge_pages, writer);
     let outcome = writer.outcome(Isolation::Pids);
     writer.row(
         Area::Pids,
@@ -97,6 +120,20 @@ pub(super) fn of(limits: Option<&CgroupLimits>, writer: &mut Writer<'_>) {
             outcome.but(1, "a share and no limit"),
         ),
     }
+}
+
+/// Only where they cannot be kept from it do they count: most nodes have none.
+fn huge_pages(most: HugePages, writer: &mut Writer<'_>) {
+    let some = most.iter().filter(|(_, bytes)| *bytes > 0);
+    let some: Vec<_> = some
+        .map(|(size, most)| format!("{} in pages of {size}", bytes(most)))
+        .collect();
+    let what = match some.is_empty() {
+        true => "no huge pages".to_string(),
+        false => format!("at most {}", some.join(", ")),
+    };
+    let outcome = writer.outcome(Isolation::HugePages);
+    writer.note(Area::Memory, what, outcome);
 }
 
 fn swap(most: Option<u64>) -> String {

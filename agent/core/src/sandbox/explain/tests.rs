@@ -6,10 +6,10 @@ use alloc::vec;
 use expect_test::{Expect, expect};
 use model::ContainerId;
 use model::sandbox::{
-    Access, Capabilities, Capability, CgroupPlan, Content, CpuQuota, DeviceAccess, DeviceKind,
-    DeviceRule, Devices, DiskQuota, FileRights, FileRule, IdRange, Io, IoMax, Landlock, Mount,
-    MountsBeneath, Nesting, Network, Process, Rlimit, Root, Run, Scope, Seccomp, Shares, User,
-    View, ViewFile,
+    Access, Capabilities, Capability, CgroupPlan, Content, CpuList, CpuQuota, CpuSet, DeviceAccess,
+    DeviceKind, DeviceRule, Devices, DiskQuota, FileRights, FileRule, HugePages, IdRange, Io,
+    IoMax, Landlock, Mount, MountsBeneath, Nesting, Network, Process, Rlimit, Root, Run, Scope,
+    Seccomp, Shares, User, View, ViewFile,
 };
 
 use crate::sandbox::{Demand, Profile, Rules};
@@ -85,7 +85,10 @@ fn plan() -> LaunchPlan {
             limits: Some(CgroupLimits {
                 cpu_weight: 60,
                 cpu_quota: None,
+                memory_bytes_min: 0,
                 memory_bytes_low: 96 << 20,
+                memory_bytes_high: None,
+                huge_pages: HugePages::default(),
                 memory_bytes_max: Some(96 << 20),
                 swap_bytes_max: Some(0),
                 pids_max: 4096,
@@ -93,6 +96,7 @@ fn plan() -> LaunchPlan {
                 io_max: None,
             }),
             nesting: Nesting::Shared,
+            cpus: None,
             ports: None,
             devices: vec![DeviceRule {
                 kind: DeviceKind::Character,
@@ -143,6 +147,7 @@ fn all(plan: &LaunchPlan) -> Enforcement {
         Isolation::Placement,
         Isolation::Cpu,
         Isolation::Memory,
+        Isolation::HugePages,
         Isolation::Disk,
         Isolation::Io,
         Isolation::Pids,
@@ -209,6 +214,7 @@ fn a_task_that_asks_for_nothing_is_told_all_that_it_runs_under() {
             cpu          ENFORCED   3/30  weight 60 (a share and no limit: neighbours can be kept from the processor)
             memory       ENFORCED   0/50  at most 96 MB, no swap
             memory       ENFORCED   0/0   96 MB are taken from it last
+            memory       ENFORCED   0/0   no huge pages
             pids         ENFORCED   0/40  at most 4096 processes and threads
             io           ENFORCED   2/20  weight 60 (a share and no limit: neighbours can be kept from the disk)
             disk         ENFORCED   0/40  at most 1 GB in 32768 files
@@ -306,14 +312,18 @@ fn new_limits_stand_where_the_old_ones_stood() {
     let plan = plan();
     let mut report = explain(&plan, &all(&plan));
     let areas = |report: &Report| -> Vec<_> { report.rows.iter().map(|row| row.area).collect() };
-    let before = areas(&report);
+    let mut before = areas(&report);
+    before.dedup();
     let limits = CgroupLimits {
         cpu_weight: 100,
         cpu_quota: Some(CpuQuota {
             quota_us: 50_000,
             period_us: 100_000,
         }),
+        memory_bytes_min: 1 << 20,
         memory_bytes_low: 1 << 20,
+        memory_bytes_high: Some(1 << 29),
+        huge_pages: HugePages::of(|size| u64::from(size == "2MB") << 22),
         memory_bytes_max: Some(1 << 30),
         swap_bytes_max: None,
         pids_max: 10,
@@ -329,21 +339,31 @@ fn new_limits_stand_where_the_old_ones_stood() {
     for isolation in [
         Isolation::Cpu,
         Isolation::Memory,
+        Isolation::HugePages,
         Isolation::Pids,
         Isolation::Io,
     ] {
         enforcement.note(isolation, Ok(()));
     }
     report.resize(&limits, &[(1, 2)], &enforcement);
-    assert_eq!(areas(&report), before);
-    let rows = report.rows.iter().map(|row| row.what.as_str());
-    let rows: Vec<_> = rows.filter(|what| what.contains("at most")).collect();
+    let mut after = areas(&report);
+    after.dedup();
+    assert_eq!(after, before);
+    let rows = report
+        .rows
+        .iter()
+        .filter(|row| row.area == Area::Memory || row.what.contains("at most"));
+    let rows: Vec<_> = rows.map(|row| row.what.as_str()).collect();
     assert_eq!(
         rows,
         [
             "RLIMIT_NOFILE 1024, at most infinite",
             "weight 100, at most 50000 of 100000 us",
             "at most 1 GB, and swap",
+            "1 MB are never taken from it",
+            "1 MB are taken from it last",
+            "512 MB are what it is slowed down at",
+            "at most 4 MB in pages of 2MB",
             "at most 10 processes and threads",
             "at most 1 GB in 32768 files"
         ]
@@ -373,5 +393,41 @@ fn new_ports_stand_where_the_old_ones_stood_and_nowhere_else() {
     assert_eq!(
         ports(&report),
         ["of the ports only 1-2, 7-7 can be bound by number"]
+    );
+}
+
+#[test]
+fn processors_are_told_where_they_are_shared_out() {
+    let mut plan = plan();
+    let mut told = |cpus, outcome| {
+        plan.cgroup.cpus = Some(cpus);
+        let mut enforcement = all(&plan);
+        enforcement.note(Isolation::Cpuset, outcome);
+        let report = explain(&plan, &enforcement);
+        let rows = report.rows.into_iter();
+        let found = rows.filter(|row| row.what.starts_with("processors"));
+        let found: Vec<_> = found.map(|row| (row.what, row.state, row.reason)).collect();
+        found.into_iter().next()
+    };
+    let list = || CpuList(Vec::from([2, 3]));
+    assert_eq!(
+        told(CpuSet::Own(list()), Ok(())),
+        Some((
+            "processors 2-3 of its own".into(),
+            State::Enforced,
+            String::new()
+        ))
+    );
+    let lacking = CpuSet::Lacking {
+        shared: list(),
+        wanted: 4,
+    };
+    assert_eq!(
+        told(lacking, Err("why".into())),
+        Some((
+            "processors 2-3, with others, and none that are others' own".into(),
+            State::Degraded,
+            "why".into()
+        ))
     );
 }
