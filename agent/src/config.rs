@@ -14,6 +14,7 @@ pub mod images;
 pub mod isolation;
 mod masters;
 pub mod networks;
+pub mod oversubscription;
 pub mod recovery;
 mod settings;
 mod values;
@@ -82,6 +83,8 @@ pub struct Config {
     pub disk: crate::disk::Settings,
     /// What becomes of what an earlier process of this agent left.
     pub recovery: Recovery,
+    /// What is given out twice, and when it is taken back.
+    pub oversubscription: agent_core::oversubscription::Settings,
     /// What commands may have fetched.
     pub fetching: Fetching,
     /// Authorities that are believed beside Mozilla's, where this node takes something from elsewhere.

@@ -30,7 +30,7 @@ use std::time::Duration;
 use agent_core::Signal;
 use agent_core::event::{DiskLimit, Event, Exit, ExitStatus, Limit};
 use agent_core::sandbox::{Class, ParentsNetwork};
-use agent_kernel::cgroup::Cgroup;
+use agent_kernel::cgroup::{Cgroup, Tree};
 use agent_kernel::process::{self, Pid};
 use model::sandbox::{Enforcement, Io, Process};
 use model::{Blob, ContainerId};
@@ -202,6 +202,12 @@ impl Containers {
             lingering: Vec::new(),
             tidy_at: None,
         }
+    }
+
+    /// The tree of their groups, where there is one.
+    #[must_use]
+    pub fn cgroups(&self) -> Option<&Tree> {
+        self.ground.host.cgroups()
     }
 
     /// What was collected of what containers left.

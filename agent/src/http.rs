@@ -30,6 +30,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ::api::http::respond::Refusal;
 use ::api::http::verbosity::Verbosity;
+use agent_core::sandbox::RevocableCpu;
 use agent_kernel::kept::{self, Kept};
 use agent_kernel::{cgroup, reexec};
 use hyper::service::service_fn;
@@ -42,7 +43,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
 
 use crate::again::{History, tolerated};
-use crate::config::Config;
+use crate::config::{Config, oversubscription};
 use crate::description::Description;
 use crate::disk::Disks;
 use crate::explained::Explained;
@@ -196,6 +197,7 @@ impl Context {
 /// Settings under Mesos' names, as texts.
 fn flags(config: &Config, node: &Node) -> Value {
     let text = model::duration::format;
+    let low = config.isolation.rules.revocable_cpu == RevocableCpu::Low;
     let mut flags = json!({
         "advertise_ip": config.advertise_ip.map(|ip| ip.to_string()),
         "advertise_port": config.advertise_port.map(|port| port.to_string()),
@@ -208,6 +210,7 @@ fn flags(config: &Config, node: &Node) -> Value {
         "master": config.master.to_string(),
         "port": config.port.to_string(),
         "recovery_timeout": text(config.recovery_timeout),
+        "revocable_cpu_low_priority": low.to_string(),
         "resources": config.resources,
         "sandbox_directory": agent_core::sandbox::SANDBOX,
         "switch_user": config.switch_user.to_string(),
@@ -217,6 +220,7 @@ fn flags(config: &Config, node: &Node) -> Value {
         let more = config.housekeeping.flags().into_iter();
         let more = more.chain(config.disk.flags());
         let more = more.chain(config.recovery.flags());
+        let more = more.chain(oversubscription::flags(&config.oversubscription));
         map.extend(more.map(|(name, value)| (name.to_owned(), json!(value))));
         map.retain(|_, value| !value.is_null());
     }

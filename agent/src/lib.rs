@@ -24,6 +24,7 @@ pub mod init;
 pub mod kernel_log;
 pub mod link;
 pub mod logging;
+pub mod looking;
 pub mod networks;
 pub mod node;
 pub mod paths;

@@ -185,6 +185,7 @@ async fn begin_and_run(config: Config, node: Node, handover: Handover) -> Result
         shutdown_grace: config.executor_shutdown_grace_period,
         executor_registration_timeout: config.executor_registration_timeout,
         executor_reregistration_timeout: config.executor_reregistration_timeout,
+        oversubscription: config.oversubscription.clone(),
         seed: [high, low],
     });
 

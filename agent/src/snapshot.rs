@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub is_registered: bool,
     /// What it has, as operations left it.
     pub total: Resources,
+    /// What of that may be given out twice, as the master was told.
+    pub oversubscribed: Resources,
     /// Set while it drains.
     pub drain: Option<Drain>,
     /// The frameworks with tasks here.
@@ -62,6 +64,7 @@ impl Snapshot {
             agent_id: agent.registration().agent_id.clone(),
             is_registered: agent.registration().registered().is_some(),
             total: agent.holdings().total().clone(),
+            oversubscribed: agent.oversubscribed().clone(),
             drain: agent.drain(),
             frameworks: agent
                 .frameworks()
@@ -123,6 +126,8 @@ pub struct Counters {
     pub fetched: fetch::Figures,
     /// Executors whose containers are gone, those of command tasks among them.
     pub executors_terminated: u64,
+    /// Executors that were ended for others, those of command tasks among them.
+    pub executors_preempted: u64,
     /// Messages that frameworks sent to executors, and that were handed on.
     pub framework_messages: u64,
     /// How long the checkpoint took to read.

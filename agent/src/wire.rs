@@ -301,6 +301,11 @@ pub fn to_master(
             executor_id: Some((&executor_id).into()),
             data: data.as_bytes().to_vec(),
         }),
+        ToMaster::Oversubscribed { revocable } => {
+            Body::UpdateOversubscribed(link::UpdateOversubscribed {
+                resources: convert::to_refined(&revocable),
+            })
+        }
         ToMaster::Unregister => Body::Unregister(link::Unregister {}),
     };
     link::AgentFrame {
@@ -337,6 +342,7 @@ fn register(description: &Description, frame: Register) -> link::Register {
             .collect(),
         drain_config: frame.drain.map(drain_config),
         total_resources: convert::to_refined(&frame.total),
+        oversubscribed_resources: convert::to_refined(&frame.oversubscribed),
     }
 }
 

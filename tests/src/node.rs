@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_core::event::ExitStatus;
 use agent_core::holdings::VolumeName;
+use agent_core::oversubscription;
 use agent_core::{Agent, Fact, Settings};
 use model::{ContainerId, FrameworkId, Instant, Resources, StatusUuid};
 
@@ -123,6 +124,7 @@ impl Node {
             shutdown_grace: std::time::Duration::from_secs(5),
             executor_registration_timeout: std::time::Duration::from_secs(60),
             executor_reregistration_timeout: std::time::Duration::from_secs(2),
+            oversubscription: oversubscription::Settings::default(),
             seed: [seed, self.life],
         }));
         self.disk.clone()

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use agent_core::Status;
+use agent_core::allocation::Allocation;
 use agent_core::checks::{Check, Checks, HealthCheck, Loopback, Probe, Request};
 use agent_core::event::{ExecutorKind, ExecutorSpec, Framework, KillingState, Restarts, TaskSpec};
 use master_core::event::{Capabilities, Capability, FrameworkInfo, Text};
@@ -158,6 +159,7 @@ pub fn task_for_agent(info: &Blob) -> Option<TaskSpec> {
             },
             info: blob(&[own.as_deref().unwrap_or_default()]),
             shutdown_grace: None,
+            allocation: Allocation::default(),
         },
         group: Vec::new(),
         id,
@@ -170,6 +172,7 @@ pub fn task_for_agent(info: &Blob) -> Option<TaskSpec> {
         },
         unsupported: None,
         held: volume_of_task(info).into_iter().collect(),
+        allocation: Allocation::default(),
     })
 }
 
@@ -185,6 +188,7 @@ pub fn group_for_agent(executor: &Blob, tasks: &[Blob]) -> Option<Vec<TaskSpec>>
         kind: ExecutorKind::Default,
         info: executor.clone(),
         shutdown_grace: None,
+        allocation: Allocation::default(),
     };
     let ids: Option<Vec<_>> = tasks.iter().map(task_id_of_blob).collect();
     let ids = ids?;

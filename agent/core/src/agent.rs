@@ -21,6 +21,7 @@ use crate::executor::{Doom, Life, Task};
 use crate::executors::{Executor, ExecutorKey};
 use crate::holdings::Holdings;
 use crate::operations::Operations;
+use crate::oversubscription::{self, Oversubscription};
 use crate::random::Random;
 use crate::registration::{Due, Lost, Opened, Registration};
 use crate::status_updates::{Forward, StatusUpdates, TaskKey};
@@ -49,6 +50,8 @@ pub struct Settings {
     pub executor_registration_timeout: Duration,
     /// `--executor_reregistration_timeout`.
     pub executor_reregistration_timeout: Duration,
+    /// What may be given out twice, and when it is taken back.
+    pub oversubscription: oversubscription::Settings,
     /// Where ids and back-off come from.
     pub seed: [u64; 2],
 }
@@ -71,6 +74,7 @@ pub struct Agent {
     pub(crate) answers: StatusUpdates,
     pub(crate) holdings: Holdings,
     pub(crate) operations: Operations,
+    pub(crate) oversubscription: Oversubscription,
     /// Set while the agent drains.
     pub(crate) drain: Option<Drain>,
     pub(crate) random: Random,
@@ -145,6 +149,8 @@ impl Agent {
     pub fn new(settings: Settings) -> Self {
         let random = Random::new(settings.seed);
         let holdings = Holdings::new(settings.resources.clone());
+        let oversubscription =
+            Oversubscription::new(&settings.oversubscription, &settings.resources);
         Self {
             settings,
             phase: Phase::Recovering,
@@ -159,6 +165,7 @@ impl Agent {
             answers: StatusUpdates::default(),
             holdings,
             operations: Operations::default(),
+            oversubscription,
             drain: None,
             random,
             timers: BTreeSet::new(),
@@ -231,6 +238,7 @@ impl Agent {
             }
             Event::ExecutorClosed { stream } => self.executor_closed(&mut step, stream),
             Event::VolumeDestroyed { volume } => self.volume_destroyed(&mut step, volume),
+            Event::Looked(looked) => self.looked(&mut step, looked),
             Event::Stop(stop) => self.end_work(&mut step, End::Stopped, stop),
         }
         self.run_timers(&mut step);
@@ -253,6 +261,7 @@ impl Agent {
             self.timers.first().map(|(at, _)| *at),
             self.checkers.deadline(),
             self.executor_timers.first().map(|(at, _)| *at),
+            self.look_at(),
             end,
         ]
         .into_iter()
@@ -308,6 +317,7 @@ impl Agent {
         match self.registration.opened(step.now, link) {
             Opened::Register => {
                 self.exited.clear();
+                let oversubscribed = self.registers();
                 let register = Register {
                     agent_id: self.registration.agent_id.clone(),
                     frameworks: self
@@ -319,6 +329,7 @@ impl Agent {
                     tasks: self.running(),
                     operations: self.operations.iter().cloned().collect(),
                     total: self.holdings.total().clone(),
+                    oversubscribed,
                     drain: self.drain,
                 };
                 step.out.push(Effect::Send {
@@ -480,6 +491,7 @@ impl Agent {
                 step.out.push(Effect::CloseLink { link });
             }
         }
+        self.oversubscribe(step);
         self.finish_drain(step);
         self.finish_ending(step);
     }

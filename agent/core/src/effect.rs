@@ -18,6 +18,7 @@ use crate::event::{Drain, ExecutorKind, ExecutorSpec, Framework, Operation, Task
 use crate::executor::Doom;
 use crate::executor_api::{ExecutorRefusal, Taken, ToExecutor};
 use crate::holdings::VolumeName;
+use crate::oversubscription::{Look, qos::Suffering};
 
 /// One stream to the master; a later one has the greater number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,6 +147,15 @@ pub enum Effect {
         operation: Operation,
         /// What became of it.
         status: OperationStatus,
+    },
+    /// Looks at the containers; answered by `Looked`.
+    Look(Look),
+    /// A revocable container is ended, since another one waits for what it takes; for the log.
+    Preempted {
+        /// The container.
+        container: ContainerId,
+        /// Who waits, and what for.
+        suffering: Suffering,
     },
     /// A task has a new state; for the log.
     TaskChanged {
@@ -294,6 +304,11 @@ pub enum ToMaster {
         /// What it has.
         data: Blob,
     },
+    /// What may be given out twice, from now on.
+    Oversubscribed {
+        /// All of it.
+        revocable: Resources,
+    },
     /// The agent will not come back.
     Unregister,
 }
@@ -313,6 +328,8 @@ pub struct Register {
     pub operations: Vec<(Operation, OperationStatus)>,
     /// What the agent has, as operations left it.
     pub total: Resources,
+    /// What may be given out twice.
+    pub oversubscribed: Resources,
     /// Set while it drains.
     pub drain: Option<Drain>,
 }

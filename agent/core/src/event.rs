@@ -16,11 +16,13 @@ use model::{
     TaskId,
 };
 
+use crate::allocation::Allocation;
 use crate::checks::{Checks, Outcome, ProbeId};
 use crate::containers::{Caller, ContainerCall, RequestId};
 use crate::effect::{Fact, LinkId};
 use crate::executor_api::{Claims, ExecutorCall};
 use crate::holdings::VolumeName;
+use crate::oversubscription::Looked;
 
 /// Something that happened outside of the core.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +132,8 @@ pub enum Event {
         /// The volume of `Effect::DestroyVolume`.
         volume: VolumeName,
     },
+    /// The containers were looked at, as `Effect::Look` asked.
+    Looked(Looked),
     /// The agent is to end its work.
     Stop(Stop),
 }
@@ -437,6 +441,8 @@ pub struct TaskSpec {
     pub unsupported: Option<String>,
     /// The reservations and volumes that operations made and it uses, allocated to nobody.
     pub held: Resources,
+    /// What it was given of this node.
+    pub allocation: Allocation,
 }
 
 /// An executor as the core decides by it.
@@ -450,6 +456,8 @@ pub struct ExecutorSpec {
     pub info: Blob,
     /// Its own `shutdown_grace_period`.
     pub shutdown_grace: Option<Duration>,
+    /// What it was given of this node for itself; nothing where it exists in messages only.
+    pub allocation: Allocation,
 }
 
 /// Who runs the tasks of an executor.

@@ -19,6 +19,7 @@ use model::{ContainerId, Instant, Reason, Source, TaskState};
 use crate::checks::CheckStatus;
 use crate::effect::{Deadline, Limitation, Status};
 use crate::event::{DiskLimit, Exit, ExitStatus, Limit, MemoryLimit, TaskSpec};
+use crate::oversubscription::qos::Pressure;
 
 /// The grace period of a kill for which nobody named one (Mesos' command executor).
 pub const KILL_GRACE: Duration = Duration::from_secs(3);
@@ -81,6 +82,8 @@ pub enum Doom {
     OutOfTime,
     /// Its health check failed too often.
     Unhealthy,
+    /// Others wait for what it was to give back.
+    Preempted(Pressure),
 }
 
 impl Task {
@@ -173,6 +176,11 @@ pub fn ending(doom: Option<Doom>, exit: &Exit) -> Ending {
     };
     match (doom, exit.status) {
         (Some(Doom::DuringLaunch), _) => killed_during_launch(),
+        (Some(Doom::Preempted(pressure)), _) => Ending::by_agent(
+            TaskState::Gone,
+            Reason::ContainerPreempted,
+            pressure.to_string(),
+        ),
         (Some(Doom::Requested | Doom::Unhealthy), _) => by_executor(TaskState::Killed, None),
         (Some(Doom::OutOfTime), _) => {
             by_executor(TaskState::Failed, Some(Reason::MaxCompletionTimeReached))

@@ -95,7 +95,6 @@ impl Agent {
     }
 
     fn too_late(&self, key: &ExecutorKey, window: Window) -> Ending {
-        let partition = self.frameworks.get(&key.0).map(|e| e.framework.partition);
         let settings = &self.settings;
         match window {
             Window::Launch => Ending::by_agent(
@@ -107,9 +106,7 @@ impl Agent {
                 ),
             ),
             Window::Restart => Ending::by_agent(
-                partition.map_or(TaskState::Gone, |partition| {
-                    TaskState::Gone.for_framework(partition)
-                }),
+                self.gone_for(&key.0),
                 Reason::ExecutorReregistrationTimeout,
                 format!(
                     "Executor did not reregister within {}",

@@ -46,6 +46,7 @@ impl Agent {
                 self.registration
                     .admitted(step.now, link, epoch, total_ping_timeout);
                 step.out.push(Effect::Registered { agent_id });
+                self.tell_again(step);
                 self.tell_all_exited(step);
                 for told in self.operations.resume(step.now) {
                     self.tell_of_operation(step, told);

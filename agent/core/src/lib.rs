@@ -11,6 +11,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod agent;
+pub mod allocation;
 mod checking;
 pub mod checks;
 pub mod containers;
@@ -27,6 +28,7 @@ pub mod gc;
 pub mod holdings;
 mod launches;
 pub mod operations;
+pub mod oversubscription;
 mod pods;
 pub mod projects;
 pub mod random;

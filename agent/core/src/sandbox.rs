@@ -30,7 +30,8 @@ use model::sandbox::{CgroupPlan, CpuSet, IdRange, Io, LaunchPlan, Run, Sandbox, 
 
 pub use capabilities::Policy;
 pub use cgroup::{
-    Ceiling, Cfs, Demand, MEMORY_BYTES_MIN, Protection, Rules, Swap, Throttling, limits,
+    Ceiling, Cfs, Demand, MEMORY_BYTES_MIN, Protection, RevocableCpu, Rules, Swap, Throttling,
+    limits,
 };
 pub use command::Command;
 pub use devices::AllowedDevice;
@@ -226,6 +227,7 @@ pub fn plan(task: &TaskSpec<'_>, node: &NodeFacts<'_>) -> Result<LaunchPlan, Pla
             devices: devices::rules(&node.policy.devices),
             ports,
         },
+        oom_score_adj: cgroup::oom_score_adj(task.demand.revocable),
         view: procview::of(task, node),
         disk: match task.class {
             Class::Task | Class::Executor | Class::Pod => Some(disk_quota(task.demand, node.disk)),

@@ -124,6 +124,13 @@ impl Agent {
             },
             (ending, _) => ending,
         };
+        let ending = match ending.state {
+            TaskState::Gone => Ending {
+                state: self.gone_for(&key.0),
+                ..ending
+            },
+            _ => ending,
+        };
         self.end_task(step, &key, ending);
     }
 

@@ -315,13 +315,13 @@ fn write_maps(pid: Pid, inside: u32, ids: IdRange) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Makes a process an ordinary candidate of the out-of-memory killer; it inherits the agent's own
-/// rank otherwise.
+/// Gives a process its rank among the candidates of the out-of-memory killer, 0 for an ordinary one; it
+/// inherits the agent's own otherwise.
 ///
 /// # Errors
 /// The process has ended.
-pub(crate) fn reset_oom_score(pid: Pid) -> Result<(), Errno> {
-    write_of(pid, "oom_score_adj", "0")
+pub(crate) fn set_oom_score(pid: Pid, adjustment: i16) -> Result<(), Errno> {
+    write_of(pid, "oom_score_adj", &adjustment.to_string())
 }
 
 fn write_of(pid: Pid, file: &str, value: &str) -> Result<(), Errno> {

@@ -186,7 +186,7 @@ fn await_start(
     if let Some(ids) = ids {
         namespaces::write_id_maps(pid, ids).map_err(step("write the id maps"))?;
     }
-    namespaces::reset_oom_score(pid).map_err(step("write oom_score_adj"))?;
+    namespaces::set_oom_score(pid, 0).map_err(step("write oom_score_adj"))?;
     let opened = nix::unistd::write(&gate, &[1]);
     opened.map_err(step("open the gate"))?;
     drop(gate);

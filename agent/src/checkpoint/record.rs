@@ -367,6 +367,7 @@ fn task_fact(task: Task) -> Result<Fact, RecordError> {
                 kind: executor::kind(task.kind)?,
                 info: Blob::new(&task.executor_info),
                 shutdown_grace: task.shutdown_grace_ns.map(Duration::from_nanos),
+                allocation: executor::allocation(&task.executor_info, task.kind)?,
             },
             group: task
                 .group
@@ -379,6 +380,9 @@ fn task_fact(task: Task) -> Result<Fact, RecordError> {
             max_completion_time: task.max_completion_ns.map(Duration::from_nanos),
             unsupported: task.unsupported,
             held: resources(&task.held)?,
+            allocation: v1::TaskInfo::decode(&*task.task_info)
+                .map(|info| wire::demand::allocation(&info.resources))
+                .unwrap_or_default(),
         },
         container: task
             .container

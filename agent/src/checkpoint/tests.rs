@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agent_core::allocation::Allocation;
 use agent_core::checks::{CheckStatus, Checks};
 use agent_core::effect::{Deadline, Limitation, OperationStatus, Status, WallTime};
 use agent_core::event::{
@@ -9,6 +10,7 @@ use agent_core::event::{
 };
 use agent_core::executor::Doom;
 use agent_core::holdings::VolumeName;
+use agent_core::oversubscription::qos::{Pressure, Scarce};
 use model::resources::{
     DiskInfo, Persistence, Reservation, ReservationKind, Resource, Role, Scalar,
 };
@@ -52,6 +54,7 @@ fn first_facts() -> Vec<Fact> {
                     kind: ExecutorKind::Command,
                     info: Blob::new(b"executor"),
                     shutdown_grace: None,
+                    allocation: Allocation::default(),
                 },
                 group: Vec::new(),
                 info: Blob::new(b"task"),
@@ -60,6 +63,7 @@ fn first_facts() -> Vec<Fact> {
                 checks: Checks::default(),
                 unsupported: Some("no".into()),
                 held: Resources::new(),
+                allocation: Allocation::default(),
             },
             container: Some(ContainerId::new("c").expect("an id")),
         },
@@ -112,6 +116,7 @@ fn executor_facts() -> Vec<Fact> {
         kind: ExecutorKind::Custom,
         info: Blob::new(b"executor"),
         shutdown_grace: Some(Duration::from_secs(7)),
+        allocation: Allocation::default(),
     };
     let container = ContainerId::new("c1").expect("an id");
     let id = TaskId::new("t").expect("an id");
@@ -133,6 +138,7 @@ fn executor_facts() -> Vec<Fact> {
                 checks: Checks::default(),
                 unsupported: None,
                 held: Resources::new(),
+                allocation: Allocation::default(),
             },
             container: Some(container.clone()),
         },
@@ -160,6 +166,16 @@ fn executor_facts() -> Vec<Fact> {
             task_id: TaskId::new("t").expect("an id"),
             doom: Doom::Unhealthy,
             deadline: Deadline::after(WallTime(8), Duration::from_secs(9)),
+        },
+        Fact::Killing {
+            framework_id: framework.id.clone(),
+            task_id: TaskId::new("t").expect("an id"),
+            doom: Doom::Preempted(Pressure {
+                scarce: Scarce::Io,
+                waited: 1_234,
+                limit: 1_000,
+            }),
+            deadline: Deadline::after(WallTime(8), Duration::ZERO),
         },
         Fact::ExecutorEnding {
             framework_id: framework.id.clone(),

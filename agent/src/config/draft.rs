@@ -13,6 +13,7 @@ use super::fetching::Fetching;
 use super::images::Images;
 use super::isolation::Isolation;
 use super::networks::Networks;
+use super::oversubscription;
 use super::recovery;
 use super::settings::{SETTINGS, Setting};
 use super::{Boot, Config, LoggingLevel, Masters};
@@ -47,6 +48,7 @@ pub(super) struct Draft {
     pub(super) networks: Networks,
     pub(super) disk: Disk,
     pub(super) recovery: recovery::Draft,
+    pub(super) oversubscription: oversubscription::Draft,
     pub(super) fetching: Fetching,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) images: Images,
@@ -114,6 +116,7 @@ impl Draft {
             networks: self.networks,
             disk: self.disk.finish(),
             recovery: self.recovery.finish(),
+            oversubscription: self.oversubscription.finish(),
             fetching: self.fetching,
             ca_file: self.ca_file,
             images: self.images,

@@ -17,6 +17,7 @@ use super::images;
 use super::isolation::ISOLATION;
 use super::masters::{self, MASTERS};
 use super::networks;
+use super::oversubscription::OVERSUBSCRIPTION;
 use super::recovery::RECOVERY;
 use super::values::{
     ABSOLUTE, DURATION, PORT, SIZE, absolute, boolean, duration, hostname, plain, port, put, share,
@@ -570,5 +571,5 @@ pub(super) static SETTINGS: &[Setting] = &[
 /// All settings, those of a booting node last.
 pub(super) fn all() -> impl Iterator<Item = &'static Setting> {
     let own = SETTINGS.iter().chain(ISOLATION).chain(DISK);
-    own.chain(RECOVERY).chain(BOOT)
+    own.chain(RECOVERY).chain(OVERSUBSCRIPTION).chain(BOOT)
 }

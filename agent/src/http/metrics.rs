@@ -87,7 +87,10 @@ pub(super) fn figures(context: &Context) -> BTreeMap<String, f64> {
         "slave/container_launch_errors",
         count(counters.launch_errors),
     );
-    put("slave/executors_preempted", 0.0);
+    put(
+        "slave/executors_preempted",
+        count(counters.executors_preempted),
+    );
     put("slave/invalid_framework_messages", 0.0);
     put("slave/invalid_status_updates", 0.0);
     put("slave/recovery_errors", 0.0);
@@ -148,17 +151,24 @@ pub(super) fn figures(context: &Context) -> BTreeMap<String, f64> {
 fn resources(snapshot: &Snapshot, put: &mut impl FnMut(&str, f64)) {
     let used = view::live_executors(snapshot)
         .fold(Resources::default(), |sum, one| sum.plus(&one.allocated()));
-    for name in ["cpus", "mem", "disk", "gpus"] {
-        let total = thousandths(snapshot.total.scalar(name).thousandths());
-        let taken = thousandths(used.scalar(name).thousandths());
-        put(&format!("slave/{name}_total"), total);
-        put(&format!("slave/{name}_used"), taken);
-        put(
-            &format!("slave/{name}_percent"),
-            if total > 0.0 { taken / total } else { 0.0 },
-        );
-        for figure in ["total", "used", "percent"] {
-            put(&format!("slave/{name}_revocable_{figure}"), 0.0);
+    let all = [
+        ("", &snapshot.total, used.filter(|one| !one.revocable)),
+        (
+            "_revocable",
+            &snapshot.oversubscribed,
+            used.filter(|one| one.revocable),
+        ),
+    ];
+    for (kind, total, used) in all {
+        for name in ["cpus", "mem", "disk", "gpus"] {
+            let total = thousandths(total.scalar(name).thousandths());
+            let taken = thousandths(used.scalar(name).thousandths());
+            put(&format!("slave/{name}{kind}_total"), total);
+            put(&format!("slave/{name}{kind}_used"), taken);
+            put(
+                &format!("slave/{name}{kind}_percent"),
+                if total > 0.0 { taken / total } else { 0.0 },
+            );
         }
     }
 }

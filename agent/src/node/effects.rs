@@ -15,6 +15,7 @@ use tracing::{error, info};
 use crate::handle::Reply;
 use crate::init::chain;
 use crate::link::Link;
+use crate::looking;
 use crate::probe::Network;
 use crate::wire;
 
@@ -137,6 +138,27 @@ impl Main {
                     reason = status.reason.map(Reason::name),
                     why = status.message.as_deref().and_then(|text| text.lines().next()),
                     "task changed state"
+                );
+            }
+            Effect::Look(look) => {
+                let tree = self.agent.tree().alive();
+                let outermost = tree.filter(|(id, _, _)| id.depth() == 1);
+                let containers = outermost.map(|(id, _, _)| id.clone()).collect();
+                let cgroups = self.containers.cgroups().cloned();
+                looking::begin(look, cgroups, containers, self.inputs_in.clone());
+            }
+            Effect::Preempted {
+                container,
+                suffering,
+            } => {
+                self.counters.executors_preempted += 1;
+                info!(
+                    %container,
+                    waits = %suffering.container,
+                    scarce = suffering.pressure.scarce.name(),
+                    waited_hundredths_of_percent = suffering.pressure.waited,
+                    limit_hundredths_of_percent = suffering.pressure.limit,
+                    "revocable container is ended"
                 );
             }
             Effect::Ignored { why } => info!(why, "left aside"),

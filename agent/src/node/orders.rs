@@ -23,7 +23,7 @@ impl Main {
     /// Starts a container; what keeps it from that is told as its failure.
     pub(super) fn launch(&mut self, container: ContainerId, framework: &Framework, start: &Start) {
         match self.order(container.clone(), framework, start) {
-            Ok(order) => self.containers.launch(order),
+            Ok(order) => self.start(order),
             Err(message) => self
                 .pending
                 .push(Event::LaunchFailed { container, message }),
@@ -35,11 +35,18 @@ impl Main {
         let container = requested.container.clone();
         info!(%container, class = ?requested.class, "launch of a container by a call");
         match self.requested(requested) {
-            Ok(order) => self.containers.launch(order),
+            Ok(order) => self.start(order),
             Err(message) => self
                 .pending
                 .push(Event::LaunchFailed { container, message }),
         }
+    }
+
+    /// What is nested is as revocable as what it is in.
+    fn start(&mut self, mut order: Order) {
+        let revocable = &mut order.launch.demand.revocable;
+        *revocable = revocable.or(self.agent.revocable(&order.container));
+        self.containers.launch(order);
     }
 
     fn requested(&self, requested: &Requested) -> Result<Order, String> {

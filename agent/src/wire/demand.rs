@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use agent_core::allocation::{Allocation, Revocable};
 use agent_core::sandbox::{Ceiling, Demand};
-use api::v1;
+use api::{convert, v1};
 use model::Resources;
 use model::resources::{Resource, Scalar, Value};
 use model::sandbox::HugePages;
@@ -32,7 +33,31 @@ pub fn of(resources: &Resources) -> Demand {
             bytes(u64::try_from(thousandths).unwrap_or(0))
         },
         huge_pages: HugePages::of(|size| bytes(thousandths(&format!("{HUGE_PAGES}{size}")))),
+        revocable: revocable(resources),
         ..Demand::default()
+    }
+}
+
+fn revocable(resources: &Resources) -> Revocable {
+    let has = |name| {
+        let mut all = resources.iter();
+        all.any(|one| one.revocable && &*one.name == name)
+    };
+    Revocable {
+        cpus: has(CPUS),
+        memory: has(MEM),
+    }
+}
+
+/// What agent-core reckons with; of resources that are none nothing is.
+#[must_use]
+pub fn allocation(resources: &[v1::Resource]) -> Allocation {
+    let all = convert::resources(resources).unwrap_or_default();
+    let demand = of(&all.into_iter().collect());
+    Allocation {
+        cpus_milli: demand.cpus_milli,
+        memory_bytes: demand.memory_bytes,
+        revocable: demand.revocable,
     }
 }
 
@@ -103,6 +128,9 @@ pub fn together(all: &[Demand]) -> Demand {
         huge_pages: all
             .iter()
             .fold(HugePages::default(), |sum, one| sum.plus(one.huge_pages)),
+        revocable: all
+            .iter()
+            .fold(Revocable::default(), |sum, one| sum.or(one.revocable)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Executors: what agent-core needs to know of an `ExecutorInfo`, their calls and their events.
 
 use agent_core::WallTime;
+use agent_core::allocation::Allocation;
 use agent_core::event::{ExecutorKind, ExecutorSpec};
 use agent_core::executor_api::{ExecutorCall, ExecutorStatus, ToExecutor};
 use api::v1;
@@ -31,7 +32,17 @@ pub(super) fn spec(
         kind,
         info: Blob::new(&info.encode_to_vec()),
         shutdown_grace: grace.and_then(super::task::duration),
+        allocation: allocation(info, kind),
     })
+}
+
+/// What an executor was given for itself. That of a command task Mesos would have made, and it is given
+/// nothing.
+pub(crate) fn allocation(info: &v1::ExecutorInfo, kind: ExecutorKind) -> Allocation {
+    match kind {
+        ExecutorKind::Command => Allocation::default(),
+        ExecutorKind::Custom | ExecutorKind::Default => super::demand::allocation(&info.resources),
+    }
 }
 
 /// The program of a custom executor as a task: what it runs, in what, with the resources of its tasks

@@ -53,6 +53,7 @@ pub fn spec(task: &v1::TaskInfo, framework_id: &FrameworkId) -> Result<TaskSpec,
         }),
         checks: checks.unwrap_or_default(),
         held: held(task),
+        allocation: demand::allocation(&task.resources),
     })
 }
 

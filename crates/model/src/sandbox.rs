@@ -79,6 +79,8 @@ pub struct LaunchPlan {
     pub required: Vec<Isolation>,
     /// Where it is counted and bounded.
     pub cgroup: CgroupPlan,
+    /// `oom_score_adj` of its processes (proc(5)): 0, or more for what goes before others.
+    pub oom_score_adj: i16,
     /// By what it has a view of its own; `None` where it sees that of another container, or the node's.
     pub view: Option<View>,
     /// What its sandbox and its changes to its root may take of the disk, with those of containers

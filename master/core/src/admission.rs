@@ -306,7 +306,7 @@ impl Master {
             self.publish(Change::AgentAdded { agent_id });
         }
         self.allocator
-            .set_agent(self.now, &agent_id, registration.resources.clone());
+            .set_agent(self.now, &agent_id, registration.total());
         let attributes = registration.attributes.clone();
         self.allocator.describe_agent(&agent_id, attributes);
         self.learn(&agent_id, &registration, origin);
@@ -391,7 +391,7 @@ impl Master {
         let agent = Agent {
             id: agent_id.clone(),
             facts,
-            total: registration.resources.clone(),
+            total: registration.total(),
             state: AgentState::Connected { link },
             registered_time,
             reregistered_time: again.then_some(now),

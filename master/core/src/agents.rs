@@ -32,7 +32,7 @@ pub struct Agent {
     pub id: AgentId,
     /// What its messages tell of it.
     pub facts: Arc<AgentFacts>,
-    /// What it has.
+    /// What it has, and what of that may be given out twice.
     pub total: Resources,
     /// Whether it can be reached.
     pub state: AgentState,
@@ -190,6 +190,7 @@ impl Master {
                 executor_id,
                 data,
             } => self.executor_message(&agent_id, &framework_id, executor_id, data),
+            AgentMessage::Oversubscribed(resources) => self.oversubscribed(&agent_id, &resources),
             AgentMessage::Unregister => {
                 self.counters.count("messages_unregister_slave");
                 if !self.registrar.is_busy(&agent_id) {

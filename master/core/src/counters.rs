@@ -42,6 +42,7 @@ const NAMES: &[&str] = &[
     "messages_suppress_offers",
     "messages_unregister_framework",
     "messages_unregister_slave",
+    "messages_update_slave",
     "recovery_slave_removals",
     "slave_registrations",
     "slave_removals",

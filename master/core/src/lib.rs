@@ -39,6 +39,7 @@ mod numbers;
 mod offers;
 pub mod operations;
 mod operator;
+mod oversubscription;
 pub mod quota;
 mod random;
 mod reconcile;

@@ -90,6 +90,10 @@ pub(crate) fn registration(
             [] => resources(&info.resources, "register.agent_info.resources")?,
             total => resources(total, "register.total_resources")?,
         },
+        oversubscribed: revocable(
+            &register.oversubscribed_resources,
+            "register.oversubscribed_resources",
+        )?,
         resource_version: Blob::new(&register.resource_version),
         attributes: Arc::new(attributes(&info)),
         info: blob(&info),
@@ -138,6 +142,10 @@ pub(crate) fn agent_message(body: AgentBody) -> Result<Option<AgentMessage>, Fra
             executor_id: executor_id(message.executor_id, "executor_message.executor_id")?,
             data: Blob::new(&message.data),
         },
+        AgentBody::UpdateOversubscribed(update) => AgentMessage::Oversubscribed(revocable(
+            &update.resources,
+            "update_oversubscribed.resources",
+        )?),
         AgentBody::Unregister(wire::Unregister {}) => AgentMessage::Unregister,
         AgentBody::OperationUpdate(update) => {
             AgentMessage::OperationUpdate(operations::update(update)?)
@@ -438,6 +446,24 @@ fn kept(status: &v1::TaskStatus) -> Blob {
             data: None,
             ..status.clone()
         }),
+    }
+}
+
+/// Resources that may be given out twice; others would be counted twice.
+fn revocable(all: &[v1::Resource], field: &'static str) -> Result<model::Resources, FrameError> {
+    let all = resources(all, field)?;
+    let is_fit = |one: &model::resources::Resource| {
+        one.revocable
+            && one.allocation_role.is_none()
+            && one.reservations.is_empty()
+            && one.disk.is_none()
+    };
+    match all.iter().find(|one| !is_fit(one)) {
+        Some(one) => Err(FrameError::Value {
+            field,
+            detail: format!("{one} is not revocable, or more than that"),
+        }),
+        None => Ok(all),
     }
 }
 

@@ -132,6 +132,9 @@ impl World {
                 executor_id: executor_id.clone(),
                 data: data.clone(),
             },
+            ToMaster::Oversubscribed { revocable } => {
+                AgentMessage::Oversubscribed(revocable.clone())
+            }
             ToMaster::Unregister => AgentMessage::Unregister,
         })
     }
@@ -230,6 +233,7 @@ fn registration(node: usize, register: &agent_core::effect::Register) -> Registr
         // From MULTI_ROLE to AGENT_DRAINING.
         capabilities: (1..=7).collect(),
         resources: register.total.clone(),
+        oversubscribed: register.oversubscribed.clone(),
         resource_version: Blob::new(&[1; 16]),
         attributes: std::sync::Arc::default(),
         info: Blob::default(),

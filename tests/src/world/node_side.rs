@@ -208,6 +208,7 @@ impl World {
                     operation.uuid, status.state, status.message
                 ));
             }
+            Effect::Look(_) | Effect::Preempted { .. } => {}
             Effect::Ignored { why } => self.note(&format!("node{node} ignores: {why}")),
             Effect::Registered { agent_id } => {
                 self.note(&format!("node{node} is registered as {agent_id}"));

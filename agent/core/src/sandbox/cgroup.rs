@@ -6,6 +6,7 @@
 use model::sandbox::{CgroupLimits, CpuQuota, HugePages, IoMax, Nesting};
 
 use super::{Class, TaskSpec};
+use crate::allocation::Revocable;
 
 /// What Mesos' command executor adds, in thousandths of a processor (reference, section 2.5).
 pub(super) const EXECUTOR_CPUS_MILLI: u64 = 100;
@@ -19,6 +20,9 @@ pub const MEMORY_BYTES_MIN: u64 = 32 << 20;
 /// `cpu.weight` of one processor. 100 is the kernel's default, as 1024 shares were in version 1, so
 /// that a container of one processor weighs as much as an unlimited neighbour (reference, 8.6).
 pub(super) const WEIGHT_PER_CPU: u64 = 100;
+
+/// The same of a processor that is given back when others need it (reference, section 8.6).
+const WEIGHT_PER_REVOCABLE_CPU: u64 = 1;
 
 /// The range of `cpu.weight` (the kernel's cgroup-v2.rst).
 const WEIGHTS: (u64, u64) = (1, 10_000);
@@ -86,6 +90,16 @@ impl Throttling {
     }
 }
 
+/// Whether revocable processors count for less than others (`--revocable_cpu_low_priority`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RevocableCpu {
+    /// They come last.
+    #[default]
+    Low,
+    /// They count as much.
+    Same,
+}
+
 /// What the operator says of the limits of all containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rules {
@@ -99,6 +113,8 @@ pub struct Rules {
     pub throttling: Option<Throttling>,
     /// What each may read from and write to the disk of the work directory.
     pub io: Option<IoMax>,
+    /// What revocable processors count for.
+    pub revocable_cpu: RevocableCpu,
 }
 
 /// What a container may use.
@@ -116,6 +132,8 @@ pub struct Demand {
     pub disk_bytes: u64,
     /// Huge pages.
     pub huge_pages: HugePages,
+    /// What of it is given back when others need it.
+    pub revocable: Revocable,
 }
 
 /// A limit that stands apart from what was requested.
@@ -139,12 +157,21 @@ impl Ceiling {
 /// The values for a container of this demand.
 #[must_use]
 pub fn limits(demand: Demand, rules: Rules) -> CgroupLimits {
-    let weight = demand.cpus_milli.saturating_mul(WEIGHT_PER_CPU) / 1000;
+    let weight = match (demand.revocable.cpus, rules.revocable_cpu) {
+        (true, RevocableCpu::Low) => WEIGHT_PER_REVOCABLE_CPU,
+        (true, RevocableCpu::Same) | (false, _) => WEIGHT_PER_CPU,
+    };
+    let weight = demand.cpus_milli.saturating_mul(weight) / 1000;
     let quota = |cpus_milli: u64| CpuQuota {
         quota_us: (cpus_milli.saturating_mul(PERIOD_US) / 1000).max(QUOTA_US_MIN),
         period_us: PERIOD_US,
     };
     let memory_bytes = demand.memory_bytes.max(MEMORY_BYTES_MIN);
+    let memory_bytes_kept = match demand.revocable.memory {
+        // It is the first to be taken.
+        true => 0,
+        false => memory_bytes,
+    };
     let memory_bytes_max = match demand.memory_bytes_max {
         None => Some(memory_bytes),
         // A limit below the request is refused by the master; the request counts then.
@@ -167,9 +194,9 @@ pub fn limits(demand: Demand, rules: Rules) -> CgroupLimits {
         },
         memory_bytes_min: match rules.protection {
             Protection::Low => 0,
-            Protection::Min => memory_bytes,
+            Protection::Min => memory_bytes_kept,
         },
-        memory_bytes_low: memory_bytes,
+        memory_bytes_low: memory_bytes_kept,
         memory_bytes_high: rules
             .throttling
             .and_then(|throttling| throttling.mark(memory_bytes, memory_bytes_max)),
@@ -177,6 +204,15 @@ pub fn limits(demand: Demand, rules: Rules) -> CgroupLimits {
         // The node's are set aside for those who ask: a container that does not has none.
         huge_pages: demand.huge_pages,
         pids_max: PIDS_MAX,
+    }
+}
+
+/// The score of a container's processes, when the kernel looks for memory: what is revocable goes
+/// before anything else (the kernel's `OOM_SCORE_ADJ_MAX`).
+pub(super) const fn oom_score_adj(revocable: Revocable) -> i16 {
+    match revocable.any() {
+        true => 1000,
+        false => 0,
     }
 }
 
@@ -206,8 +242,7 @@ fn with_executor(demand: Demand) -> Demand {
         memory_bytes: demand.memory_bytes.saturating_add(EXECUTOR_MEMORY_BYTES),
         cpus_milli_max: cpus_milli_max.map(|limit| limit.plus(EXECUTOR_CPUS_MILLI)),
         memory_bytes_max: memory_bytes_max.map(|limit| limit.plus(EXECUTOR_MEMORY_BYTES)),
-        disk_bytes: demand.disk_bytes,
-        huge_pages: demand.huge_pages,
+        ..demand
     }
 }
 
@@ -274,6 +309,48 @@ mod tests {
         assert_eq!(limits(all, with(Cfs::Off)).cpu_quota, None);
         let all = limits(with_executor(all), with(Cfs::On));
         assert_eq!(all.memory_bytes_max, Some(u64::MAX));
+    }
+
+    #[test]
+    fn what_is_revocable_weighs_little_and_is_the_first_to_be_taken() {
+        let all = Demand {
+            cpus_milli: 8_000,
+            memory_bytes: 64 << 20,
+            ..Demand::default()
+        };
+        let revocable = |cpus, memory| Demand {
+            revocable: Revocable { cpus, memory },
+            ..all
+        };
+        let values = |demand, rules| {
+            let limits = limits(demand, rules);
+            assert_eq!(limits.cpu_weight, limits.io_weight);
+            assert_eq!(limits.memory_bytes_max, Some(64 << 20));
+            (limits.cpu_weight, limits.memory_bytes_low >> 20)
+        };
+        let usual = with(Cfs::Off);
+        assert_eq!(values(all, usual), (800, 64));
+        assert_eq!(values(revocable(true, false), usual), (8, 64));
+        assert_eq!(values(revocable(false, true), usual), (800, 0));
+        assert_eq!(values(revocable(true, true), usual), (8, 0));
+        let same = Rules {
+            revocable_cpu: RevocableCpu::Same,
+            ..usual
+        };
+        assert_eq!(values(revocable(true, false), same), (800, 64));
+        // However little it has, the kernel's least is what it weighs.
+        let little = Demand {
+            cpus_milli: 100,
+            ..revocable(true, false)
+        };
+        assert_eq!(values(little, usual).0, 1);
+        for (demand, score) in [
+            (all, 0),
+            (revocable(true, false), 1000),
+            (revocable(false, true), 1000),
+        ] {
+            assert_eq!(oom_score_adj(demand.revocable), score);
+        }
     }
 
     #[test]

@@ -152,6 +152,7 @@ pub fn explain(plan: &LaunchPlan, enforcement: &Enforcement) -> Report {
         landlock,
         required: _,
         cgroup,
+        oom_score_adj,
         view,
         disk,
     } = plan;
@@ -181,6 +182,7 @@ pub fn explain(plan: &LaunchPlan, enforcement: &Enforcement) -> Report {
     limits::placement(*nesting, &mut writer);
     limits::cpus(cpus.as_ref(), &mut writer);
     limits::of(limits.as_ref(), &mut writer);
+    limits::rank(*oom_score_adj, &mut writer);
     limits::disk(disk.as_ref(), &mut writer);
     writer.leftovers();
     Report { rows: writer.rows }

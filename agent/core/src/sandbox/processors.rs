@@ -120,7 +120,8 @@ impl Processors {
 
 /// How many processors a container asks for, where it asks for whole ones and for no more beyond them.
 ///
-/// An executor's and a pod's change with their tasks, so that theirs are shared.
+/// An executor's and a pod's change with their tasks, so that theirs are shared; and so is what is given
+/// back when others need it.
 fn whole(class: Class, demand: Demand) -> Option<u64> {
     let (cpus, is_whole) = (
         demand.cpus_milli / 1000,
@@ -131,7 +132,8 @@ fn whole(class: Class, demand: Demand) -> Option<u64> {
         Some(Ceiling::At(most)) => most <= demand.cpus_milli,
         Some(Ceiling::Unlimited) => false,
     };
-    (class == Class::Task && is_whole && is_all && cpus > 0).then_some(cpus)
+    let is_kept = class == Class::Task && !demand.revocable.any();
+    (is_kept && is_whole && is_all && cpus > 0).then_some(cpus)
 }
 
 #[cfg(test)]
@@ -207,6 +209,9 @@ mod tests {
             assert_eq!(matches!(set, CpuSet::Own(_)), is_own, "{limit:?}");
         }
         assert!(matches!(give(Class::Task, cpus(0)), CpuSet::Shared(_)));
+        let mut revocable = cpus(1000);
+        revocable.revocable.cpus = true;
+        assert!(matches!(give(Class::Task, revocable), CpuSet::Shared(_)));
     }
 
     #[test]

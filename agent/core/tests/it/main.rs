@@ -6,6 +6,7 @@ mod executors;
 mod leaders;
 mod life;
 mod operations;
+mod oversubscription;
 mod pods;
 mod restarts;
 mod world;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::world::{World, framework, operation, resources, task, task_id};
+use crate::world::{World, framework, operation, resources, settings, task, task_id};
 use agent_core::effect::Fact;
 use agent_core::event::{Drain, Event, ExitStatus, Fate, FromMaster};
 use agent_core::holdings::VolumeName;
@@ -242,10 +242,7 @@ fn reservations_outlive_a_configuration_that_became_too_small_for_them() {
     let mut agent = Agent::new(Settings {
         resources: resources("cpus:2;mem:512"),
         resource_version: vec![2; 16],
-        shutdown_grace: Duration::from_secs(5),
-        executor_registration_timeout: Duration::from_secs(60),
-        executor_reregistration_timeout: Duration::from_secs(2),
-        seed: [0, 0],
+        ..settings(0)
     });
     for fact in world.facts.clone() {
         agent.step(Instant::ZERO, WallTime(0), Event::Recovered(fact));
@@ -384,14 +381,7 @@ fn held(agent: &Agent) -> Held {
 }
 
 fn replayed(facts: &[Fact]) -> Held {
-    let mut agent = Agent::new(Settings {
-        resources: resources("cpus:4;mem:1024;disk:1000"),
-        resource_version: vec![1; 16],
-        shutdown_grace: Duration::from_secs(5),
-        executor_registration_timeout: Duration::from_secs(60),
-        executor_reregistration_timeout: Duration::from_secs(2),
-        seed: [0, 0],
-    });
+    let mut agent = Agent::new(settings(0));
     for fact in facts {
         agent.step(Instant::ZERO, WallTime(0), Event::Recovered(fact.clone()));
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use agent_core::allocation::Allocation;
 use agent_core::checks::{Checks, Outcome, ProbeId};
 use agent_core::effect::{Answer, Effect, Fact, LinkId, Start, Status, ToMaster, WallTime};
 use agent_core::event::{
@@ -10,6 +11,7 @@ use agent_core::event::{
     KillingState, Operation, Restarts, Standing, TaskSpec,
 };
 use agent_core::executor_api::ToExecutor;
+use agent_core::oversubscription;
 use agent_core::{Agent, Settings};
 use model::resources::Change;
 use model::task::PartitionAwareness;
@@ -44,6 +46,7 @@ pub(crate) fn task(name: &str) -> TaskSpec {
             kind: ExecutorKind::Command,
             info: Blob::new(b"executor"),
             shutdown_grace: None,
+            allocation: Allocation::default(),
         },
         group: Vec::new(),
         info: Blob::new(name.as_bytes()),
@@ -52,6 +55,7 @@ pub(crate) fn task(name: &str) -> TaskSpec {
         checks: Checks::default(),
         unsupported: None,
         held: Resources::new(),
+        allocation: Allocation::default(),
     }
 }
 
@@ -74,13 +78,14 @@ fn name_of(operation: &Operation) -> &str {
     operation.id.as_deref().unwrap_or("operation")
 }
 
-fn settings(seed: u64) -> Settings {
+pub(crate) fn settings(seed: u64) -> Settings {
     Settings {
         resources: resources("cpus:4;mem:1024;disk:1000"),
         resource_version: vec![1; 16],
         shutdown_grace: Duration::from_secs(5),
         executor_registration_timeout: Duration::from_secs(60),
         executor_reregistration_timeout: Duration::from_secs(2),
+        oversubscription: oversubscription::Settings::default(),
         seed: [seed, 0],
     }
 }
@@ -158,8 +163,13 @@ fn told(event: &ToExecutor) -> String {
 impl World {
     /// An agent with an id and a registered link of epoch 5; its log is empty.
     pub(crate) fn registered() -> Self {
+        Self::registered_with(settings(1))
+    }
+
+    /// The same with other settings.
+    pub(crate) fn registered_with(settings: Settings) -> Self {
         let mut world = Self {
-            agent: Agent::new(settings(1)),
+            agent: Agent::new(settings),
             now: Instant::from_nanos(1_000_000_000),
             link: LinkId(0),
             log: Vec::new(),
@@ -236,8 +246,12 @@ impl World {
                     let operations =
                         operations.map(|(o, status)| format!(" {} {}", name_of(o), status.state));
                     let drain = register.drain.map_or("", |_| " draining");
+                    let beside = match register.oversubscribed.is_empty() {
+                        true => String::new(),
+                        false => format!(" beside {}", register.oversubscribed),
+                    };
                     format!(
-                        "register agent {id} with{}{}{drain}",
+                        "register agent {id} with{}{}{drain}{beside}",
                         tasks.collect::<String>(),
                         operations.collect::<String>()
                     )
@@ -252,6 +266,7 @@ impl World {
                     executor_id, data, ..
                 } => format!("send {:?} of {executor_id}", text(data)),
                 ToMaster::Unregister => "unregister".to_string(),
+                ToMaster::Oversubscribed { revocable } => format!("oversubscribed {revocable}"),
                 ToMaster::OperationUpdate {
                     operation,
                     status,
@@ -329,6 +344,10 @@ impl World {
                 let message = status.message.as_ref();
                 let message = message.map(|m| format!(" {m:?}")).unwrap_or_default();
                 format!("{} {}{message}", name_of(operation), status.state)
+            }
+            Effect::Look(look) => format!("look {look:?}"),
+            Effect::Preempted { suffering, .. } => {
+                format!("preempts for {}", suffering.container)
             }
             Effect::Ignored { why } => format!("ignored {why}"),
             Effect::Registered { .. } => "registered".to_string(),

@@ -354,7 +354,7 @@ fn open_gate(plan: &LaunchPlan, pid: Pid, gate: OwnedFd) -> Result<(), LaunchErr
     if plan.namespaces.contains(&Namespace::User) {
         namespaces::write_id_maps(pid, plan.ids).map_err(step("write the id maps"))?;
     }
-    namespaces::reset_oom_score(pid).map_err(step("write oom_score_adj"))?;
+    namespaces::set_oom_score(pid, plan.oom_score_adj).map_err(step("write oom_score_adj"))?;
     if let Run::Process(process) = &plan.run {
         for limit in &process.rlimits {
             let name = format!("raise rlimit {}", limit.resource);

@@ -152,6 +152,7 @@ impl World {
             required: Vec::new(),
             landlock: Some(filters::ruleset()),
             seccomp: filters::all_but(&["swapon"], SeccompAction::Errno(1)),
+            oom_score_adj: 0,
             cgroup: CgroupPlan {
                 limits: Some(CgroupLimits {
                     cpu_weight: 100,

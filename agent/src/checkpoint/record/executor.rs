@@ -1,12 +1,15 @@
 //! Records of executors that have containers of their own.
 
+use agent_core::allocation::Allocation;
 use agent_core::effect::Fact;
 use agent_core::event::{ExecutorKind, ExecutorSpec, Framework};
+use api::v1;
 use model::{Blob, ContainerId, ExecutorId, FrameworkId};
 use prost::Message;
 use std::time::Duration;
 
 use super::{FrameworkRecord, RecordError, framework, framework_record, nanos};
+use crate::wire;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Executor {
@@ -49,6 +52,15 @@ pub(super) fn kind(number: Option<i32>) -> Result<ExecutorKind, RecordError> {
     }
 }
 
+/// What it was given stands in its ExecutorInfo.
+pub(super) fn allocation(info: &[u8], number: Option<i32>) -> Result<Allocation, RecordError> {
+    let kind = kind(number)?;
+    let info = v1::ExecutorInfo::decode(info);
+    Ok(info
+        .map(|info| wire::executor::allocation(&info, kind))
+        .unwrap_or_default())
+}
+
 pub(super) fn record(
     framework: &Framework,
     executor: &ExecutorSpec,
@@ -72,6 +84,7 @@ pub(super) fn fact(record: Executor) -> Result<Fact, RecordError> {
             kind: kind(Some(record.kind))?,
             info: Blob::new(&record.info),
             shutdown_grace: record.shutdown_grace_ns.map(Duration::from_nanos),
+            allocation: allocation(&record.info, Some(record.kind))?,
         },
         container: ContainerId::new(&record.container)?,
     })

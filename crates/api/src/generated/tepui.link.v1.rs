@@ -7,7 +7,7 @@ pub struct AgentFrame {
     /// Counted up at each start of the agent on its work directory; 1 at the first.
     #[prost(uint64, tag = "2")]
     pub incarnation: u64,
-    #[prost(oneof = "agent_frame::Body", tags = "3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "agent_frame::Body", tags = "3, 4, 5, 6, 7, 8, 9, 10")]
     pub body: ::core::option::Option<agent_frame::Body>,
 }
 /// Nested message and enum types in `AgentFrame`.
@@ -28,6 +28,8 @@ pub mod agent_frame {
         OperationUpdate(super::OperationStatusUpdate),
         #[prost(message, tag = "9")]
         ExecutorMessage(super::ExecutorMessage),
+        #[prost(message, tag = "10")]
+        UpdateOversubscribed(super::UpdateOversubscribed),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -128,6 +130,10 @@ pub struct Register {
     /// empty: as configured.
     #[prost(message, repeated, tag = "12")]
     pub total_resources: ::prost::alloc::vec::Vec<super::super::super::mesos::v1::Resource>,
+    /// What may be given out beside that, as UpdateOversubscribed tells it later.
+    #[prost(message, repeated, tag = "13")]
+    pub oversubscribed_resources:
+        ::prost::alloc::vec::Vec<super::super::super::mesos::v1::Resource>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RunningExecutor {
@@ -212,6 +218,15 @@ pub struct ExecutorMessage {
     pub executor_id: ::core::option::Option<super::super::super::mesos::v1::ExecutorId>,
     #[prost(bytes = "vec", tag = "3")]
     pub data: ::prost::alloc::vec::Vec<u8>,
+}
+/// What may be given out beside the agent's own resources and is taken back when it is needed, all of
+/// it; it takes the place of what was told before. What tasks have of it counts, so that there may be
+/// less than they have.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateOversubscribed {
+    /// Each revocable, unreserved, allocated to nobody.
+    #[prost(message, repeated, tag = "1")]
+    pub resources: ::prost::alloc::vec::Vec<super::super::super::mesos::v1::Resource>,
 }
 /// The agent shuts down in good order and will not come back under this id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -279,9 +279,11 @@ impl Agent {
     /// Total less allocations; nothing where these do not fit into the total.
     fn reckon(&mut self, names: &mut Names) {
         let mut left = self.total.clone();
+        // Where less may be revoked than is held, as an estimate may have it, nothing is left of that
+        // alone.
         self.is_short = !self.allocations.iter().all(|(_, held)| {
             let held = exclusive(held);
-            let fits = left.contains(&held);
+            let fits = left.contains(&lasting(&held));
             left.subtract_all(&held);
             fits
         });
@@ -315,6 +317,14 @@ fn join(held: &mut Resources, more: Resources) {
 fn list(offer: &mut Resources) {
     if !offer.iter().is_sorted_by_key(is_rationed) {
         offer.sort_by_key(is_rationed);
+    }
+}
+
+/// The resources that nobody takes back.
+fn lasting(resources: &Resources) -> Cow<'_, Resources> {
+    match resources.iter().any(|resource| resource.revocable) {
+        true => Cow::Owned(resources.filter(|resource| !resource.revocable)),
+        false => Cow::Borrowed(resources),
     }
 }
 

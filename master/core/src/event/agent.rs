@@ -31,6 +31,8 @@ pub struct Registration {
     pub capabilities: Arc<[i32]>,
     /// Its total, as operations left it.
     pub resources: Resources,
+    /// What may be given out beside that, to be taken back when it is needed: all revocable.
+    pub oversubscribed: Resources,
     /// Changes whenever the total does.
     pub resource_version: Blob,
     /// What offer constraints look at.
@@ -48,6 +50,14 @@ pub struct Registration {
     pub tasks: Vec<RunningTask>,
     /// The operations there whose end is not acknowledged, in the order in which they came.
     pub operations: Vec<ReportedOperation>,
+}
+
+impl Registration {
+    /// All that can be given out of it.
+    #[must_use]
+    pub fn total(&self) -> Resources {
+        self.resources.plus(&self.oversubscribed)
+    }
 }
 
 /// An executor that an agent tells of.
@@ -120,6 +130,8 @@ pub enum AgentMessage {
         /// What it says.
         data: Blob,
     },
+    /// What may be given out beside its own resources, from now on: all revocable.
+    Oversubscribed(Resources),
     /// The agent shuts down in good order.
     Unregister,
 }

@@ -203,7 +203,12 @@ impl Master {
                 total = after;
             }
         }
-        if self.agents.get(agent_id).is_some_and(|a| a.total == total) {
+        let Some(agent) = self.agents.get(agent_id) else {
+            return;
+        };
+        // Of what may be given out twice it tells apart.
+        total.add_all(&agent.total.filter(|resource| resource.revocable));
+        if agent.total == total {
             return;
         }
         self.rescind_offers_of(agent_id);

@@ -11,6 +11,7 @@ mod many_roles;
 mod notation;
 mod offers;
 mod operations;
+mod oversubscription;
 mod quota;
 mod random;
 mod requests;

@@ -7,7 +7,7 @@ use master_core::event::{
     LaunchTask, OfferConstraints, Predicate, RunningTask, Selector, Text,
 };
 use model::resources::{ParseError, Resource, Scalar, parse};
-use model::{Blob, ExecutorId, FrameworkId, TaskId, TaskState};
+use model::{Blob, ExecutorId, FrameworkId, Resources, TaskId, TaskState};
 
 use crate::notation;
 
@@ -121,6 +121,21 @@ pub(crate) fn framework_info(words: &Words<'_>) -> FrameworkInfo {
     }
 }
 
+/// Resources, of which a `~` before the name says that they are revocable; none for nothing.
+pub(crate) fn resources(text: &str) -> Resources {
+    let parts = text.split(';').filter(|part| !part.is_empty());
+    let parts = parts.flat_map(|part| {
+        let plain = part.trim_start_matches('~');
+        let all = parse(plain).expect("resources");
+        let all = all.iter().map(|one| Resource {
+            revocable: plain != part,
+            ..one.clone()
+        });
+        all.collect::<Vec<_>>()
+    });
+    parts.collect()
+}
+
 /// `id:resources`, or `id@executor:resources` with an executor of 0.1 cpus.
 pub(crate) fn launch_task(text: &str, framework: &FrameworkId, agent: &str) -> LaunchTask {
     let (id, resources) = text.split_once(':').expect("id:resources");
@@ -136,6 +151,10 @@ pub(crate) fn launch_task(text: &str, framework: &FrameworkId, agent: &str) -> L
             // Volumes are written as in operations.
             _ if resources.contains('@') => {
                 Ok(notation::resources(resources).iter().cloned().collect())
+            }
+            _ if resources.contains('~') => {
+                let all = self::resources(resources);
+                Ok(all.iter().cloned().collect())
             }
             Ok(resources) => Ok(resources.iter().cloned().collect()),
             Err(ParseError::Invalid(invalid)) => Err(invalid),
@@ -216,7 +235,7 @@ pub(crate) fn running_task(text: &str) -> RunningTask {
         executor_id: ExecutorId::new(id).expect("id"),
         is_command: true,
         state: task_state(next()),
-        resources: parse(next()).expect("resources"),
+        resources: resources(next()),
         status: None,
         share_cgroups: true,
         info: Blob::new(id.as_bytes()),

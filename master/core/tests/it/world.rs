@@ -23,13 +23,14 @@ use master_core::event::{
 use master_core::{Config, Master, RemovalRate};
 use model::resources::{Scalar, parse};
 use model::{
-    AgentId, Blob, ExecutorId, FrameworkId, Instant, MasterId, OperationUuid, Source, StatusUuid,
-    TaskId,
+    AgentId, Blob, ExecutorId, FrameworkId, Instant, MasterId, OperationUuid, Resources, Source,
+    StatusUuid, TaskId,
 };
 
 use crate::transcript::print;
 use crate::words::{
-    Words, constraints, framework_info, launch_group, launch_task, running_task, task_state,
+    Words, constraints, framework_info, launch_group, launch_task, resources, running_task,
+    task_state,
 };
 use crate::{notation, requests, roles_script};
 
@@ -215,7 +216,9 @@ impl World {
             "register" => self.register(&mut words),
             "silent" => drop(self.silent.insert(LinkId(words.number()))),
             "loud" => drop(self.silent.remove(&LinkId(words.number()))),
-            "update" | "operation" | "exited" | "says" | "unregister" => self.agent_frame(line),
+            "update" | "operation" | "exited" | "says" | "oversubscribed" | "unregister" => {
+                self.agent_frame(line);
+            }
             "operator" => {
                 let operation = words.next();
                 let agent_id = words.text("agent").unwrap_or_else(|| Text::from("m-S0"));
@@ -253,7 +256,7 @@ impl World {
         self.settle();
     }
 
-    /// `register RESOURCES [id=] [link=] [incarnation=] [tasks=f/id/STATE/resources+…] [frameworks=f,f]`
+    /// `register RESOURCES [oversubscribed=RESOURCES] [id=] [link=] [incarnation=] [tasks=f/id/STATE/resources+…] [frameworks=f,f]`
     fn register(&mut self, words: &mut Words<'_>) {
         self.links += 1;
         let link = words.text("link");
@@ -277,6 +280,7 @@ impl World {
                 false => (1..=8).collect(),
             },
             resources: parse(words.next()).expect("resources"),
+            oversubscribed: resources(&words.text("oversubscribed").unwrap_or_default()),
             resource_version: Blob::default(),
             info: Blob::new(b"agent"),
             in_offers: Blob::default(),
@@ -356,6 +360,7 @@ impl World {
                 executor_id: ExecutorId::new(words.next()).expect("id"),
                 wait_status: 9,
             },
+            "oversubscribed" => AgentMessage::Oversubscribed(resources(words.next())),
             _ => AgentMessage::Unregister,
         };
         self.step(Event::AgentFrame {
@@ -555,18 +560,22 @@ impl World {
     }
 }
 
-/// On each agent, offered + allocated <= total, unless more is in use than it has.
+/// On each agent, offered + allocated <= total, unless more is in use than it has; of what is
+/// revocable apart from the rest.
 pub(crate) fn check_invariant(master: &Master) {
     let view = master.view();
     for agent in view.agents() {
         let used = view.used_on(agent).unallocate();
         let offered = view.offered_on(agent).unallocate();
         let taken = used.plus(&offered).non_shared();
-        assert!(
-            agent.total.contains(&taken) || offered.is_empty(),
-            "{}: {used} in use and {offered} offered of {}",
-            agent.id,
-            agent.total
-        );
+        for revocable in [false, true] {
+            let of = |all: &Resources| all.filter(|one| one.revocable == revocable);
+            assert!(
+                of(&agent.total).contains(&of(&taken)) || of(&offered).is_empty(),
+                "{}: {used} in use and {offered} offered of {}",
+                agent.id,
+                agent.total
+            );
+        }
     }
 }

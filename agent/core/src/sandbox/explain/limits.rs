@@ -31,6 +31,16 @@ pub(super) fn cpus(set: Option<&CpuSet>, writer: &mut Writer<'_>) {
     writer.note(Area::Placement, what, outcome);
 }
 
+/// Where it stands when the kernel looks for memory.
+pub(super) fn rank(oom_score_adj: i16, writer: &mut Writer<'_>) {
+    if oom_score_adj > 0 {
+        let what =
+            format!("killed before others where memory runs out (oom_score_adj {oom_score_adj})");
+        // The container is not started where that cannot be set.
+        writer.note(Area::Memory, what, Judged::enforced());
+    }
+}
+
 pub(super) fn of(limits: Option<&CgroupLimits>, writer: &mut Writer<'_>) {
     let Some(limits) = limits else {
         for area in [Area::Cpu, Area::Memory, Area::Pids, Area::Io] {

@@ -81,6 +81,7 @@ fn plan() -> LaunchPlan {
         }),
         required: Vec::new(),
         seccomp: Seccomp::Filter(Profile::built_in().filter(&[])),
+        oom_score_adj: 0,
         cgroup: CgroupPlan {
             limits: Some(CgroupLimits {
                 cpu_weight: 60,
