@@ -16,6 +16,8 @@ use crate::image::root;
 
 /// Where cargo leaves the static programs, in its target folder.
 const PROGRAMS: &str = "x86_64-unknown-linux-musl/release";
+/// What Debian has of what a lab is built and run by.
+pub(crate) const TOOLS: [&str; 3] = ["musl-tools", "qemu-system-x86", "e2fsprogs"];
 /// Every package that a lab takes a program from.
 const PACKAGES: [&str; 5] = ["agent", "image", "master", "probe", "qemu"];
 /// How long a node may take to power off.
@@ -166,6 +168,25 @@ pub(crate) fn spec(name: &str, kernel: Kernel, programs: Programs) -> Result<Spe
     }
     let (master, qemu) = (programs.join("tepui-master"), programs.join("tepui-qemu"));
     Ok(Spec::new(&folder, &image, &master, &qemu))
+}
+
+/// Sees to packages of Debian and to the target that static programs are built for; those that are there are
+/// left alone.
+///
+/// # Errors
+/// Something is missing and cannot be had; what it is for was told.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    let install = root()?.join("qemu/install");
+    let status = Command::new(&install)
+        .args(packages)
+        // Standard output is for figures.
+        .stdout(std::io::stderr())
+        .status()
+        .with_context(|| format!("run {}", install.display()))?;
+    match status.success() {
+        true => Ok(()),
+        false => bail!("what this needs is not there: see above"),
+    }
 }
 
 /// The static programs, as nodes run them.

@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use image::Kernel;
 use qemu::guest::{Console, QEMU};
 use qemu::{AccelChoice, BootFiles, Guest, Machine};
@@ -15,6 +16,7 @@ use serde_json::Value;
 use super::report::{self, Figure};
 use super::runtimes;
 use crate::image::{AGENT, root};
+use crate::lab;
 
 /// What its lines of figures begin with; a console has others.
 const MARK: &str = "figure ";
@@ -54,16 +56,27 @@ pub(super) struct Args {
 /// Builds and runs it, and shows its figures.
 pub(super) fn run(args: &Args) -> Result<()> {
     let folder = root()?.join("target/bench");
-    let agent = root()?.join("target").join(AGENT);
-    if !agent.is_file() {
-        bail!(
-            "no agent at {}: build it first (cargo build --release --target \
-             x86_64-unknown-linux-musl -p agent)",
-            agent.display()
-        );
+    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    match args.host {
+        true => {
+            let own = fs::metadata("/proc/self").context("find out who this is")?;
+            ensure!(
+                own.uid() == 0,
+                "--host starts containers here, and takes root"
+            );
+            lab::install(&["musl-tools", "busybox-static"])?;
+        }
+        false => lab::install(&lab::TOOLS)?,
     }
     let runtimes = runtimes::prepare(&root()?.join("target/image"), &folder)?;
+    eprintln!("bench: building the agent and the benchmark");
     let bench = build()?;
+    let agent = root()?.join("target").join(AGENT);
+    ensure!(
+        agent.is_file(),
+        "cargo built no agent at {}",
+        agent.display()
+    );
     let mut options = vec![
         format!("bench.rounds={}", args.rounds),
         format!("bench.containers={}", args.containers),
@@ -87,7 +100,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     report::print(&args.report, &figures)
 }
 
-/// The benchmark as a static program.
+/// The benchmark as a static program; cargo builds the agent's with it.
 fn build() -> Result<PathBuf> {
     let mut command = crate::release::cargo()?;
     command
@@ -135,7 +148,7 @@ fn disk(folder: &Path, runtimes: &Path, agent: &Path) -> Result<PathBuf> {
         .args(["-q", "-t", "ext4", "-d"])
         .args([content.path(), &disk])
         .status()
-        .context("run mke2fs (of e2fsprogs: ./qemu/install e2fsprogs)")?;
+        .context("run mke2fs")?;
     if !formatted.success() {
         bail!("a disk was not formatted: {formatted}");
     }

@@ -15,8 +15,7 @@ use qemu::{AccelChoice, Cluster, Spec, http};
 use serde_json::{Value, json};
 
 use super::report::{self, Figure};
-use crate::image::root;
-use crate::measure::PROGRAMS;
+use crate::lab::{self, Programs};
 
 /// Clients at the same time.
 const CLIENTS: u64 = 8;
@@ -28,6 +27,8 @@ const NETWORK: &str = "bridge";
 const PORTS: (u64, u64) = (31_000, 900);
 /// Cycles that come before the first count: what is made once is made by then.
 const WARM_UP: u64 = 16;
+/// How often is told how far it is.
+const PROGRESS_EVERY: u64 = 1000;
 /// How long the agent may take to be as it was.
 const CALM_MAX: Duration = Duration::from_secs(60);
 /// How long any answer may take beside it all (issue: "the node still answers within a second"); under
@@ -70,6 +71,12 @@ pub(super) struct Args {
     /// Memory of the node, in MB.
     #[arg(long, default_value_t = 2048)]
     memory: u64,
+    /// Processors of the node.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    cpus: u32,
+    /// Take the programs of the last release build instead of building them.
+    #[arg(long)]
+    no_build: bool,
     #[command(flatten)]
     report: report::Args,
 }
@@ -93,27 +100,22 @@ pub(super) fn run(args: &Args) -> Result<()> {
 }
 
 fn boot(args: &Args) -> Result<Cluster> {
-    let target = root()?.join("target");
-    let programs = target.join(PROGRAMS);
-    let image = target.join("image").join(args.kernel.as_str());
-    crate::image::run(&crate::image::Args {
-        kernel: args.kernel,
-        init: Some(programs.join("tepui-agent")),
-        out: Some(image.clone()),
-        refresh: false,
-    })?;
-    let folder = target.join("soak");
-    if let Some(old) = Cluster::find(&folder)? {
-        old.down(Duration::from_secs(5), &mut |_| ())?;
-    }
-    let (master, qemu) = (programs.join("tepui-master"), programs.join("tepui-qemu"));
+    let programs = match args.no_build {
+        true => Programs::Found,
+        false => {
+            lab::install(&lab::TOOLS)?;
+            eprintln!("soak: building the programs");
+            Programs::Built
+        }
+    };
     let spec = Spec {
         accel: args.accel,
         agents: 1,
+        cpus: args.cpus,
         memory_mb: args.memory,
         port: 5058,
         prefix: "127.0.58".to_owned(),
-        ..Spec::new(&folder, &image, &master, &qemu)
+        ..lab::spec("soak", args.kernel, programs)?
     };
     let say = &mut |phase: &qemu::Phase| eprintln!("soak: {phase}");
     Ok(Cluster::start(&spec, say)?)
@@ -267,6 +269,12 @@ impl Node<'_> {
             let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 left.checked_sub(1)
             });
+            if let Ok(left) = taken
+                && left < count
+                && left.is_multiple_of(PROGRESS_EVERY)
+            {
+                eprintln!("soak: {} of {count}", count - left);
+            }
             taken.is_ok()
         };
         let client = || -> Result<Vec<T>> {

@@ -1,8 +1,6 @@
 //! `cargo xtask bench unpack`: an image of 1 GB, beside skopeo and umoci.
 
-use std::process::Command;
-
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 /// How large, and how often.
 #[derive(clap::Args)]
@@ -17,14 +15,7 @@ pub(super) struct Args {
 
 /// Sees to the others' programs, builds ours and runs all.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let install = crate::image::root()?.join("qemu/install");
-    let status = Command::new(install)
-        .args(["skopeo", "umoci"])
-        .status()
-        .context("run qemu/install")?;
-    if !status.success() {
-        bail!("what this is measured beside is not there: see above");
-    }
+    crate::lab::install(&["musl-tools", "skopeo", "umoci"])?;
     let mut command = crate::release::cargo()?;
     command
         // The static program, as nodes run it.
