@@ -157,6 +157,7 @@ pub fn run(config: Config, node: Node, handover: Handover) -> Exit {
 /// The view of `/proc` that containers have, or why they have none.
 fn proc_view(config: &Config) -> Result<ProcView, String> {
     if config.isolation.view.is_none() {
+        ProcView::end_before();
         return Err("it is switched off (--proc_view)".to_string());
     }
     let author = Author {

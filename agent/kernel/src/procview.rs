@@ -13,13 +13,15 @@
 //! - Where the connection ends (it was aborted, or a thread has died) tasks go on: the kernel answers their
 //!   reads with ENOTCONN. A new mount is made, and its files take the place of the dead ones in all
 //!   containers that run (`session`); what a task had open stays dead, and is to be opened again.
-//! - The descriptor of the device is the connection. Whoever keeps it across execve(2) keeps the
-//!   mount; numbers of containers and open files would have to be kept with it.
+//! - The descriptor of the device is the connection. It is kept across execve(2), with the namespace of
+//!   its mount (`greeting`): what tasks have open stays so, and a read that was under way is answered by the
+//!   next process. That knows the containers by their numbers, which are kept with each of them.
 
 mod container;
 mod door;
 mod facts;
 mod files;
+mod greeting;
 mod pace;
 mod session;
 
@@ -27,6 +29,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -87,6 +90,12 @@ struct Shared {
     /// Views by their number, which is never another's.
     views: Mutex<BTreeMap<u64, Arc<Container>>>,
     numbers: AtomicU64,
+    /// Numbers of views that are about to be opened.
+    reserved: Mutex<BTreeMap<ContainerId, u64>>,
+    /// Whether the connection is that of the program before this one.
+    goes_on: AtomicBool,
+    /// Dropped when its containers are known: before that nothing can be answered.
+    adopted: Mutex<Option<SyncSender<()>>>,
     /// Who sees a view.
     viewers: Mutex<BTreeMap<ContainerId, Viewer>>,
     door: Mutex<Result<Door, String>>,
@@ -136,6 +145,8 @@ pub struct Adopted {
     pub container: ContainerId,
     /// Its own view and its limits, where it does not see that of the one it is nested in.
     pub own: Option<(View, Option<CgroupLimits>)>,
+    /// The number of its own view, as [`ProcView::reserve`] gave it; 0 where that is not known.
+    pub number: u64,
     /// Its cgroup and those above, the innermost first.
     pub groups: Vec<PathBuf>,
     /// How long it has run.
@@ -199,6 +210,9 @@ impl ProcView {
             has_clocks: clock::namespaces().is_ok(),
             views: Mutex::default(),
             numbers: AtomicU64::new(1),
+            reserved: Mutex::default(),
+            goes_on: AtomicBool::new(false),
+            adopted: Mutex::default(),
             viewers: Mutex::default(),
             door: Mutex::new(Err("the mount is not made yet".to_string())),
             clock: Clock::default(),
@@ -209,10 +223,24 @@ impl ProcView {
         Ok(Self(shared))
     }
 
+    /// Ends what the program before this one kept, where there are to be no views any more.
+    pub fn end_before() {
+        greeting::forget();
+    }
+
     /// Why launches go without a view for now; `None` where they do not.
     #[must_use]
     pub fn missing(&self) -> Option<String> {
         lock(&self.0.door).as_ref().err().cloned()
+    }
+
+    /// The number that the own view of a container has, or will have when it is launched: to be kept for the
+    /// next process of this agent.
+    #[must_use]
+    pub fn reserve(&self, container: &ContainerId) -> u64 {
+        let mut reserved = lock(&self.0.reserved);
+        let next = || self.0.numbers.fetch_add(1, Ordering::Relaxed);
+        *reserved.entry(container.clone()).or_insert_with(next)
     }
 
     /// Makes the view of a container that is being launched, where it has one of its own, and the
@@ -224,7 +252,8 @@ impl ProcView {
     ) -> Result<Binds, ProcViewError> {
         let shared = &self.0;
         if let Some(view) = plan.view {
-            let number = shared.numbers.fetch_add(1, Ordering::Relaxed);
+            let number = self.reserve(&plan.container);
+            lock(&shared.reserved).remove(&plan.container);
             let view = Container::new(plan, view, groups, self.clocks(plan));
             lock(&shared.views).insert(number, Arc::new(view));
         }
@@ -261,13 +290,16 @@ impl ProcView {
         )
     }
 
-    /// Takes containers that had a view of an earlier process of this agent, whose mount is dead, and
-    /// gives them files of this one beside the launches.
+    /// Takes containers that had a view of an earlier process of this agent, all at once. Where its mount is
+    /// dead, they are given files of this one beside the launches.
     pub fn adopt(&self, containers: Vec<Adopted>) {
+        let newest = containers.iter().map(|one| one.number).max().unwrap_or(0);
+        self.0.numbers.fetch_max(newest + 1, Ordering::Relaxed);
         for one in containers {
             let Adopted {
                 container,
                 own,
+                number,
                 groups,
                 age,
                 time,
@@ -276,7 +308,10 @@ impl ProcView {
             } = one;
             if let Some((view, limits)) = own {
                 let clocks = self.clocks_of(&container, time, age);
-                let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
+                let number = match number {
+                    0 => self.0.numbers.fetch_add(1, Ordering::Relaxed),
+                    known => known,
+                };
                 let view = Container::of(container.clone(), view, limits, groups, clocks);
                 lock(&self.0.views).insert(number, Arc::new(view));
             }
@@ -288,6 +323,11 @@ impl ProcView {
                 };
                 lock(&self.0.viewers).insert(container, viewer);
             }
+        }
+        drop(lock(&self.0.adopted).take());
+        // Their files are of the mount that there is.
+        if self.0.goes_on.load(Ordering::Acquire) {
+            return;
         }
         // Where there is no door, the next one begins with this.
         if let Ok(door) = self.door() {
@@ -324,6 +364,7 @@ impl ProcView {
     /// Forgets a container that has ended, or was not started.
     pub(crate) fn close(&self, container: &ContainerId) {
         lock(&self.0.viewers).remove(container);
+        lock(&self.0.reserved).remove(container);
         lock(&self.0.views).retain(|_, view| view.id() != container);
     }
 }

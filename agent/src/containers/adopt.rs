@@ -192,6 +192,7 @@ impl Containers {
         Some(procview::Adopted {
             container: survivor.container.clone(),
             own: seen.own,
+            number: survivor.record.view_number,
             groups: groups.unwrap_or_default(),
             age: clock::since_boot().saturating_sub(TICK.saturating_mul(ticks)),
             time: survivor.record.time(),

@@ -61,6 +61,9 @@ impl<'a> Note<'a> {
         };
         if !seen.files.is_empty() {
             record.set_seen(&seen);
+            if seen.own.is_some() {
+                record.view_number = ground.host.view_number(&plan.container);
+            }
         }
         Self {
             ground,

@@ -168,6 +168,77 @@ fn another_build_takes_the_place_of_the_one_that_runs_and_its_tasks_do_not_notic
 }
 
 #[test]
+fn what_tasks_have_open_of_their_view_of_proc_stays_open_and_is_answered() {
+    let Some(root) = busybox_root() else {
+        return;
+    };
+    let fuse = fs::File::options().read(true).write(true).open("/dev/fuse");
+    if fuse.is_err() {
+        println!("skipped: needs /dev/fuse");
+        return;
+    }
+    let mut master = Master::start(1);
+    let agent = launch(&master, root.path(), &[&flag()]);
+    master.admit();
+    // One file is held open and read to its end after each time; another is opened all the time.
+    let script = "i=0; exec 3</proc/meminfo 4</proc/stat; busybox head -c 5 <&3 >/dev/null; \
+        while true; do cat /proc/meminfo >/dev/null || echo broken; \
+        if [ -e $MESOS_SANDBOX/go ]; then busybox rm $MESOS_SANDBOX/go; cat <&3 | busybox wc -c; \
+        busybox head -n 1 <&4 | busybox wc -l; fi; done";
+    master.run(&format!(
+        r#""task_id":{{"value":"t1"}},"command":{{"value":"{script}"}}"#
+    ));
+    let task = pid(&states(&mut master, 2)[1]);
+    let stdout = stdout_of(&agent, "t1");
+    let go = stdout.with_file_name("go");
+    let mounts = || {
+        let all = fs::read_to_string(format!("/proc/{task}/mountinfo")).expect("mounts");
+        let views = all.lines().filter(|line| line.contains(" fuse "));
+        views.map(str::to_owned).collect::<Vec<_>>()
+    };
+    wait_until("it has views", || !mounts().is_empty());
+    let before = mounts();
+    let program = nix::unistd::Pid::from_raw(agent.pid().cast_signed());
+    for number in 1..=3_usize {
+        master.expect_next();
+        match number {
+            1 => {
+                let answer = upgrade(&agent, &another(1));
+                assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+                agent.get_until("/state", "instead_of");
+            }
+            _ => {
+                nix::sys::signal::kill(program, nix::sys::signal::Signal::SIGSEGV).expect("sent");
+                let lately = format!(r#""executed_again_lately":{}"#, number - 1);
+                agent.get_until("/state", &lately);
+            }
+        }
+        master.admit();
+        assert_eq!(mounts(), before, "the same mounts");
+        fs::write(&go, "").expect("a file");
+        let lines = || fs::read_to_string(&stdout).unwrap_or_default();
+        wait_until("it reads on", || lines().lines().count() == 2 * number);
+        let text = lines();
+        assert!(!text.contains("broken"), "{text}");
+        let numbers: Vec<u32> = text
+            .lines()
+            .map(|line| line.trim().parse().expect("a number"))
+            .collect();
+        // What was left of the one was read at once; of the other, a line each time.
+        assert!(number > 1 || numbers[0] > 100, "{text}");
+        let errors = fs::read_to_string(stdout.with_file_name("stderr")).unwrap_or_default();
+        assert_eq!(errors, "");
+    }
+    // A container that is launched now has a view, too.
+    master.run(
+        r#""task_id":{"value":"t2"},"command":{"value":"cat /proc/meminfo | busybox grep -c MemTotal"}"#,
+    );
+    let status = crate::restart::end(&mut master);
+    assert_eq!(status.message(), "Command exited with status 0");
+    assert_eq!(agent.stop(), Some(0));
+}
+
+#[test]
 fn a_program_that_is_none_of_the_operators_or_is_broken_is_refused_before_anything_changes() {
     let Some(root) = busybox_root() else {
         return;

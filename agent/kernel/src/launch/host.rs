@@ -210,6 +210,13 @@ impl Host {
         }
     }
 
+    /// The number of the view of `/proc` that a container has, or will have; 0 where there are no views.
+    #[must_use]
+    pub fn view_number(&self, container: &ContainerId) -> u64 {
+        let view = self.view.as_ref();
+        view.map_or(0, |view| view.reserve(container))
+    }
+
     /// Gives containers that were launched by an earlier process of this agent their view of `/proc`
     /// again.
     pub fn view_again(&self, viewers: Vec<crate::procview::Adopted>) {

@@ -12,7 +12,7 @@ use model::sandbox::{CgroupLimits, LaunchPlan, Load, View, ViewFile};
 
 use super::pace::Pace;
 use super::{Shared, facts, lock};
-use crate::reexec;
+use crate::{clock, reexec};
 
 /// How old a text is at most that is handed out.
 const FRESH: Duration = Duration::from_millis(100);
@@ -88,6 +88,10 @@ struct Kept {
     bytes: usize,
 }
 
+fn first_handle() -> u64 {
+    u64::try_from(clock::since_boot().as_nanos()).unwrap_or(1)
+}
+
 impl Container {
     pub(super) fn new(plan: &LaunchPlan, view: View, groups: Vec<PathBuf>, clocks: Clocks) -> Self {
         let id = plan.container.clone();
@@ -110,7 +114,8 @@ impl Container {
             clocks,
             texts: Mutex::default(),
             account: Mutex::default(),
-            handles: AtomicU64::new(1),
+            // No reader's of an earlier process, whose files go on: fewer than one a nanosecond is opened.
+            handles: AtomicU64::new(first_handle()),
             kept: Mutex::default(),
             pace: Pace::new(Instant::now()),
         }

@@ -13,11 +13,12 @@ use model::sandbox::{Access, ViewFile};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
 
 use super::{ANSWER_MAX, ProcViewError, Shared, files, lock, step};
 use crate::files::above_stdio;
+use crate::kept::{self, Kept};
 use crate::mounts::{self, Attributes, Detached};
 use crate::namespaces;
 
@@ -62,6 +63,24 @@ impl Door {
         Ok(Self(asks))
     }
 
+    /// Starts the thread in the namespace of a mount that goes on. There is nothing to be mended.
+    pub(super) fn again(mounts: OwnedFd, shared: &Arc<Shared>) -> Result<Self, Errno> {
+        let (asks, asked) = sync_channel(WAITING_MAX);
+        let shared = Arc::downgrade(shared);
+        let thread = std::thread::Builder::new().name("procview-door".into());
+        let run = move || {
+            // Threads have one root and directory together, which would move with the namespace.
+            let entered = unshare(CloneFlags::CLONE_FS);
+            let entered = entered.and_then(|()| setns(&mounts, CloneFlags::CLONE_NEWNS));
+            if entered.is_ok() {
+                serve(&asked, &shared);
+            }
+        };
+        let spawned = thread.spawn(run);
+        spawned.map_err(|error| crate::files::errno(&error))?;
+        Ok(Self(asks))
+    }
+
     /// Puts files of this mount into every container that runs, soon.
     pub(super) fn mend(&self) {
         // Asked at the start of an agent, when nobody else waits; else they stay as they are.
@@ -95,6 +114,13 @@ fn enter(view: Detached) -> Result<(), Errno> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     let (none, all) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
     mount(none, "/", none, all, none)?;
+    // Where it cannot be kept, the mount ends with this program.
+    let own = open(
+        "/proc/thread-self/ns/mnt",
+        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    );
+    let _ = own.and_then(|own| kept::keep(Kept::ViewMounts, own));
     let top = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
     mounts::attach(&view, top)?;
     mounts::change_root(&view)

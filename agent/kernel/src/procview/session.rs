@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use fuser::{Config, Session, SessionACL};
@@ -11,6 +12,7 @@ use nix::sys::stat::Mode;
 
 use super::door::Door;
 use super::files::Files;
+use super::greeting::{self, Before};
 use super::{ProcViewError, Shared, lock, step};
 use crate::files::{self, above_stdio};
 use crate::mounts::{Attributes, Detached};
@@ -30,14 +32,33 @@ const HELD: Duration = Duration::from_secs(10);
 
 /// Makes the first connection, and starts the thread that makes all others.
 pub(super) fn start(shared: &Arc<Shared>) -> Result<(), ProcViewError> {
-    let first = connect(shared)?;
+    let mut known = None;
+    let first = match greeting::before().map(|before| take_up(shared, &before)) {
+        Some(Ok(session)) => {
+            let (adopted, all) = sync_channel(1);
+            *lock(&shared.adopted) = Some(adopted);
+            known = Some(all);
+            session
+        }
+        // It ends, and containers get files of another mount.
+        Some(Err(_)) | None => {
+            greeting::forget();
+            connect(shared)?
+        }
+    };
     spawn("procview-clock", {
         let shared = Arc::clone(shared);
         move || shared.clock.run(&shared)
     })?;
     spawn("procview", {
         let shared = Arc::clone(shared);
-        move || supervise(&shared, first)
+        move || {
+            // Ends when the sender is dropped.
+            if let Some(known) = known {
+                let _ = known.recv();
+            }
+            supervise(&shared, first);
+        }
     })
 }
 
@@ -52,6 +73,24 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), ProcView
     spawned.map(drop).map_err(step("start a thread"))
 }
 
+/// Takes up the connection of the program before this one, whose mount and files go on.
+fn take_up(shared: &Arc<Shared>, before: &Before) -> Result<Session<Files>, ProcViewError> {
+    let mounts = before.mounts.try_clone();
+    let mounts = mounts.map_err(|error| step("descriptors")(files::errno(&error)))?;
+    let session = greeting::again(Files::of(shared), before, settings())?;
+    let door = Door::again(mounts, shared).map_err(step("start a thread"))?;
+    shared.goes_on.store(true, Ordering::Release);
+    *lock(&shared.door) = Ok(door);
+    Ok(session)
+}
+
+fn settings() -> Config {
+    let mut config = Config::default();
+    config.acl = SessionACL::All;
+    config.n_threads = Some(THREADS);
+    config
+}
+
 /// Makes a connection and the door to its mount, which opens when the connection is served.
 fn connect(shared: &Arc<Shared>) -> Result<Session<Files>, ProcViewError> {
     const DEVICE: &str = "/dev/fuse";
@@ -60,11 +99,7 @@ fn connect(shared: &Arc<Shared>) -> Result<Session<Files>, ProcViewError> {
     let device = device.map_err(step(format!("open {DEVICE}")))?;
     let attributes = Attributes::DATA.with(Access::ReadOnly);
     let mount = Detached::fuse(&device, attributes).map_err(step("mount"))?;
-    let mut config = Config::default();
-    config.acl = SessionACL::All;
-    config.n_threads = Some(THREADS);
-    let session = Session::from_fd(Files::of(shared), device, SessionACL::All, config);
-    let session = session.map_err(|error| step("greet the kernel")(files::errno(&error)))?;
+    let session = greeting::first(Files::of(shared), device, settings())?;
     let door = Door::open(mount, shared).map_err(step("start a thread"))?;
     *lock(&shared.door) = Ok(door);
     Ok(session)
@@ -82,6 +117,8 @@ fn supervise(shared: &Arc<Shared>, first: Session<Files>) {
             Err(error) => error.to_string(),
         };
         *lock(&shared.door) = Err(reason);
+        shared.goes_on.store(false, Ordering::Release);
+        greeting::forget();
         if shared.is_closed.load(Ordering::Acquire) {
             return;
         }
