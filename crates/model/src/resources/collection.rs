@@ -147,6 +147,14 @@ impl Resources {
         }
     }
 
+    /// Gives each role that something is reserved for what `role` makes of it, which is to be equal to it.
+    pub fn rename_roles(&mut self, mut role: impl FnMut(&Role) -> Role) {
+        let all = self.0.iter_mut();
+        for reservation in all.flat_map(|resource| &mut resource.reservations) {
+            reservation.role = role(&reservation.role);
+        }
+    }
+
     /// The sum.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
@@ -301,16 +309,17 @@ impl Resources {
 
     /// The same resources, allocated to one role or to none.
     fn with_allocation(&self, role: Option<&Role>) -> Self {
-        let change = |resource: &mut Resource| resource.allocation_role = role.cloned();
         let mut roles = self.iter().map(|resource| &resource.allocation_role);
         let first = roles.next();
         if !roles.all(|role| Some(role) == first) {
-            return self.map(change);
+            return self.map(|resource| resource.allocation_role = role.cloned());
         }
         // What differed before, still differs: nothing to merge.
-        let mut all = self.clone();
-        all.0.iter_mut().for_each(change);
-        all
+        let changed = |resource: &Resource| Resource {
+            allocation_role: role.cloned(),
+            ..resource.clone()
+        };
+        Self(self.0.iter().map(changed).collect())
     }
 
     /// Changes the order in which the resources stand, and nothing else; equals keep theirs.

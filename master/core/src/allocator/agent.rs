@@ -6,7 +6,6 @@
 
 use alloc::borrow::Cow;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use model::resources::{Resource, Role, Scalar, Value};
 use model::{AgentId, Resources};
@@ -14,8 +13,9 @@ use model::{AgentId, Resources};
 use super::accounts::is_chargeable;
 use super::amounts::{Amounts, Names};
 use super::bits::Bits;
+use super::holders::{Holder, Holders};
 use super::picks::{Picks, is_rationed};
-use super::shares::ClientId;
+use super::shares::{ClientId, NodeId, Shares};
 use crate::event::AgentAttributes;
 
 /// An agent.
@@ -43,8 +43,18 @@ pub(super) struct Agent {
     is_open: bool,
     /// Whether more is held than it has: nothing is available until that is over.
     is_short: bool,
-    /// By client.
-    allocations: Vec<(ClientId, Resources)>,
+    holders: Holders,
+    /// The node of a role that something here is reserved for, as it was found last.
+    top: Option<Top>,
+}
+
+/// A role's node.
+#[derive(Debug)]
+struct Top {
+    role: Role,
+    node: Option<NodeId>,
+    /// As long as no node comes or goes.
+    generation: u64,
 }
 
 /// What a change of an allocation comes to.
@@ -81,7 +91,8 @@ impl Agent {
             is_plain: true,
             is_open: false,
             is_short: false,
-            allocations: Vec::new(),
+            holders: Holders::default(),
+            top: None,
         };
         agent.set_total(names, total);
         agent
@@ -123,24 +134,49 @@ impl Agent {
     }
 
     /// Who holds what.
-    pub(super) fn allocations(&self) -> &[(ClientId, Resources)] {
-        &self.allocations
+    pub(super) fn holders(&self) -> impl Iterator<Item = &Holder> {
+        self.holders.iter()
+    }
+
+    /// The node of a role, where there is one.
+    pub(super) fn find_node(&mut self, shares: &Shares, role: &Role) -> Option<NodeId> {
+        let generation = shares.generation();
+        if let Some(top) = &self.top
+            && top.generation == generation
+            && top.role == *role
+        {
+            return top.node;
+        }
+        let node = shares.node(role.as_str());
+        let role = role.clone();
+        self.top = Some(Top {
+            role,
+            node,
+            generation,
+        });
+        node
     }
 
     /// What a client holds.
     pub(super) fn held_by(&self, client: ClientId) -> Option<&Resources> {
-        let at = self.place(client).ok()?;
-        self.allocations.get(at).map(|(_, held)| held)
+        self.holders.get(client)
     }
 
     /// Reads here and there in what a visit reads, and gives back something that depends on it all.
     pub(super) fn glance(&self) -> usize {
         let first = |text: &str| text.bytes().next().map_or(0, usize::from);
         let mut seen = first(self.id.as_str());
+        // These lie apart from each other in it.
+        for amounts in [&self.scalars, &self.free] {
+            seen = seen.wrapping_add(usize::from(amounts.get(0) == 0));
+        }
+        seen = seen.wrapping_add(usize::from(self.holders.get(0).is_none()));
+        seen = seen.wrapping_add(usize::from(self.had.is_empty()));
         for resource in self.available.iter() {
             seen = seen.wrapping_add(resource.reservation_role().map_or(0, |r| first(r.as_str())));
             if let Value::Ranges(ranges) = &resource.value {
-                seen = seen.wrapping_add(ranges.as_slice().first().map_or(0, |_| 1));
+                let first = ranges.as_slice().first();
+                seen = seen.wrapping_add(usize::from(first.is_some_and(|range| range.begin == 0)));
             }
         }
         seen
@@ -181,10 +217,7 @@ impl Agent {
         let mut offer = core::mem::take(&mut self.available);
         list(&mut offer);
         let allocated = offer.allocate(role);
-        let (at, is_edge) = self.open(client);
-        if let Some((_, held)) = self.allocations.get_mut(at) {
-            join(held, offer);
-        }
+        let is_edge = self.holders.add(client, offer);
         let amounts = core::mem::take(&mut self.scalars);
         let free = core::mem::take(&mut self.free);
         self.is_open = false;
@@ -200,16 +233,28 @@ impl Agent {
         (client, role): (ClientId, &Role),
         picks: &Picks,
     ) -> (Resources, Given) {
-        let mut offer = self
-            .available
-            .carve(|at, resource| picks.part(at, resource));
+        let mut offer = match picks.is_all_of(&self.available) {
+            true => core::mem::take(&mut self.available),
+            false => self
+                .available
+                .carve(|at, resource| picks.part(at, resource)),
+        };
         list(&mut offer);
         let allocated = offer.allocate(role);
-        let free = names.amounts(&offer, is_chargeable);
+        let (free, holding) = match picks.sums() {
+            Some((free, amounts)) => {
+                self.scalars.subtract_all(&amounts);
+                let is_edge = self.holders.add(client, offer);
+                (free, Holding { amounts, is_edge })
+            }
+            None => {
+                let free = names.amounts(&offer, is_chargeable);
+                let less = names.scalars(&exclusive(&offer));
+                self.scalars.subtract_all(&less);
+                (free, self.add(names, client, Cow::Owned(offer)))
+            }
+        };
         self.free.subtract_all(&free);
-        self.scalars
-            .subtract_all(&names.scalars(&exclusive(&offer)));
-        let holding = self.add(names, client, Cow::Owned(offer));
         self.look();
         (allocated, Given { holding, free })
     }
@@ -221,15 +266,12 @@ impl Agent {
         client: ClientId,
         less: &Resources,
     ) -> (Resources, Holding) {
-        let Ok(at) = self.place(client) else {
-            return (Resources::new(), Holding::default());
-        };
-        let Some((_, held)) = self.allocations.get_mut(at) else {
+        let Some(held) = self.holders.get_mut(client) else {
             return (Resources::new(), Holding::default());
         };
         let is_edge = less.contains(held);
         let (released, amounts) = if is_edge {
-            let (_, released) = self.allocations.remove(at);
+            let released = self.holders.remove(client).unwrap_or_default();
             let amounts = names.scalars(&released);
             (released, amounts)
         } else {
@@ -242,37 +284,19 @@ impl Agent {
         (released, Holding { amounts, is_edge })
     }
 
-    fn place(&self, client: ClientId) -> Result<usize, usize> {
-        self.allocations
-            .binary_search_by_key(&client, |(id, _)| *id)
-    }
-
-    /// Where a client's allocation stands, and whether it is new.
-    fn open(&mut self, client: ClientId) -> (usize, bool) {
-        match self.place(client) {
-            Ok(at) => (at, false),
-            Err(at) => {
-                self.allocations.insert(at, (client, Resources::new()));
-                (at, true)
-            }
-        }
-    }
-
     /// Adds to what a client holds.
     fn add(&mut self, names: &mut Names, client: ClientId, more: Cow<'_, Resources>) -> Holding {
-        let (at, is_edge) = self.open(client);
-        let Some((_, held)) = self.allocations.get_mut(at) else {
-            return Holding::default();
-        };
-        let amounts = if more.iter().any(|resource| resource.shared) {
-            let before = names.scalars(held);
-            held.add_all(&more);
-            names.scalars(held).minus(&before)
-        } else {
-            let amounts = names.scalars(&more);
-            join(held, more.into_owned());
-            amounts
-        };
+        if more.iter().any(|resource| resource.shared) {
+            let scalars = |names: &mut Names, held: Option<&Resources>| {
+                held.map(|held| names.scalars(held)).unwrap_or_default()
+            };
+            let before = scalars(names, self.holders.get(client));
+            let is_edge = self.holders.add(client, more.into_owned());
+            let amounts = scalars(names, self.holders.get(client)).minus(&before);
+            return Holding { amounts, is_edge };
+        }
+        let amounts = names.scalars(&more);
+        let is_edge = self.holders.add(client, more.into_owned());
         Holding { amounts, is_edge }
     }
 
@@ -281,7 +305,7 @@ impl Agent {
         let mut left = self.total.clone();
         // Where less may be revoked than is held, as an estimate may have it, nothing is left of that
         // alone.
-        self.is_short = !self.allocations.iter().all(|(_, held)| {
+        self.is_short = !self.holders.iter().all(|(_, held)| {
             let held = exclusive(held);
             let fits = left.contains(&lasting(&held));
             left.subtract_all(&held);
@@ -302,14 +326,6 @@ impl Agent {
         self.is_plain = self.available.iter().all(is_plain);
         let is_open = |r: &Resource| r.reservations.is_empty();
         self.is_open = self.available.iter().any(is_open);
-    }
-}
-
-/// Adds resources to what may be nothing yet.
-fn join(held: &mut Resources, more: Resources) {
-    match held.is_empty() {
-        true => *held = more,
-        false => held.add_all(&more),
     }
 }
 

@@ -4,21 +4,26 @@
 //! compare needs no search and, for the first few names, no memory of its own. Names are made by
 //! operators, in the resources of agents, and stay: there are few.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use model::Resources;
-use model::resources::{Limits, Quantities, Resource, Scalar, Value};
+use model::resources::{Limits, Quantities, Resource, Role, Scalar, Value};
 
 /// How many names need no memory of their own: cpus, mem, disk, ports, gpus and one more.
 const FEW: usize = 6;
+
+/// How many roles are remembered for the sake of one text for all agents.
+const ROLES_MAX: usize = 16_384;
 
 /// The numbers of names.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     names: Vec<Arc<str>>,
     numbers: BTreeMap<Arc<str>, usize>,
+    /// Roles that something is reserved for.
+    roles: BTreeSet<Role>,
 }
 
 /// An amount for each name; what is not there is zero, and none is less.
@@ -51,13 +56,27 @@ impl Names {
         found.or_else(|| self.numbers.get(name).copied())
     }
 
-    /// Names resources by these very texts, so that one copy serves all agents and names are compared
-    /// by where they lie.
+    /// Names resources, and the roles that they are reserved for, by these very texts, so that one copy
+    /// serves all agents and names are compared by where they lie.
     pub(super) fn intern(&mut self, resources: &mut Resources) {
         resources.rename(|name| {
             let number = self.number(name);
             self.names.get(number).unwrap_or(name).clone()
         });
+        resources.rename_roles(|role| self.role(role));
+    }
+
+    /// The same role, by a text that is shared with others.
+    fn role(&mut self, role: &Role) -> Role {
+        if let Some(known) = self.roles.get(role) {
+            return known.clone();
+        }
+        if self.roles.len() >= ROLES_MAX {
+            // Those that share a text go on sharing it.
+            self.roles.clear();
+        }
+        self.roles.insert(role.clone());
+        role.clone()
     }
 
     /// As [`Resources::quantities`].

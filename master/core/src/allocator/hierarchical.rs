@@ -18,6 +18,7 @@ use super::agent::Agent;
 use super::amounts::{Amounts, Names};
 use super::bits::Bits;
 use super::filters::{AgentSlot, Filters};
+use super::holders::Holder;
 use super::run::Scratch;
 use super::shares::{ClientId, Shares, Taker};
 use super::slots::Slots;
@@ -138,7 +139,7 @@ impl Hierarchical {
         agent: &AgentId,
     ) -> impl Iterator<Item = (&FrameworkId, &Role, &Resources)> {
         let agent = self.slot(agent).and_then(|slot| self.agents.get(slot));
-        let allocations = agent.into_iter().flat_map(Agent::allocations);
+        let allocations = agent.into_iter().flat_map(Agent::holders);
         allocations.filter_map(|(client, resources)| {
             let client = self.shares.client(*client)?;
             Some((&client.framework_id, &client.role, resources))
@@ -421,7 +422,8 @@ impl Allocator for Hierarchical {
             return;
         };
         self.active = self.active.saturating_sub(agent.active.into());
-        for (client, resources) in agent.allocations().to_vec() {
+        let holders: Vec<Holder> = agent.holders().cloned().collect();
+        for (client, resources) in holders {
             let account = self.shares.client(client).map_or(u32::MAX, |c| c.account);
             let both = (client, account);
             let names = &mut self.names;

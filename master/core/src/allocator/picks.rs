@@ -25,6 +25,8 @@ pub(super) struct Picks {
     picks: Vec<Pick>,
     /// In which order the pieces are shrunk that quota has a say in.
     order: Vec<usize>,
+    /// Whether any of them is shared: what it comes to depends on what is held already.
+    has_shared: bool,
 }
 
 /// A part of one resource.
@@ -32,15 +34,21 @@ pub(super) struct Picks {
 struct Pick {
     /// Where the resource stands.
     at: usize,
-    /// The number of its name; none where it is no scalar.
+    /// The number of its name.
     name: Option<usize>,
+    /// In thousandths; what is no scalar is counted.
     all: i64,
     picked: i64,
-    is_rationed: bool,
+    is_scalar: bool,
+    is_chargeable: bool,
     is_indivisible: bool,
 }
 
 impl Pick {
+    const fn is_rationed(&self) -> bool {
+        self.is_chargeable && self.is_scalar
+    }
+
     /// Picks up to so much more; gives back how much that is.
     fn pick(&mut self, room: i64) -> i64 {
         let left = self.all.saturating_sub(self.picked);
@@ -65,20 +73,20 @@ impl Picks {
         is_usable: impl Fn(&Resource) -> bool,
     ) {
         self.picks.clear();
+        self.has_shared = false;
         for (at, resource) in available.iter().enumerate() {
             if !is_usable(resource) {
                 continue;
             }
-            let (name, all) = match resource.value {
-                Value::Scalar(amount) => (names.find(&resource.name), amount.thousandths()),
-                Value::Ranges(_) | Value::Set(_) => (None, 1),
-            };
+            self.has_shared |= resource.shared;
+            let all = resource.value.size().thousandths();
             self.picks.push(Pick {
                 at,
-                name,
+                name: names.find(&resource.name),
                 all,
                 picked: all,
-                is_rationed: is_rationed(resource),
+                is_scalar: matches!(resource.value, Value::Scalar(_)),
+                is_chargeable: is_chargeable(resource),
                 is_indivisible: resource.is_indivisible(),
             });
         }
@@ -91,7 +99,20 @@ impl Picks {
 
     /// The scalars that are picked.
     pub(super) fn scalars(&self) -> Amounts {
-        self.sum(|_| true)
+        self.sum(|pick| pick.is_scalar)
+    }
+
+    /// What is picked that would be charged to a role, and the scalars of all that is picked; none where
+    /// that cannot be told by looking at the picks.
+    pub(super) fn sums(&self) -> Option<(Amounts, Amounts)> {
+        (!self.has_shared).then(|| (self.sum(|pick| pick.is_chargeable), self.scalars()))
+    }
+
+    /// Whether all of this is picked, and nothing stays because others may have it, too.
+    pub(super) fn is_all_of(&self, available: &Resources) -> bool {
+        !self.has_shared
+            && self.picks.len() == available.iter().len()
+            && self.picks.iter().all(|pick| pick.picked == pick.all)
     }
 
     fn sum(&self, counts: impl Fn(&Pick) -> bool) -> Amounts {
@@ -107,7 +128,7 @@ impl Picks {
     /// Picks no more than a role may have by its limits and the guarantees that are not met.
     pub(super) fn share(&mut self, random: &mut Random, accounts: &Accounts, account: AccountId) {
         let room = accounts.room(account);
-        if room.holds(&self.sum(|pick| pick.is_rationed)) {
+        if room.holds(&self.sum(Pick::is_rationed)) {
             return;
         }
         self.unpick(random);
@@ -141,7 +162,7 @@ impl Picks {
     fn unpick(&mut self, random: &mut Random) {
         self.order.clear();
         for (index, pick) in self.picks.iter_mut().enumerate() {
-            if pick.is_rationed {
+            if pick.is_rationed() {
                 pick.picked = 0;
                 self.order.push(index);
             }

@@ -350,7 +350,7 @@ impl Hierarchical {
                     visit @ (Visit::Over | Visit::Asked) => return visit,
                 }
             }
-            for top in self.tops(agent) {
+            for top in self.tops(slot) {
                 if self.offer_beneath(top, tier, slot, given) == Visit::Over {
                     return Visit::Over;
                 }
@@ -360,8 +360,11 @@ impl Hierarchical {
     }
 
     /// The roles whose trees alone can have any of what is available, where all of it is reserved.
-    fn tops(&self, agent: &Agent) -> Vec<NodeId> {
-        let mut tops: Vec<&Role> = Vec::new();
+    fn tops(&mut self, slot: AgentSlot) -> Vec<NodeId> {
+        let Some(agent) = self.agents.get_mut(slot) else {
+            return Vec::new();
+        };
+        let mut tops: Vec<Role> = Vec::new();
         for role in agent
             .available()
             .iter()
@@ -369,15 +372,15 @@ impl Hierarchical {
         {
             if !tops
                 .iter()
-                .any(|top| *top == role || top.is_ancestor_of(role))
+                .any(|top| top == role || top.is_ancestor_of(role))
             {
                 tops.retain(|top| !role.is_ancestor_of(top));
-                tops.push(role);
+                tops.push(role.clone());
             }
         }
         let nodes = tops
             .iter()
-            .filter_map(|role| self.shares.node(role.as_str()));
+            .filter_map(|role| agent.find_node(&self.shares, role));
         nodes.collect()
     }
 

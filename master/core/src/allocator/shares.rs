@@ -14,6 +14,7 @@ mod client;
 mod crowd;
 mod rank;
 mod turns;
+mod why;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -24,6 +25,7 @@ use model::resources::Role;
 use super::amounts::Amounts;
 use super::bits::Bits;
 use super::labels;
+use super::order::Order;
 use super::slots::Slots;
 use super::sorter::{Occasion, Rank, Sorters};
 use crate::random::Random;
@@ -31,6 +33,7 @@ use crate::random::Random;
 pub(super) use client::{Client, ClientId, Taker};
 use rank::{Scale, Usage};
 pub(super) use turns::Turns;
+use why::Why;
 
 const WEIGHT_DEFAULT: f64 = 1.0;
 
@@ -58,6 +61,8 @@ pub(super) struct Shares {
     is_stale: bool,
     /// Whether a node found no label of its own, and the roles in which a framework did not.
     is_crowded: bool,
+    /// Counts the nodes that came and went.
+    generation: u64,
     crowded: BTreeSet<NodeId>,
 }
 
@@ -77,7 +82,7 @@ struct Node {
     wanting: usize,
     /// How many roles are directly beneath it.
     children: usize,
-    order: BTreeSet<Place>,
+    order: Order<Place>,
     leaf: Option<Leaf>,
 }
 
@@ -98,7 +103,7 @@ struct Leaf {
     rank: Rank,
     /// Their labels are in this order.
     clients: BTreeMap<FrameworkId, ClientId>,
-    order: BTreeSet<Turn>,
+    order: Order<Turn>,
 }
 
 /// A framework that wants something, in the order of its role.
@@ -119,30 +124,6 @@ impl Place {
     }
 }
 
-/// Why somebody is ranked.
-#[derive(Debug, Clone, Copy)]
-enum Why {
-    /// It joins those who want something, or its weight is another.
-    Joins,
-    /// It was allocated something.
-    Got,
-    /// It gave something back, or the cluster changed.
-    Changed,
-}
-
-impl Why {
-    /// What a policy is told of it.
-    fn of(self, before: Rank, order: &BTreeSet<Place>) -> Occasion {
-        match self {
-            Self::Joins => Occasion::Joins {
-                first: order.first().map_or(Rank::default(), |place| place.rank),
-            },
-            Self::Got => Occasion::Got { before },
-            Self::Changed => Occasion::Changed { before },
-        }
-    }
-}
-
 impl Node {
     fn new(path: Arc<str>, label: u64, parent: Option<NodeId>, weight: f64) -> Self {
         Self {
@@ -154,7 +135,7 @@ impl Node {
             rank: Rank::default(),
             wanting: 0,
             children: 0,
-            order: BTreeSet::new(),
+            order: Order::default(),
             leaf: None,
         }
     }
@@ -186,6 +167,7 @@ impl Shares {
             holders: BTreeSet::new(),
             is_stale: false,
             is_crowded: false,
+            generation: 0,
             crowded: BTreeSet::new(),
         }
     }
@@ -384,6 +366,11 @@ impl Shares {
         Turns::new(self, node)
     }
 
+    /// As long as this is the same, every role has the node that it had.
+    pub(super) const fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// The node of a role, where there is one.
     pub(super) fn node(&self, path: &str) -> Option<NodeId> {
         self.paths.get(path).copied()
@@ -445,6 +432,7 @@ impl Shares {
             let node = Node::new(path.clone(), label, Some(above), weight);
             let node = self.nodes.insert(node);
             self.paths.insert(path, node);
+            self.generation = self.generation.wrapping_add(1);
             if let Some(above) = self.nodes.get_mut(above) {
                 above.children = above.children.saturating_add(1);
             }
@@ -479,6 +467,7 @@ impl Shares {
                 break;
             };
             self.paths.remove(&node.path);
+            self.generation = self.generation.wrapping_add(1);
             if let Some(above) = node.parent.and_then(|above| self.nodes.get_mut(above)) {
                 above.children = above.children.saturating_sub(1);
             }
@@ -538,7 +527,7 @@ impl Shares {
         let sorters = self.sorters;
         let old = client.turn(id);
         let standing = self.scale.standing(&client.usage, WEIGHT_DEFAULT);
-        let occasion = why.of(old.rank, &BTreeSet::new());
+        let occasion = why.of(old.rank, &Order::default());
         let rank = sorters
             .frameworks
             .rank(standing, occasion, &mut self.random);
@@ -547,15 +536,13 @@ impl Shares {
             && let Some(leaf) = &mut node.leaf
         {
             if client.wants && old.rank != rank {
-                leaf.order.remove(&old);
-                leaf.order.insert(client.turn(id));
+                leaf.order.replace(&old, client.turn(id));
             }
             let standing = self.scale.standing(&leaf.usage, WEIGHT_DEFAULT);
             let occasion = why.of(leaf.rank, &node.order);
             let rank = sorters.roles.rank(standing, occasion, &mut self.random);
             if rank != leaf.rank && !leaf.order.is_empty() {
-                node.order.remove(&Place::own(leaf.rank));
-                node.order.insert(Place::own(rank));
+                node.order.replace(&Place::own(leaf.rank), Place::own(rank));
             }
             leaf.rank = rank;
         }
@@ -588,8 +575,7 @@ impl Shares {
             return;
         }
         if let Some(above) = node.parent.and_then(|above| self.nodes.get_mut(above)) {
-            above.order.remove(&old);
-            above.order.insert(place);
+            above.order.replace(&old, place);
         }
     }
 }

@@ -1,15 +1,15 @@
 //! Turns: those who want something, in order, by a walk down the tree.
 
-use alloc::collections::btree_set;
 use alloc::vec::Vec;
 
+use super::super::order;
 use super::{ClientId, Node, NodeId, Place, Shares, Turn};
 
 /// The walk.
 #[derive(Debug)]
 pub(in super::super) struct Turns<'a> {
     shares: &'a Shares,
-    leaf: Option<btree_set::Iter<'a, Turn>>,
+    leaf: Option<order::Iter<'a, Turn>>,
     level: Option<Level<'a>>,
     /// Those above.
     levels: Vec<Level<'a>>,
@@ -19,7 +19,7 @@ pub(in super::super) struct Turns<'a> {
 #[derive(Debug)]
 struct Level<'a> {
     node: &'a Node,
-    places: btree_set::Iter<'a, Place>,
+    places: order::Iter<'a, Place>,
 }
 
 impl<'a> Level<'a> {
