@@ -52,8 +52,21 @@ pub fn get(address: &str, path: &str) -> io::Result<(u16, Vec<u8>)> {
 /// # Errors
 /// Nobody listens there, or what answers is no HTTP server.
 pub fn post(address: &str, path: &str, json: &str) -> io::Result<(u16, Vec<u8>)> {
+    post_within(address, path, json, SILENCE_MAX)
+}
+
+/// The same, with a bound on how long nothing may come.
+///
+/// # Errors
+/// As [`post`]; `WouldBlock` once the time is over.
+pub fn post_within(
+    address: &str,
+    path: &str,
+    json: &str,
+    silence_max: Duration,
+) -> io::Result<(u16, Vec<u8>)> {
     let address = &*leader(address)?;
-    let mut stream = connect(address, SILENCE_MAX)?;
+    let mut stream = connect(address, silence_max)?;
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
          Accept: application/json\r\nContent-Length: {}\r\n\r\n{json}",

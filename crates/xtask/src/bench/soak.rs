@@ -31,6 +31,9 @@ const WARM_UP: u64 = 16;
 const PROGRESS_EVERY: u64 = 1000;
 /// How long the agent may take to be as it was.
 const CALM_MAX: Duration = Duration::from_secs(60);
+/// How long a call may take: it is answered when the container runs, or has ended, and those before it go
+/// first. Under software emulation, beside other work, a launch takes seconds.
+const ANSWER_MAX: Duration = Duration::from_secs(600);
 /// How long any answer may take beside it all (issue: "the node still answers within a second"); under
 /// software emulation on a busy host more, so that this one is reported and not held.
 const ANSWER_BUDGET_S: f64 = 1.0;
@@ -196,7 +199,7 @@ impl Node<'_> {
     /// The same of a container that may be gone: of those that are nested in none no end is kept.
     fn call_if_there(&self, call: &Value) -> Result<Option<Value>> {
         let what = call["type"].as_str().unwrap_or_default();
-        let answer = http::post(self.address, "/api/v1", &call.to_string());
+        let answer = http::post_within(self.address, "/api/v1", &call.to_string(), ANSWER_MAX);
         let (status, body) = answer.with_context(|| format!("{what} at {}", self.address))?;
         match (status, body.is_empty()) {
             (404, _) => Ok(None),
