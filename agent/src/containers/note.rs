@@ -1,5 +1,6 @@
 //! Note: how a container is written down for the next process of this agent, as it starts.
 
+use std::cell::Cell;
 use std::io;
 
 use agent_core::sandbox::ParentsNetwork;
@@ -21,6 +22,8 @@ pub(super) struct Note<'a> {
     ground: &'a Ground,
     order: &'a Order,
     record: Record,
+    /// When its process began, once it is there; it may have ended when that is wanted again.
+    born: Cell<u64>,
 }
 
 impl<'a> Note<'a> {
@@ -69,6 +72,7 @@ impl<'a> Note<'a> {
             ground,
             order,
             record,
+            born: Cell::new(0),
         }
     }
 
@@ -90,6 +94,7 @@ impl<'a> Note<'a> {
     /// # Errors
     /// The file system.
     pub(super) fn write(&self, pid: Pid) -> io::Result<()> {
+        self.born.set(process::start_time(pid)?);
         self.keep(pid, self.record.clone())
     }
 
@@ -106,7 +111,7 @@ impl<'a> Note<'a> {
 
     fn keep(&self, pid: Pid, mut record: Record) -> io::Result<()> {
         record.pid = pid;
-        record.born = process::start_time(pid)?;
+        record.born = self.born.get();
         let host = &self.ground.host;
         host.note(&self.order.container, &record.encode_to_vec())
     }
