@@ -4,6 +4,7 @@
 //! znode that holds the epoch, or by the lock on their file.
 
 use std::collections::BTreeMap;
+use std::iter;
 
 use master_core::WallTime;
 use master_core::event::{ClusterEntry, Registry, RegistryChange};
@@ -53,17 +54,30 @@ impl Ledger {
         self.admitted.contains_key(agent_id)
     }
 
-    /// What operators set last about an agent.
+    /// How many settings of operators were ever written: a moment, for [`Ledger::about`].
     #[must_use]
-    pub fn newest_about(&self, agent_id: &AgentId) -> Option<&ClusterEntry> {
-        self.cluster.iter().rev().find(|entry| match entry {
+    pub fn settings(&self) -> usize {
+        self.cluster.len()
+    }
+
+    /// What was in force about an agent at a moment, and what was set since, in order; none where
+    /// nothing was.
+    pub fn about(
+        &self,
+        agent_id: &AgentId,
+        since: usize,
+    ) -> impl Iterator<Item = Option<&ClusterEntry>> {
+        let is_about = move |entry: &&ClusterEntry| match entry {
             ClusterEntry::Deactivated(id)
             | ClusterEntry::Draining(id, _)
             | ClusterEntry::Reactivated(id) => id == agent_id,
             ClusterEntry::Maintenance(_)
             | ClusterEntry::Quota { .. }
             | ClusterEntry::Weight { .. } => false,
-        })
+        };
+        let (before, after) = self.cluster.split_at(since.min(self.cluster.len()));
+        let then = before.iter().rev().find(is_about);
+        iter::once(then).chain(after.iter().filter(move |entry| is_about(entry)).map(Some))
     }
 
     /// Makes a change durable.

@@ -16,13 +16,23 @@ pub fn admitted(ledger: &Ledger, master: usize, epoch: u64, agent_id: &AgentId) 
     (!is_kept).then(|| format!("master{master} admits {agent_id}, which the registry has not"))
 }
 
+/// What an operator asked for, and how much had been set by then.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// The call.
+    pub call: OperatorCall,
+    /// [`Ledger::settings`] of that moment.
+    pub since: usize,
+}
+
 /// An operator is told that a setting is in force; the violation, if a later master would not know.
 #[must_use]
-pub fn set(ledger: &Ledger, epoch: u64, call: &OperatorCall, answer: &Answer) -> Option<String> {
-    // One that was stopped before it answered may do so when the setting is another again.
+pub fn set(ledger: &Ledger, epoch: u64, wish: &Wish, answer: &Answer) -> Option<String> {
+    // One that was stopped before it answered may do so when another leads.
     if ledger.epoch() != epoch {
         return None;
     }
+    let call = &wish.call;
     let (agent_id, wants_in) = match call {
         OperatorCall::ReactivateAgent { agent_id } => (agent_id, true),
         OperatorCall::DeactivateAgent { agent_id } | OperatorCall::DrainAgent { agent_id, .. } => {
@@ -31,10 +41,14 @@ pub fn set(ledger: &Ledger, epoch: u64, call: &OperatorCall, answer: &Answer) ->
         _ => return None,
     };
     let agent_id = AgentId::new(agent_id).ok()?;
-    let newest = ledger.newest_about(&agent_id);
-    let is_in = matches!(newest, None | Some(ClusterEntry::Reactivated(_)));
-    let is_broken = *answer == Answer::Ok && is_in != wants_in;
-    is_broken.then(|| format!("{call:?} is answered Ok, and the registry has {newest:?}"))
+    // Or when the next call has been carried out: an answer takes its time.
+    let mut since = ledger.about(&agent_id, wish.since);
+    let is_in = |newest| matches!(newest, None | Some(&ClusterEntry::Reactivated(_)));
+    let is_broken = *answer == Answer::Ok && !since.any(|newest| is_in(newest) == wants_in);
+    is_broken.then(|| {
+        let since: Vec<_> = ledger.about(&agent_id, wish.since).collect();
+        format!("{call:?} is answered Ok, and the registry had {since:?}")
+    })
 }
 
 /// What an agent's disk holds, as far as it is promised.
@@ -134,11 +148,28 @@ mod tests {
         let call = OperatorCall::DeactivateAgent {
             agent_id: "a".into(),
         };
-        assert!(set(&ledger, 2, &call, &Answer::Ok).is_some());
-        assert_eq!(set(&ledger, 2, &call, &Answer::NotFound("a".into())), None);
-        let entry = ClusterEntry::Deactivated(agent_id);
-        let change = master_core::event::RegistryChange::Cluster(vec![entry]);
-        ledger.write(2, change).unwrap();
-        assert_eq!(set(&ledger, 2, &call, &Answer::Ok), None);
+        let wish = Wish { call, since: 0 };
+        assert!(set(&ledger, 2, &wish, &Answer::Ok).is_some());
+        assert_eq!(set(&ledger, 2, &wish, &Answer::NotFound("a".into())), None);
+        let write = |ledger: &mut Ledger, entry| {
+            let change = master_core::event::RegistryChange::Cluster(vec![entry]);
+            ledger.write(2, change).unwrap();
+        };
+        write(&mut ledger, ClusterEntry::Deactivated(agent_id.clone()));
+        assert_eq!(set(&ledger, 2, &wish, &Answer::Ok), None);
+        write(&mut ledger, ClusterEntry::Reactivated(agent_id));
+        assert_eq!(
+            set(&ledger, 2, &wish, &Answer::Ok),
+            None,
+            "a later call was carried out before this one was answered"
+        );
+        let wish = Wish {
+            since: ledger.settings(),
+            ..wish
+        };
+        assert!(
+            set(&ledger, 2, &wish, &Answer::Ok).is_some(),
+            "what held before it was asked for does not count"
+        );
     }
 }

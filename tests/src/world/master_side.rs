@@ -152,10 +152,10 @@ impl World {
             Effect::Store { store, change } => self.store(master, store, change),
             Effect::Answer { request, answer } => {
                 self.note(&format!("master{master} answers {answer:?}"));
-                let call = self.asked.remove(&request);
+                let wish = self.asked.remove(&request);
                 let epoch = self.masters[master].epoch;
                 let broken =
-                    call.and_then(|call| promises::set(&self.ledger, epoch, &call, &answer));
+                    wish.and_then(|wish| promises::set(&self.ledger, epoch, &wish, &answer));
                 broken.into_iter().for_each(|line| self.violation(line));
             }
             Effect::Publish(_) => {}

@@ -28,13 +28,13 @@ use agent_core::containers::RequestId;
 use agent_core::effect::LinkId as NodeLink;
 use agent_core::random::Random;
 use master_core::StreamId;
-use master_core::event::{OperationInfo, OperatorCall, RequestId as OperatorRequest};
+use master_core::event::{OperationInfo, RequestId as OperatorRequest};
 use model::{ContainerId, Instant};
 
 pub(crate) use self::happening::Happening;
 use crate::checkers::launched_once::LaunchedOnce;
 use crate::checkers::one_leader::OneLeader;
-use crate::checkers::promises::Acknowledged;
+use crate::checkers::promises::{Acknowledged, Wish};
 use crate::checkers::{settled, within_total};
 use crate::ledger::Ledger;
 use crate::master::MasterProcess;
@@ -139,7 +139,7 @@ pub struct World {
     operator: Random,
     requests: u64,
     /// What operators asked for and were not answered.
-    asked: BTreeMap<OperatorRequest, OperatorCall>,
+    asked: BTreeMap<OperatorRequest, Wish>,
     zookeeper: ZooKeeper,
     ledger: Ledger,
     masters: Vec<MasterProcess>,

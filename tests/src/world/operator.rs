@@ -6,6 +6,7 @@ use master_core::draining::DrainConfig;
 use master_core::event::{Event, OperatorCall, RequestId, Text};
 
 use super::{Happening, World, below};
+use crate::checkers::promises::Wish;
 
 impl World {
     pub(super) fn operator_acts(&mut self) {
@@ -23,7 +24,11 @@ impl World {
             let Some(master) = self.acting() else {
                 continue;
             };
-            self.asked.insert(request, call.clone());
+            let wish = Wish {
+                call: call.clone(),
+                since: self.ledger.settings(),
+            };
+            self.asked.insert(request, wish);
             let event = Event::Operate {
                 request,
                 principal: None,
