@@ -12,18 +12,18 @@ use std::panic::{self, PanicHookInfo};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
 use agent_kernel::reexec::{self, IfNot, Past, Step};
-use agent_kernel::{Errno, clock};
-use tracing::warn;
+use agent_kernel::{Errno, clock, watchdog};
+use tracing::{info, warn};
 
 use crate::config::recovery::Recovery;
 use crate::handover::Handover;
-use crate::init::{chain, say};
+use crate::init::{Machine, chain, say};
 use crate::paths::META;
 
 /// So often within [`WINDOW`] it is tried.
@@ -202,11 +202,13 @@ pub enum Failure {
     Stall,
     /// Another thread has no stack left.
     Overflow,
+    /// The main loop stands still, and so does who watches it.
+    Freeze,
 }
 
 impl Failure {
     /// The names of all.
-    pub const NAMES: [&str; 5] = ["panic", "signal", "abort", "stall", "overflow"];
+    pub const NAMES: [&str; 6] = ["panic", "signal", "abort", "stall", "overflow", "freeze"];
 
     /// By its name.
     #[must_use]
@@ -217,6 +219,7 @@ impl Failure {
             Self::Abort,
             Self::Stall,
             Self::Overflow,
+            Self::Freeze,
         ];
         let named = Self::NAMES.into_iter().zip(all);
         named
@@ -239,12 +242,19 @@ impl Failure {
                 let _ = thread.spawn(|| descend(0));
                 Self::Stall.happen()
             }
+            Self::Freeze => {
+                FROZEN.store(true, Ordering::Relaxed);
+                Self::Stall.happen()
+            }
             Self::Stall => loop {
                 thread::sleep(WINDOW);
             },
         }
     }
 }
+
+/// Whether the watching thread is to stand still.
+static FROZEN: AtomicBool = AtomicBool::new(false);
 
 /// Takes stack until there is none.
 fn descend(depth: u64) -> u64 {
@@ -255,19 +265,51 @@ fn descend(depth: u64) -> u64 {
     }
 }
 
+/// Whether there is a watchdog of the hardware's to be fed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hardware {
+    /// There is.
+    Watchdog,
+    /// There is none, or none of this program's.
+    None,
+}
+
+impl Hardware {
+    /// Has the hardware's watchdog wait so long from now on; it is not used where that is zero.
+    #[must_use]
+    pub fn arm(machine: Machine, time: Duration) -> Self {
+        if machine != Machine::Whole || time.is_zero() {
+            return Self::None;
+        }
+        match watchdog::arm(time) {
+            Ok(Some(seconds)) => {
+                let seconds = seconds.as_secs();
+                info!(seconds, "the hardware's watchdog is fed");
+                Self::Watchdog
+            }
+            Ok(None) => Self::None,
+            Err(error) => {
+                warn!(%error, "the hardware's watchdog is not used");
+                Self::None
+            }
+        }
+    }
+}
+
 /// What the main loop shows that it goes on with.
 #[derive(Debug, Clone)]
 pub struct Heart(Arc<AtomicU64>);
 
 impl Heart {
     /// Has the program executed again where the main loop stands still for this long; never, where that
-    /// is zero.
+    /// is zero. As long as this thread has its turn, and the main loop did not stand still for longer, the
+    /// hardware's watchdog is fed.
     ///
     /// # Errors
     /// There is no thread to be had.
-    pub fn watched(stall_max: Duration) -> io::Result<Self> {
+    pub fn watched(stall_max: Duration, hardware: Hardware) -> io::Result<Self> {
         let heart = Self(Arc::default());
-        if stall_max.is_zero() {
+        if stall_max.is_zero() && hardware == Hardware::None {
             return Ok(heart);
         }
         let watched = heart.clone();
@@ -288,12 +330,18 @@ impl Heart {
         loop {
             thread::sleep(BEAT);
             let beats = self.0.load(Ordering::Relaxed);
-            silent = match beats == seen {
+            silent = match beats == seen && !stall_max.is_zero() {
                 true => silent + BEAT,
                 false => Duration::ZERO,
             };
             seen = beats;
-            if silent >= stall_max {
+            while FROZEN.load(Ordering::Relaxed) {
+                thread::park();
+            }
+            if stall_max.is_zero() || silent < stall_max {
+                // One that cannot be fed starts the machine again, which is what it is for.
+                let _ = watchdog::feed();
+            } else {
                 let text = format!("the main loop stood still for {} s", silent.as_secs());
                 say(&text);
                 let why = reexec::again(&text);

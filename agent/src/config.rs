@@ -101,8 +101,8 @@ pub struct Config {
     pub boot: Boot,
 }
 
-/// The settings of a node's first seconds; an ordinary Linux host ignores them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// The settings of a node's first seconds, and of its hardware; an ordinary Linux host ignores them.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boot {
     /// The address of the first network device; asked for by DHCP where it is not given.
     pub address: Option<StaticAddress>,
@@ -114,6 +114,22 @@ pub struct Boot {
     pub format: Option<PathBuf>,
     /// The time server; DHCP's where it is not given.
     pub ntp: Option<HostPort>,
+    /// How long the hardware's watchdog waits; it is not used where that is zero.
+    pub watchdog_max: Duration,
+}
+
+impl Default for Boot {
+    fn default() -> Self {
+        Self {
+            address: None,
+            lan: None,
+            disk: None,
+            format: None,
+            ntp: None,
+            // Longer than this program takes to be executed again.
+            watchdog_max: Duration::from_secs(60),
+        }
+    }
 }
 
 /// An address that was not asked of anyone.

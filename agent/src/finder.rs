@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::info;
 
 use crate::config::{Config, HostPort, Masters};
+use crate::handover::{self, Handover};
 use crate::node::Input;
 
 /// Where the leading master is to be reached.
@@ -37,6 +38,7 @@ impl Finder {
     pub fn start(
         config: &Config,
         inputs: &mpsc::Sender<Input>,
+        handover: &Handover,
     ) -> Result<Arc<Self>, ZkSourceError> {
         let (way, first) = match &config.master {
             Masters::Listed(all) => {
@@ -47,11 +49,14 @@ impl Finder {
                 let url = source.read()?;
                 let zk = url.to_string();
                 let session_timeout = config.zk_session_timeout;
-                let detector = Detector::start(Place {
+                let place = Place {
                     url,
                     session_timeout,
-                });
-                tokio::spawn(tell(detector.seen(), inputs.clone()));
+                };
+                // The link need not wait for a new session with ZooKeeper.
+                let before = handover.state().leader.map(term);
+                let detector = Detector::start(place, before);
+                tokio::spawn(tell(detector.seen(), inputs.clone(), handover.clone()));
                 (Way::ZooKeeper { zk, detector }, None)
             }
         };
@@ -132,11 +137,33 @@ impl Finder {
     }
 }
 
-/// Tells the main loop of every leader after the first.
-async fn tell(mut seen: watch::Receiver<Option<Term>>, inputs: mpsc::Sender<Input>) {
+fn term(leader: handover::Leader) -> Term {
+    Term {
+        epoch: leader.epoch,
+        leader: Leader {
+            hostname: leader.hostname,
+            ip: leader.ip,
+            port: leader.port,
+        },
+    }
+}
+
+/// Tells the main loop of every leader after the first, and the next program of the last.
+async fn tell(
+    mut seen: watch::Receiver<Option<Term>>,
+    inputs: mpsc::Sender<Input>,
+    handover: Handover,
+) {
     let mut last = None;
     loop {
         let now = seen.borrow_and_update().clone();
+        let leader = now.as_ref().map(|term| handover::Leader {
+            epoch: term.epoch,
+            hostname: term.leader.hostname.clone(),
+            ip: term.leader.ip,
+            port: term.leader.port,
+        });
+        handover.change(|state| state.leader = leader);
         if let Some(now) = now
             && last.as_ref() != Some(&now)
         {

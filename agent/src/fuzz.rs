@@ -19,6 +19,18 @@ pub fn executor_call(media: Media, body: &[u8]) -> bool {
     decode(media, body).is_ok_and(|call| crate::wire::executor::call(&call).is_ok())
 }
 
+/// The statement of an upgrade, and the beginning of a program; whether the one is a statement, and the
+/// other is of a program of this machine.
+#[must_use]
+pub fn upgrade(bytes: &[u8]) -> (bool, bool) {
+    let text = String::from_utf8_lossy(bytes);
+    let statement = text.parse::<model::upgrade::Statement>();
+    if let Ok(statement) = &statement {
+        assert_eq!(statement.to_string(), text, "there is one way to write it");
+    }
+    (statement.is_ok(), crate::upgrade::is_program(bytes))
+}
+
 /// A `ContainerInfo` in JSON, Docker's parameters among it; whether a container could be as it asks.
 #[must_use]
 pub fn container(body: &[u8]) -> bool {

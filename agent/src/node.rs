@@ -32,7 +32,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 use tracing::{error, info, warn};
 
-use crate::again::{self, BEAT, Heart};
+use crate::again::{self, BEAT, Hardware, Heart};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::Config;
 use crate::config::isolation::Isolation;
@@ -241,7 +241,7 @@ async fn begin_and_run(config: Config, node: Node, handover: Handover) -> Result
         &config,
         &node.work_dir,
         Given::take(node.machine).map_err(NodeError::Runtime)?,
-        handover,
+        handover.clone(),
         Arc::clone(&ground),
     ));
     let (snapshots, published) = watch::channel(Arc::new(Snapshot {
@@ -253,7 +253,7 @@ async fn begin_and_run(config: Config, node: Node, handover: Handover) -> Result
         .as_deref()
         .map(Key::read)
         .transpose()?;
-    let finder = Finder::start(&config, &inputs_in)?;
+    let finder = Finder::start(&config, &inputs_in, &handover)?;
     let board = Switchboard::default();
     let explained = Explained::default();
     kernel_log::follow(&explained);
@@ -395,7 +395,9 @@ impl Main {
             true => Exit::PowerOff,
             false => Exit::Stop(0),
         };
-        let heart = Heart::watched(self.config.recovery.stall_max).map_err(NodeError::Runtime)?;
+        let hardware = Hardware::arm(node.machine, self.config.boot.watchdog_max);
+        let heart = Heart::watched(self.config.recovery.stall_max, hardware);
+        let heart = heart.map_err(NodeError::Runtime)?;
         loop {
             heart.beat();
             if let Flow::End(end) = self.step(events).await? {

@@ -47,6 +47,8 @@ use permit::{PermitError, Permits};
 
 /// How long the bytes of a program may take.
 const BODY_MAX: Duration = Duration::from_secs(300);
+/// What is left of the machine's memory beside a program.
+const SPARE_BYTES: u64 = 16 << 20;
 /// How long a program may take in check mode.
 const CHECK_MAX: Duration = Duration::from_secs(30);
 
@@ -109,6 +111,14 @@ pub enum UpgradeError {
     /// There is no room for it.
     #[error("keep the program in memory")]
     Memory(#[source] io::Error),
+    /// Tasks would have to make room for it.
+    #[error("{wanted} bytes of memory are wanted for the program, and {available} are available")]
+    Room {
+        /// For its bytes, its check and its start.
+        wanted: u64,
+        /// As the kernel says.
+        available: u64,
+    },
     /// It is taken once alone, and that was not kept.
     #[error("keep the moment of the statement")]
     Take(#[source] io::Error),
@@ -226,6 +236,11 @@ impl Upgrades {
         }
         if let Some(sent) = ask.length.filter(|sent| *sent != stated) {
             return Err(UpgradeError::Length { stated, sent });
+        }
+        // The program stays in memory; its check and its start want some, too. A task is not to end for it.
+        let wanted = stated.saturating_add(SPARE_BYTES);
+        if let Some(available) = available().filter(|available| *available < wanted) {
+            return Err(UpgradeError::Room { wanted, available });
         }
         let received = timeout(BODY_MAX, receive(&statement, body)).await;
         let silent = |_| UpgradeError::Body(format!("not within {} s", BODY_MAX.as_secs()));
@@ -346,6 +361,20 @@ impl Upgrades {
         told.retain(|_, value| !value.is_null());
         Some(Value::Object(told))
     }
+}
+
+/// Whether a file begins as a program of this machine.
+pub(crate) fn is_program(head: &[u8]) -> bool {
+    elf::look(head).is_ok()
+}
+
+/// How much of the machine's memory can be had, in bytes; none where the kernel does not say.
+fn available() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let mut lines = text.lines();
+    let line = lines.find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
 }
 
 /// The program that runs, where one took another's place.

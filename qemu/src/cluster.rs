@@ -19,7 +19,7 @@ use nix::sys::signal::Signal;
 
 use crate::accel::AccelChoice;
 use crate::boot_files::BootFiles;
-use crate::guest::{Console, Guest, QEMU};
+use crate::guest::{Console, Guest, QEMU, Watchdog};
 use crate::http;
 use crate::preflight;
 use crate::process::{Process, tail};
@@ -126,6 +126,7 @@ impl Cluster {
                 forward: Some(format!("{}:{AGENT_PORT}", spec.node_ip(number))),
                 lan: u8::try_from(number).ok(),
                 console: Console::Files,
+                watchdog: Watchdog::None,
             };
             cluster.start_node(&guest, spec.disk_bytes)?;
         }

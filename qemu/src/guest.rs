@@ -32,6 +32,16 @@ pub enum Console {
     Stdio,
 }
 
+/// Whether the machine has a watchdog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Watchdog {
+    /// It has none.
+    #[default]
+    None,
+    /// An Intel 6300ESB, which starts the machine again.
+    I6300Esb,
+}
+
 /// One guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guest {
@@ -57,6 +67,8 @@ pub struct Guest {
     pub lan: Option<u8>,
     /// Where the serial port leads.
     pub console: Console,
+    /// The hardware's watchdog.
+    pub watchdog: Watchdog,
 }
 
 impl Guest {
@@ -104,6 +116,10 @@ impl Guest {
                 &format!("if=none,id=work,file={path},format=raw,cache=unsafe,discard=unmap,detect-zeroes=unmap"),
             );
             line.option("-device", "virtio-blk-pci,drive=work");
+        }
+        if self.watchdog == Watchdog::I6300Esb {
+            line.option("-device", "i6300esb");
+            line.option("-action", "watchdog=reset");
         }
         self.network(&mut line);
         match self.console {
@@ -232,6 +248,20 @@ mod tests {
             forward: Some("127.0.1.2:5051".to_owned()),
             lan: Some(2),
             console: Console::Files,
+            watchdog: Watchdog::None,
+        }
+    }
+
+    #[test]
+    fn a_watchdog_starts_the_machine_again() {
+        let line = Guest {
+            watchdog: Watchdog::I6300Esb,
+            ..guest()
+        }
+        .command_line(Path::new("/c"));
+        let pairs: Vec<_> = line.windows(2).collect();
+        for pair in [["-device", "i6300esb"], ["-action", "watchdog=reset"]] {
+            assert!(pairs.iter().any(|found| *found == pair), "{line:?}");
         }
     }
 
@@ -276,6 +306,7 @@ mod tests {
             forward: None,
             lan: None,
             console: Console::Stdio,
+            watchdog: Watchdog::None,
             ..guest()
         };
         check(

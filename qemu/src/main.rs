@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use qemu::cluster::{self, Health};
-use qemu::guest::{Console, QEMU};
+use qemu::guest::{Console, QEMU, Watchdog};
 use qemu::process::tail;
 use qemu::{BootFiles, Cluster, Guest, Machine, Spec};
 
@@ -290,6 +290,7 @@ fn boot(args: &Boot) -> Result<ExitCode> {
         forward: args.forward.clone(),
         lan: None,
         console: Console::Stdio,
+        watchdog: Watchdog::None,
     };
     let status = Command::new(QEMU)
         .args(guest.command_line(Path::new(".")))

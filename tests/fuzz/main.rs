@@ -124,6 +124,24 @@ fn a_body_of_an_agents_api_is_a_call_or_an_error() {
 }
 
 #[test]
+fn a_statement_of_an_upgrade_and_a_program_are_what_they_are_or_refused() {
+    let statement = format!(
+        "tepui-upgrade/1 sha256={} bytes=15144040 at=1764540000123 agent=m-S0",
+        "0a".repeat(32)
+    );
+    let program = std::fs::read("/proc/self/exe").expect("this program");
+    let seeds = vec![statement.into_bytes(), program[..128].to_vec()];
+    let taken: Vec<_> = seeds
+        .iter()
+        .map(|seed| agent::fuzz::upgrade(seed))
+        .collect();
+    assert_eq!(taken, [(true, false), (false, true)], "the seeds");
+    fuzz_from(seeds, |bytes| {
+        let _ = agent::fuzz::upgrade(bytes);
+    });
+}
+
+#[test]
 fn a_seccomp_profile_is_a_filter_or_an_error() {
     let seed = r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"archMap":[],"syscalls":[
         {"names":["read","clone"],"action":"SCMP_ACT_ALLOW","args":[

@@ -7,7 +7,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use qemu::guest::Console;
+use qemu::guest::{Console, Watchdog};
 use qemu::{AccelChoice, BootFiles, Cluster, Guest, Machine, Spec};
 use serde_json::Value;
 
@@ -220,6 +220,7 @@ impl Lab {
             forward: None,
             lan: None,
             console: Console::Stdio,
+            watchdog: Watchdog::None,
         };
         let folder = self.root.join("target/vm-test-alone");
         std::fs::create_dir_all(&folder)?;

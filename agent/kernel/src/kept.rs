@@ -138,6 +138,14 @@ pub fn inherited(what: Kept) -> Option<OwnedFd> {
     file.try_clone_to_owned().ok()
 }
 
+/// Does something with what is kept there, which stays so meanwhile; `None` where nothing is.
+pub(crate) fn borrowed<T>(what: Kept, work: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
+    let _alone = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
+    let fd = number(what)?;
+    // SAFETY: the table's own descriptor stays open while the lock is held.
+    Some(work(unsafe { BorrowedFd::borrow_raw(fd) }))
+}
+
 /// Keeps a text, in memory, in the place of the one before it; it is whole at any time.
 ///
 /// # Errors

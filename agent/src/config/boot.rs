@@ -1,7 +1,9 @@
 //! The settings that only a booting node reads.
 
+use std::time::Duration;
+
 use super::settings::Setting;
-use super::values::{DEVICE, device, host_port, net, put};
+use super::values::{DEVICE, DURATION, device, duration, host_port, net, put};
 
 /// In the order of `--help`.
 pub(super) static BOOT: &[Setting] = &[
@@ -31,6 +33,24 @@ pub(super) static BOOT: &[Setting] = &[
         boot: true,
         switch: false,
         set: |draft, text| put(&mut draft.boot.format, device(text)),
+    },
+    Setting {
+        name: "watchdog_timeout",
+        value: "DURATION",
+        allowed: DURATION,
+        help: "how long the hardware's watchdog waits, if there is one, before it starts the machine again,\n      10secs to 10mins; 0secs has it not used (default: 1mins)",
+        boot: true,
+        switch: false,
+        set: |draft, text| {
+            let time = duration(text, Duration::from_secs(600))?;
+            match time.is_zero() || time >= Duration::from_secs(10) {
+                true => {
+                    draft.boot.watchdog_max = time;
+                    Ok(())
+                }
+                false => Err(", 10secs at least, or 0secs".to_owned()),
+            }
+        },
     },
     Setting {
         name: "ntp",

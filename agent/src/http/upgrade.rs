@@ -93,7 +93,7 @@ fn refusal(error: &UpgradeError) -> Refusal {
         | UpgradeError::Digest(_)
         | UpgradeError::Elf(_)
         | UpgradeError::Check(_) => StatusCode::BAD_REQUEST,
-        UpgradeError::Memory(_) => StatusCode::INSUFFICIENT_STORAGE,
+        UpgradeError::Memory(_) | UpgradeError::Room { .. } => StatusCode::INSUFFICIENT_STORAGE,
         UpgradeError::Take(_)
         | UpgradeError::Own(_)
         | UpgradeError::Launches(_)

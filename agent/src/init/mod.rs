@@ -181,6 +181,7 @@ pub fn run(
     if whole && is_first {
         phase("kernel settings", sysctls::apply);
         phase("kernel modules", modules::load_needed);
+        phase("watchdog", modules::load_watchdog);
     }
     // Each container takes one for as long as it runs, and agent-core allows for 10 000; tasks inherit
     // the limit, and the kernel's own is 1 024, which can be raised to 4 096 only.

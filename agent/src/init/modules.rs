@@ -19,6 +19,26 @@ pub(super) fn load_optional() {
     load("modules.optional");
 }
 
+/// Loads what drives the hardware's watchdog, where this machine says that it has one: `modules.watchdog`.
+pub(super) fn load_watchdog() {
+    if has_watchdog(Path::new("/sys")) {
+        load("modules.watchdog");
+    }
+}
+
+/// The device that QEMU has too (Intel 6300ESB), or what firmware describes of its own (the table WDAT).
+fn has_watchdog(sys: &Path) -> bool {
+    let is_one = |device: PathBuf| {
+        let is = |file: &str, wanted: &str| {
+            fs::read_to_string(device.join(file)).is_ok_and(|text| text.trim() == wanted)
+        };
+        is("vendor", "0x8086") && is("device", "0x25ab")
+    };
+    let devices = fs::read_dir(sys.join("bus/pci/devices"));
+    let mut devices = devices.into_iter().flatten().flatten();
+    devices.any(|entry| is_one(entry.path())) || sys.join("firmware/acpi/tables/WDAT").exists()
+}
+
 fn load(list: &str) {
     let Ok(release) = agent_kernel::modules::release() else {
         return;
@@ -53,6 +73,25 @@ fn listed(folder: &Path, text: &str) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_watchdog_is_looked_for_among_devices_and_firmware_tables() {
+        let sys = tempfile::tempdir().expect("a folder");
+        let device = sys.path().join("bus/pci/devices/0000:00:04.0");
+        fs::create_dir_all(&device).expect("a folder");
+        let put = |file: &str, text: &str| fs::write(device.join(file), text).expect("a file");
+        put("vendor", "0x8086\n");
+        put("device", "0x2918\n");
+        assert!(!has_watchdog(sys.path()));
+        put("device", "0x25ab\n");
+        assert!(has_watchdog(sys.path()));
+        put("vendor", "0x1af4\n");
+        assert!(!has_watchdog(sys.path()));
+        let tables = sys.path().join("firmware/acpi/tables");
+        fs::create_dir_all(&tables).expect("a folder");
+        fs::write(tables.join("WDAT"), "").expect("a file");
+        assert!(has_watchdog(sys.path()));
+    }
 
     #[test]
     fn a_list_is_paths_from_its_folder() {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use agent_kernel::Errno;
 use agent_kernel::boot_mounts::{self, BootMountError};
 use agent_kernel::power::{self, Wish, Wishes};
+use agent_kernel::watchdog;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -128,6 +129,12 @@ pub fn finish(ending: Ending, machine: Machine, work_dir: &Path) -> ! {
         },
         start.elapsed().as_millis()
     ));
+    // A machine that does not start again by itself is started by its watchdog.
+    if ending == Ending::Off
+        && let Err(error) = watchdog::disarm()
+    {
+        say(format_args!("the hardware's watchdog goes on: {error}"));
+    }
     let why = match ending {
         Ending::Off => power::off(),
         Ending::Restart => power::restart(),

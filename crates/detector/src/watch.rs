@@ -78,10 +78,10 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// Begins to look out.
+    /// Begins to look out, with what somebody saw a moment before, as far as anybody did.
     #[must_use]
-    pub fn start(place: Place) -> Self {
-        let (tell, seen) = watch::channel(None);
+    pub fn start(place: Place, before: Option<Term>) -> Self {
+        let (tell, seen) = watch::channel(before);
         let task = tokio::spawn(look_out(place, tell));
         Self { seen, task }
     }

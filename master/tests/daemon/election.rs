@@ -148,7 +148,7 @@ async fn whoever_looks_out_sees_each_leader_in_its_turn() {
         url: zk.parse().unwrap(),
         session_timeout: SESSION,
     };
-    let detector = Detector::start(place.clone());
+    let detector = Detector::start(place.clone(), None);
     let mut seen = detector.seen();
     let error = detector::find(&place).await.unwrap_err();
     assert!(matches!(error, DetectError::Nobody { .. }), "{error}");

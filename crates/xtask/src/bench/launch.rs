@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use image::Kernel;
-use qemu::guest::{Console, QEMU};
+use qemu::guest::{Console, QEMU, Watchdog};
 use qemu::{AccelChoice, BootFiles, Guest, Machine};
 use serde_json::Value;
 
@@ -185,6 +185,7 @@ fn guest(
         forward: None,
         lan: None,
         console: Console::Stdio,
+        watchdog: Watchdog::None,
     })
 }
 
