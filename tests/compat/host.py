@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Starts a master and two agents on this host and lets clients that are not ours work with them.
 
-Clients: pymesos (pymesos_run.py), avmesos and mesoshttp (http_run.py), reads as monitoring makes
+Clients: pymesos (pymesos_run.py, revocable_run.py), avmesos and mesoshttp (http_run.py), reads as monitoring makes
 them, and the `tepui` command. Agents need root. All processes are children of this one and end with
 it. The last line is `N passed, N failed`.
 """
@@ -54,6 +54,7 @@ class Cluster:
                 "--switch_user=false",
                 f"--default_rootfs={rootfs}",
                 "--executor_registration_timeout=20secs",
+                "--resource_estimator=fixed:cpus:1;mem:256",
             )
         self.until(20, "two agents to register", lambda: self.registered() == 2)
 
@@ -125,6 +126,10 @@ class Cluster:
                 return json.load(answer)
         except OSError:
             return None
+
+    def figures(self):
+        with urllib.request.urlopen(f"http://{self.master}/metrics/snapshot", timeout=5) as answer:
+            return json.load(answer)
 
     def registered(self):
         state = self.state()
@@ -208,6 +213,22 @@ class Clients:
             check=False,
         )
         expect(client.returncode == 0, f"executor_run.py exits with {client.returncode}")
+
+    def check_revocable_resources_go_to_who_knows_them(self):
+        client = subprocess.run(
+            [
+                ROOT / "target/venv/bin/python",
+                ROOT / "tests/compat/revocable_run.py",
+                f"--master={self.cluster.master}",
+                "--timeout=60",
+            ],
+            timeout=120,
+            check=False,
+        )
+        expect(client.returncode == 0, f"revocable_run.py exits with {client.returncode}")
+        figures = self.cluster.figures()
+        found = [figures[f"master/{name}_revocable_total"] for name in ["cpus", "mem"]]
+        expect(found == [2, 512], f"revocable resources of two agents: {found}")
 
     def check_avmesos_runs_20_tasks_and_kills_one(self):
         self.http_client("avmesos")

@@ -17,6 +17,7 @@ fn no_seed_of_the_short_form_breaks_a_rule() {
     let mut pods = 0;
     let mut probes_failed = 0;
     let mut executor_updates = 0;
+    let mut taken_back = 0;
     for seed in 0..SEEDS {
         let report = run(&Scenario::of_seed(seed));
         faults += report.faults;
@@ -33,6 +34,7 @@ fn no_seed_of_the_short_form_breaks_a_rule() {
         pods += traced(" launches pod ");
         probes_failed += traced(" probe of ");
         executor_updates += report.executor_updates;
+        taken_back += traced(" takes back what ");
         assert!(
             report.violations.is_empty(),
             "{:#?}\nreplay: cargo xtask sim --seed {seed}",
@@ -45,6 +47,7 @@ fn no_seed_of_the_short_form_breaks_a_rule() {
     assert!(operations > 1000, "no more than {operations} operations");
     assert!(pods > 200, "no more than {pods} pods");
     assert!(probes_failed > 100, "no more than {probes_failed} failed");
+    assert!(taken_back > 20, "no more than {taken_back} preempted");
     assert!(
         executor_updates > 300,
         "no more than {executor_updates} updates of executors"

@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_core::event::ExitStatus;
 use agent_core::holdings::VolumeName;
-use agent_core::oversubscription;
+use agent_core::oversubscription::qos::Limits;
+use agent_core::oversubscription::{self, EstimateBy};
 use agent_core::{Agent, Fact, Settings};
+use model::resources::{Resource, Scalar};
 use model::{ContainerId, FrameworkId, Instant, Resources, StatusUuid};
 
 use crate::checkers::promises::Kept;
@@ -16,6 +18,9 @@ use crate::executor::SimulatedExecutor;
 
 /// The cpus of every simulated node, in thousandths.
 pub const NODE_CPUS: i64 = 4000;
+
+/// The most cpus that a simulated node lets be given out twice, in thousandths.
+pub const REVOCABLE_CPUS_MAX: i64 = 3000;
 
 /// What every simulated node is configured with.
 pub fn resources() -> Resources {
@@ -69,6 +74,8 @@ pub struct Container {
     pub framework_id: FrameworkId,
     /// The cpus that it holds, in thousandths.
     pub cpus: i64,
+    /// Whether it gives them back when others need them.
+    pub is_revocable: bool,
     /// Whether it holds others and runs nothing itself.
     pub is_pod: bool,
     /// Whether its process runs.
@@ -124,7 +131,7 @@ impl Node {
             shutdown_grace: std::time::Duration::from_secs(5),
             executor_registration_timeout: std::time::Duration::from_secs(60),
             executor_reregistration_timeout: std::time::Duration::from_secs(2),
-            oversubscription: oversubscription::Settings::default(),
+            oversubscription: oversubscribed(seed.wrapping_add(self.life)),
             seed: [seed, self.life],
         }));
         self.disk.clone()
@@ -146,11 +153,36 @@ impl Node {
         self.asleep_until = None;
     }
 
-    /// Cpus that containers hold here, in thousandths.
+    /// Cpus that containers hold here for good, in thousandths.
     pub fn cpus_used(&self) -> i64 {
-        let own = self.containers.values().map(|one| one.cpus);
+        let own = self.containers.values().filter(|one| !one.is_revocable);
+        let own = own.map(|one| one.cpus);
         let executors = self.executors.values().map(SimulatedExecutor::cpus);
         own.chain(executors).sum()
+    }
+
+    /// Cpus that containers hold here until others need them, in thousandths.
+    pub fn revocable_cpus_used(&self) -> i64 {
+        let own = self.containers.values().filter(|one| one.is_revocable);
+        own.map(|one| one.cpus).sum()
+    }
+}
+
+/// How much is given out twice is another thing with each start.
+fn oversubscribed(number: u64) -> oversubscription::Settings {
+    let steps = i64::try_from(number % 4).unwrap_or(0);
+    let cpus = Resource {
+        revocable: true,
+        ..Resource::scalar("cpus", Scalar(steps * REVOCABLE_CPUS_MAX / 3))
+    };
+    oversubscription::Settings {
+        estimate: EstimateBy::Fixed([cpus].into_iter().collect()),
+        limits: Some(Limits {
+            cpu: 5_000,
+            memory: 5_000,
+            io: 5_000,
+        }),
+        ..oversubscription::Settings::default()
     }
 }
 

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use agent_core::Status;
-use agent_core::allocation::Allocation;
+use agent_core::allocation::{Allocation, Revocable};
 use agent_core::checks::{Check, Checks, HealthCheck, Loopback, Probe, Request};
 use agent_core::event::{ExecutorKind, ExecutorSpec, Framework, KillingState, Restarts, TaskSpec};
 use master_core::event::{Capabilities, Capability, FrameworkInfo, Text};
@@ -21,6 +21,9 @@ const VOLUME_DISK: i64 = 10_000;
 pub const TASK_CPUS: i64 = 1000;
 /// The cpus of every simulated executor, in thousandths.
 pub const EXECUTOR_CPUS: i64 = 100;
+
+/// The third line of a task whose resources are to be given back.
+const REVOCABLE: &str = "revocable";
 
 fn lines(blob: &Blob) -> Vec<String> {
     let text = String::from_utf8_lossy(blob.as_bytes());
@@ -50,6 +53,7 @@ pub fn framework(number: usize, id: Option<&FrameworkId>) -> FrameworkInfo {
             Capability::ReservationRefinement,
         ]
         .into_iter()
+        .chain(knows_revocable(number).then_some(Capability::RevocableResources))
         .collect::<Capabilities>(),
         checkpoint: true,
         failover_timeout_secs: 3600.0,
@@ -81,6 +85,24 @@ pub fn framework_for_agent(id: &FrameworkId, info: &Blob) -> Option<Framework> {
 /// A task as its framework describes it, with the id of the volume that it uses.
 pub fn task(id: &TaskId, volume: Option<&str>) -> Blob {
     blob(&[id.as_str(), volume.unwrap_or_default()])
+}
+
+/// The same task, where what it holds is to be given back.
+pub fn revocable(info: &Blob) -> Blob {
+    let lines = lines(info);
+    let mut lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    lines.push(REVOCABLE);
+    blob(&lines)
+}
+
+/// Whether what a task holds is to be given back.
+pub fn is_revocable(info: &Blob) -> bool {
+    lines(info).get(2).is_some_and(|line| line == REVOCABLE)
+}
+
+/// Whether the scheduler with this number knows revocable resources.
+pub const fn knows_revocable(number: usize) -> bool {
+    number.is_multiple_of(2)
 }
 
 /// The role of the scheduler with this number.
@@ -172,7 +194,14 @@ pub fn task_for_agent(info: &Blob) -> Option<TaskSpec> {
         },
         unsupported: None,
         held: volume_of_task(info).into_iter().collect(),
-        allocation: Allocation::default(),
+        allocation: Allocation {
+            cpus_milli: u64::try_from(TASK_CPUS).unwrap_or(0),
+            memory_bytes: 64 << 20,
+            revocable: Revocable {
+                cpus: is_revocable(info),
+                memory: false,
+            },
+        },
     })
 }
 

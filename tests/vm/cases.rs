@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::cluster::{Lab, SILENCE_MAX, finish};
-use crate::{disk, failures, images, masters};
+use crate::{clients, disk, failures, images, masters};
 
 /// A case: fails with what it saw.
 pub(crate) type Case = fn(&mut Lab) -> Result<()>;
@@ -35,7 +35,11 @@ const BASICS: &[(&str, Case)] = &[
     ),
     ("a_detached_task_is_listed_read_and_killed", detached),
     ("a_node_says_what_it_is", node_endpoints),
-    ("pymesos_runs_twenty_tasks_on_two_nodes", pymesos),
+    ("pymesos_runs_twenty_tasks_on_two_nodes", clients::pymesos),
+    (
+        "a_revocable_task_is_ended_for_one_that_waits_for_what_it_was_given",
+        clients::preempted,
+    ),
     (
         "containers_that_come_and_go_leave_nothing_on_a_node",
         short_soak,
@@ -395,23 +399,6 @@ fn node_endpoints(lab: &mut Lab) -> Result<()> {
     ensure!(disk > 1000.0, "the blank disk was not grown: {resources}");
     let (status, _) = qemu::http::get(&address, "/files/browse?path=/etc")?;
     ensure!(status == 404, "/etc is to be had: {status}");
-    Ok(())
-}
-
-fn pymesos(lab: &mut Lab) -> Result<()> {
-    let python = lab.root().join("target/venv/bin/python");
-    let mut command = Command::new(python);
-    command
-        .arg(lab.root().join("tests/compat/pymesos_run.py"))
-        .args(["--master", &lab.master(), "--tasks", "20", "--agents", "2"]);
-    let output = finish(&mut command, Duration::from_secs(240))?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    ensure!(
-        output.status.success(),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    println!("  {}", said.lines().last().unwrap_or_default());
     Ok(())
 }
 

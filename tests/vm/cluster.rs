@@ -74,6 +74,14 @@ impl Lab {
         spec.append
             .push("tepui.executor_registration_timeout=40secs".to_owned());
         spec.append.push(failures::SETTING.to_owned());
+        // Nobody gets any of it who does not ask.
+        spec.append
+            .push("tepui.resource_estimator=fixed:cpus:1;mem:64".to_owned());
+        spec.append
+            .push("tepui.qos_controller=pressure:cpu=30".to_owned());
+        // With the weight that they have otherwise nobody misses what they take.
+        spec.append
+            .push("tepui.revocable_cpu_low_priority=false".to_owned());
         let names = registry.iter().map(Registry::name);
         spec.append
             .extend(names.map(|name| format!("tepui.docker_insecure_registries={name}")));

@@ -5,6 +5,7 @@
 //! skips them; `./tests/run vm` builds what they need and runs them.
 
 mod cases;
+mod clients;
 mod cluster;
 mod disk;
 mod failures;

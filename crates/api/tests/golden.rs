@@ -4,7 +4,7 @@ use api::link::v1::agent_frame::Body as FromAgent;
 use api::link::v1::master_frame::Body as FromMaster;
 use api::link::v1::{
     AcknowledgeOperation, AgentFrame, ApplyOperation, DrainAgent, FrameworkSubscribed, MasterFrame,
-    OperationStatusUpdate, Ping, Pong, Registered, RunTask, StatusUpdate,
+    OperationStatusUpdate, Ping, Pong, Registered, RunTask, StatusUpdate, UpdateOversubscribed,
 };
 use api::v1;
 use prost::Message;
@@ -71,6 +71,22 @@ fn frames_of_the_link_keep_their_bytes() {
             })),
         },
         "080110012a100a030a01661a070a030a017410022002",
+    );
+    check(
+        AgentFrame {
+            epoch: 1,
+            incarnation: 1,
+            body: Some(FromAgent::UpdateOversubscribed(UpdateOversubscribed {
+                resources: vec![v1::Resource {
+                    name: "cpus".to_string(),
+                    r#type: v1::value::Type::Scalar.into(),
+                    scalar: Some(v1::value::Scalar { value: 1.5 }),
+                    revocable: Some(v1::resource::RevocableInfo {}),
+                    ..v1::Resource::default()
+                }],
+            })),
+        },
+        "0801100152170a150a046370757310001a0909000000000000f83f4a00",
     );
     check(
         MasterFrame {

@@ -60,7 +60,8 @@ pub fn restless(nodes: &[Node], schedulers: &[Scheduler], master: Option<&Master
                 out.push(format!("the master counts {used} as used on node{number}"));
             }
         }
-        if counted.is_none_or(|agent| agent.total != *core.holdings().total()) {
+        let all = core.holdings().total().plus(core.oversubscribed());
+        if counted.is_none_or(|agent| agent.total != all) {
             out.push(format!("the master does not know what node{number} has"));
         }
         if core.registration().registered().is_none() {

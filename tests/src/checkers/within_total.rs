@@ -1,11 +1,18 @@
-//! No resource is given twice: what runs on a node never exceeds what the node has.
+//! No resource is given twice: what runs on a node never exceeds what the node has, nor what it ever let be
+//! given out beside that.
 
-use crate::node::{NODE_CPUS, Node};
+use crate::node::{NODE_CPUS, Node, REVOCABLE_CPUS_MAX};
 
 /// The violation, if there is one.
 pub fn exceeded(number: usize, node: &Node) -> Option<String> {
-    let used = node.cpus_used();
-    (used > NODE_CPUS).then(|| format!("node{number} runs {used} of {NODE_CPUS} cpu thousandths"))
+    let kinds = [
+        (node.cpus_used(), NODE_CPUS, ""),
+        (node.revocable_cpus_used(), REVOCABLE_CPUS_MAX, "revocable "),
+    ];
+    let (used, all, kind) = kinds.into_iter().find(|(used, all, _)| used > all)?;
+    Some(format!(
+        "node{number} runs {used} of {all} {kind}cpu thousandths"
+    ))
 }
 
 #[cfg(test)]
@@ -16,12 +23,18 @@ mod tests {
 
     #[test]
     fn one_container_too_many_is_a_violation() {
+        check(NODE_CPUS, false);
+        check(REVOCABLE_CPUS_MAX, true);
+    }
+
+    fn check(all: i64, is_revocable: bool) {
         let mut node = Node::new();
-        for number in 0..=NODE_CPUS / crate::notation::TASK_CPUS {
+        for number in 0..=all / crate::notation::TASK_CPUS {
             assert_eq!(exceeded(0, &node), None);
             let container = Container {
                 framework_id: FrameworkId::new("f").unwrap(),
                 cpus: crate::notation::TASK_CPUS,
+                is_revocable,
                 is_pod: false,
                 is_running: true,
                 is_dying: false,

@@ -121,6 +121,10 @@ pub(crate) enum Happening {
         probe: ProbeId,
         outcome: Outcome,
     },
+    Looked {
+        node: usize,
+        life: u64,
+    },
     Executor {
         node: usize,
         run: u64,
@@ -218,6 +222,7 @@ impl World {
             | Happening::ContainerRuns { node, .. }
             | Happening::ContainerEnds { node, .. }
             | Happening::Probed { node, .. }
+            | Happening::Looked { node, .. }
             | Happening::Executor { node, .. }
             | Happening::StreamClosedAtNode { node, .. }
             | Happening::VolumeDestroyed { node, .. } => Whom::Node(*node),
@@ -317,6 +322,7 @@ impl World {
             } => {
                 self.container_ends(node, run, &container, status);
             }
+            Happening::Looked { node, life } => self.looked(node, life),
             Happening::Probed {
                 node,
                 life,

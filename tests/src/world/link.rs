@@ -12,6 +12,7 @@ use master_core::event::{
     AgentMessage, AgentUpdate, LinkId, MasterMessage, OperationUpdate, Registration,
     RunningExecutor, RunningTask, Text,
 };
+use model::resources::Resource;
 use model::{Blob, Resources};
 
 use super::groups::executor_resources;
@@ -29,6 +30,16 @@ pub(super) fn thousandths(amount: i64) -> String {
 /// The resources of every simulated task.
 pub(super) fn task_resources() -> Resources {
     parse(&format!("cpus:{};mem:64", thousandths(notation::TASK_CPUS)))
+}
+
+/// The same of a task that gives its cpus back when others need them.
+pub(super) fn revocable_task_resources() -> Resources {
+    let all = task_resources();
+    let all = all.iter().cloned().map(|one| Resource {
+        revocable: &*one.name == "cpus",
+        ..one
+    });
+    all.collect()
 }
 
 impl World {
@@ -188,6 +199,13 @@ impl World {
     }
 }
 
+fn resources_of(task: &Blob) -> Resources {
+    match notation::is_revocable(task) {
+        true => revocable_task_resources(),
+        false => task_resources(),
+    }
+}
+
 fn registration(node: usize, register: &agent_core::effect::Register) -> Registration {
     let tasks = register.tasks.iter().filter_map(|running| {
         let number = notation::number_of_task(&running.task)?;
@@ -197,7 +215,7 @@ fn registration(node: usize, register: &agent_core::effect::Register) -> Registr
             name: Text::from("task"),
             executor_id: running.executor_id.clone(),
             is_command: running.kind == ExecutorKind::Command,
-            resources: task_resources()
+            resources: resources_of(&running.task)
                 .plus(
                     &notation::volume_of_task(&running.task)
                         .into_iter()

@@ -17,6 +17,7 @@ mod node_side;
 mod operations;
 mod operator;
 mod planted_side;
+mod revocable_side;
 mod scheduler_side;
 
 use std::collections::BTreeMap;

@@ -113,8 +113,10 @@ impl World {
                 framework,
                 start,
             } => {
+                let mut is_revocable = false;
                 let (cpus, is_pod) = match start {
                     Start::Command { task } | Start::Nested { task } => {
+                        is_revocable = task.allocation.revocable.any();
                         self.note(&format!("node{node} launches {} as {container}", task.id));
                         let twice = self.launched.launched(&framework.id, &task.id);
                         let promised = &self.nodes[node].promised;
@@ -139,6 +141,7 @@ impl World {
                 let entry = Container {
                     framework_id: framework.id,
                     cpus,
+                    is_revocable,
                     is_pod,
                     is_running: false,
                     is_dying: false,
@@ -208,7 +211,10 @@ impl World {
                     operation.uuid, status.state, status.message
                 ));
             }
-            Effect::Look(_) | Effect::Preempted { .. } => {}
+            Effect::Look(_) => self.node_looks(node),
+            Effect::Preempted { container, .. } => {
+                self.note(&format!("node{node} takes back what {container} has"));
+            }
             Effect::Ignored { why } => self.note(&format!("node{node} ignores: {why}")),
             Effect::Registered { agent_id } => {
                 self.note(&format!("node{node} is registered as {agent_id}"));

@@ -361,7 +361,7 @@ impl World {
         {
             operations.push(Operation::LaunchGroup(group));
         }
-        let mut tasks = Vec::new();
+        let mut tasks = self.revocable_tasks(number, offer, &mut left);
         // One that is there already takes no more, but the offer does not say so.
         let executor = executor_resources();
         let each = task_resources().plus(&executor);
