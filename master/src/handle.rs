@@ -237,6 +237,12 @@ impl Handle {
 
     /// The newest snapshot; one that is a little older where the loop is busy.
     pub(crate) async fn snapshot(&self) -> Arc<Snapshot> {
+        let snapshot = self.snapshot_begun().await;
+        self.finished(snapshot).await
+    }
+
+    /// The same, whose sums are still to be made.
+    pub(crate) async fn snapshot_begun(&self) -> Arc<Snapshot> {
         let steps = self.steps();
         let mut snapshots = self.shared.snapshots.clone();
         if snapshots.borrow_and_update().step < steps {
@@ -244,8 +250,7 @@ impl Handle {
             let newer = snapshots.wait_for(|snapshot| snapshot.step >= steps);
             drop(tokio::time::timeout(SNAPSHOT_WAIT_MAX, newer).await);
         }
-        let snapshot = Arc::clone(&snapshots.borrow());
-        self.finished(snapshot).await
+        Arc::clone(&snapshots.borrow())
     }
 
     /// The same, as far as this caller may see it.

@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 
-use model::{AgentId, Blob};
+use model::{AgentId, Blob, Resources};
 
 use crate::Master;
 use crate::agents::{Acquaintance, Agent, AgentState, Ping, RecoveredAgent};
@@ -285,6 +285,7 @@ impl Master {
         }
         self.take_link(&agent_id, link);
         self.put_agent(&agent_id, link, incarnation, &registration);
+        self.set_total(&agent_id, registration.total());
         let message = MasterMessage::Registered {
             agent_id: agent_id.clone(),
             total_ping_timeout: self
@@ -305,8 +306,6 @@ impl Master {
             let agent_id = agent_id.clone();
             self.publish(Change::AgentAdded { agent_id });
         }
-        self.allocator
-            .set_agent(self.now, &agent_id, registration.total());
         let attributes = registration.attributes.clone();
         self.allocator.describe_agent(&agent_id, attributes);
         self.learn(&agent_id, &registration, origin);
@@ -344,6 +343,16 @@ impl Master {
         let old = self.agents.get(agent_id).and_then(Agent::link);
         if let Some(old) = old.filter(|old| *old != link) {
             self.close_link(old);
+        }
+    }
+
+    /// An agent has this from now on; it is there once, for the allocator and for all others.
+    pub(crate) fn set_total(&mut self, agent_id: &AgentId, total: Resources) {
+        self.allocator.set_agent(self.now, agent_id, total);
+        if let Some(agent) = self.agents.get_mut(agent_id)
+            && let Some(total) = self.allocator.total(agent_id)
+        {
+            agent.total = Arc::clone(total);
         }
     }
 
@@ -391,7 +400,8 @@ impl Master {
         let agent = Agent {
             id: agent_id.clone(),
             facts,
-            total: registration.total(),
+            // It is set when the allocator knows it.
+            total: Arc::default(),
             state: AgentState::Connected { link },
             registered_time,
             reregistered_time: again.then_some(now),

@@ -33,7 +33,7 @@ pub struct Agent {
     /// What its messages tell of it.
     pub facts: Arc<AgentFacts>,
     /// What it has, and what of that may be given out twice.
-    pub total: Resources,
+    pub total: Arc<Resources>,
     /// Whether it can be reached.
     pub state: AgentState,
     /// When this master first admitted it.

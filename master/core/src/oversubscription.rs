@@ -9,7 +9,6 @@ use alloc::vec::Vec;
 use model::{AgentId, Resources};
 
 use crate::Master;
-use crate::allocator::Allocator;
 use crate::event::Offer;
 
 impl Master {
@@ -21,7 +20,7 @@ impl Master {
         };
         let own = agent.total.filter(|resource| !resource.revocable);
         let total = own.plus(revocable);
-        if agent.total == total {
+        if *agent.total == total {
             return;
         }
         let offers = agent.offers.iter();
@@ -29,10 +28,7 @@ impl Master {
         for offer_id in offers.cloned().collect::<Vec<_>>() {
             self.rescind(&offer_id);
         }
-        self.allocator.set_agent(self.now, agent_id, total.clone());
-        if let Some(agent) = self.agents.get_mut(agent_id) {
-            agent.total = total;
-        }
+        self.set_total(agent_id, total);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::metrics::{Counters, as_f64};
 
 /// Adds them.
 pub(super) fn add(view: &View, counters: &Counters, out: &mut Numbers) {
-    let total = sum(view.agents.iter().map(|agent| &agent.total)).quantities();
+    let total = sum(view.agents.iter().map(|agent| &*agent.total)).quantities();
     let used = sum(view.agents.iter().map(|agent| &agent.used));
     let offered = sum(view.agents.iter().map(|agent| &agent.offered));
     let held = used.plus(&offered).quantities();

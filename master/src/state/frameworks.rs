@@ -83,7 +83,7 @@ pub(super) fn full(framework: &Framework) -> Part<'_> {
     );
     fields.put(
         "offers",
-        Part::list(&framework.offers, |offer| {
+        Part::list(framework.offers.iter(), |offer| {
             Part::Text(offer.text(|offer| self::offer(offer).to_string()))
         }),
     );

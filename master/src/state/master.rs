@@ -85,7 +85,7 @@ pub(super) fn state<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
     }
     fields.put(
         "slaves",
-        Part::list(&view.agents, |agent: &Agent| {
+        Part::list(view.agents.iter(), |agent: &Agent| {
             let text = |agent: &Agent| Value::Object(agents::short(agent)).to_string();
             Part::Text(agent.rendered(text))
         }),
@@ -119,7 +119,7 @@ pub(super) fn summary<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
     }
     fields.put(
         "slaves",
-        Part::list(&view.agents, move |agent| {
+        Part::list(view.agents.iter(), move |agent: &Agent| {
             agent_summary(agent, by_agent.get(&agent.id).map_or(&[], Vec::as_slice))
         }),
     );

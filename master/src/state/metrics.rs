@@ -331,7 +331,7 @@ fn one_framework(framework: &Framework, counted: &FrameworkCounters, out: &mut N
 
 fn resources(view: &View, out: &mut Numbers) {
     let connected = || view.agents.iter().filter(|agent| agent.connected);
-    let total = sum(connected().map(|agent| &agent.total));
+    let total = sum(connected().map(|agent| &*agent.total));
     let used = sum(connected().map(|agent| &agent.used));
     for (suffix, revocable) in [("", false), ("_revocable", true)] {
         let part = |all: &Resources| {

@@ -15,6 +15,7 @@ mod roles;
 mod shared;
 mod shown;
 pub(crate) mod sight;
+mod sums;
 mod system;
 mod view;
 
@@ -80,6 +81,8 @@ pub(crate) struct Snapshot {
     pub(crate) step: u64,
     /// The version of what it shows, [`Master::version`].
     pub(crate) version: u64,
+    /// About how many things a document of all of it shows.
+    items: usize,
     view: LazyLock<View, Box<dyn FnOnce() -> View + Send>>,
     is_finished: AtomicBool,
 }
@@ -88,13 +91,19 @@ impl Snapshot {
     /// A copy of what the core holds, its large parts shared, also with the snapshot before.
     pub(crate) fn new(step: u64, core: &Master, kept: &mut Kept) -> Self {
         let begun = Begun::of(core, kept);
-        Self::made_by(step, core.version(), move || begun.finish())
+        Self::made_by(step, core.version(), begun.items(), move || begun.finish())
     }
 
-    fn made_by(step: u64, version: u64, make: impl FnOnce() -> View + Send + 'static) -> Self {
+    fn made_by(
+        step: u64,
+        version: u64,
+        items: usize,
+        make: impl FnOnce() -> View + Send + 'static,
+    ) -> Self {
         Self {
             step,
             version,
+            items,
             view: LazyLock::new(Box::new(make)),
             is_finished: AtomicBool::new(false),
         }

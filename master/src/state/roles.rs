@@ -69,7 +69,7 @@ pub(super) fn known(view: &View) -> BTreeMap<String, Holdings<'_>> {
             role.reserved_in_use.add_all(part);
         });
     }
-    for agent in &view.agents {
+    for agent in view.agents.iter() {
         let reserved = agent.total.reservations();
         add_parts(&mut known, &reserved, |role, part| {
             role.reserved.add_all(part);

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 
-use super::view::View;
 use super::{Document, Snapshot, write};
 use crate::handle::Handle;
 use crate::http::pieces::{Gone, Text, Writer};
@@ -92,8 +91,9 @@ impl Documents {
         }
         let place = Arc::clone(&self.alive).try_acquire_owned().ok()?;
         let readers = self.readers.load(Ordering::Acquire);
-        let snapshot = handle.snapshot().await;
-        if estimate(&snapshot.view) > BYTES_MAX {
+        // Whoever makes the document makes the sums.
+        let snapshot = handle.snapshot_begun().await;
+        if snapshot.items * ITEM_BYTES > BYTES_MAX {
             return None;
         }
         let version = snapshot.version;
@@ -131,16 +131,11 @@ fn let_go(handle: Handle, document: Document, held: Arc<Held>) {
     });
 }
 
-fn estimate(view: &View) -> usize {
-    let tasks = view.every_framework();
-    let tasks: usize = tasks.map(|framework| framework.every_task().count()).sum();
-    (view.agents.len() + tasks) * ITEM_BYTES
-}
-
 /// Makes a document on a thread of its own.
 fn make(handle: &Handle, document: Document, snapshot: Arc<Snapshot>, mut writer: Writer) {
     let handle = handle.clone();
     handle.readers().clone().spawn_blocking(move || {
+        snapshot.finish();
         let written = write(document, &handle, &snapshot, &mut writer);
         // It waits for nobody, since no reader holds it up.
         if handle.readers().block_on(written).is_ok() {

@@ -56,8 +56,8 @@ impl Snapshot {
             return self;
         }
         let identity = identity.clone();
-        let (step, version) = (self.step, self.version);
-        Arc::new(Self::made_by(step, version, move || {
+        let (step, version, items) = (self.step, self.version, self.items);
+        Arc::new(Self::made_by(step, version, items, move || {
             let mut view = View::clone(&self.view);
             view.hide_from(&identity);
             view
@@ -71,7 +71,7 @@ impl View {
         for frameworks in [&mut self.frameworks, &mut self.completed] {
             frameworks.retain_mut(|framework| framework.hide_from(identity));
         }
-        for agent in &mut self.agents {
+        for agent in Arc::make_mut(&mut self.agents) {
             agent.hide_from(identity);
         }
         for (_, info) in &mut self.recovered {
@@ -118,7 +118,7 @@ impl Agent {
             *resources = shown(resources, identity);
         }
         let base = self.base_mut();
-        base.total = shown(&base.total, identity);
+        base.total = Arc::new(shown(&base.total, identity));
         base.facts = Arc::new(AgentFacts {
             info: without_roles(&base.facts.info, identity),
             ..AgentFacts::clone(&base.facts)

@@ -1,8 +1,8 @@
 //! What a snapshot holds: agents, frameworks and tasks as they were after one step.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use api::convert::to_refined;
 use api::v1;
@@ -23,13 +23,14 @@ use model::{AgentId, Blob, FrameworkId, Resources};
 use super::maintenance::Maintenance;
 use super::shown::{self, Shown};
 use super::sight::Sight;
+use super::sums::{Addends, Summed};
 use crate::convert::{blob, message};
 
 /// The whole state.
 #[derive(Clone)]
 pub(super) struct View {
     /// Agents that are registered.
-    pub(super) agents: Vec<Agent>,
+    pub(super) agents: Arc<Vec<Agent>>,
     /// Agents that the registry knows and that have not come back yet, with their AgentInfo.
     pub(super) recovered: Vec<(AgentId, Blob)>,
     /// Those of them that an operator deactivated, and how far they have drained.
@@ -61,6 +62,8 @@ pub(super) struct Agent {
     base: Arc<Base>,
     pub(super) used: Resources,
     pub(super) offered: Resources,
+    /// Its text in a document, once it was shown.
+    text: OnceLock<Arc<str>>,
 }
 
 /// An agent without its sums: one snapshot shares with the next what has not changed.
@@ -77,7 +80,7 @@ pub(super) struct Base {
     /// Whether an operator deactivated it.
     pub(super) deactivated: bool,
     pub(super) drain: Option<Drain>,
-    pub(super) total: Resources,
+    pub(super) total: Arc<Resources>,
     rendered: Rendered,
 }
 
@@ -130,7 +133,7 @@ pub(super) struct Framework {
     pub(super) tasks: Arc<Vec<Task>>,
     pub(super) unreachable_tasks: Vec<Task>,
     pub(super) completed_tasks: Vec<Task>,
-    pub(super) offers: Vec<Shown<Offer>>,
+    pub(super) offers: Arc<Vec<Shown<Offer>>>,
     pub(super) inverse_offers: Vec<Arc<InverseOffer>>,
     /// Its executors other than those of command tasks, with their ExecutorInfo.
     pub(super) executors: Vec<(AgentId, Blob)>,
@@ -176,8 +179,7 @@ impl Deref for Task {
 /// first reader the sums.
 pub(crate) struct Begun {
     view: View,
-    agents: Arc<Vec<Arc<Base>>>,
-    offers: Arc<Vec<Shown<Offer>>>,
+    summed: Arc<Summed>,
     inverse_offers: Vec<Arc<InverseOffer>>,
     /// What executors hold: the framework's place, the executor's in it, and what.
     executors: Vec<(usize, usize, Resources)>,
@@ -198,46 +200,41 @@ impl Begun {
         kept.refresh(view);
         Self {
             executors,
-            offers: Arc::clone(&kept.offers),
+            summed: Arc::clone(&kept.summed),
             inverse_offers: view.inverse_offers().map(Arc::clone).collect(),
             view: View::begin(core, kept),
-            agents: Arc::clone(&kept.agents),
         }
+    }
+
+    /// About how many things a document of all this shows.
+    pub(super) fn items(&self) -> usize {
+        let tasks = self.view.every_framework();
+        let tasks: usize = tasks.map(|framework| framework.every_task().count()).sum();
+        self.summed.agents() + tasks
     }
 
     /// Makes the sums, and gives offers to their frameworks.
     pub(super) fn finish(self) -> View {
         let Self {
             mut view,
-            agents,
-            offers,
+            summed,
             inverse_offers,
             executors,
         } = self;
-        let mut on_agents: HashMap<AgentId, Sums> = HashMap::new();
+        let sums = summed.sums();
+        view.agents = Arc::clone(&sums.agents);
         for framework in &mut view.frameworks {
-            for task in framework.tasks.iter().filter(|t| !t.state.is_terminal()) {
-                framework.used.add_all(&task.resources);
-                let sums = on_agents.entry(task.agent_id.clone()).or_default();
-                sums.used.add_all(&task.resources);
+            if let Some(of) = sums.frameworks.get(&framework.id) {
+                framework.used = of.used.clone();
+                framework.offered = of.offered.clone();
+                framework.offers = Arc::clone(&of.offers);
             }
         }
         for (place, index, held) in executors {
             if let Some(framework) = view.frameworks.get_mut(place)
-                && let Some((agent_id, info)) = framework.executors.get_mut(index)
+                && let Some((_, info)) = framework.executors.get_mut(index)
             {
-                framework.used.add_all(&held);
-                let sums = on_agents.entry(agent_id.clone()).or_default();
-                sums.used.add_all(&held);
                 *info = whole_executor(info, &framework.id, &held);
-            }
-        }
-        for offer in offers.iter() {
-            let sums = on_agents.entry(offer.agent_id.clone()).or_default();
-            sums.offered.add_all(&offer.resources);
-            if let Some(framework) = view.framework_mut(&offer.framework_id) {
-                framework.offered.add_all(&offer.resources);
-                framework.offers.push(offer.clone());
             }
         }
         for offer in inverse_offers {
@@ -245,16 +242,6 @@ impl Begun {
                 framework.inverse_offers.push(offer);
             }
         }
-        let agent = |base: &Arc<Base>| {
-            let Sums { used, offered } = on_agents.remove(&base.id).unwrap_or_default();
-            let base = Arc::clone(base);
-            Agent {
-                base,
-                used,
-                offered,
-            }
-        };
-        view.agents = agents.iter().map(agent).collect();
         view
     }
 }
@@ -269,13 +256,6 @@ fn whole_executor(info: &Blob, framework_id: &FrameworkId, held: &Resources) -> 
     blob(&info)
 }
 
-/// What is taken of an agent.
-#[derive(Default)]
-struct Sums {
-    used: Resources,
-    offered: Resources,
-}
-
 impl View {
     /// A live framework; they stand in the order of their ids.
     fn framework_mut(&mut self, id: &FrameworkId) -> Option<&mut Framework> {
@@ -287,7 +267,7 @@ impl View {
     fn begin(core: &Master, kept: &Kept) -> Self {
         let view = core.view();
         Self {
-            agents: Vec::new(),
+            agents: Arc::default(),
             recovered: view
                 .recovered_agents()
                 .map(|(id, recovered)| (id.clone(), recovered.info.clone()))
@@ -333,16 +313,27 @@ impl View {
 
 impl Agent {
     /// An agent with its sums.
-    pub(super) fn of(view: master_core::View<'_>, agent: &agents::Agent) -> Self {
+    pub(super) fn new(base: &Arc<Base>, used: Resources, offered: Resources) -> Self {
         Self {
-            base: Arc::new(Base::of(view, agent)),
-            used: view.used_on(agent),
-            offered: view.offered_on(agent),
+            base: Arc::clone(base),
+            used,
+            offered,
+            text: OnceLock::new(),
         }
+    }
+
+    /// The same, made of what the core knows now.
+    pub(super) fn of(view: master_core::View<'_>, agent: &agents::Agent) -> Self {
+        let base = Arc::new(Base::of(view, agent));
+        Self::new(&base, view.used_on(agent), view.offered_on(agent))
     }
 
     /// Its text in the state, which is made once for as long as nothing about it changes.
     pub(super) fn rendered(&self, make: impl FnOnce(&Self) -> String) -> Arc<str> {
+        Arc::clone(self.text.get_or_init(|| self.render(make)))
+    }
+
+    fn render(&self, make: impl FnOnce(&Self) -> String) -> Arc<str> {
         let Rendered(kept) = &self.base.rendered;
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((used, offered, text)) = &*kept
@@ -358,6 +349,7 @@ impl Agent {
 
     /// What may be changed of it for one reader.
     pub(super) fn base_mut(&mut self) -> &mut Base {
+        self.text = OnceLock::new();
         Arc::make_mut(&mut self.base)
     }
 }
@@ -373,7 +365,7 @@ impl Base {
             active: view.is_active(&agent.id),
             deactivated: view.is_deactivated(&agent.id),
             drain: view.drain(&agent.id),
-            total: agent.total.clone(),
+            total: Arc::clone(&agent.total),
             rendered: Rendered::default(),
         }
     }
@@ -390,7 +382,7 @@ impl Base {
             && self.active == (connected && !deactivated)
             && self.deactivated == deactivated
             && self.drain == view.drain(&agent.id)
-            && self.total == agent.total;
+            && (Arc::ptr_eq(&self.total, &agent.total) || self.total == agent.total);
         debug_assert!(!is || *self == Self::of(view, agent));
         is
     }
@@ -402,6 +394,7 @@ pub(crate) struct Kept {
     agents: Arc<Vec<Arc<Base>>>,
     tasks: BTreeMap<FrameworkId, Arc<Vec<Task>>>,
     offers: Arc<Vec<Shown<Offer>>>,
+    summed: Arc<Summed>,
 }
 
 impl Kept {
@@ -429,6 +422,20 @@ impl Kept {
             let tasks = tasks.unwrap_or_else(|| Arc::new(listed(framework)));
             self.tasks.insert(framework.id.clone(), tasks);
         }
+        let executors = view.frameworks().flat_map(|framework| {
+            let executors = framework.executors.iter();
+            executors.map(|((agent_id, _), executor)| {
+                let (id, held) = (framework.id.clone(), executor.resources.clone());
+                (id, agent_id.clone(), held)
+            })
+        });
+        let addends = Addends {
+            agents: Arc::clone(&self.agents),
+            tasks: self.tasks.clone(),
+            offers: Arc::clone(&self.offers),
+            executors: executors.collect(),
+        };
+        Summed::refresh(&mut self.summed, addends);
     }
 
     /// Whether all agents are what they were.
@@ -473,7 +480,7 @@ impl Framework {
             tasks: Arc::default(),
             unreachable_tasks: newest_first(&framework.unreachable_tasks),
             completed_tasks: newest_first(&framework.completed_tasks),
-            offers: Vec::new(),
+            offers: Arc::default(),
             inverse_offers: Vec::new(),
             executors: framework
                 .executors

@@ -61,7 +61,7 @@ pub fn restless(nodes: &[Node], schedulers: &[Scheduler], master: Option<&Master
             }
         }
         let all = core.holdings().total().plus(core.oversubscribed());
-        if counted.is_none_or(|agent| agent.total != all) {
+        if counted.is_none_or(|agent| *agent.total != all) {
             out.push(format!("the master does not know what node{number} has"));
         }
         if core.registration().registered().is_none() {

@@ -29,7 +29,7 @@ pub(super) struct Agent {
     pub(super) attributes: Arc<AgentAttributes>,
     /// Who was offered it and gave something back, since everyone who could take it had it last.
     pub(super) had: Bits,
-    total: Resources,
+    total: Arc<Resources>,
     has_gpus: bool,
     /// Total less allocations; without allocation roles, as the total.
     available: Resources,
@@ -83,7 +83,7 @@ impl Agent {
             is_listed: false,
             attributes: Arc::default(),
             had: Bits::default(),
-            total: Resources::new(),
+            total: Arc::default(),
             has_gpus: false,
             available: Resources::new(),
             scalars: Amounts::default(),
@@ -99,7 +99,7 @@ impl Agent {
     }
 
     /// What it has.
-    pub(super) const fn total(&self) -> &Resources {
+    pub(super) const fn total(&self) -> &Arc<Resources> {
         &self.total
     }
 
@@ -186,7 +186,7 @@ impl Agent {
     pub(super) fn set_total(&mut self, names: &mut Names, mut total: Resources) {
         names.intern(&mut total);
         self.has_gpus = total.scalar("gpus") > Scalar::ZERO;
-        self.total = total;
+        self.total = Arc::new(total);
         self.reckon(names);
     }
 
@@ -302,7 +302,7 @@ impl Agent {
 
     /// Total less allocations; nothing where these do not fit into the total.
     fn reckon(&mut self, names: &mut Names) {
-        let mut left = self.total.clone();
+        let mut left = Resources::clone(&self.total);
         // Where less may be revoked than is held, as an estimate may have it, nothing is left of that
         // alone.
         self.is_short = !self.holders.iter().all(|(_, held)| {

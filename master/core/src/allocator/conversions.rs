@@ -31,7 +31,7 @@ impl Hierarchical {
         };
         let held = agent.held_by(client.0).cloned().unwrap_or_default();
         let after = held.convert_all(&conversions).unwrap_or(held.clone());
-        let mut total = agent.total().clone();
+        let mut total = Resources::clone(agent.total());
         for conversion in &conversions {
             // Another copy of a shared resource is no more of it.
             if !conversion.consumed.is_empty()

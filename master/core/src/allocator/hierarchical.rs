@@ -146,6 +146,13 @@ impl Hierarchical {
         })
     }
 
+    /// What an agent has.
+    #[must_use]
+    pub fn total(&self, agent: &AgentId) -> Option<&Arc<Resources>> {
+        let agent = self.agents.get(self.slot(agent)?)?;
+        Some(agent.total())
+    }
+
     pub(super) fn slot(&self, agent: &AgentId) -> Option<AgentSlot> {
         self.slots.get(agent).copied()
     }

@@ -15,7 +15,6 @@ use model::{
 
 use super::Operation;
 use crate::Master;
-use crate::allocator::Allocator;
 use crate::event::{
     FrameworkEvent, MasterMessage, OperationInfo, OperationStatus, OperationUpdate, Registration,
     Text,
@@ -52,7 +51,7 @@ impl Master {
         let resource_version = agent.resource_version.clone();
         match sent.change.conversions() {
             Ok(conversions) => match agent.total.convert_all(&conversions) {
-                Ok(total) => agent.total = total,
+                Ok(total) => agent.total = Arc::new(total),
                 Err(fault) => {
                     let why = format!("{fault}; on agent {agent_id}");
                     self.drop_message("operation", why);
@@ -208,14 +207,11 @@ impl Master {
         };
         // Of what may be given out twice it tells apart.
         total.add_all(&agent.total.filter(|resource| resource.revocable));
-        if agent.total == total {
+        if *agent.total == total {
             return;
         }
         self.rescind_offers_of(agent_id);
-        self.allocator.set_agent(self.now, agent_id, total.clone());
-        if let Some(agent) = self.agents.get_mut(agent_id) {
-            agent.total = total;
-        }
+        self.set_total(agent_id, total);
     }
 
     /// ACKNOWLEDGE_OPERATION_STATUS.

@@ -156,7 +156,7 @@ proptest! {
                 AgentState::Connected { link }
                     if world.silent.contains(&link) && offered.is_empty() => {}
                 AgentState::Connected { .. } => {
-                    prop_assert_eq!(&offered, &agent.total, "{}", &agent.id);
+                    prop_assert_eq!(&offered, &*agent.total, "{}", &agent.id);
                 }
                 AgentState::Disconnected | AgentState::Leaving { .. } => {
                     prop_assert_eq!(&offered, &Resources::new());
