@@ -49,6 +49,9 @@ pub(super) struct Args {
     /// What runs it: auto, kvm or tcg.
     #[arg(long, default_value_t)]
     accel: AccelChoice,
+    /// Take the programs of the last run instead of building them.
+    #[arg(long)]
+    no_build: bool,
     #[command(flatten)]
     report: report::Args,
 }
@@ -69,14 +72,19 @@ pub(super) fn run(args: &Args) -> Result<()> {
         false => lab::install(&lab::TOOLS)?,
     }
     let runtimes = runtimes::prepare(&root()?.join("target/image"), &folder)?;
-    eprintln!("bench: building the agent and the benchmark");
-    let bench = build()?;
+    let bench = folder.join("launch");
+    if !args.no_build {
+        eprintln!("bench: building the agent and the benchmark");
+        fs::copy(build()?, &bench).with_context(|| format!("write {}", bench.display()))?;
+    }
     let agent = root()?.join("target").join(AGENT);
-    ensure!(
-        agent.is_file(),
-        "cargo built no agent at {}",
-        agent.display()
-    );
+    for program in [&agent, &bench] {
+        ensure!(
+            program.is_file(),
+            "no program at {}: leave --no-build out, and it is built",
+            program.display()
+        );
+    }
     let mut options = vec![
         format!("bench.rounds={}", args.rounds),
         format!("bench.containers={}", args.containers),
