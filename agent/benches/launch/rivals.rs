@@ -54,7 +54,6 @@ impl Rival {
             Self::Runc => bundled(world, &prepared, "usr/sbin/runc", &[])?,
         };
         let stamp = stamped(&prepared.sandbox.join("stdout"))?;
-        fs::remove_dir_all(&prepared.sandbox)?;
         Ok(stamp.saturating_sub(begun))
     }
 }

@@ -73,7 +73,11 @@ impl World {
         if tree.is_none() {
             eprintln!("no cgroup v2 within reach: nobody is placed or limited");
         }
-        let runtime = folder.join("run");
+        // A node keeps it in memory, an agent on a host with its work.
+        let runtime = match std::process::id() {
+            1 => PathBuf::from("/run/bench"),
+            _ => folder.join("run"),
+        };
         let world = Self {
             host: Host::with_program(tree, &runtime, Path::new(&options.agent))?,
             runtimes: PathBuf::from(&options.runtimes),
@@ -193,7 +197,8 @@ impl World {
         Ok(launch::spawn_in(&self.host, &prepared.plan, None, space)?)
     }
 
-    /// Waits for its end and clears away what is left.
+    /// Waits for its end and clears away what is left but its sandbox: an agent, too, keeps that for a
+    /// while, and ext4 looks for a new file's place among all that were removed lately.
     pub(crate) fn end(&self, prepared: &Prepared, launched: &Launched) -> Outcome<()> {
         if !process::is_reaped(&launched.pidfd) {
             waitid(Id::PIDFd(launched.pidfd.as_fd()), WaitPidFlag::WEXITED)?;
@@ -202,7 +207,6 @@ impl World {
         if let Some(cgroup) = &launched.cgroup {
             cgroup.remove()?;
         }
-        fs::remove_dir_all(&prepared.sandbox)?;
         Ok(())
     }
 }
