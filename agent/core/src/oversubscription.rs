@@ -36,6 +36,8 @@ const LOOK_MAX: Duration = Duration::from_secs(60);
 pub struct Settings {
     /// `--resource_estimator`.
     pub estimate: EstimateBy,
+    /// What of what is left unused can be lent.
+    pub lends: Lends,
     /// `--oversubscribed_resources_interval`.
     pub interval: Duration,
     /// `--qos_controller=pressure`: how much others may wait; none: nothing is ever taken back.
@@ -56,11 +58,22 @@ pub enum EstimateBy {
     Usage(Margin),
 }
 
+/// What containers leave unused that others can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lends {
+    /// Processors and memory.
+    #[default]
+    All,
+    /// Memory: processors may be a container's own, idle or not (`--container_cpuset=whole`).
+    Memory,
+}
+
 impl Default for Settings {
     /// As Mesos': off.
     fn default() -> Self {
         Self {
             estimate: EstimateBy::Noop,
+            lends: Lends::All,
             interval: Duration::from_secs(15),
             limits: None,
             correction_interval_min: Duration::ZERO,
@@ -138,7 +151,9 @@ impl Oversubscription {
         Self {
             interval: settings.interval,
             estimator: match &settings.estimate {
-                EstimateBy::Usage(margin) => Some(Estimator::new(*margin, whole(node))),
+                EstimateBy::Usage(margin) => {
+                    Some(Estimator::new(*margin, whole(node, settings.lends)))
+                }
                 EstimateBy::Noop | EstimateBy::Fixed(_) => None,
             },
             controller: settings
@@ -397,10 +412,13 @@ impl Agent {
 }
 
 /// What of a node can be given out twice at all.
-fn whole(node: &Resources) -> Estimate {
+fn whole(node: &Resources, lends: Lends) -> Estimate {
     let amount = |name| u64::try_from(node.scalar(name).thousandths()).unwrap_or(0);
     Estimate {
-        cpus_milli: amount("cpus"),
+        cpus_milli: match lends {
+            Lends::All => amount("cpus"),
+            Lends::Memory => 0,
+        },
         memory_bytes: amount("mem").saturating_mul(1 << 20) / 1000,
     }
 }

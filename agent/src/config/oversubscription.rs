@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use agent_core::oversubscription::estimator::Margin;
 use agent_core::oversubscription::qos::{Limits, Scarce};
-use agent_core::oversubscription::{EstimateBy, Settings};
+use agent_core::oversubscription::{EstimateBy, Lends, Settings};
 use agent_core::sandbox::RevocableCpu;
 use model::Resources;
 use model::resources::{Resource, parse};
 
 use super::settings::{Setting, Why};
 use super::values::{DURATION, boolean, duration, plain, put};
+use crate::processors;
 
 /// The part of each allocation that `usage` leaves alone, in percent.
 const MARGIN: Margin = Margin(10);
@@ -29,10 +30,14 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Fills in what was not given.
-    pub(super) fn finish(self) -> Settings {
+    pub(super) fn finish(self, cpus: processors::Policy) -> Settings {
         let usual = Settings::default();
         Settings {
             estimate: self.estimate.unwrap_or(usual.estimate),
+            lends: match cpus {
+                processors::Policy::None => Lends::All,
+                processors::Policy::Whole => Lends::Memory,
+            },
             interval: self.interval.unwrap_or(usual.interval),
             limits: self.limits.unwrap_or(usual.limits),
             correction_interval_min: self
@@ -150,7 +155,7 @@ pub(super) static OVERSUBSCRIPTION: &[Setting] = &[
         name: "resource_estimator",
         value: "HOW",
         allowed: "noop, fixed:RESOURCES, usage or usage:PERCENT, as in fixed:cpus:4;mem:1024 or usage:20",
-        help: "what is offered beyond this agent's resources as revocable cpus and mem, to frameworks with\n      REVOCABLE_RESOURCES: nothing; always the same; or what containers have left unused of theirs\n      for the last 20 intervals (memory: 80), less PERCENT of it (memory: twice that; usage: 10)\n      (default: noop)",
+        help: "what is offered beyond this agent's resources as revocable cpus and mem, to frameworks with\n      REVOCABLE_RESOURCES: nothing; always the same; or what containers have left unused of theirs\n      for the last 20 intervals (memory: 80), less PERCENT of it (memory: twice that; usage: 10);\n      of memory alone with --container_cpuset=whole (default: noop)",
         boot: false,
         switch: false,
         set: |draft, text| put(&mut draft.oversubscription.estimate, estimate(text)),
@@ -242,6 +247,13 @@ mod tests {
     }
 
     #[test]
+    fn processors_that_are_a_containers_own_are_not_lent() {
+        let lends = |cpus| Draft::default().finish(cpus).lends;
+        assert_eq!(lends(processors::Policy::None), Lends::All);
+        assert_eq!(lends(processors::Policy::Whole), Lends::Memory);
+    }
+
+    #[test]
     fn limits_of_pressure_are_percentages_of_what_there_is() {
         assert_eq!(limits("noop"), Ok(None));
         let usual = Limits {
@@ -281,7 +293,7 @@ mod tests {
             limits: limits("pressure:cpu=40.5").ok(),
             ..Draft::default()
         };
-        let flags = flags(&settings.finish());
+        let flags = flags(&settings.finish(processors::Policy::None));
         let find = |name| {
             flags
                 .iter()

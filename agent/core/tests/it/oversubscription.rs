@@ -11,7 +11,7 @@ use agent_core::event::{
 };
 use agent_core::oversubscription::estimator::{Margin, Used};
 use agent_core::oversubscription::qos::{LOOK_EVERY, Limits, Reading, Waits};
-use agent_core::oversubscription::{self, EstimateBy, HELD_BACK, Looked};
+use agent_core::oversubscription::{self, EstimateBy, HELD_BACK, Lends, Looked};
 use expect_test::{Expect, expect};
 use model::resources::Resource;
 use model::task::PartitionAwareness;
@@ -160,6 +160,29 @@ fn an_estimate_is_told_when_it_has_changed_and_not_before_the_interval_is_over()
     }
     world.log.retain(|line| line.starts_with("over"));
     check(&mut world, &expect!["oversubscribed cpus{REV}:1.3"]);
+}
+
+#[test]
+fn of_processors_that_may_be_a_containers_own_none_are_told() {
+    let mut world = World::registered_with(Settings {
+        oversubscription: oversubscription::Settings {
+            estimate: EstimateBy::Usage(Margin(10)),
+            lends: Lends::Memory,
+            ..oversubscription::Settings::default()
+        },
+        ..settings(1)
+    });
+    world.run_spec(given("t", false));
+    world.launched("t");
+    for _ in 0..90 {
+        let used = BTreeMap::from([(world.container("t"), Used::default())]);
+        world.step(Event::Looked(Looked::Usage(used)));
+        world.ping();
+        world.pass(Duration::from_secs(15));
+    }
+    world.log.retain(|line| line.starts_with("over"));
+    // Of its 256 MB a fifth is kept.
+    check(&mut world, &expect!["oversubscribed mem{REV}:192"]);
 }
 
 #[test]
