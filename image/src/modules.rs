@@ -41,11 +41,17 @@ pub const REQUIRED: [&str; 22] = [
 /// What is tried where no disk was found; a kernel that lacks one lacks the hardware's driver.
 pub const OPTIONAL: [&str; 2] = ["ahci", "sd_mod"];
 
+/// What drives watchdogs, loaded where the machine says that it has one.
+pub const WATCHDOGS: [&str; 2] = ["i6300esb", "wdat_wdt"];
+
 /// Names the modules of `REQUIRED` in load order, beside the modules.
 pub const LOAD: &str = "modules.load";
 
 /// Names those of `OPTIONAL` that are not in `LOAD`.
 pub const LOAD_OPTIONAL: &str = "modules.optional";
+
+/// Names those of `WATCHDOGS` that the kernel has, and that are in no list before.
+pub const LOAD_WATCHDOG: &str = "modules.watchdog";
 
 /// Why modules cannot be picked.
 #[derive(Debug, thiserror::Error)]
@@ -148,11 +154,16 @@ impl Modules {
         };
         let required = resolve(&REQUIRED, needs)?;
         let there = |name: &&str| self.files.contains_key(*name) || self.builtin.contains(*name);
-        let wanted: Vec<&str> = OPTIONAL.into_iter().filter(there).collect();
-        let mut optional = resolve(&wanted, needs)?;
-        optional.retain(|name| !required.contains(name));
+        let others = |names: &[&'static str]| -> Result<Vec<String>, ModulesError> {
+            let wanted: Vec<&str> = names.iter().copied().filter(|name| there(&name)).collect();
+            let mut others = resolve(&wanted, needs)?;
+            others.retain(|name| !required.contains(name));
+            Ok(others)
+        };
+        let (optional, watchdogs) = (others(&OPTIONAL)?, others(&WATCHDOGS)?);
         self.copy(&required, into, LOAD)?;
-        self.copy(&optional, into, LOAD_OPTIONAL)
+        self.copy(&optional, into, LOAD_OPTIONAL)?;
+        self.copy(&watchdogs, into, LOAD_WATCHDOG)
     }
 
     /// Copies modules, and writes their paths into the file `list`.
