@@ -19,6 +19,9 @@ pub(super) struct Args {
     /// plain, one-role, reserved, quota, filters, suppressed, dirty; all where not given.
     #[arg(long, value_name = "NAME,…")]
     case: Option<String>,
+    /// drf, random or priority: by which all are put in order [default: drf].
+    #[arg(long, value_name = "NAME")]
+    policy: Option<String>,
     /// How many cycles; the median counts.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
     rounds: u8,
@@ -36,6 +39,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         ("--agents", &args.agents),
         ("--frameworks", &args.frameworks),
         ("--case", &args.case),
+        ("--policy", &args.policy),
     ] {
         if let Some(value) = value {
             command.args([name, value]);

@@ -74,18 +74,24 @@ impl Plan {
 
 /// Has a link, and says nothing on it.
 pub(super) async fn be_silent(number: usize, plan: Arc<Plan>, counts: Arc<Counts>) {
-    let opened = {
-        let Ok(_place) = plan.opening.acquire().await else {
-            return;
+    let mut back_off = BACK_OFF;
+    loop {
+        let opened = {
+            let Ok(_place) = plan.opening.acquire().await else {
+                return;
+            };
+            SilentLink::open(plan.master, plan.source(number)).await
         };
-        SilentLink::open(plan.master, plan.source(number)).await
-    };
-    match opened {
-        Ok(_link) => {
-            counts.linked.fetch_add(1, Ordering::Relaxed);
-            std::future::pending().await
+        match opened {
+            Ok(_link) => {
+                counts.linked.fetch_add(1, Ordering::Relaxed);
+                std::future::pending().await
+            }
+            Err(error) => counts.complain(format!("{:#}", anyhow::Error::from(error))),
         }
-        Err(error) => counts.complain(format!("{:#}", anyhow::Error::from(error))),
+        // On a busy machine one that is not let in at first may be later.
+        tokio::time::sleep(back_off).await;
+        back_off = (back_off * 2).min(BACK_OFF_MAX);
     }
 }
 

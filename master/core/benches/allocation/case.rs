@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use master_core::allocator::{Allocation, Allocator, Demand, Hierarchical, Policy, Sorters};
+use master_core::allocator::{
+    Allocation, Allocator, Demand, Hierarchical, Policy, Sorter, Sorters,
+};
 use master_core::event::Capabilities;
 use master_core::quota::Quota;
 use model::resources::{Limits, Quantities, Role, Scalar, parse};
@@ -110,9 +112,12 @@ fn total(case: Case, number: usize, frameworks: usize) -> Resources {
 }
 
 impl World {
-    pub(crate) fn new(case: Case, agents: usize, frameworks: usize) -> Self {
+    pub(crate) fn new(case: Case, sorter: Sorter, agents: usize, frameworks: usize) -> Self {
         let policy = Policy {
-            sorters: Sorters::default(),
+            sorters: Sorters {
+                roles: sorter,
+                frameworks: sorter,
+            },
             min_allocatable: vec![
                 [(Arc::from("cpus"), Scalar(10))].into_iter().collect(),
                 [(Arc::from("mem"), Scalar::whole(32))]

@@ -5,7 +5,7 @@
 //! once, and who is next is found in an order that is kept. The figure is the time that the processor
 //! spends on it, so that whatever else the machine does has little part in it; a run has one thread.
 //!
-//!     cargo xtask bench allocation [--agents N,…] [--frameworks N,…] [--case NAME,…]
+//!     cargo xtask bench allocation [--agents N,…] [--frameworks N,…] [--case NAME,…] [--policy NAME]
 //!
 //! Prints one JSON object a line; the command above makes a table of them.
 
@@ -15,12 +15,19 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use case::{Case, World};
+use master_core::allocator::Sorter;
 use nix::time::{ClockId, clock_gettime};
 
 /// The longest that a cycle may take at [`AGENTS`] and [`FRAMEWORKS`], in milliseconds.
 const BUDGET_MS: f64 = 100.0;
 const AGENTS: usize = 50_000;
 const FRAMEWORKS: usize = 1000;
+/// The policies, for roles and frameworks alike; the budget is for the first.
+const POLICIES: [(&str, Sorter); 3] = [
+    ("drf", Sorter::Drf),
+    ("random", Sorter::Random),
+    ("priority", Sorter::Priority),
+];
 
 fn main() -> ExitCode {
     match bench(std::env::args().skip(1).collect()) {
@@ -37,6 +44,7 @@ struct Options {
     agents: Vec<usize>,
     frameworks: Vec<usize>,
     cases: Vec<Case>,
+    policy: (&'static str, Sorter),
     rounds: usize,
 }
 
@@ -45,6 +53,7 @@ fn options(arguments: &[String]) -> Result<Options, String> {
         agents: vec![1000, 10_000, AGENTS],
         frameworks: vec![1, 50, 200, FRAMEWORKS, 6000],
         cases: Case::ALL.to_vec(),
+        policy: POLICIES[0],
         rounds: 5,
     };
     // Cargo adds this one to the arguments of every benchmark.
@@ -64,6 +73,13 @@ fn options(arguments: &[String]) -> Result<Options, String> {
                 let cases = value.split(',').map(Case::parse);
                 options.cases = cases.collect::<Result<_, _>>()?;
             }
+            "--policy" => {
+                let found = POLICIES.into_iter().find(|(name, _)| name == value);
+                options.policy = found.ok_or_else(|| {
+                    let names = POLICIES.map(|(name, _)| name).join(", ");
+                    format!("no policy {value:?}; there are {names}")
+                })?;
+            }
             other => return Err(format!("no option {other}")),
         }
     }
@@ -76,13 +92,15 @@ fn bench(arguments: Vec<String>) -> Result<(), String> {
     for case in &options.cases {
         for agents in &options.agents {
             for frameworks in &options.frameworks {
-                let (cycle, offers) = cycle(*case, *agents, *frameworks, options.rounds)?;
-                let has_budget = (*agents, *frameworks) == (AGENTS, FRAMEWORKS);
+                let (policy, sorter) = options.policy;
+                let (cycle, offers) = cycle(*case, sorter, (*agents, *frameworks), options.rounds)?;
+                let has_budget =
+                    sorter == Sorter::Drf && (*agents, *frameworks) == (AGENTS, FRAMEWORKS);
                 let budget = has_budget.then_some(BUDGET_MS);
                 is_late |= budget.is_some_and(|budget| cycle > budget);
                 let budget = budget.map_or("null".to_owned(), |budget| budget.to_string());
                 println!(
-                    "{{\"bench\":\"allocation\",\"case\":\"{}\",\"agents\":{agents},\
+                    "{{\"bench\":\"allocation\",\"case\":\"{}\",\"policy\":\"{policy}\",\"agents\":{agents},\
                      \"frameworks\":{frameworks},\"offers\":{offers},\"unit\":\"ms\",\
                      \"value\":{cycle:.3},\"budget\":{budget}}}",
                     case.name()
@@ -101,11 +119,11 @@ fn bench(arguments: Vec<String>) -> Result<(), String> {
 /// The median of some cycles in milliseconds, and how many offers one of them gave.
 fn cycle(
     case: Case,
-    agents: usize,
-    frameworks: usize,
+    sorter: Sorter,
+    (agents, frameworks): (usize, usize),
     rounds: usize,
 ) -> Result<(f64, usize), String> {
-    let mut world = World::new(case, agents, frameworks);
+    let mut world = World::new(case, sorter, agents, frameworks);
     let mut times = Vec::new();
     let mut offers = 0;
     for _ in 0..rounds.max(1) {
