@@ -32,7 +32,7 @@ use agent_core::event::{DiskLimit, Event, Exit, ExitStatus, Limit};
 use agent_core::sandbox::{Class, ParentsNetwork};
 use agent_kernel::cgroup::{Cgroup, Tree};
 use agent_kernel::process::{self, Pid};
-use model::sandbox::{Enforcement, Io, Process};
+use model::sandbox::{Enforcement, Io, Lacks, Process};
 use model::{Blob, ContainerId};
 use nix::sys::signal::Signal as Sent;
 use tokio::sync::mpsc;
@@ -395,6 +395,7 @@ impl Containers {
                     process,
                     sandbox,
                     report: explained,
+                    degraded,
                     attachment,
                     ids,
                 } = started;
@@ -426,6 +427,7 @@ impl Containers {
                 events.push(Event::Launched {
                     container,
                     pid: u32::try_from(pid).unwrap_or(0),
+                    degraded,
                 });
                 if let Some(status) = early {
                     events.extend(self.ended(pid, status_of(status)));
@@ -488,10 +490,12 @@ impl Containers {
         let memory = self.memory_limit(&container, running.cgroup.as_ref(), running.has_limits);
         let limit = running.disk.map(Limit::Disk);
         let limit = limit.or(memory.map(Limit::Memory));
+        let lacks = running.cgroup.as_ref();
+        let lacks = lacks.map_or(Lacks::NONE, |cgroup| self.explained.lacked(cgroup));
         self.ground.host.forget(&container);
         self.forget(&container);
         self.board.disconnect(&container);
-        self.explained.ended(&container);
+        self.explained.ended(&container, lacks.clone());
         drop(running.prepared);
         drop(running.attachment);
         // What the task left behind dies with its pid namespace, yet maybe not at once.
@@ -499,7 +503,11 @@ impl Containers {
             .extend(running.cgroup.filter(|cgroup| cgroup.remove().is_err()));
         Some(Event::Exited {
             container,
-            exit: Exit { status, limit },
+            exit: Exit {
+                status,
+                limit,
+                lacks,
+            },
         })
     }
 

@@ -4,13 +4,16 @@
 //! have ended the last [`ENDED_MAX`]: why a task could not do something is asked when it is over.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use agent_core::sandbox::PortRanges;
 use agent_core::sandbox::denials::Denial;
 use agent_core::sandbox::explain::Report;
+use agent_kernel::bpf::BpfError;
+use agent_kernel::capability_checks::CapabilityChecks;
+use agent_kernel::cgroup::Cgroup;
 use model::ContainerId;
-use model::sandbox::{CgroupLimits, Enforcement, IdRange};
+use model::sandbox::{CgroupLimits, Enforcement, IdRange, Lacks};
 
 /// Reports that are kept of containers that have ended; past it the oldest goes.
 const ENDED_MAX: usize = 64;
@@ -19,7 +22,11 @@ const DENIALS_MAX: usize = 16;
 
 /// The reports of this agent; clones are the same.
 #[derive(Debug, Clone, Default)]
-pub struct Explained(Arc<Mutex<Reports>>);
+pub struct Explained {
+    reports: Arc<Mutex<Reports>>,
+    /// Once they are watched, and this kernel lets them be.
+    checks: Arc<OnceLock<CapabilityChecks>>,
+}
 
 #[derive(Debug, Default)]
 struct Reports {
@@ -41,11 +48,13 @@ pub struct Entry {
     pub denials: VecDeque<String>,
     /// How often anything was refused.
     pub denied: u64,
+    /// What capabilities it lacked, of one that has ended.
+    pub lacks: Lacks,
 }
 
 impl Explained {
     fn lock(&self) -> MutexGuard<'_, Reports> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A container runs.
@@ -58,6 +67,7 @@ impl Explained {
             ids,
             denials: VecDeque::new(),
             denied: 0,
+            lacks: Lacks::NONE,
         };
         reports.all.insert(container, entry);
     }
@@ -75,10 +85,39 @@ impl Explained {
         }
     }
 
-    /// A container has ended.
-    pub fn ended(&self, container: &ContainerId) {
+    /// Begins to note what capabilities containers lack.
+    ///
+    /// # Errors
+    /// This kernel does not tell.
+    pub fn watch_checks(&self) -> Result<(), BpfError> {
+        let checks = CapabilityChecks::watch()?;
+        // A second one is of no more use than the first.
+        let _ = self.checks.set(checks);
+        Ok(())
+    }
+
+    /// What the processes of a container were refused so far for lack of capabilities.
+    #[must_use]
+    pub fn lacks(&self, cgroup: &Cgroup) -> Lacks {
+        let checks = self.checks.get();
+        checks.map_or(Lacks::NONE, |checks| checks.of(cgroup))
+    }
+
+    /// The same of one that is over, whose group can be another's soon.
+    #[must_use]
+    pub fn lacked(&self, cgroup: &Cgroup) -> Lacks {
+        let lacks = self.lacks(cgroup);
+        if let Some(checks) = self.checks.get() {
+            checks.forget(cgroup);
+        }
+        lacks
+    }
+
+    /// A container has ended, and lacked this.
+    pub fn ended(&self, container: &ContainerId, lacks: Lacks) {
         let mut reports = self.lock();
-        if reports.all.contains_key(container) {
+        if let Some(entry) = reports.all.get_mut(container) {
+            entry.lacks = lacks;
             reports.ended.push_back(container.clone());
         }
         while reports.ended.len() > ENDED_MAX {
@@ -143,7 +182,7 @@ mod tests {
         let name = |text: &str| ContainerId::new(text).expect("an id");
         let next = IdRange { first: 1010, ..IDS };
         explained.begun(name("over"), IDS, report());
-        explained.ended(&name("over"));
+        explained.ended(&name("over"), Lacks::NONE);
         explained.begun(name("a"), IDS, report());
         explained.begun(name("b"), next, report());
         for uid in [999, 1000, 1009, 1009, 1020] {
@@ -173,14 +212,14 @@ mod tests {
             explained.begun(name(number), IDS, report());
         }
         for number in 5..ENDED_MAX + 10 {
-            explained.ended(&name(number));
+            explained.ended(&name(number), Lacks::NONE);
         }
         assert!(explained.of(&name(0)).is_some(), "runs");
         assert!(explained.of(&name(5)).is_none(), "ended first");
         assert!(explained.of(&name(9)).is_none());
         assert!(explained.of(&name(10)).is_some());
         explained.begun(name(10), IDS, report());
-        explained.ended(&name(0));
+        explained.ended(&name(0), Lacks::NONE);
         assert!(explained.of(&name(10)).is_some(), "its id is used again");
         assert!(explained.of(&name(5000)).is_none());
     }

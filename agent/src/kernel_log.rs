@@ -4,7 +4,7 @@
 //! daemon runs, on an ordinary host, the records are its and do not come here.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::thread;
 
 use agent_core::sandbox::denials::Reader;
@@ -12,33 +12,61 @@ use agent_kernel::{Errno, modules};
 use tracing::{debug, info};
 
 use crate::explained::Explained;
+use crate::init::chain;
 
 const LOG: &str = "/dev/kmsg";
 /// The kernel's longest record (`PRINTK_MESSAGE_MAX`) and its head.
 const RECORD_BYTES_MAX: usize = 8192;
 
-/// Begins to follow the log from its present end.
+/// Begins to follow the log from its present end, and the kernel's checks of capabilities.
 pub fn follow(explained: &Explained) {
-    let release = modules::release().unwrap_or_default();
     let opened = File::open(LOG).and_then(|mut log| {
         log.seek(SeekFrom::End(0))?;
-        let denied = explained.clone();
-        let thread = thread::Builder::new().name("kernel-log".into());
-        thread.spawn(move || read(log, &denied)).map(drop)
+        Ok(log)
     });
+    let denied = explained.clone();
+    // Some megabytes are read for the checks: nobody waits for that.
+    let thread = thread::Builder::new().name("kernel-log".into());
+    let begun = thread.spawn(move || {
+        let how = [told_by_log(&opened), told_by_checks(&denied)];
+        denied.told_by(how.join("; "));
+        if let Ok(log) = opened {
+            read(log, &denied);
+        }
+    });
+    if let Err(error) = begun {
+        explained.told_by(format!(
+            "nothing is told of refusals: start a thread: {error}"
+        ));
+    }
+}
+
+fn told_by_log(log: &io::Result<File>) -> String {
+    let release = modules::release().unwrap_or_default();
     let untold = agent_core::sandbox::denials::untold(&release);
-    let how = match opened {
-        Ok(()) => format!(
+    match log {
+        Ok(_) => format!(
             "seccomp's refusals are told where a filter logs them or ends the process; {untold}"
         ),
         Err(error) => {
             info!(%error, "the kernel's log is out of reach: nothing is told of refusals");
-            format!(
-                "the kernel's log is out of reach, and nothing is told of refusals: {LOG}: {error}"
-            )
+            format!("the kernel's log is out of reach: {LOG}: {error}")
         }
-    };
-    explained.told_by(how);
+    }
+}
+
+fn told_by_checks(explained: &Explained) -> String {
+    match explained.watch_checks() {
+        Ok(()) => "capabilities that were lacked are told by name".to_owned(),
+        Err(error) => {
+            let why = chain(&error);
+            info!(
+                why,
+                "the kernel does not tell which capabilities are lacked"
+            );
+            format!("which capabilities were lacked is not told: {why}")
+        }
+    }
 }
 
 fn read(mut log: File, explained: &Explained) {

@@ -369,6 +369,9 @@ pub fn stored<T: Message + Default>(blob: &Blob) -> Option<T> {
     T::decode(blob.as_bytes()).ok()
 }
 
+/// The label of a status that tells what a node does not give of a container's isolation.
+pub const DEGRADED: &str = "tepui.degraded";
+
 /// A status as Mesos' API says it.
 #[must_use]
 pub fn task_status(
@@ -398,8 +401,22 @@ pub fn task_status(
         limitation: limitation.or_else(|| given.limitation.clone()),
         healthy: status.healthy.or(given.healthy),
         check_status: status.check.map(check::status_info).or(given.check_status),
+        labels: labels(status.degraded.as_deref(), given.labels),
         ..given
     }
+}
+
+/// What an executor says, and what the node does not give: Mesos has no field for that.
+fn labels(degraded: Option<&str>, given: Option<v1::Labels>) -> Option<v1::Labels> {
+    let Some(degraded) = degraded else {
+        return given;
+    };
+    let mut all = given.unwrap_or_default();
+    all.labels.push(v1::Label {
+        key: DEGRADED.to_owned(),
+        value: Some(degraded.to_owned()),
+    });
+    Some(all)
 }
 
 /// The container as the agent knows it, but for what its executor says of its addresses.

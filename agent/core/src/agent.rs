@@ -211,8 +211,12 @@ impl Agent {
                 Ok(()) => self.frame(&mut step, link, epoch, frame),
                 Err(fence) => step.ignore(fence.to_string()),
             },
-            Event::Launched { container, pid } => {
-                self.container_launched(&mut step, &container, pid);
+            Event::Launched {
+                container,
+                pid,
+                degraded,
+            } => {
+                self.container_launched(&mut step, &container, pid, degraded);
             }
             Event::LaunchFailed { container, message } => {
                 self.container_failed(&mut step, &container, message);

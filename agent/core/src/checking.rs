@@ -137,6 +137,7 @@ impl Agent {
         let running = Ending {
             healthy: last.and_then(|status| status.healthy),
             check: last.and_then(|status| status.check),
+            degraded: last.and_then(|status| status.degraded.clone()),
             ..by_executor(TaskState::Running)
         };
         let of_health = |healthy| Ending {

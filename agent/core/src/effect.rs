@@ -402,6 +402,8 @@ pub struct Status {
     pub healthy: Option<bool>,
     /// The last result of its check, where it has one.
     pub check: Option<CheckStatus>,
+    /// What the node does not give of the container's plan and why, in words.
+    pub degraded: Option<String>,
     /// The whole `TaskStatus` as an executor made it; what stands here comes before what it says.
     pub given: Option<Blob>,
 }

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use model::resources::Change;
+use model::sandbox::Lacks;
 use model::task::PartitionAwareness;
 use model::{
     AgentId, Blob, ContainerId, ExecutorId, FrameworkId, OperationUuid, Resources, StatusUuid,
@@ -78,6 +79,8 @@ pub enum Event {
         container: ContainerId,
         /// The process that is its init, as the agent sees it.
         pid: u32,
+        /// What this node does not give of its plan and why, in words; unset where it gives all.
+        degraded: Option<String>,
     },
     /// A container could not be started; nothing of it is left.
     LaunchFailed {
@@ -154,6 +157,8 @@ pub struct Exit {
     pub status: ExitStatus,
     /// Set where it was ended because it took more than its limit.
     pub limit: Option<Limit>,
+    /// What it was refused for lack of capabilities, as far as the kernel tells.
+    pub lacks: Lacks,
 }
 
 /// What a container was ended for.

@@ -14,6 +14,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use model::sandbox::Lacks;
 use model::{ContainerId, Instant, Reason, Source, TaskState};
 
 use crate::checks::CheckStatus;
@@ -138,6 +139,8 @@ pub struct Ending {
     pub healthy: Option<bool>,
     /// The last result of its check, where there is one.
     pub check: Option<CheckStatus>,
+    /// What the node does not give of the container's plan and why, in words.
+    pub degraded: Option<String>,
 }
 
 impl Ending {
@@ -152,6 +155,7 @@ impl Ending {
             limitation: None,
             healthy: None,
             check: None,
+            degraded: None,
         }
     }
 }
@@ -173,6 +177,7 @@ pub fn ending(doom: Option<Doom>, exit: &Exit) -> Ending {
         limitation: None,
         healthy: (doom == Some(Doom::Unhealthy)).then_some(false),
         check: None,
+        degraded: None,
     };
     match (doom, exit.status) {
         (Some(Doom::DuringLaunch), _) => killed_during_launch(),
@@ -186,10 +191,22 @@ pub fn ending(doom: Option<Doom>, exit: &Exit) -> Ending {
             by_executor(TaskState::Failed, Some(Reason::MaxCompletionTimeReached))
         }
         (None, ExitStatus::Code(0)) => by_executor(TaskState::Finished, None),
-        (None, ExitStatus::Code(_) | ExitStatus::Signal(_)) => by_executor(TaskState::Failed, None),
+        (None, ExitStatus::Code(_) | ExitStatus::Signal(_)) => Ending {
+            message: message.clone() + &lacking(&exit.lacks),
+            ..by_executor(TaskState::Failed, None)
+        },
         (None, ExitStatus::Unknown) => {
             Ending::by_agent(TaskState::Failed, Reason::ExecutorTerminated, message)
         }
+    }
+}
+
+/// What a task that failed may have failed for. What it was refused may also have been of no matter to
+/// it, so that it is told and not called the reason.
+fn lacking(lacks: &Lacks) -> String {
+    match lacks.is_empty() {
+        true => String::new(),
+        false => format!(" (it was refused something for lack of {lacks})"),
     }
 }
 
@@ -304,11 +321,14 @@ fn signal_text(signal: u8) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
+    use model::sandbox::Capability;
 
     fn exit(status: ExitStatus) -> Exit {
         Exit {
             status,
             limit: None,
+            lacks: Lacks::NONE,
         }
     }
 
@@ -422,6 +442,7 @@ mod tests {
                 used_bytes_max: (96 << 20) + 4096,
                 statistics: "anon 100\n".to_string(),
             })),
+            lacks: Lacks::NONE,
         };
         let ending = ending(Some(Doom::Requested), &exit);
         assert_eq!(ending.state, TaskState::Failed);
@@ -441,11 +462,32 @@ mod tests {
                 limit_bytes: 64 << 20,
                 used_bytes: (64 << 20) + 4096,
             })),
+            lacks: Lacks::NONE,
         };
         let ending = ending(None, &exit);
         assert_eq!(ending.state, TaskState::Failed);
         assert_eq!(ending.reason, Some(Reason::ContainerLimitationDisk));
         assert_eq!(ending.limitation, Some(Limitation::Disk(64 << 20)));
         assert_eq!(ending.message, "Disk usage (65540KB) exceeds quota (64MB)");
+    }
+
+    #[test]
+    fn a_task_that_failed_is_told_what_it_lacked_and_one_that_did_not_is_not() {
+        let exit = |code| Exit {
+            lacks: Lacks {
+                own: vec![Capability(0), Capability(10)],
+                others: vec![Capability(10), Capability(21)],
+            },
+            ..exit(ExitStatus::Code(code))
+        };
+        assert_eq!(
+            ending(None, &exit(1)).message,
+            "Command exited with status 1 (it was refused something for lack of CHOWN, \
+             NET_BIND_SERVICE, SYS_ADMIN over what is the node's)"
+        );
+        let finished = ending(None, &exit(0));
+        assert_eq!(finished.message, "Command exited with status 0");
+        let killed = ending(Some(Doom::Requested), &exit(1));
+        assert_eq!(killed.message, "Command exited with status 1");
     }
 }

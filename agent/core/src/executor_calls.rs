@@ -218,7 +218,11 @@ impl Agent {
         if given.state.is_terminal() {
             task.life = Life::Ended;
         }
-        let pid = self.executors.get(key).and_then(|executor| executor.pid);
+        let executor = self.executors.get(key);
+        let pid = executor.and_then(|executor| executor.pid);
+        let degraded = executor
+            .filter(|_| given.state == TaskState::Running)
+            .and_then(|executor| executor.degraded.clone());
         let status = Status {
             task_id: given.task_id,
             executor_id: Some(key.1.clone()),
@@ -233,6 +237,7 @@ impl Agent {
             limitation: None,
             healthy: None,
             check: None,
+            degraded,
             given: Some(given.info),
         };
         let is_terminal = status.state.is_terminal();

@@ -9,6 +9,7 @@
 //! `pods`'s. The executor of a command task is in none of these: it exists in messages only.
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -34,6 +35,9 @@ pub struct Executor {
     pub container: ContainerId,
     /// Its container's init; unset before and after.
     pub pid: Option<u32>,
+    /// What the node does not give of its container's plan and why; unset after a restart of the agent,
+    /// whose statuses have told it.
+    pub degraded: Option<String>,
     /// Where it stands.
     pub life: ExecutorLife,
     /// What the checkpoint has of its end, once it was told to end.
@@ -97,6 +101,7 @@ impl Executor {
             ending: None,
             pending: None,
             was_fed: false,
+            degraded: None,
             is_unhealthy: false,
             kills: BTreeMap::new(),
         }
@@ -193,11 +198,18 @@ impl Agent {
         });
     }
 
-    pub(crate) fn executor_launched(&mut self, step: &mut Step, key: &ExecutorKey, pid: u32) {
+    pub(crate) fn executor_launched(
+        &mut self,
+        step: &mut Step,
+        key: &ExecutorKey,
+        pid: u32,
+        degraded: Option<String>,
+    ) {
         let Some(executor) = self.executors.get_mut(key) else {
             return;
         };
         executor.pid = Some(pid);
+        executor.degraded = degraded;
         match (&executor.life, executor.spec.kind) {
             // The signal came before the process did.
             (ExecutorLife::Terminating { kill_at: None, .. }, _) => {

@@ -10,6 +10,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use model::sandbox::Lacks;
 use model::{ContainerId, Instant, Reason, TaskState};
 
 use crate::agent::{Agent, Entry, FrameworkStanding, Owner, Phase, Step};
@@ -322,6 +323,7 @@ impl Agent {
             let exit = Exit {
                 status: ExitStatus::Unknown,
                 limit: None,
+                lacks: Lacks::NONE,
             };
             return self.end_task(step, key, executor::ending(Some(doom), &exit));
         }

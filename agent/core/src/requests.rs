@@ -34,12 +34,13 @@ impl Agent {
         step: &mut Step,
         container: &ContainerId,
         pid: u32,
+        degraded: Option<String>,
     ) {
         let mut deeds = Vec::new();
         self.tree.launched(&mut deeds, container, pid);
         step.out.extend(deeds.into_iter().map(effect));
         if !self.tree.is_requested(container) {
-            self.launched(step, container, pid);
+            self.launched(step, container, pid, degraded);
         }
     }
 

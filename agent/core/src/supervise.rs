@@ -5,6 +5,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use model::task::PartitionAwareness;
@@ -21,16 +22,28 @@ use crate::executor::{
 use crate::status_updates::{Forward, Pushed, TaskKey};
 
 impl Agent {
-    pub(crate) fn launched(&mut self, step: &mut Step, container: &ContainerId, pid: u32) {
+    pub(crate) fn launched(
+        &mut self,
+        step: &mut Step,
+        container: &ContainerId,
+        pid: u32,
+        degraded: Option<String>,
+    ) {
         let key = match self.containers.get(container).cloned() {
             Some(Owner::Task(key)) => key,
-            Some(Owner::Executor(key)) => return self.executor_launched(step, &key, pid),
+            Some(Owner::Executor(key)) => return self.executor_launched(step, &key, pid, degraded),
             Some(Owner::Check(_)) => return,
             None => return step.ignore(format!("launch of container {container}, unknown here")),
         };
         let Some(task) = self.tasks.get_mut(&key) else {
             return;
         };
+        // What is missing for a pod is missing for its tasks.
+        let executor = (key.0.clone(), task.spec.executor.id.clone());
+        let above = self.executors.get(&executor);
+        let above = above.and_then(|executor| executor.degraded.clone());
+        let all: Vec<String> = above.into_iter().chain(degraded).collect();
+        let degraded = (!all.is_empty()).then(|| all.join("; "));
         match task.life {
             Life::Launching { doomed: Some(doom) } => {
                 task.life = Life::Killing {
@@ -51,7 +64,11 @@ impl Agent {
                 if !is_told_of {
                     self.update(step, &key, by_executor(TaskState::Starting));
                 }
-                self.update(step, &key, by_executor(TaskState::Running));
+                let running = Ending {
+                    degraded,
+                    ..by_executor(TaskState::Running)
+                };
+                self.update(step, &key, running);
                 self.begin_checks(step.now, &key);
             }
             Life::Queued
@@ -411,6 +428,7 @@ impl Agent {
             limitation: ending.limitation,
             healthy: ending.healthy,
             check: None,
+            degraded: ending.degraded,
             given: None,
         }
     }
@@ -541,5 +559,6 @@ pub(crate) fn by_executor(state: TaskState) -> Ending {
         limitation: None,
         healthy: None,
         check: None,
+        degraded: None,
     }
 }

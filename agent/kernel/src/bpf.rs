@@ -4,10 +4,18 @@
 //! again. One that is attached belongs to its cgroup and goes with it, whatever becomes of the agent.
 //! A cgroup without controllers takes programs, too.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
+
+mod assembly;
+mod map;
+mod tracing;
+
+pub use assembly::{Assembly, Instruction, Label, Register, When};
+pub(crate) use map::Map;
+pub(crate) use tracing::Exit;
 
 /// Commands of bpf(2), `enum bpf_cmd`.
 const BPF_PROG_LOAD: libc::c_int = 5;
@@ -48,6 +56,17 @@ pub enum BpfError {
     /// One of them stays.
     #[error("detach a BPF program")]
     Detach(#[source] Errno),
+    /// The kernel makes no such map.
+    #[error("create a BPF map")]
+    Map(#[source] Errno),
+    /// The types of the kernel do not tell what is needed.
+    #[error("find {what} in {}", crate::btf::KERNEL)]
+    Types {
+        /// What is looked for.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 fn said(log: &str) -> String {
@@ -85,166 +104,6 @@ impl Hook {
     }
 }
 
-/// A register of the machine. [`Register::CONTEXT`] holds the context at the start; 2 to 5 are free.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Register(u8);
-
-impl Register {
-    /// What the program returns.
-    const RESULT: Self = Self(0);
-    /// The address of the context.
-    pub const CONTEXT: Self = Self(1);
-    /// Free.
-    pub const R2: Self = Self(2);
-    /// Free.
-    pub const R3: Self = Self(3);
-    /// Free.
-    pub const R4: Self = Self(4);
-    /// Free.
-    pub const R5: Self = Self(5);
-}
-
-/// When a jump is taken; numbers are without sign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
-    /// They are the same.
-    Equal,
-    /// They differ.
-    NotEqual,
-    /// The register is greater.
-    Above,
-    /// The register is less.
-    Below,
-}
-
-impl When {
-    /// The operation of the class `BPF_JMP`.
-    const fn operation(self) -> u8 {
-        match self {
-            Self::Equal => 0x10,
-            Self::Above => 0x20,
-            Self::NotEqual => 0x50,
-            Self::Below => 0xa0,
-        }
-    }
-}
-
-/// `struct bpf_insn`.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Instruction {
-    opcode: u8,
-    /// The target in the lower four bits, the source in the upper ones, on a little-endian machine.
-    registers: u8,
-    offset: i16,
-    immediate: i32,
-}
-
-/// A place further on that jumps go to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Label(usize);
-
-/// A program in the making.
-#[derive(Debug, Default)]
-pub struct Assembly {
-    instructions: Vec<Instruction>,
-    jumps: Vec<(usize, Label)>,
-    places: Vec<Option<usize>>,
-}
-
-impl Assembly {
-    /// A place that is not known yet.
-    pub fn label(&mut self) -> Label {
-        self.places.push(None);
-        Label(self.places.len() - 1)
-    }
-
-    /// The place is here: jumps to it go to the next instruction.
-    pub fn here(&mut self, label: Label) {
-        self.places[label.0] = Some(self.instructions.len());
-    }
-
-    /// `to` becomes the 32-bit word of the context at so many bytes.
-    pub fn load_context(&mut self, to: Register, offset: i16) {
-        // BPF_LDX | BPF_MEM | BPF_W
-        self.push(0x61, to, Register::CONTEXT, offset, 0);
-    }
-
-    /// `to` becomes what `from` holds.
-    pub fn copy(&mut self, to: Register, from: Register) {
-        // BPF_ALU64 | BPF_MOV | BPF_X
-        self.push(0xbf, to, from, 0, 0);
-    }
-
-    /// `register` keeps these bits alone.
-    pub fn and(&mut self, register: Register, mask: i32) {
-        // BPF_ALU64 | BPF_AND | BPF_K
-        self.push(0x57, register, Register::RESULT, 0, mask);
-    }
-
-    /// `register` is shifted to the right by so many bits.
-    pub fn shift_right(&mut self, register: Register, bits: u8) {
-        // BPF_ALU64 | BPF_RSH | BPF_K
-        self.push(0x77, register, Register::RESULT, 0, bits.into());
-    }
-
-    /// `register` holds 16 bits as the network orders them, and then as this machine does.
-    pub fn from_network_16(&mut self, register: Register) {
-        // BPF_ALU | BPF_END | BPF_TO_BE: turns them around on a little-endian machine, both ways.
-        self.push(0xdc, register, Register::RESULT, 0, 16);
-    }
-
-    /// Goes to a label where a register compares so with a number.
-    pub fn jump_if(&mut self, register: Register, when: When, number: i32, label: Label) {
-        self.jumps.push((self.instructions.len(), label));
-        // BPF_JMP32 | BPF_K
-        let opcode = 0x06 | when.operation();
-        self.push(opcode, register, Register::RESULT, 0, number);
-    }
-
-    /// Goes to a label where a register compares so with another.
-    pub fn jump_if_register(
-        &mut self,
-        register: Register,
-        when: When,
-        other: Register,
-        label: Label,
-    ) {
-        self.jumps.push((self.instructions.len(), label));
-        // BPF_JMP32 | BPF_X
-        self.push(0x0e | when.operation(), register, other, 0, 0);
-    }
-
-    /// Ends with this result.
-    pub fn exit(&mut self, result: i32) {
-        // BPF_ALU64 | BPF_MOV | BPF_K, then BPF_JMP | BPF_EXIT
-        self.push(0xb7, Register::RESULT, Register::RESULT, 0, result);
-        self.push(0x95, Register::RESULT, Register::RESULT, 0, 0);
-    }
-
-    /// The whole program.
-    ///
-    /// # Errors
-    /// A jump goes nowhere, backwards or too far.
-    pub fn finish(mut self) -> Result<Vec<Instruction>, BpfError> {
-        for (at, label) in self.jumps {
-            let distance = self.places[label.0].and_then(|place| place.checked_sub(at + 1));
-            let distance = distance.and_then(|distance| i16::try_from(distance).ok());
-            self.instructions[at].offset = distance.ok_or(BpfError::Jump(at))?;
-        }
-        Ok(self.instructions)
-    }
-
-    fn push(&mut self, opcode: u8, to: Register, from: Register, offset: i16, immediate: i32) {
-        self.instructions.push(Instruction {
-            opcode,
-            registers: from.0 << 4 | to.0,
-            offset,
-            immediate,
-        });
-    }
-}
-
 /// A program that the kernel has taken.
 #[derive(Debug)]
 pub struct Program {
@@ -268,6 +127,11 @@ struct LoadAttr {
     prog_name: [u8; 16],
     prog_ifindex: u32,
     expected_attach_type: u32,
+    /// Of the program's own types, which have none.
+    own_types: [u64; 4],
+    own_types_end: u32,
+    /// The function of the kernel that a tracing program is for.
+    attach_btf_id: u32,
 }
 
 /// The part of `union bpf_attr` for `BPF_PROG_ATTACH`.
@@ -319,38 +183,7 @@ impl Program {
             expected_attach_type: hook.attach_type(),
             ..LoadAttr::default()
         };
-        let length = name.len().min(attr.prog_name.len() - 1);
-        attr.prog_name[..length].copy_from_slice(&name.as_bytes()[..length]);
-        let failed = match Self::load_with(&attr) {
-            Ok(fd) => return Ok(Self { fd, hook }),
-            Err(errno) => errno,
-        };
-        // Once more for the reason: with a log the check takes longer.
-        let mut log = vec![0_u8; LOG_BYTES_MAX];
-        attr.log_level = 1;
-        attr.log_size = u32::try_from(log.len()).unwrap_or(0);
-        attr.log_buf = address(log.as_mut_ptr());
-        if let Ok(fd) = Self::load_with(&attr) {
-            return Ok(Self { fd, hook });
-        }
-        let length = log.iter().position(|byte| *byte == 0);
-        log.truncate(length.unwrap_or(LOG_BYTES_MAX));
-        Err(BpfError::Load {
-            log: String::from_utf8_lossy(&log).into_owned(),
-            source: failed,
-        })
-    }
-
-    fn load_with(attr: &LoadAttr) -> Result<OwnedFd, Errno> {
-        let attr: *const LoadAttr = attr;
-        let size = size_of::<LoadAttr>();
-        // SAFETY: `attr` is a whole structure of this size with zero in all that is not set. The
-        // addresses in it are those of the instructions, of a static text, and of a buffer that is as
-        // large as it says and is not looked at meanwhile; all outlive the call.
-        let fd = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, attr, size) };
-        let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
-        // SAFETY: the kernel has just made this descriptor, close-on-exec, and nobody else knows it.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+        load(name, &mut attr).map(|fd| Self { fd, hook })
     }
 
     /// The programs that an open cgroup has itself at a hook.
@@ -427,6 +260,40 @@ impl Program {
     }
 }
 
+/// Loads a program under a name, all else of which is set.
+fn load(name: &str, attr: &mut LoadAttr) -> Result<OwnedFd, BpfError> {
+    let length = name.len().min(attr.prog_name.len() - 1);
+    attr.prog_name[..length].copy_from_slice(&name.as_bytes()[..length]);
+    let failed = match load_with(attr) {
+        Ok(fd) => return Ok(fd),
+        Err(errno) => errno,
+    };
+    // Once more for the reason: with a log the check takes longer.
+    let mut log = vec![0_u8; LOG_BYTES_MAX];
+    attr.log_level = 1;
+    attr.log_size = u32::try_from(log.len()).unwrap_or(0);
+    attr.log_buf = address(log.as_mut_ptr());
+    if let Ok(fd) = load_with(attr) {
+        return Ok(fd);
+    }
+    let length = log.iter().position(|byte| *byte == 0);
+    log.truncate(length.unwrap_or(LOG_BYTES_MAX));
+    Err(BpfError::Load {
+        log: String::from_utf8_lossy(&log).into_owned(),
+        source: failed,
+    })
+}
+
+fn load_with(attr: &LoadAttr) -> Result<OwnedFd, Errno> {
+    let attr: *const LoadAttr = attr;
+    let size = size_of::<LoadAttr>();
+    // SAFETY: `attr` is a whole structure of this size with zero in all that is not set. The
+    // addresses in it are those of the instructions, of a static text, and of a buffer that is as
+    // large as it says and is not looked at meanwhile; all outlive the call.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, attr, size) };
+    Errno::result(fd).and_then(crate::process::owned)
+}
+
 /// A descriptor as bpf(2) wants it.
 fn number(fd: BorrowedFd<'_>) -> u32 {
     u32::try_from(fd.as_raw_fd()).unwrap_or(u32::MAX)
@@ -437,44 +304,5 @@ fn address<T>(pointer: *const T) -> u64 {
     pointer.expose_provenance() as u64
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_jump_counts_the_instructions_between_and_goes_forward_only() {
-        let mut assembly = Assembly::default();
-        let end = assembly.label();
-        assembly.load_context(Register::R2, 8);
-        assembly.jump_if(Register::R2, When::NotEqual, 7, end);
-        assembly.exit(1);
-        assembly.here(end);
-        assembly.exit(0);
-        let program = assembly.finish().expect("a program");
-        // r2 = *(u32 *)(r1 + 8); if w2 != 7 goto +2; r0 = 1; exit; r0 = 0; exit
-        let bytes: Vec<_> = program
-            .iter()
-            .map(|one| (one.opcode, one.registers, one.offset, one.immediate))
-            .collect();
-        assert_eq!(
-            bytes,
-            [
-                (0x61, 0x12, 8, 0),
-                (0x56, 0x02, 2, 7),
-                (0xb7, 0, 0, 1),
-                (0x95, 0, 0, 0),
-                (0xb7, 0, 0, 0),
-                (0x95, 0, 0, 0),
-            ]
-        );
-        let mut nowhere = Assembly::default();
-        let never = nowhere.label();
-        nowhere.jump_if(Register::R2, When::Equal, 0, never);
-        assert!(matches!(nowhere.finish(), Err(BpfError::Jump(0))));
-        let mut backwards = Assembly::default();
-        let start = backwards.label();
-        backwards.here(start);
-        backwards.jump_if(Register::R2, When::Equal, 0, start);
-        assert!(matches!(backwards.finish(), Err(BpfError::Jump(0))));
-    }
-}
+/// As the kernel has it (`union bpf_attr` of linux/bpf.h).
+const _: () = assert!(std::mem::offset_of!(LoadAttr, attach_btf_id) == 108);

@@ -405,6 +405,11 @@ impl Cgroup {
         })
     }
 
+    /// The groups that its own processes are in, and not those of containers nested in it.
+    pub(crate) fn paths_of_processes(&self) -> [PathBuf; 2] {
+        [self.path.clone(), self.path.join(OWN)]
+    }
+
     /// Its processes, and those of the groups beneath it, by number.
     #[must_use]
     pub fn processes(&self) -> Vec<Pid> {

@@ -10,7 +10,9 @@
 pub mod block;
 pub mod boot_mounts;
 pub mod bpf;
+mod btf;
 mod capabilities;
+pub mod capability_checks;
 pub mod cgroup;
 pub mod clock;
 pub mod confine;

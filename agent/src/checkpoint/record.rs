@@ -173,6 +173,8 @@ struct Update {
     given: Option<Vec<u8>>,
     #[prost(uint64, optional, tag = "16")]
     disk_limit_bytes: Option<u64>,
+    #[prost(string, optional, tag = "17")]
+    degraded: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -422,6 +424,7 @@ fn update_record(framework_id: &FrameworkId, status: &Status) -> Update {
         },
         healthy: status.healthy,
         check: status.check.map(wire::check::status_info),
+        degraded: status.degraded.clone(),
         given: status.given.as_ref().map(|given| given.as_bytes().to_vec()),
     }
 }
@@ -454,6 +457,7 @@ fn status(update: Update) -> Result<Status, RecordError> {
         },
         healthy: update.healthy,
         check: update.check.as_ref().and_then(wire::check::status),
+        degraded: update.degraded,
         given: update.given.as_deref().map(Blob::new),
     })
 }

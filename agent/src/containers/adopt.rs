@@ -14,6 +14,7 @@ use agent_core::sandbox;
 use agent_kernel::clock;
 use agent_kernel::process::{self, Pid};
 use agent_kernel::procview;
+use model::sandbox::Lacks;
 use model::{Blob, ContainerId};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -218,6 +219,7 @@ impl Containers {
             exit: Exit {
                 status,
                 limit: memory.map(Limit::Memory),
+                lacks: Lacks::NONE,
             },
         }
     }

@@ -68,6 +68,8 @@ pub(super) struct Started {
     pub(super) ids: IdRange,
     /// What it runs under.
     pub(super) report: Report,
+    /// What the node does not give of its plan.
+    pub(super) degraded: Option<String>,
     /// Its end on a network, or that of the one that it is nested in.
     pub(super) attachment: Option<Arc<Attachment>>,
 }
@@ -207,6 +209,7 @@ pub(super) fn start(
     note.write_running(launched.pid, &report);
     Ok(Started {
         report,
+        degraded: explain::degraded(&plan, &launched.enforcement),
         ids: plan.ids,
         launched,
         sandbox: order.sandbox.clone(),

@@ -72,7 +72,12 @@ pub(super) fn explain(context: &Context, wanted: &Wanted) -> Result<Value, Refus
     };
     let cgroup = context.cgroups.as_ref();
     let cgroup = cgroup.map(|tree| tree.container(&container));
-    let pressure = cgroup.map(|cgroup| pressure::of(&cgroup));
+    let pressure = cgroup.as_ref().map(pressure::of);
+    let mut entry = entry;
+    // Of one that has ended it is known already, and its group is gone.
+    if let Some(cgroup) = cgroup.filter(|cgroup| cgroup.path().exists()) {
+        entry.lacks = context.explained.lacks(&cgroup);
+    }
     let how = context.explained.how();
     Ok(document(&container, &entry, &how, pressure))
 }
@@ -89,6 +94,10 @@ fn document(container: &ContainerId, entry: &Entry, how: &str, pressure: Option<
             "how": how,
             "count": entry.denied,
             "last": entry.denials,
+            // With these it would have been done.
+            "capabilities": list(&entry.lacks.own, |one| json!(one.to_string())),
+            // These were asked for over what is the node's, where no container's count.
+            "capabilities_of_node": list(&entry.lacks.others, |one| json!(one.to_string())),
         },
     })
 }

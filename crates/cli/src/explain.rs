@@ -82,13 +82,30 @@ fn text(heading: &str, report: &Report, paint: Paint) -> String {
             all.join("; ")
         ));
     }
-    let Denials { how, count, last } = &report.denials;
+    let Denials {
+        how,
+        count,
+        last,
+        capabilities,
+        capabilities_of_node,
+    } = &report.denials;
     text.push_str(&format!(
         "Refused by the kernel: {count} ({})\n",
         plain(how)
     ));
     for what in last {
         text.push_str(&format!("  {}\n", plain(what)));
+    }
+    for (lacked, whose) in [
+        (capabilities, ""),
+        (capabilities_of_node, " over what is the node's"),
+    ] {
+        for name in lacked {
+            text.push_str(&format!(
+                "  capability {} was lacking{whose}\n",
+                plain(name)
+            ));
+        }
     }
     text
 }
@@ -139,6 +156,8 @@ mod tests {
                 how: "as far as it tells".into(),
                 count: 17,
                 last: vec!["mount".into()],
+                capabilities: vec!["CHOWN".into()],
+                capabilities_of_node: vec!["NET_BIND_SERVICE".into()],
             },
             pressure: [("cpu".to_string(), waits)].into(),
         };
@@ -152,7 +171,8 @@ mod tests {
              \n\
              Exposure 0.9 of 10: CLOSED\n\
              Waits (of the last 10 s, of the last minute): cpu 12.5 %, 3 %\n\
-             Refused by the kernel: 17 (as far as it tells)\n  mount\n"
+             Refused by the kernel: 17 (as far as it tells)\n  mount\n  capability CHOWN was lacking\n  \
+             capability NET_BIND_SERVICE was lacking over what is the node's\n"
         );
     }
 }

@@ -19,6 +19,7 @@ mod view;
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::ContainerId;
 
@@ -36,7 +37,7 @@ pub use mounts::{
 pub use network::{
     Bridge, Endpoint, Firewall, Ipv4Net, Neighbours, Network, PortMapping, Rates, Transport, mac,
 };
-pub use outcome::{Enforcement, ExitStatus, Isolation};
+pub use outcome::{Enforcement, ExitStatus, Isolation, Lacks};
 pub use seccomp::{
     ArgumentTest, ArgumentWidth, Seccomp, SeccompAction, SeccompCondition, SeccompFilter,
     SeccompRule,
@@ -269,6 +270,16 @@ impl Capability {
         "BPF",
         "CHECKPOINT_RESTORE",
     ];
+}
+
+impl fmt::Display for Capability {
+    /// Its name, as [`Self::NAMES`] has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Self::NAMES.get(usize::from(self.0)) {
+            Some(name) => f.write_str(name),
+            None => write!(f, "capability {}", self.0),
+        }
+    }
 }
 
 /// The sets of a container. All rights are those of the container's own user namespace: over what

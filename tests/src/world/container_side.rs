@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use agent_core::event::{Event, Exit, ExitStatus};
 use model::ContainerId;
+use model::sandbox::Lacks;
 
 use super::{Happening, World, below};
 use crate::planted::Planted;
@@ -38,6 +39,7 @@ impl World {
             Event::Launched {
                 container,
                 pid: 4242,
+                degraded: None,
             },
         );
     }
@@ -221,6 +223,7 @@ const fn exited(container: ContainerId, status: ExitStatus) -> Event {
         exit: Exit {
             status,
             limit: None,
+            lacks: Lacks::NONE,
         },
     }
 }

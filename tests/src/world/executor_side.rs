@@ -82,6 +82,7 @@ impl World {
             Event::Launched {
                 container: container.clone(),
                 pid,
+                degraded: None,
             },
         );
         self.executor_begins(node, container);

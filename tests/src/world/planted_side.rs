@@ -8,6 +8,7 @@ use agent_core::executor_api::ExecutorStatus;
 use agent_core::{Effect, Fact, ToMaster};
 use master_core::event::{LinkId as MasterLink, MasterMessage};
 use model::resources::{Resource, Scalar};
+use model::sandbox::Lacks;
 use model::{ContainerId, TaskState};
 
 use super::World;
@@ -151,6 +152,7 @@ impl World {
             let exit = Exit {
                 status,
                 limit: None,
+                lacks: Lacks::NONE,
             };
             let container = container.clone();
             self.node_step(node, Event::Exited { container, exit });

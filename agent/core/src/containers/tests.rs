@@ -4,6 +4,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use super::*;
+use model::sandbox::Lacks;
+
 use crate::event::{Limit, MemoryLimit};
 
 const OPERATOR: Caller = Caller::Operator;
@@ -16,6 +18,7 @@ fn exit(status: ExitStatus) -> Exit {
     Exit {
         status,
         limit: None,
+        lacks: Lacks::NONE,
     }
 }
 
@@ -317,6 +320,7 @@ fn a_reached_memory_limit_is_the_cause_of_an_end() {
     let exit = Exit {
         status: ExitStatus::Signal(9),
         limit: Some(Limit::Memory(memory)),
+        lacks: Lacks::NONE,
     };
     assert!(world.exited("a.n", exit).is_empty());
     assert_eq!(

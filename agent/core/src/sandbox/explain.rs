@@ -20,7 +20,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::PortRanges;
-use model::sandbox::{CgroupLimits, CgroupPlan, Enforcement, Isolation, LaunchPlan, Namespace};
+use model::sandbox::{
+    CgroupLimits, CgroupPlan, Enforcement, Isolation, LaunchPlan, Namespace, Seccomp,
+};
 
 pub use weights::Area;
 
@@ -186,6 +188,25 @@ pub fn explain(plan: &LaunchPlan, enforcement: &Enforcement) -> Report {
     limits::disk(disk.as_ref(), &mut writer);
     writer.leftovers();
     Report { rows: writer.rows }
+}
+
+/// What this node does not give of a plan and why, for a status of its task; unset where it gives all. What
+/// the container did not ask for, and a mere share of a disk, nobody misses.
+#[must_use]
+pub fn degraded(plan: &LaunchPlan, enforcement: &Enforcement) -> Option<String> {
+    let has_io_limit = plan
+        .cgroup
+        .limits
+        .is_some_and(|limits| limits.io_max.is_some());
+    let missing = enforcement.missing.iter().filter(|(one, _)| match one {
+        Isolation::Io => has_io_limit,
+        Isolation::Seccomp => plan.seccomp != Seccomp::Unconfined,
+        _ => true,
+    });
+    let all: Vec<_> = missing
+        .map(|(one, why)| alloc::format!("{}: {why}", one.name()))
+        .collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 /// Where the rows of an isolation stand.

@@ -5,6 +5,7 @@ use agent_core::Event;
 use agent_core::containers::{Caller, Class, ContainerCall, RequestId, Requested};
 use agent_core::event::{Exit, ExitStatus, Stop};
 use expect_test::{Expect, expect};
+use model::sandbox::Lacks;
 use model::{Blob, ContainerId};
 
 fn check(world: &World, expect: &Expect) {
@@ -25,6 +26,7 @@ fn session(world: &mut World, task: &str) -> ContainerId {
     world.step(Event::Launched {
         container: container.clone(),
         pid: 8,
+        degraded: None,
     });
     world.name("shell", &container);
     world.log.clear();
@@ -37,6 +39,7 @@ fn killed(container: ContainerId) -> Event {
         exit: Exit {
             status: ExitStatus::Signal(9),
             limit: None,
+            lacks: Lacks::NONE,
         },
     }
 }

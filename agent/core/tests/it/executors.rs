@@ -10,6 +10,7 @@ use agent_core::event::{
 };
 use agent_core::executor_api::{Claims, ExecutorCall, ExecutorStatus};
 use expect_test::{Expect, expect};
+use model::sandbox::Lacks;
 use model::task::PartitionAwareness::Unaware;
 use model::{Blob, ExecutorId, FrameworkId, StatusUuid, TaskState};
 
@@ -318,6 +319,7 @@ fn a_memory_limit_that_an_executor_reached_is_what_its_tasks_end_of() {
         exit: Exit {
             status: ExitStatus::Signal(9),
             limit: Some(Limit::Memory(memory)),
+            lacks: Lacks::NONE,
         },
     });
     check(

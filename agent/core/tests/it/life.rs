@@ -9,6 +9,7 @@ use agent_core::event::{
 };
 use agent_core::{Effect, End};
 use expect_test::{Expect, expect};
+use model::sandbox::Lacks;
 use model::task::PartitionAwareness::{Aware, Unaware};
 use model::{FrameworkId, Reason, TaskState};
 use proptest::prelude::*;
@@ -215,6 +216,7 @@ fn a_memory_limit_fails_the_task_in_the_agents_name() {
                 used_bytes_max: 64 << 20,
                 statistics: String::new(),
             })),
+            lacks: Lacks::NONE,
         },
     });
     check(
@@ -586,4 +588,29 @@ proptest! {
             world.check_invariants();
         }
     }
+}
+
+#[test]
+fn what_a_node_does_not_give_is_told_with_the_task_that_runs() {
+    let mut world = World::registered();
+    world.run_task("t1");
+    let container = world.container("t1");
+    world.step(Event::Launched {
+        container,
+        pid: 42,
+        degraded: Some("linux/scopes: ABI 2".into()),
+    });
+    let told: Vec<_> = world
+        .agent
+        .tasks()
+        .flat_map(|(_, task)| &task.statuses)
+        .map(|status| (status.state, status.degraded.as_deref()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (TaskState::Starting, None),
+            (TaskState::Running, Some("linux/scopes: ABI 2"))
+        ]
+    );
 }

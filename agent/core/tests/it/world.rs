@@ -14,6 +14,7 @@ use agent_core::executor_api::ToExecutor;
 use agent_core::oversubscription;
 use agent_core::{Agent, Settings};
 use model::resources::Change;
+use model::sandbox::Lacks;
 use model::task::PartitionAwareness;
 use model::{
     AgentId, Blob, ContainerId, ExecutorId, FrameworkId, Instant, OperationUuid, Resources,
@@ -501,7 +502,11 @@ impl World {
 
     pub(crate) fn launched(&mut self, name: &str) {
         let container = self.container(name);
-        self.step(Event::Launched { container, pid: 42 });
+        self.step(Event::Launched {
+            container,
+            pid: 42,
+            degraded: None,
+        });
     }
 
     pub(crate) fn launch_failed(&mut self, name: &str) {
@@ -517,6 +522,7 @@ impl World {
         let exit = Exit {
             status,
             limit: None,
+            lacks: Lacks::NONE,
         };
         self.step(Event::Exited { container, exit });
     }

@@ -47,6 +47,12 @@ pub(crate) struct Denials {
     pub(crate) count: u64,
     /// The newest last.
     pub(crate) last: Vec<String>,
+    /// Capabilities that it lacked.
+    #[serde(default)]
+    pub(crate) capabilities: Vec<String>,
+    /// The same over what is the node's, where none of its own would count.
+    #[serde(default)]
+    pub(crate) capabilities_of_node: Vec<String>,
 }
 
 /// One thing that keeps a container in its bounds.

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::Namespace;
+use super::{Capability, Namespace};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -222,6 +222,46 @@ impl Enforcement {
             Ok(()) => self.enforced.push(isolation),
             Err(reason) => self.missing.push((isolation, reason)),
         }
+    }
+}
+
+/// Capabilities that processes were refused something for lack of.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lacks {
+    /// Over what is the container's own: with these it would have been done.
+    pub own: Vec<Capability>,
+    /// Over what is not, as the node's network: no capability of a container counts there.
+    pub others: Vec<Capability>,
+}
+
+impl Lacks {
+    /// Nothing was refused, or nobody tells.
+    pub const NONE: Self = Self {
+        own: Vec::new(),
+        others: Vec::new(),
+    };
+
+    /// Whether nothing was refused.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.own.is_empty() && self.others.is_empty()
+    }
+}
+
+impl fmt::Display for Lacks {
+    /// By their names; what no capability would help with says so.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut comma = "";
+        for one in &self.own {
+            write!(f, "{comma}{one}")?;
+            comma = ", ";
+        }
+        let others = self.others.iter().filter(|one| !self.own.contains(one));
+        for one in others {
+            write!(f, "{comma}{one} over what is the node's")?;
+            comma = ", ";
+        }
+        Ok(())
     }
 }
 

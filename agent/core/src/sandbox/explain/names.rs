@@ -28,11 +28,7 @@ const RLIMITS: [&str; 16] = [
 
 /// A set by its names.
 pub(super) fn capabilities(set: &[Capability]) -> String {
-    let name = |one: &Capability| match Capability::NAMES.get(usize::from(one.0)) {
-        Some(name) => (*name).to_string(),
-        None => format!("capability {}", one.0),
-    };
-    let names: Vec<_> = set.iter().map(name).collect();
+    let names: Vec<_> = set.iter().map(ToString::to_string).collect();
     names.join(" ")
 }
 

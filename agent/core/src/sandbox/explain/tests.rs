@@ -432,3 +432,24 @@ fn processors_are_told_where_they_are_shared_out() {
         ))
     );
 }
+
+#[test]
+fn a_status_tells_what_a_node_does_not_give_and_nothing_that_nobody_asked_for() {
+    let mut plan = plan();
+    let mut enforcement = all(&plan);
+    assert_eq!(degraded(&plan, &enforcement), None);
+    for (isolation, why) in [
+        (Isolation::Io, "no weights"),
+        (Isolation::Memory, "no controller"),
+        (Isolation::Scopes, "ABI 2"),
+    ] {
+        enforcement.note(isolation, Err(why.into()));
+    }
+    let told = "cgroups/mem: no controller; linux/scopes: ABI 2";
+    assert_eq!(degraded(&plan, &enforcement).as_deref(), Some(told));
+    let mut asked = Enforcement::default();
+    asked.note(Isolation::Seccomp, Err("as it asked".into()));
+    assert!(degraded(&plan, &asked).is_some());
+    plan.seccomp = Seccomp::Unconfined;
+    assert_eq!(degraded(&plan, &asked), None);
+}
