@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::cluster::{Lab, SILENCE_MAX, finish};
-use crate::{clients, disk, failures, images, masters};
+use crate::{clients, disk, failures, images, masters, upgrades};
 
 /// A case: fails with what it saw.
 pub(crate) type Case = fn(&mut Lab) -> Result<()>;
@@ -75,6 +75,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static (&'static str, Case)> {
         .chain(disk::ALL)
         .chain(images::ALL)
         .chain(failures::ALL)
+        .chain(upgrades::ALL)
         .chain(masters::ALL)
         .chain(ENDS)
 }

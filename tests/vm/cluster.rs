@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::failures;
 use crate::registry::Registry;
+use crate::upgrades;
 
 /// Where the release build leaves its programs.
 const PROGRAMS: &str = "target/x86_64-unknown-linux-musl/release";
@@ -82,6 +83,7 @@ impl Lab {
         // With the weight that they have otherwise nobody misses what they take.
         spec.append
             .push("tepui.revocable_cpu_low_priority=false".to_owned());
+        spec.append.push(upgrades::setting(&root)?);
         let names = registry.iter().map(Registry::name);
         spec.append
             .extend(names.map(|name| format!("tepui.docker_insecure_registries={name}")));
@@ -213,10 +215,32 @@ impl Lab {
         disk: Option<PathBuf>,
         cut_at: Option<&str>,
     ) -> Result<String> {
+        let guest = Guest {
+            disk,
+            ..self.alone(append)?
+        };
+        let mut was_cut = false;
+        let text = Self::boot(&self.root, &guest, |line, child| {
+            let cuts = !was_cut && cut_at.is_some_and(|wanted| line.contains(wanted));
+            if cuts {
+                was_cut = true;
+                child.kill()?;
+            }
+            Ok(())
+        })?;
+        ensure!(
+            was_cut == cut_at.is_some(),
+            "{cut_at:?} was not shown: {text}"
+        );
+        Ok(text)
+    }
+
+    /// A node of its own, with a serial port that is read.
+    pub(crate) fn alone(&self, append: &[&str]) -> Result<Guest> {
         let image = self.root.join("target/image/6.12");
         let boot = BootFiles::checked(&image)?;
         let (accel, _) = AccelChoice::Auto.settle(&boot.kernel)?;
-        let guest = Guest {
+        Ok(Guest {
             name: "alone".to_owned(),
             machine: Machine::Q35,
             accel,
@@ -224,13 +248,21 @@ impl Lab {
             memory_mb: 256,
             boot,
             append: append.iter().map(|&word| word.to_owned()).collect(),
-            disk,
+            disk: None,
             forward: None,
             lan: None,
             console: Console::Stdio,
             watchdog: Watchdog::None,
-        };
-        let folder = self.root.join("target/vm-test-alone");
+        })
+    }
+
+    /// Boots a node, and gives what it said until its end; each line may be followed by a deed.
+    pub(crate) fn boot(
+        root: &Path,
+        guest: &Guest,
+        mut follow: impl FnMut(&str, &mut Child) -> Result<()>,
+    ) -> Result<String> {
+        let folder = root.join("target/vm-test-alone");
         std::fs::create_dir_all(&folder)?;
         let mut child = Command::new(qemu::guest::QEMU)
             .current_dir(&folder)
@@ -248,17 +280,12 @@ impl Lab {
         });
         let deadline = Instant::now() + Duration::from_secs(90);
         let mut text = String::new();
-        let mut was_cut = false;
         loop {
             match shown.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    let cuts = !was_cut && cut_at.is_some_and(|wanted| line.contains(wanted));
                     text.push_str(&line);
                     text.push('\n');
-                    if cuts {
-                        was_cut = true;
-                        child.kill()?;
-                    }
+                    follow(&line, &mut child)?;
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
@@ -269,10 +296,6 @@ impl Lab {
             }
         }
         child.wait()?;
-        ensure!(
-            was_cut == cut_at.is_some(),
-            "{cut_at:?} was not shown: {text}"
-        );
         Ok(text)
     }
 

@@ -65,14 +65,14 @@ fn fails(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
-fn get(lab: &Lab, node: usize, path: &str) -> Result<Value> {
+pub(crate) fn get(lab: &Lab, node: usize, path: &str) -> Result<Value> {
     let (status, body) = qemu::http::get(&lab.node_port(node, 5051)?, path)?;
     ensure!(status == 200, "{path}: status {status}");
     Ok(serde_json::from_slice(&body)?)
 }
 
 /// The one container of a node, once its task runs.
-fn started(lab: &Lab, node: usize) -> Result<Value> {
+pub(crate) fn started(lab: &Lab, node: usize) -> Result<Value> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match container(lab, node) {
@@ -83,7 +83,7 @@ fn started(lab: &Lab, node: usize) -> Result<Value> {
 }
 
 /// The one container of a node, as far as a restart must not change it.
-fn container(lab: &Lab, node: usize) -> Result<Value> {
+pub(crate) fn container(lab: &Lab, node: usize) -> Result<Value> {
     let all = get(lab, node, "/containers")?;
     let one = all.get(0).with_context(|| format!("no container: {all}"))?;
     let status = &one["status"];
@@ -95,9 +95,13 @@ fn container(lab: &Lab, node: usize) -> Result<Value> {
     }))
 }
 
-fn ask_to_fail(lab: &Lab, node: usize, kind: &str) -> Result<()> {
-    let address = lab.node_port(node, 5051)?;
-    let mut stream = TcpStream::connect(&address)?;
+pub(crate) fn ask_to_fail(lab: &Lab, node: usize, kind: &str) -> Result<()> {
+    fail(&lab.node_port(node, 5051)?, kind)
+}
+
+/// Has the agent at an address fail.
+pub(crate) fn fail(address: &str, kind: &str) -> Result<()> {
+    let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let request = format!(
         "POST /failure?kind={kind} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n\
@@ -113,7 +117,7 @@ fn ask_to_fail(lab: &Lab, node: usize, kind: &str) -> Result<()> {
 }
 
 /// The state of a node that is registered again after it was executed so often.
-fn came_back(lab: &Lab, node: usize, times: usize) -> Result<Value> {
+pub(crate) fn came_back(lab: &Lab, node: usize, times: usize) -> Result<Value> {
     let times = Some(times as f64);
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -133,7 +137,7 @@ fn came_back(lab: &Lab, node: usize, times: usize) -> Result<Value> {
 }
 
 /// How many lines the task has written, which count from 0.
-fn lines(lab: &Lab) -> Result<usize> {
+pub(crate) fn lines(lab: &Lab) -> Result<usize> {
     let logs = finish(&mut lab.tepui(&["logs", "counter"]), PATIENCE)?;
     let text = String::from_utf8_lossy(&logs.stdout).into_owned();
     let whole = text

@@ -12,6 +12,7 @@ mod failures;
 mod images;
 mod masters;
 mod registry;
+mod upgrades;
 
 use std::path::Path;
 use std::process::ExitCode;
