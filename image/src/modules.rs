@@ -155,7 +155,7 @@ impl Modules {
         let required = resolve(&REQUIRED, needs)?;
         let there = |name: &&str| self.files.contains_key(*name) || self.builtin.contains(*name);
         let others = |names: &[&'static str]| -> Result<Vec<String>, ModulesError> {
-            let wanted: Vec<&str> = names.iter().copied().filter(|name| there(&name)).collect();
+            let wanted: Vec<&str> = names.iter().copied().filter(there).collect();
             let mut others = resolve(&wanted, needs)?;
             others.retain(|name| !required.contains(name));
             Ok(others)
