@@ -3,6 +3,7 @@
 mod checks;
 mod containers;
 mod executors;
+mod lacks;
 mod leaders;
 mod life;
 mod operations;
