@@ -30,6 +30,8 @@ pub struct Isolation {
     /// The devices of the node that every container has; they become part of the policy once they are
     /// found.
     pub devices: Vec<devices::Wanted>,
+    /// Whether TASK_RUNNING tells what is missing of a container's isolation.
+    pub is_told: bool,
 }
 
 impl Default for Isolation {
@@ -41,6 +43,7 @@ impl Default for Isolation {
             seccomp: seccomp::Settings::default(),
             view: Some(Shares::Node),
             devices: Vec::new(),
+            is_told: false,
         }
     }
 }
@@ -97,6 +100,18 @@ pub(super) static ISOLATION: &[Setting] = &[
         switch: true,
         set: |draft, text| {
             draft.isolation.policy.privileged = boolean(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "label_degraded_isolation",
+        value: "BOOL",
+        allowed: "true or false",
+        help: "tell in a label of TASK_RUNNING, tepui.degraded, what this host does not give of a task's\n      isolation; Mesos has no such label (default: false)",
+        boot: false,
+        switch: true,
+        set: |draft, text| {
+            draft.isolation.is_told = boolean(text)?;
             Ok(())
         },
     },

@@ -68,7 +68,7 @@ pub(super) struct Started {
     pub(super) ids: IdRange,
     /// What it runs under.
     pub(super) report: Report,
-    /// What the node does not give of its plan.
+    /// What the node does not give of its plan, where that is told.
     pub(super) degraded: Option<String>,
     /// Its end on a network, or that of the one that it is nested in.
     pub(super) attachment: Option<Arc<Attachment>>,
@@ -207,9 +207,13 @@ pub(super) fn start(
     }
     let report = explain::explain(&plan, &launched.enforcement);
     note.write_running(launched.pid, &report);
+    let degraded = match ground.isolation.is_told {
+        true => explain::degraded(&plan, &launched.enforcement),
+        false => None,
+    };
     Ok(Started {
         report,
-        degraded: explain::degraded(&plan, &launched.enforcement),
+        degraded,
         ids: plan.ids,
         launched,
         sandbox: order.sandbox.clone(),

@@ -20,7 +20,7 @@ pub(super) struct OfExecutor {
     pub(super) container: get_containers::Container,
     /// `ExecutorInfo.source`.
     pub(super) source: String,
-    /// How much it waits; unset where this host has no cgroups.
+    /// How much it waits; unset where nobody asked, and where this host has no cgroups.
     pub(super) pressure: Option<Value>,
 }
 
@@ -30,6 +30,8 @@ pub(super) struct Wanted {
     container: Option<String>,
     framework: Option<String>,
     executor: Option<String>,
+    /// Whether it is told how much they wait, which Mesos does not tell.
+    pressure: bool,
 }
 
 impl Wanted {
@@ -39,6 +41,14 @@ impl Wanted {
     /// A combination that says nothing, in Mesos' words.
     pub(super) fn parse(query: &Query<'_>) -> Result<Self, Refusal> {
         let wanted = Self {
+            pressure: match query.get("pressure").as_deref() {
+                None | Some("false") => false,
+                Some("true") => true,
+                Some(other) => {
+                    let why = format!("pressure is true or false, not '{other}'");
+                    return Err(Refusal::bad_request(why));
+                }
+            },
             container: query.get("container_id"),
             framework: query.get("framework_id"),
             executor: query.get("executor_id"),
@@ -72,6 +82,7 @@ pub(super) fn of_executors(context: &Context, wanted: &Wanted) -> Vec<OfExecutor
         if !wanted.takes(&executor, &id) {
             return None;
         }
+        let tree = context.cgroups.as_ref().filter(|_| wanted.pressure);
         let info = &executor.info;
         let own = get_containers::Container {
             framework_id: Some(executor.framework_id.into()),
@@ -82,10 +93,7 @@ pub(super) fn of_executors(context: &Context, wanted: &Wanted) -> Vec<OfExecutor
         Some(OfExecutor {
             container: own,
             source: info.source().to_owned(),
-            pressure: context
-                .cgroups
-                .as_ref()
-                .map(|tree| pressure::of(&tree.container(&id))),
+            pressure: tree.map(|tree| pressure::of(&tree.container(&id))),
         })
     });
     all.collect()

@@ -56,7 +56,7 @@ pub(super) const HELP: Help = Help {
                 ),
                 (
                     "containers",
-                    "Containers of executors: all, or those with `container_id`, or `framework_id` and `executor_id`.",
+                    "Containers of executors: all, or those with `container_id`, or `framework_id` and `executor_id`; with `pressure=true` how much they wait.",
                 ),
                 (
                     "explain",

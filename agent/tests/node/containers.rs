@@ -136,6 +136,7 @@ fn a_task_gets_the_container_that_it_asks_for_or_a_reason() {
         ("/explain?framework_id=m-0000&task_id=never", "no task"),
         ("/explain?container_id=never", "does not run here"),
         ("/explain?task_id=limits", "Supported query parameters are"),
+        ("/containers?pressure=much", "pressure is true or false"),
     ] {
         let refused = agent.get(path);
         assert!(refused.contains(why), "{path}: {refused}");
