@@ -1,10 +1,13 @@
-//! A node whose agent is upgraded in place, past programs that are broken, with tasks that must not notice.
+//! Nodes whose agent is upgraded in place, with tasks that must not notice, and a node whose hardware's
+//! watchdog has to start it again.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use qemu::Guest;
+use qemu::guest::Watchdog;
 use serde_json::Value;
 
 use crate::cases::{Case, node_of};
@@ -16,10 +19,16 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Where the release build leaves its programs.
 const PROGRAMS: &str = "target/x86_64-unknown-linux-musl/release";
 
-pub(crate) const ALL: &[(&str, Case)] = &[(
-    "an_agent_is_upgraded_as_pid_1_and_its_tasks_do_not_notice",
-    upgraded,
-)];
+pub(crate) const ALL: &[(&str, Case)] = &[
+    (
+        "an_agent_is_upgraded_as_pid_1_and_its_tasks_do_not_notice",
+        upgraded,
+    ),
+    (
+        "the_hardwares_watchdog_starts_a_node_again_that_stands_still",
+        stands_still,
+    ),
+];
 
 fn key(root: &Path) -> PathBuf {
     root.join("target/vm-test-upgrade.pem")
@@ -158,5 +167,35 @@ fn same(lab: &Lab, node: usize, before: &Value) -> Result<()> {
     while lines(lab)? < written + 3 {
         ensure!(Instant::now() < deadline, "the task writes no more");
     }
+    Ok(())
+}
+
+fn stands_still(lab: &mut Lab) -> Result<()> {
+    let address = "127.0.59.9:5951".to_owned();
+    let append = [
+        "quiet",
+        "tepui.master=10.0.2.2:1",
+        "tepui.watchdog_timeout=10secs",
+        failures::SETTING,
+    ];
+    let guest = Guest {
+        watchdog: Watchdog::I6300Esb,
+        forward: Some(address.clone()),
+        ..lab.alone(&append)?
+    };
+    let mut frozen = None;
+    let text = Lab::boot(lab.root(), &guest, |line, _| {
+        if line.contains("the hardware's watchdog is fed") {
+            // Fed for longer than it waits.
+            std::thread::sleep(Duration::from_secs(12));
+            failures::fail(&address, "freeze")?;
+            frozen = Some(Instant::now());
+        }
+        Ok(())
+    })?;
+    let took = frozen.context("the watchdog is not fed")?.elapsed();
+    println!("  started again after {:.1} s", took.as_secs_f64());
+    ensure!(took >= Duration::from_secs(5), "{took:?}: {text}");
+    ensure!(!text.contains("powering off"), "{text}");
     Ok(())
 }
