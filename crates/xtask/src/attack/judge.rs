@@ -47,13 +47,15 @@ impl End {
         if reason.starts_with("REASON_CONTAINER_LIMITATION") {
             return Self::Killed(reason);
         }
-        let code = message
+        // What was refused to it for lack of a capability stands behind that.
+        let ended = message.split(" (").next().unwrap_or_default();
+        let code = ended
             .strip_prefix("Command exited with status ")
             .and_then(|code| code.trim().parse().ok());
         match code {
             Some(code) => Self::Exited(code),
             // A shell becomes its last command, so that nobody is left to tell of the signal.
-            None if message == "Command terminated with signal Bad system call" => {
+            None if ended == "Command terminated with signal Bad system call" => {
                 Self::Exited(FILTERED)
             }
             None if message.starts_with("Command terminated with signal") => Self::Killed(message),
@@ -223,6 +225,13 @@ mod tests {
             (
                 failed("Command exited with status 7", command),
                 End::Exited(7),
+            ),
+            (
+                failed(
+                    "Command exited with status 1 (it was refused something for lack of CHOWN)",
+                    command,
+                ),
+                End::Exited(1),
             ),
             (
                 failed("Command terminated with signal Bad system call", command),
