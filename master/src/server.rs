@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::link::v1::link_server::LinkServer;
-use bytes::Bytes;
 use detector::{Place as ZkPlace, ZkSourceError};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -411,29 +410,27 @@ impl ConnectionServer {
             () = connection.was_cut() => return,
         };
         let Some(opening) = opening else { return };
-        match opening {
-            Opening::Http1(before) if router::begins_with_document(&before) => {
-                // Its socket has to wake the threads that serve it, and leaves those of this runtime.
-                let readers = self.handle.readers().clone();
-                let Ok(stream) = stream.into_std() else {
-                    return;
-                };
-                readers.spawn(async move {
-                    if let Ok(stream) = TcpStream::from_std(stream) {
-                        self.serve_http1(stream, before, place, stop).await;
-                    }
-                });
-            }
-            Opening::Http1(before) => self.serve_http1(stream, before, place, stop).await,
-            Opening::H2(before) => self.serve_h2(stream, before, place, stop).await,
-            Opening::Neither => tracing::debug!(%peer, "what came is no request"),
+        let reads =
+            matches!(&opening, Opening::Http1(before) if router::begins_with_document(before));
+        if !reads {
+            return self.converse(stream, opening, place, stop).await;
         }
+        // Its socket has to wake the threads that serve it, and leaves those of this runtime.
+        let readers = self.handle.readers().clone();
+        let Ok(stream) = stream.into_std() else {
+            return;
+        };
+        readers.spawn(async move {
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                self.converse(stream, opening, place, stop).await;
+            }
+        });
     }
 
-    async fn serve_http1(
+    async fn converse(
         self: Arc<Self>,
         stream: TcpStream,
-        before: Bytes,
+        opening: Opening,
         place: Place,
         stop: watch::Receiver<bool>,
     ) {
@@ -442,28 +439,22 @@ impl ConnectionServer {
             let (this, connection) = (Arc::clone(&self), connection.clone());
             service_fn(move |request| Arc::clone(&this).answer(connection.clone(), request))
         };
-        let io = TokioIo::new(Socket::new(stream, before, connection.clone()));
-        let serving = self.http1.serve_connection(io, service);
-        let shut_down = http1::Connection::graceful_shutdown;
-        drive(serving, shut_down, connection, stop).await;
-    }
-
-    async fn serve_h2(
-        self: Arc<Self>,
-        stream: TcpStream,
-        before: Bytes,
-        place: Place,
-        stop: watch::Receiver<bool>,
-    ) {
-        let connection = place.connection();
-        let service = {
-            let (this, connection) = (Arc::clone(&self), connection.clone());
-            service_fn(move |request| Arc::clone(&this).answer(connection.clone(), request))
-        };
-        let io = TokioIo::new(Socket::new(stream, before, connection.clone()));
-        let serving = self.http2.serve_connection(io, service);
-        let shut_down = http2::Connection::graceful_shutdown;
-        drive(serving, shut_down, connection, stop).await;
+        let io = |before| TokioIo::new(Socket::new(stream, before, connection.clone()));
+        match opening {
+            Opening::Http1(before) => {
+                let serving = self.http1.serve_connection(io(before), service);
+                let shut_down = http1::Connection::graceful_shutdown;
+                drive(serving, shut_down, connection, stop).await;
+            }
+            Opening::H2(before) => {
+                let serving = self.http2.serve_connection(io(before), service);
+                let shut_down = http2::Connection::graceful_shutdown;
+                drive(serving, shut_down, connection, stop).await;
+            }
+            Opening::Neither => {
+                tracing::debug!(peer = %connection.peer(), "what came is no request");
+            }
+        }
     }
 
     async fn answer(

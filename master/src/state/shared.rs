@@ -1,7 +1,7 @@
 //! Shared documents: a large document that many read at the same time is made once for all of them.
 //!
-//! It is made on a thread of its own among the readers', and held in memory until its last reader has it. A reader may share one that shows all that happened before it
-//! asked: nothing has changed since, or its snapshot was asked for after the reader came.
+//! It is made on a thread of its own among the readers', and held in memory until its last reader has it.
+//! A reader may share one that shows all that happened before it asked: nothing has changed since, or its snapshot was asked for after the reader came.
 //! Invariant: at most [`ALIVE_MAX`] are held at a time, each of about [`BYTES_MAX`] at most. A reader
 //! beyond that has its document made for it alone, as it reads.
 
