@@ -16,7 +16,7 @@ use crate::registry::Registry;
 use crate::upgrades;
 
 /// Where the release build leaves its programs.
-const PROGRAMS: &str = "target/x86_64-unknown-linux-musl/release";
+pub(crate) const PROGRAMS: &str = "target/x86_64-unknown-linux-musl/release";
 /// How long a node may stay silent here: three pings of two seconds.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(6);
 

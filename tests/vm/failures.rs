@@ -22,19 +22,7 @@ pub(crate) const ALL: &[(&str, Case)] = &[(
 
 fn fails(lab: &mut Lab) -> Result<()> {
     let script = "i=0; while true; do echo $i; i=$((i+1)); sleep 0.1; done";
-    let words = [
-        "--name",
-        "counter",
-        "--network",
-        "bridge",
-        "--detach",
-        "--",
-        script,
-    ];
-    let begun = lab.run(&words)?;
-    ensure!(begun.status.success(), "{begun:?}");
-    let node = node_of(lab, "counter")?;
-    let before = started(lab, node)?;
+    let (node, before) = counter(lab, script)?;
     for (number, kind) in ["signal", "panic", "abort"].into_iter().enumerate() {
         let began = Instant::now();
         ask_to_fail(lab, node, kind)?;
@@ -71,8 +59,25 @@ pub(crate) fn get(lab: &Lab, node: usize, path: &str) -> Result<Value> {
     Ok(serde_json::from_slice(&body)?)
 }
 
+/// Starts a task that counts, in a network of its own; its node and its container.
+pub(crate) fn counter(lab: &Lab, script: &str) -> Result<(usize, Value)> {
+    let words = [
+        "--name",
+        "counter",
+        "--network",
+        "bridge",
+        "--detach",
+        "--",
+        script,
+    ];
+    let begun = lab.run(&words)?;
+    ensure!(begun.status.success(), "{begun:?}");
+    let node = node_of(lab, "counter")?;
+    Ok((node, started(lab, node)?))
+}
+
 /// The one container of a node, once its task runs.
-pub(crate) fn started(lab: &Lab, node: usize) -> Result<Value> {
+fn started(lab: &Lab, node: usize) -> Result<Value> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match container(lab, node) {

@@ -10,14 +10,12 @@ use qemu::Guest;
 use qemu::guest::Watchdog;
 use serde_json::Value;
 
-use crate::cases::{Case, node_of};
-use crate::cluster::{Lab, finish};
-use crate::failures::{self, container, get, lines, started};
+use crate::cases::Case;
+use crate::cluster::{Lab, PROGRAMS, finish};
+use crate::failures::{self, container, counter, get, lines};
 
 /// How long anything here may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Where the release build leaves its programs.
-const PROGRAMS: &str = "target/x86_64-unknown-linux-musl/release";
 
 pub(crate) const ALL: &[(&str, Case)] = &[
     (
@@ -86,19 +84,7 @@ fn upgraded(lab: &mut Lab) -> Result<()> {
     // Its view of /proc is held open, and asked all the time.
     let script = "exec 3</proc/meminfo; i=0; while true; do cat /proc/uptime >/dev/null || exit 1; \
                   echo $i; i=$((i+1)); sleep 0.1; done";
-    let words = [
-        "--name",
-        "counter",
-        "--network",
-        "bridge",
-        "--detach",
-        "--",
-        script,
-    ];
-    let begun = lab.run(&words)?;
-    ensure!(begun.status.success(), "{begun:?}");
-    let node = node_of(lab, "counter")?;
-    let before = started(lab, node)?;
+    let (node, before) = counter(lab, script)?;
     let own = std::fs::read(lab.root().join(PROGRAMS).join("tepui-agent"))?;
     let mut foreign = own.clone();
     foreign[18] = 243;
