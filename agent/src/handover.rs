@@ -76,6 +76,17 @@ pub struct Upgrade {
     pub undone: Option<String>,
 }
 
+impl Upgrade {
+    /// The one of the two that runs.
+    #[must_use]
+    pub const fn running(&self) -> &Build {
+        match self.undone {
+            None => &self.to,
+            Some(_) => &self.from,
+        }
+    }
+}
+
 /// What was counted since the first of all these programs was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

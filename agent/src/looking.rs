@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use agent_core::event::Event;
 use agent_core::oversubscription::estimator::Used;
-use agent_core::oversubscription::qos::{Limits, Reading, Waits};
+use agent_core::oversubscription::qos::{Reading, Waits};
 use agent_core::oversubscription::{Look, Looked};
 use agent_kernel::cgroup::{Cgroup, Resource, Tree, Usage};
 use model::ContainerId;
@@ -36,7 +36,7 @@ fn at(look: Look, tree: Option<&Tree>, containers: Vec<ContainerId>) -> Looked {
         Look::Usage => Looked::Usage(groups().map(|(group, id)| (id, used(&group))).collect()),
         Look::Pressure(limits) => {
             let all = tree.map(|tree| waits(&tree.all())).unwrap_or_default();
-            match exceeds(all, limits) {
+            match all.exceed(limits) {
                 true => {
                     let readings = groups().map(|(group, id)| (id, reading(&group)));
                     Looked::Pressure(readings.collect())
@@ -45,11 +45,6 @@ fn at(look: Look, tree: Option<&Tree>, containers: Vec<ContainerId>) -> Looked {
             }
         }
     }
-}
-
-/// Whether anything is waited for more than it may be.
-const fn exceeds(waits: Waits, limits: Limits) -> bool {
-    waits.cpu > limits.cpu || waits.memory > limits.memory || waits.io > limits.io
 }
 
 fn used(group: &Cgroup) -> Used {
@@ -97,6 +92,8 @@ fn waits(group: &Cgroup) -> Waits {
 
 #[cfg(test)]
 mod tests {
+    use agent_core::oversubscription::qos::Limits;
+
     use super::*;
 
     #[test]
@@ -118,22 +115,5 @@ mod tests {
         assert_eq!(looked, Looked::Usage(BTreeMap::new()));
         let looked = at(Look::Pressure(Limits::default()), None, vec![id]);
         assert_eq!(looked, Looked::Pressure(BTreeMap::new()));
-    }
-
-    #[test]
-    fn one_thing_that_is_scarce_is_enough_for_a_closer_look() {
-        let limits = Limits {
-            cpu: 50,
-            memory: 10,
-            io: 50,
-        };
-        assert!(!exceeds(limits, limits));
-        assert!(exceeds(
-            Waits {
-                memory: 11,
-                ..limits
-            },
-            limits
-        ));
     }
 }

@@ -579,7 +579,8 @@ fn wished(wish: PowerEvent) -> Exit {
     }
 }
 
-fn wall() -> WallTime {
+/// The moment that it is, by this machine's clock.
+pub(crate) fn wall() -> WallTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let nanos = since.map_or(0, |since| since.as_nanos());
     WallTime(u64::try_from(nanos).unwrap_or(u64::MAX))

@@ -23,7 +23,7 @@ use std::time::Duration;
 use agent_core::sandbox::STORE_IDS;
 use agent_kernel::confine::Landlock;
 use agent_kernel::worker::{Work, Workers};
-use model::sandbox::{IdRange, Namespace};
+use model::sandbox::IdRange;
 use serde::{Deserialize, Serialize};
 
 use crate::workers::{self, AskError};
@@ -162,7 +162,7 @@ impl Unpacker {
             workers.start(Work {
                 role: ROLE,
                 orders,
-                namespaces: &NAMESPACES,
+                namespaces: &workers::APART,
                 ids,
                 input: source,
                 folder: folder.into(),
@@ -174,13 +174,3 @@ impl Unpacker {
             .and_then(|answer: work::Answer| answer.result().map_err(UnpackError::Fault))
     }
 }
-
-/// All that a container has, and the network, which stays without a device.
-const NAMESPACES: [Namespace; 6] = [
-    Namespace::User,
-    Namespace::Pid,
-    Namespace::Mount,
-    Namespace::Ipc,
-    Namespace::Uts,
-    Namespace::Network,
-];

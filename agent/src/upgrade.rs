@@ -21,9 +21,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agent_core::effect::WallTime;
-use agent_kernel::Errno;
 use agent_kernel::program::{Draft, Program};
 use agent_kernel::reexec;
+use agent_kernel::{Errno, facts};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use model::AgentId;
@@ -38,7 +38,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::config::recovery::Strictness;
 use crate::containers::Ground;
-use crate::handover::{Build, Counts, Handover, State};
+use crate::handover::{Build, Counts, Handover};
 use crate::init::chain;
 use crate::paths;
 use check::{CheckError, Given, Shown};
@@ -273,8 +273,9 @@ impl Upgrades {
 
     /// The program that runs.
     async fn own(&self) -> Result<Build, UpgradeError> {
-        if let Some(known) = running(&self.handover.state()) {
-            return Ok(known.clone());
+        // Where one took another's place, it is known.
+        if let Some(upgrade) = self.upgrade() {
+            return Ok(upgrade.running().clone());
         }
         let digest = tokio::task::spawn_blocking(|| digest_of(Path::new("/proc/self/exe")));
         let digest = digest.await.map_err(io::Error::other);
@@ -346,9 +347,10 @@ impl Upgrades {
         }
         let mut told = Map::new();
         if let Some(upgrade) = &state.upgrade {
-            let (runs, other) = match upgrade.undone {
-                None => (&upgrade.to, ("instead_of", &upgrade.from)),
-                Some(_) => (&upgrade.from, ("refused", &upgrade.to)),
+            let runs = upgrade.running();
+            let other = match upgrade.undone {
+                None => ("instead_of", &upgrade.from),
+                Some(_) => ("refused", &upgrade.to),
             };
             told.insert("version".to_string(), json!(runs.version));
             told.insert("sha256".to_string(), json!(runs.sha256));
@@ -371,19 +373,7 @@ pub(crate) fn is_program(head: &[u8]) -> bool {
 /// How much of the machine's memory can be had, in bytes; none where the kernel does not say.
 fn available() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let mut lines = text.lines();
-    let line = lines.find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kilobytes.checked_mul(1024)
-}
-
-/// The program that runs, where one took another's place.
-fn running(state: &State) -> Option<&Build> {
-    let upgrade = state.upgrade.as_ref()?;
-    Some(match upgrade.undone {
-        None => &upgrade.to,
-        Some(_) => &upgrade.from,
-    })
+    facts::kilobytes(&text, "MemAvailable:")
 }
 
 /// Receives a program; gives its beginning, too.

@@ -12,9 +12,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_kernel::worker::{self, Worker, WorkerError, Workers};
+use model::sandbox::Namespace;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::unix::pipe::Receiver;
+
+/// The namespaces of a worker that reaches nothing: all that a container has, and the network, which stays without a device.
+pub const APART: [Namespace; 6] = [
+    Namespace::User,
+    Namespace::Pid,
+    Namespace::Mount,
+    Namespace::Ipc,
+    Namespace::Uts,
+    Namespace::Network,
+];
 
 /// The most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 1 << 20;

@@ -263,9 +263,13 @@ pub fn create(
     Ok((cgroup, report))
 }
 
+fn lacking(controller: &str) -> String {
+    format!("this host has no {controller} controller of cgroup v2")
+}
+
 fn run_on(tree: &Tree, cgroup: &Cgroup, cpus: &CpuSet) -> Result<(), String> {
     if !tree.enabled.contains(&CPUSET) {
-        return Err(format!("this host has no {CPUSET} controller of cgroup v2"));
+        return Err(lacking(CPUSET));
     }
     cgroup.run_on(cpus.cpus()).map_err(text)?;
     match cpus {
@@ -306,9 +310,7 @@ fn limit(tree: &Tree, container: &ContainerId, limits: &CgroupLimits, report: &m
     let above = container.parent().map(|parent| tree.container(&parent));
     let limit = |controller: &str, set: &dyn Fn() -> Result<(), String>| {
         if !tree.enabled.contains(&controller) {
-            return Err(format!(
-                "this host has no {controller} controller of cgroup v2"
-            ));
+            return Err(lacking(controller));
         }
         if let Some(above) = &above {
             let file = above.path.join("cgroup.subtree_control");
@@ -324,9 +326,7 @@ fn limit(tree: &Tree, container: &ContainerId, limits: &CgroupLimits, report: &m
     let huge_pages = match tree.huge_pages {
         Pool::Shared => limit(HUGE_PAGES, &|| cgroup.limit_huge_pages(limits.huge_pages)),
         Pool::Closed => huge_pages::of_none(limits.huge_pages),
-        Pool::Unbounded => Err(format!(
-            "this host has no {HUGE_PAGES} controller of cgroup v2"
-        )),
+        Pool::Unbounded => Err(lacking(HUGE_PAGES)),
     };
     report.note(Isolation::HugePages, huge_pages);
     report.note(

@@ -41,9 +41,13 @@ fn disk_total(path: &Path) -> Result<u64, Errno> {
 }
 
 fn memory_total(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    kilobytes(meminfo, "MemTotal:")
+}
+
+/// The bytes of a line such as `MemTotal:   123 kB` of the kernel's tables; none where there is none.
+#[must_use]
+pub fn kilobytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }

@@ -260,12 +260,7 @@ impl Memory {
 
 /// The bytes of a line such as `Pss:   123 kB`; 0 where there is none.
 pub(super) fn kilobytes(text: &str, name: &str) -> u64 {
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
-    number
-        .and_then(|text| text.trim().parse::<u64>().ok())
-        .unwrap_or(0)
-        * 1024
+    facts::kilobytes(text, name).unwrap_or(0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures of a monitor")]

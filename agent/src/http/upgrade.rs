@@ -2,9 +2,7 @@
 //! wants it (`model::upgrade`); the answer comes when it is checked, and before it is executed.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use agent_core::effect::WallTime;
 use api::http::respond::{self, Refusal};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
@@ -15,6 +13,7 @@ use serde_json::json;
 use super::{Answer, Context};
 use crate::handle::Handle;
 use crate::init::chain;
+use crate::node::wall;
 use crate::upgrade::permit::PermitError;
 use crate::upgrade::{Arrived, Ask, UpgradeError};
 
@@ -57,15 +56,13 @@ async fn answer(
     };
     let length = head.headers.get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let nanos = since.map_or(0, |since| since.as_nanos());
     let snapshot = context.snapshot();
     let ask = Ask {
         statement: header(STATEMENT)?,
         signature: header(SIGNATURE)?,
         length,
         agent: snapshot.agent_id.as_ref(),
-        now: WallTime(u64::try_from(nanos).unwrap_or(u64::MAX)),
+        now: wall(),
     };
     let arrived = context.upgrades.take(ask, body).await?;
     let told = json!({ "from": arrived.from, "to": arrived.to });

@@ -17,7 +17,6 @@ use std::time::Duration;
 use agent_core::sandbox::STORE_IDS;
 use agent_kernel::program::Program;
 use agent_kernel::worker::{Work, WorkerError, Workers};
-use model::sandbox::Namespace;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint;
@@ -30,15 +29,6 @@ use crate::workers::{self, AskError};
 
 /// The program's first argument that has it check.
 pub const ROLE: &str = "check";
-/// All that a container has.
-const NAMESPACES: [Namespace; 6] = [
-    Namespace::User,
-    Namespace::Pid,
-    Namespace::Mount,
-    Namespace::Ipc,
-    Namespace::Uts,
-    Namespace::Network,
-];
 
 /// The settings as they were given, which another build may read otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,7 +163,7 @@ pub(super) async fn check(program: &Program, shown: Shown<'_>) -> Result<String,
         workers.start(Work {
             role: ROLE,
             orders,
-            namespaces: &NAMESPACES,
+            namespaces: &workers::APART,
             ids: STORE_IDS,
             input: input.into(),
             folder: records,

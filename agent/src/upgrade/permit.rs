@@ -13,7 +13,7 @@ use agent_core::effect::WallTime;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use model::AgentId;
-use model::upgrade::{Statement, StatementError};
+use model::upgrade::{PUBLIC_KEY, Statement, StatementError};
 use ring::signature::{ED25519, UnparsedPublicKey};
 
 use crate::paths::META;
@@ -22,10 +22,6 @@ use crate::paths::META;
 const AGE_MAX: Duration = Duration::from_secs(600);
 /// Where the moment of the last one is kept, beneath the agent's own folder.
 const LAST: &str = "upgrade_signed_at";
-/// What stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410).
-const PREFIX: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
 
 /// The public half of a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,7 +29,7 @@ pub struct PublicKey([u8; 32]);
 
 impl std::fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let bytes = [PREFIX.as_slice(), &self.0].concat();
+        let bytes = [PUBLIC_KEY.as_slice(), &self.0].concat();
         f.write_str(&STANDARD.encode(bytes))
     }
 }
@@ -43,7 +39,7 @@ impl PublicKey {
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let bytes = STANDARD.decode(text).ok()?;
-        let key = bytes.strip_prefix(&PREFIX)?;
+        let key = bytes.strip_prefix(&PUBLIC_KEY)?;
         key.try_into().ok().map(Self)
     }
 }
@@ -176,7 +172,7 @@ mod tests {
     }
 
     fn public(seed: u8) -> PublicKey {
-        let bytes = [PREFIX.as_slice(), pair(seed).public_key().as_ref()].concat();
+        let bytes = [PUBLIC_KEY.as_slice(), pair(seed).public_key().as_ref()].concat();
         PublicKey::read(&STANDARD.encode(bytes)).expect("a key")
     }
 

@@ -10,18 +10,17 @@ use base64::engine::general_purpose::STANDARD;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
+use model::upgrade::PUBLIC_KEY;
+
 use crate::args::KeyArgs;
 use crate::{note, print};
 
 /// The lines around the key.
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const END: &str = "-----END PRIVATE KEY-----";
-/// What stands before the 32 bytes of a private key, and of a public one (RFC 8410).
+/// What stands before the 32 bytes of a private key (RFC 8410).
 const PRIVATE: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
-const PUBLIC: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
 ];
 
 /// Why there is no key.
@@ -69,7 +68,7 @@ impl PrivateKey {
 
     /// The public half, as `--upgrade_keys` of an agent takes it.
     fn public(&self) -> String {
-        STANDARD.encode([PUBLIC.as_slice(), self.0.public_key().as_ref()].concat())
+        STANDARD.encode([PUBLIC_KEY.as_slice(), self.0.public_key().as_ref()].concat())
     }
 }
 

@@ -18,6 +18,11 @@ pub const PROGRAM_BYTES_MAX: u64 = 256 << 20;
 /// The longest statement that is looked at, in bytes.
 pub const STATEMENT_BYTES_MAX: usize = 1024;
 
+/// What stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410).
+pub const PUBLIC_KEY: [u8; 12] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
+
 /// How the text begins, with the version of its form.
 const BEGINNING: &str = "tepui-upgrade/1";
 

@@ -78,6 +78,13 @@ impl Waits {
             Scarce::Io => self.io,
         }
     }
+
+    /// Whether any of them is more than its limit.
+    #[must_use]
+    pub fn exceed(self, limits: Limits) -> bool {
+        let mut all = Scarce::ALL.into_iter();
+        all.any(|scarce| self.of(scarce) > limits.of(scarce))
+    }
 }
 
 /// How much others may wait: some of their processes, in hundredths of a percent of the last 10 s.

@@ -221,8 +221,8 @@ impl Assembly {
 
     /// Ends with this result.
     pub fn exit(&mut self, result: i32) {
-        // BPF_ALU64 | BPF_MOV | BPF_K, then BPF_JMP | BPF_EXIT
-        self.push(0xb7, Register::RESULT, Register::RESULT, 0, result);
+        self.number(Register::RESULT, result);
+        // BPF_JMP | BPF_EXIT
         self.push(0x95, Register::RESULT, Register::RESULT, 0, 0);
     }
 

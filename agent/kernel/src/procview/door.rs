@@ -48,31 +48,34 @@ impl Door {
     /// Starts the thread with a mount that is in no tree yet. It answers as soon as the connection
     /// does; first it mends the containers that were bound to an earlier mount.
     pub(super) fn open(mount: Detached, shared: &Arc<Shared>) -> Result<Self, Errno> {
-        let (asks, asked) = sync_channel(WAITING_MAX);
-        let shared = Arc::downgrade(shared);
-        let thread = std::thread::Builder::new().name("procview-door".into());
-        let run = move || {
-            let Ok(()) = enter(mount) else { return };
+        Self::start(shared, move |shared| {
+            enter(mount)?;
             if let Some(shared) = shared.upgrade() {
                 mend(&shared);
             }
-            serve(&asked, &shared);
-        };
-        let spawned = thread.spawn(run);
-        spawned.map_err(|error| crate::files::errno(&error))?;
-        Ok(Self(asks))
+            Ok(())
+        })
     }
 
     /// Starts the thread in the namespace of a mount that goes on. There is nothing to be mended.
     pub(super) fn again(mounts: OwnedFd, shared: &Arc<Shared>) -> Result<Self, Errno> {
+        Self::start(shared, move |_| {
+            // Threads have one root and directory together, which would move with the namespace.
+            unshare(CloneFlags::CLONE_FS)?;
+            setns(&mounts, CloneFlags::CLONE_NEWNS)
+        })
+    }
+
+    /// Starts the thread, which serves once it has begun.
+    fn start(
+        shared: &Arc<Shared>,
+        begin: impl FnOnce(&Weak<Shared>) -> Result<(), Errno> + Send + 'static,
+    ) -> Result<Self, Errno> {
         let (asks, asked) = sync_channel(WAITING_MAX);
         let shared = Arc::downgrade(shared);
         let thread = std::thread::Builder::new().name("procview-door".into());
         let run = move || {
-            // Threads have one root and directory together, which would move with the namespace.
-            let entered = unshare(CloneFlags::CLONE_FS);
-            let entered = entered.and_then(|()| setns(&mounts, CloneFlags::CLONE_NEWNS));
-            if entered.is_ok() {
+            if begin(&shared).is_ok() {
                 serve(&asked, &shared);
             }
         };

@@ -214,6 +214,21 @@ fn a_status_says_which_pressure_and_which_limit() {
     );
 }
 
+#[test]
+fn one_thing_that_is_scarce_is_enough_for_a_closer_look() {
+    let limits = Limits {
+        cpu: 50,
+        memory: 10,
+        io: 50,
+    };
+    assert!(!limits.exceed(limits));
+    let scarce = Waits {
+        memory: 11,
+        ..limits
+    };
+    assert!(scarce.exceed(limits));
+}
+
 proptest! {
     /// Whatever is read, only revocable containers go, each once, never too soon after another, and
     /// only while somebody else waits too much.
