@@ -1,9 +1,13 @@
 //! What fuzz targets call: bytes as they come over the wire, through everything that looks at them
 //! before the main loop does. Not an interface for anyone else.
 
+use std::sync::Arc;
+
+use agent_core::sandbox::Profile;
 use api::http::call::decode;
 use api::http::negotiate::Media;
 use api::v1::ContainerInfo;
+use model::sandbox::SeccompFilter;
 
 use crate::wire::container_info::{self, Place};
 
@@ -49,6 +53,12 @@ pub fn seccomp_profile(bytes: &[u8]) -> bool {
     };
     let filter = profile.filter(&[]);
     let program = agent_kernel::seccomp::compile(&filter);
+    // As the document of a container counts, which is never longer.
+    let within = SeccompFilter {
+        within: Some(Arc::new(Profile::built_in().filter(&[]))),
+        ..filter.clone()
+    };
+    let _ = agent_kernel::seccomp::compile(&within);
     let decided = filter.decide("read", &[0; 6]);
     program.is_ok() && (decided == filter.default || !filter.rules.is_empty())
 }

@@ -1,4 +1,5 @@
-//! Seccomp profiles of the operator: documents in Docker's format, by name from a directory.
+//! Seccomp profiles: documents in Docker's format, of the operator, by name from a directory, and of
+//! containers, which bring the text.
 //!
 //! They are read as Mesos reads them, and fields that Docker has come to leave out may be missing.
 //! What is for other architectures or newer kernels goes at once; what depends on capabilities is
@@ -17,9 +18,16 @@ use model::sandbox::{
     ArgumentTest, ArgumentWidth, Capability, SeccompAction, SeccompCondition, SeccompRule,
 };
 use serde::Deserialize;
+use serde_json::Value;
 
 /// The most that is read of a profile.
 const PROFILE_BYTES_MAX: u64 = 1 << 20;
+/// The longest document that a container brings; it is kept with the task until that ends.
+pub const DOCUMENT_BYTES_MAX: usize = 64 << 10;
+/// The most rules of a profile, once each call with each choice of arguments has one of its own.
+const RULES_MAX: usize = 8192;
+/// What a container's own profile is known by.
+const DOCUMENT: &str = "of the container's own";
 /// The kernel's `MAX_ERRNO`: larger numbers are no errors.
 const ERRNO_MAX: u16 = 4095;
 /// EPERM.
@@ -71,9 +79,12 @@ pub enum ProfileError {
     Parse {
         /// The file.
         path: String,
-        /// What is wrong, in Mesos' words where it has any.
+        /// What is wrong, in Mesos' words where it has any, and where.
         why: String,
     },
+    /// What a container brings is no profile.
+    #[error("Failed to parse the Seccomp profile {DOCUMENT}: {0}")]
+    Document(String),
 }
 
 /// The profiles of this agent.
@@ -111,7 +122,16 @@ impl Profiles {
         match wish {
             ProfileWish::Usual | ProfileWish::Unconfined => Ok(Cow::Borrowed(&self.usual)),
             ProfileWish::Named(name) => self.named(name).map(Cow::Owned),
+            ProfileWish::Document(text) => parse(DOCUMENT, text.as_bytes(), self.kernel)
+                .map(Cow::Owned)
+                .map_err(ProfileError::Document),
         }
+    }
+
+    /// That of containers that ask for none.
+    #[must_use]
+    pub const fn usual(&self) -> &Profile {
+        &self.usual
     }
 
     fn named(&self, name: &str) -> Result<Profile, ProfileError> {
@@ -151,7 +171,8 @@ fn content(path: &str) -> io::Result<Vec<u8>> {
 struct Document {
     default_action: Option<String>,
     default_errno_ret: Option<u16>,
-    syscalls: Option<Vec<Syscall>>,
+    // Each is read by itself, so that what is wrong has a place.
+    syscalls: Option<Vec<Value>>,
 }
 
 #[derive(Deserialize)]
@@ -162,7 +183,7 @@ struct Syscall {
     name: Option<String>,
     action: Option<String>,
     errno_ret: Option<u16>,
-    args: Option<Vec<Argument>>,
+    args: Option<Vec<Value>>,
     comment: Option<String>,
     includes: Option<Whom>,
     excludes: Option<Whom>,
@@ -189,7 +210,7 @@ struct Whom {
 /// Reads a profile, for a kernel of this version.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// What is wrong, in words, and where.
 pub fn parse(name: &str, bytes: &[u8], kernel: (u32, u32)) -> Result<Profile, String> {
     let document: Document = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let missing = |field: &str| {
@@ -199,8 +220,18 @@ pub fn parse(name: &str, bytes: &[u8], kernel: (u32, u32)) -> Result<Profile, St
     let default = default.ok_or_else(|| missing("defaultAction"))?;
     let default = action(&default, document.default_errno_ret)?;
     let mut entries = Vec::new();
-    for syscall in document.syscalls.ok_or_else(|| missing("syscalls"))? {
-        entries.extend(self::entries(syscall, kernel)?);
+    for (index, syscall) in document
+        .syscalls
+        .ok_or_else(|| missing("syscalls"))?
+        .into_iter()
+        .enumerate()
+    {
+        let place = place(index, &syscall);
+        let at_place = |why| format!("{why} (at {place})");
+        let syscall = serde_json::from_value(syscall);
+        let syscall = syscall.map_err(|error| at_place(error.to_string()))?;
+        let room = RULES_MAX.saturating_sub(entries.len());
+        entries.extend(self::entries(syscall, kernel, room).map_err(at_place)?);
     }
     Ok(Profile {
         name: name.to_owned(),
@@ -209,8 +240,17 @@ pub fn parse(name: &str, bytes: &[u8], kernel: (u32, u32)) -> Result<Profile, St
     })
 }
 
-/// The entries of one item; none where it is for others than this node.
-fn entries(syscall: Syscall, kernel: (u32, u32)) -> Result<Vec<Entry>, String> {
+/// Where an item stands, with the first call that it names.
+fn place(index: usize, syscall: &Value) -> String {
+    let first = syscall["names"].get(0).unwrap_or(&syscall["name"]);
+    match first.as_str() {
+        Some(name) => format!("syscalls[{index}], {name:?}"),
+        None => format!("syscalls[{index}]"),
+    }
+}
+
+/// The entries of one item, as many as there is room for; none where it is for others than this node.
+fn entries(syscall: Syscall, kernel: (u32, u32), room: usize) -> Result<Vec<Entry>, String> {
     let (includes, excludes) = (
         syscall.includes.unwrap_or_default(),
         syscall.excludes.unwrap_or_default(),
@@ -226,8 +266,16 @@ fn entries(syscall: Syscall, kernel: (u32, u32)) -> Result<Vec<Entry>, String> {
         .action
         .ok_or("Cannot determine 'action' for 'syscalls' item: Not found")?;
     let action = self::action(&action, syscall.errno_ret)?;
-    let arguments = syscall.args.unwrap_or_default();
-    let tests: Vec<_> = arguments.iter().map(test).collect::<Result<_, _>>()?;
+    let arguments = syscall.args.unwrap_or_default().into_iter().enumerate();
+    let tests = arguments.map(|(index, argument)| {
+        let argument = serde_json::from_value(argument).map_err(|error| error.to_string());
+        let test = argument.and_then(|argument| test(&argument));
+        test.map_err(|why| format!("args[{index}]: {why}"))
+    });
+    let tests: Vec<_> = tests.collect::<Result<_, _>>()?;
+    if names.len().saturating_mul(tests.len().max(1)) > room {
+        return Err(format!("A profile makes {RULES_MAX} rules at most"));
+    }
     if !is_included || is_excluded {
         return Ok(Vec::new());
     }

@@ -177,6 +177,7 @@ impl World {
             disk: DiskFacts::default(),
             policy: &self.policy,
             seccomp: &self.seccomp,
+            usual_seccomp: &self.seccomp,
             view: None,
         };
         let plan = sandbox::plan(&task, &node)?;

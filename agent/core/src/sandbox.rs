@@ -126,6 +126,8 @@ pub struct NodeFacts<'a> {
     /// The seccomp profile of a container that is not unconfined: the one that it asks for, or that
     /// of the node.
     pub seccomp: &'a Profile,
+    /// The profile of the node, beyond which none of a container's own goes.
+    pub usual_seccomp: &'a Profile,
     /// How many processors a container with a share sees in its view of `/proc`; `None` where containers
     /// see the node's.
     pub view: Option<Shares>,
@@ -334,6 +336,7 @@ mod tests {
             },
             policy: &POLICY,
             seccomp: Box::leak(Box::new(Profile::built_in())),
+            usual_seccomp: Box::leak(Box::new(Profile::built_in())),
             view: Some(Shares::Node),
         }
     }

@@ -112,6 +112,7 @@ pub(crate) fn of_init() -> SeccompFilter {
             action: SeccompAction::Allow,
             why: "an init waits, reaps, signals and leaves a status".into(),
         })],
+        within: None,
     }
 }
 

@@ -178,7 +178,7 @@ pub(super) static ISOLATION: &[Setting] = &[
         name: "allow_seccomp_unconfined",
         value: "BOOL",
         allowed: "true or false",
-        help: "let containers be without a seccomp filter where they ask for that (default: false)",
+        help: "let containers be without a seccomp filter where they ask for that, or have the profile that they\n      bring as a document alone; else such a one only takes away from the profile of\n      --seccomp_profile_name, within which it counts (default: false)",
         boot: false,
         switch: true,
         set: |draft, text| {

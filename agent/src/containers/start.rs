@@ -165,6 +165,7 @@ pub(super) fn start(
         disk: ground.disks.facts(),
         policy: &ground.isolation.policy,
         seccomp: &profile,
+        usual_seccomp: ground.profiles.usual(),
         view: ground.isolation.view,
     };
     let mut plan = sandbox::plan(&task, &node).map_err(|error| chain(&error))?;

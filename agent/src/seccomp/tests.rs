@@ -104,45 +104,101 @@ fn what_is_no_profile_is_told_in_mesos_words() {
         ),
         (
             of(r#""action":"SCMP_ACT_NOTIFY""#),
-            "Unknown syscall action: 'SCMP_ACT_NOTIFY'",
+            "Unknown syscall action: 'SCMP_ACT_NOTIFY' (at syscalls[0], \"read\")",
         ),
         (
             of(r#""args":[]"#),
-            "Cannot determine 'action' for 'syscalls' item: Not found",
+            "Cannot determine 'action' for 'syscalls' item: Not found (at syscalls[0], \"read\")",
         ),
         (
             with(r#"{"names":[],"action":"SCMP_ACT_ALLOW"}"#),
-            "Syscall 'names' list is empty",
+            "Syscall 'names' list is empty (at syscalls[0])",
         ),
         (
             of(r#""action":"SCMP_ACT_ALLOW","args":[{"index":6,"value":0,"op":"SCMP_CMP_EQ"}]"#),
-            "A system call has no argument 6",
+            "args[0]: A system call has no argument 6 (at syscalls[0], \"read\")",
         ),
         (
             of(r#""action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":0,"op":"SCMP_CMP_X"}]"#),
-            "Unknown operator: 'SCMP_CMP_X'",
+            "args[0]: Unknown operator: 'SCMP_CMP_X' (at syscalls[0], \"read\")",
         ),
         (
             of(r#""action":"SCMP_ACT_ERRNO","errnoRet":4096"#),
-            "4096 is no error number of the kernel",
+            "4096 is no error number of the kernel (at syscalls[0], \"read\")",
         ),
         (
             of(r#""action":"SCMP_ACT_ALLOW","includes":{"caps":["SYS_ADMIN"]}"#),
-            "Unexpected capability: 'SYS_ADMIN'",
+            "Unexpected capability: 'SYS_ADMIN' (at syscalls[0], \"read\")",
         ),
         (
             of(r#""action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_FLY"]}"#),
-            "Unknown capability: 'CAP_FLY'",
+            "Unknown capability: 'CAP_FLY' (at syscalls[0], \"read\")",
         ),
         (
             of(r#""action":"SCMP_ACT_ALLOW","excludes":{"arches":["vax"]}"#),
-            "Unknown architecture: 'vax'",
+            "Unknown architecture: 'vax' (at syscalls[0], \"read\")",
+        ),
+        (
+            with(
+                r#"{"names":["read"],"action":"SCMP_ACT_ALLOW"},
+                {"name":"clone","action":"SCMP_ACT_ALLOW","args":[
+                    {"index":0,"value":1,"op":"SCMP_CMP_EQ"},{"index":1,"value":-1,"op":"SCMP_CMP_EQ"}]}"#,
+            ),
+            "args[1]: invalid value: integer `-1`, expected u64 (at syscalls[1], \"clone\")",
+        ),
+        (
+            with(r#"{"names":"read","action":"SCMP_ACT_ALLOW"}"#),
+            "invalid type: string \"read\", expected a sequence (at syscalls[0])",
         ),
     ] {
         let refused = parse("p", document.as_bytes(), (6, 12)).expect_err(&document);
         assert_eq!(refused, words);
     }
     assert!(parse("p", b"nonsense", (6, 12)).is_err());
+}
+
+#[test]
+fn a_document_that_multiplies_is_refused() {
+    let many = |count: usize, one: &str| vec![one; count].join(",");
+    let test = r#"{"index":0,"value":0,"op":"SCMP_CMP_EQ"}"#;
+    let document = |names, tests| {
+        let (names, tests) = (many(names, r#""read""#), many(tests, test));
+        with(&format!(
+            r#"{{"names":[{names}],"action":"SCMP_ACT_ALLOW","args":[{tests}]}}"#
+        ))
+    };
+    let read = |document: String| parse("p", document.as_bytes(), (6, 12));
+    let profile = read(document(100, 80)).expect("a profile");
+    assert_eq!(profile.entries.len(), 8000);
+    assert_eq!(
+        read(document(100, 82)).expect_err("too many"),
+        "A profile makes 8192 rules at most (at syscalls[0], \"read\")"
+    );
+}
+
+#[test]
+fn a_containers_own_document_is_read_as_those_of_the_operator_are() {
+    let profiles = Profiles::open(&Settings::default()).expect("profiles");
+    let of = |text: &str| {
+        let wish = ProfileWish::Document(text.into());
+        profiles.of(&wish).map(Cow::into_owned)
+    };
+    let own = of(&with(r#"{"names":["read"],"action":"SCMP_ACT_ALLOW"}"#)).expect("a profile");
+    let filter = own.filter(&[]);
+    assert_eq!(filter.decide("read", &[0; 6]), SeccompAction::Allow);
+    assert_eq!(filter.decide("write", &[0; 6]), SeccompAction::Errno(1));
+    for (text, words) in [
+        ("{", "EOF while parsing an object at line 1 column 1"),
+        (
+            r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"name":"mount","action":"allow"}]}"#,
+            "Unexpected syscall action: 'allow' (at syscalls[0], \"mount\")",
+        ),
+    ] {
+        let refused = of(text).expect_err(text).to_string();
+        let expected =
+            format!("Failed to parse the Seccomp profile of the container's own: {words}");
+        assert_eq!(refused, expected);
+    }
 }
 
 #[test]

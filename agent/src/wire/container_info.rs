@@ -11,6 +11,7 @@ use api::v1::{self, r_limit_info, volume};
 use model::sandbox::{Access, Capability, MountsBeneath, Rlimit, Secret, WindowSize};
 
 use crate::images;
+use crate::seccomp::DOCUMENT_BYTES_MAX;
 
 /// Where capabilities begin in Mesos' numbers.
 const CAPABILITIES: i32 = 1000;
@@ -251,9 +252,23 @@ fn linux(wishes: &mut Wishes, linux: &v1::LinuxInfo, place: Place) -> Result<(),
 fn profile(info: &v1::SeccompInfo) -> Result<ProfileWish, String> {
     match (&info.profile_name, info.unconfined()) {
         (Some(_), true) => Err("Invalid Seccomp configuration: 'profile_name' given even though 'unconfined' Seccomp setting is enabled".into()),
-        (Some(name), false) => Ok(ProfileWish::Named(name.clone())),
+        (Some(profile), false) => named_or_document(profile),
         (None, true) => Ok(ProfileWish::Unconfined),
         (None, false) => Err("Missing Seccomp profile name".into()),
+    }
+}
+
+/// What begins like a document is one, as no name of a file does that anybody gave a profile.
+///
+/// # Errors
+/// It is too long.
+fn named_or_document(profile: &str) -> Result<ProfileWish, String> {
+    match profile.len() {
+        _ if !profile.trim_start().starts_with('{') => Ok(ProfileWish::Named(profile.into())),
+        ..=DOCUMENT_BYTES_MAX => Ok(ProfileWish::Document(profile.into())),
+        length => Err(format!(
+            "A Seccomp profile of {length} bytes is too long: a document of a container's own has {DOCUMENT_BYTES_MAX} at most"
+        )),
     }
 }
 

@@ -35,6 +35,13 @@ fn run(
     }
 }
 
+/// A container that brings a profile, which allows all but this.
+fn own_profile(syscall: &str) -> String {
+    let document = format!(r#"{{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{syscall}]}}"#);
+    let document = document.replace('"', r#"\""#);
+    format!(r#"{{"type":"MESOS","linux_info":{{"seccomp":{{"profile_name":"{document}"}}}}}}"#)
+}
+
 #[test]
 fn a_task_gets_the_container_that_it_asks_for_or_a_reason() {
     let Some(root) = busybox_root() else {
@@ -97,6 +104,21 @@ fn a_task_gets_the_container_that_it_asks_for_or_a_reason() {
             finished("refused\\nSeccomp:\\t2\\n"),
         ),
         (
+            "bounded",
+            "mkdir d || echo refused; unshare -U true || echo refused; touch f && echo made",
+            own_profile(r#"{"names":["mkdir"],"action":"SCMP_ACT_ERRNO"}"#),
+            finished("refused\\nrefused\\nmade\\n"),
+        ),
+        (
+            "unreadable",
+            "true",
+            own_profile(r#"{"names":["mkdir"],"action":"SCMP_ACT_NO"}"#),
+            (
+                TaskState::Failed,
+                r#"Unknown syscall action: 'SCMP_ACT_NO' (at syscalls[0], "mkdir")"#.into(),
+            ),
+        ),
+        (
             "mounting",
             "mount -t tmpfs none /tmp && echo mounted",
             r#"{"type":"MESOS","linux_info":{"effective_capabilities":{"capabilities":["SYS_ADMIN"]}}}"#.into(),
@@ -117,6 +139,9 @@ fn a_task_gets_the_container_that_it_asks_for_or_a_reason() {
         assert_eq!(state, expected, "{id}: {text}");
         assert!(text.ends_with(words.as_str()), "{id}: {text}");
     }
+    let report = agent.get("/explain?framework_id=m-0000&task_id=bounded");
+    let told = "seccomp profile of the container's own: 1 rules, within default: 41 rules, all other calls: errno 1";
+    assert!(report.contains(told), "{report}");
     // What the last one that ran ran under is told still, of the container or of the task.
     let by_task = "/slave(1)/explain?framework_id=m-0000&task_id=limits";
     let report = agent.get(by_task);

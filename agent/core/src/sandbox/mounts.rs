@@ -404,6 +404,7 @@ mod tests {
             disk: DiskFacts::default(),
             policy: &policy,
             seccomp: &Profile::built_in(),
+            usual_seccomp: &Profile::built_in(),
             view: None,
         };
         check(&task, &node)

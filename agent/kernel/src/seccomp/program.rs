@@ -8,6 +8,8 @@
 //! ```text
 //! architecture -> x32 -> number by halves -> action, or arguments one after the other -> action
 //! ```
+//!
+//! A filter within another is one program, too: two would need seccomp(2) allowed by the first.
 
 use std::collections::BTreeMap;
 
@@ -108,25 +110,24 @@ impl Program {
     }
 }
 
+/// What becomes of one call, by its arguments: the first alternative that holds counts, and the last always
+/// does.
+type Decision<'a> = Vec<Alternative<'a>>;
+
+#[derive(Clone)]
+struct Alternative<'a> {
+    conditions: Vec<&'a SeccompCondition>,
+    action: SeccompAction,
+}
+
+/// What becomes of all calls: a decision counts from its number on to the next.
+type Decisions<'a> = BTreeMap<u32, Decision<'a>>;
+
 /// Compiles a filter.
 ///
 /// # Errors
 /// It, or one of its rules, is too long.
 pub fn compile(filter: &SeccompFilter) -> Result<Program, TooLong> {
-    let mut rules: BTreeMap<u32, Vec<&SeccompRule>> = BTreeMap::new();
-    for rule in &filter.rules {
-        if rule.conditions.len() > CONDITIONS_MAX {
-            return Err(TooLong::Rule {
-                profile: filter.profile.clone(),
-                length: rule.conditions.len(),
-            });
-        }
-        for call in &rule.calls {
-            if let Some(number) = calls::number(call) {
-                rules.entry(number).or_default().push(rule);
-            }
-        }
-    }
     let mut out = vec![
         load(ARCH),
         jump(libc::BPF_JEQ, ARCHITECTURE, 1, 0),
@@ -135,7 +136,7 @@ pub fn compile(filter: &SeccompFilter) -> Result<Program, TooLong> {
         jump(libc::BPF_JGE, X32, 0, 1),
         done(MISSING),
     ];
-    out.extend(tree(&ranges(&rules, filter.default)));
+    out.extend(tree(&ranges(filter, &decisions(filter)?)?));
     match out.len() {
         length if length > INSTRUCTIONS_MAX => Err(TooLong::Program {
             profile: filter.profile.clone(),
@@ -145,48 +146,42 @@ pub fn compile(filter: &SeccompFilter) -> Result<Program, TooLong> {
     }
 }
 
-/// Numbers from one on that end alike.
-struct Range {
-    first: u32,
-    end: Vec<Instruction>,
+fn decisions(filter: &SeccompFilter) -> Result<Decisions<'_>, TooLong> {
+    let mut rules: BTreeMap<u32, Vec<&SeccompRule>> = BTreeMap::new();
+    for rule in &filter.rules {
+        for number in rule.calls.iter().filter_map(|call| calls::number(call)) {
+            rules.entry(number).or_default().push(rule);
+        }
+    }
+    let always = |action| {
+        let conditions = Vec::new();
+        vec![Alternative { conditions, action }]
+    };
+    let mut all = BTreeMap::from([(0, always(filter.default))]);
+    // Nothing is newer than what no rule names.
+    if let Some((newest, _)) = rules.last_key_value() {
+        all.insert(newest + 1, always(newer(filter.default)));
+    }
+    for (number, rules) in rules {
+        all.entry(number + 1)
+            .or_insert_with(|| always(filter.default));
+        all.insert(number, decision(&rules, filter.default));
+    }
+    match &filter.within {
+        Some(outer) => within(filter, &all, &decisions(outer)?),
+        None => Ok(all),
+    }
 }
 
-/// All numbers from 0 up, with neighbours that end alike as one.
-fn ranges(rules: &BTreeMap<u32, Vec<&SeccompRule>>, default: SeccompAction) -> Vec<Range> {
-    let newer = match default {
+const fn newer(default: SeccompAction) -> SeccompAction {
+    match default {
         SeccompAction::Errno(_) => MISSING,
         other => other,
-    };
-    let mut all = vec![Range {
-        first: 0,
-        end: vec![done(default)],
-    }];
-    let mut add = |first, end| {
-        if all.last().is_some_and(|last| last.end != end) {
-            all.push(Range { first, end });
-        }
-    };
-    let mut next = 0;
-    for (&number, rules) in rules {
-        if number > next {
-            add(next, vec![done(default)]);
-        }
-        add(number, decision(rules, default));
-        next = number + 1;
     }
-    // Nothing is newer than what no rule names.
-    if next > 0 {
-        add(next, vec![done(newer)]);
-    }
-    // The range of 0 is empty where the first rule begins there.
-    if all.get(1).is_some_and(|range| range.first == 0) {
-        all.remove(0);
-    }
-    all
 }
 
 /// What becomes of one call: the strictest rules are asked first.
-fn decision(rules: &[&SeccompRule], default: SeccompAction) -> Vec<Instruction> {
+fn decision<'a>(rules: &[&'a SeccompRule], default: SeccompAction) -> Decision<'a> {
     let mut rules = rules.to_vec();
     // The sort is stable: among equals the first stays first.
     rules.sort_by(|one, other| {
@@ -194,16 +189,88 @@ fn decision(rules: &[&SeccompRule], default: SeccompAction) -> Vec<Instruction> 
         let milder = other.action.is_stricter(one.action);
         milder.cmp(&stricter)
     });
-    let mut out = Vec::new();
+    let mut out: Decision<'_> = Vec::new();
     for rule in rules {
+        out.push(Alternative {
+            conditions: rule.conditions.iter().collect(),
+            action: rule.action,
+        });
         if rule.conditions.is_empty() {
-            out.push(done(rule.action));
             return out;
         }
-        // Where one condition fails the next rule is asked: to there are all that follow it here.
-        let mut block = vec![done(rule.action)];
-        for condition in rule.conditions.iter().rev() {
-            // `compile` has seen that there are not too many.
+    }
+    out.push(Alternative {
+        conditions: Vec::new(),
+        action: default,
+    });
+    out
+}
+
+/// The stricter of two decisions for each call: every alternative of the one with every one of the other, in
+/// the order of both, so that the first pair that holds is that of what each would have decided.
+fn within<'a>(
+    filter: &SeccompFilter,
+    inner: &Decisions<'a>,
+    outer: &Decisions<'a>,
+) -> Result<Decisions<'a>, TooLong> {
+    let mut all = BTreeMap::new();
+    for number in inner.keys().chain(outer.keys()) {
+        let both = [inner, outer].map(|one| one.range(..=number).next_back());
+        let [Some((_, own)), Some((_, others))] = both else {
+            continue;
+        };
+        let length = own.len() * others.len();
+        if length > INSTRUCTIONS_MAX {
+            return Err(TooLong::Program {
+                profile: filter.profile.clone(),
+                length,
+            });
+        }
+        let pairs = own
+            .iter()
+            .flat_map(|own| others.iter().map(move |other| (own, other)));
+        let pair = |(own, other): (&Alternative<'a>, &Alternative<'a>)| Alternative {
+            conditions: [own.conditions.as_slice(), &other.conditions].concat(),
+            action: own.action.or(other.action),
+        };
+        all.insert(*number, pairs.map(pair).collect());
+    }
+    Ok(all)
+}
+
+/// Numbers from one on that end alike.
+struct Range {
+    first: u32,
+    end: Vec<Instruction>,
+}
+
+/// All numbers from 0 up, with neighbours that end alike as one.
+fn ranges(filter: &SeccompFilter, decisions: &Decisions<'_>) -> Result<Vec<Range>, TooLong> {
+    let mut all: Vec<Range> = Vec::new();
+    for (&first, decision) in decisions {
+        let end = instructions(filter, decision)?;
+        if all.last().is_none_or(|last| last.end != end) {
+            all.push(Range { first, end });
+        }
+    }
+    Ok(all)
+}
+
+fn instructions(
+    filter: &SeccompFilter,
+    decision: &Decision<'_>,
+) -> Result<Vec<Instruction>, TooLong> {
+    let mut out = Vec::new();
+    for Alternative { conditions, action } in decision {
+        if conditions.len() > CONDITIONS_MAX {
+            return Err(TooLong::Rule {
+                profile: filter.profile.clone(),
+                length: conditions.len(),
+            });
+        }
+        // Where one condition fails the next alternative is asked: to there are all that follow it here.
+        let mut block = vec![done(*action)];
+        for condition in conditions.iter().rev() {
             let past = u8::try_from(block.len()).unwrap_or(u8::MAX - 3);
             let mut test = test(condition, past);
             test.append(&mut block);
@@ -211,8 +278,7 @@ fn decision(rules: &[&SeccompRule], default: SeccompAction) -> Vec<Instruction> 
         }
         out.append(&mut block);
     }
-    out.push(done(default));
-    out
+    Ok(out)
 }
 
 /// What a comparison is to say.

@@ -33,6 +33,7 @@ fn all_allowed() -> SeccompFilter {
         profile: "open".into(),
         default: SeccompAction::Allow,
         rules: Vec::new(),
+        within: None,
     }
 }
 

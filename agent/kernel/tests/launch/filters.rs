@@ -43,6 +43,7 @@ pub(crate) fn all_but(calls: &[&'static str], action: SeccompAction) -> Seccomp 
             action,
             why: "".into(),
         })],
+        within: None,
     })
 }
 
@@ -250,4 +251,34 @@ pub(crate) fn a_container_that_gets_less_than_the_minimum_is_not_started(world: 
     plan.seccomp = all_but(&["swapon"], SeccompAction::Errno(1));
     let (output, _) = world.run_plan(&plan)?;
     same(output.as_str(), "ran\n", "with all that is required")
+}
+
+pub(crate) fn a_filter_within_another_allows_what_both_do(world: &World) -> Outcome {
+    // What a container brings as a document: it forgets seccomp(2), and would allow mkdir(2).
+    let Seccomp::Filter(outer) = all_but(
+        &["mkdir", "mkdirat"],
+        SeccompAction::Errno(libc::EXDEV as u16),
+    ) else {
+        return Err("no filter".into());
+    };
+    let Seccomp::Filter(own) = all_but(
+        &["seccomp", "symlink", "symlinkat"],
+        SeccompAction::Errno(1),
+    ) else {
+        return Err("no filter".into());
+    };
+    let within = Seccomp::Filter(SeccompFilter {
+        within: Some(Arc::new(outer)),
+        ..own
+    });
+    let script = "mkdir /tmp/a; ln -s a /tmp/b; touch /tmp/c && echo made";
+    let (output, _) = world.run_plan(&filtered(world, script, within)?)?;
+    for told in [
+        "made\n",
+        "mkdir: can't create directory '/tmp/a': Invalid cross-device link",
+        "ln: /tmp/b: Operation not permitted",
+    ] {
+        same(output.contains(told), true, &output)?;
+    }
+    Ok(())
 }

@@ -66,6 +66,7 @@ const TESTS: &[(&str, Test)] = tests![
     devices::devices_lie_in_directories_and_have_the_permissions_of_their_rules,
     devices::a_nested_container_has_no_device_that_its_parent_has_not,
     filters::refused_calls_are_errors_and_others_are_made,
+    filters::a_filter_within_another_allows_what_both_do,
     filters::a_call_that_kills_ends_the_task_by_sigsys,
     filters::the_init_of_a_container_has_a_filter_of_its_own,
     filters::a_debugging_process_has_a_filter_too,

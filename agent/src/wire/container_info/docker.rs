@@ -120,7 +120,7 @@ fn parameter(container: &mut Container, parameter: &Parameter) -> Result<(), Str
                 wishes.seccomp = match profile {
                     "unconfined" => ProfileWish::Unconfined,
                     "builtin" => ProfileWish::Usual,
-                    name => ProfileWish::Named(name.into()),
+                    profile => super::named_or_document(profile)?,
                 };
             }
         }

@@ -20,9 +20,8 @@ fn docker(json: &str) -> Result<Container, String> {
 }
 
 fn parameter(key: &str, value: &str) -> Result<Container, String> {
-    docker(&format!(
-        r#""parameters":[{{"key":"{key}","value":"{value}"}}]"#
-    ))
+    let parameters = serde_json::json!([{"key": key, "value": value}]);
+    docker(&format!(r#""parameters":{parameters}"#))
 }
 
 #[test]
@@ -130,7 +129,20 @@ fn a_seccomp_profile_has_a_name_or_is_none() {
     assert_eq!(asked(r#"{"profile_name":"x"}"#), named);
     assert_eq!(asked(r#"{"profile_name":"x","unconfined":false}"#), named);
     assert_eq!(asked(r#"{"unconfined":true}"#), ProfileWish::Unconfined);
-    let option = |value| parameter("security-opt", value).expect("a container");
+    let document = |text: &str| ProfileWish::Document(text.into());
+    let escaped = r#"{"profile_name":" {\"defaultAction\":\"SCMP_ACT_ALLOW\"}"}"#;
+    let text = r#" {"defaultAction":"SCMP_ACT_ALLOW"}"#;
+    assert_eq!(asked(escaped), document(text));
+    let option = |value: &str| parameter("security-opt", value).expect("a container");
+    let own = option(r#"seccomp={"syscalls":[]}"#).wishes.seccomp;
+    assert_eq!(own, document(r#"{"syscalls":[]}"#));
+    let long = |length: usize| format!("seccomp={{{}", " ".repeat(length - 1));
+    let longest = option(&long(65_536)).wishes.seccomp;
+    assert!(matches!(longest, ProfileWish::Document(_)));
+    assert_eq!(
+        parameter("security-opt", &long(65_537)).expect_err("too long"),
+        "A Seccomp profile of 65537 bytes is too long: a document of a container's own has 65536 at most"
+    );
     let unconfined = option("seccomp=unconfined").wishes.seccomp;
     assert_eq!(unconfined, ProfileWish::Unconfined);
     assert_eq!(option("seccomp=x").wishes.seccomp, named);

@@ -28,6 +28,9 @@ pub struct SeccompFilter {
     pub default: SeccompAction,
     /// The rules. Of several that match a call the strictest counts, of equally strict ones the first.
     pub rules: Vec<Arc<SeccompRule>>,
+    /// What no call gets beyond, whatever the rules say: of both answers the stricter counts, of equally
+    /// strict ones that of the rules.
+    pub within: Option<Arc<SeccompFilter>>,
 }
 
 /// What becomes of some calls.
@@ -157,18 +160,23 @@ impl SeccompFilter {
             rule.calls.iter().any(|name| name == call)
                 && rule.conditions.iter().all(|one| one.holds(arguments))
         });
-        let mut action = None;
-        for rule in matching {
-            action = match action {
-                Some(other) if !rule.action.is_stricter(other) => Some(other),
-                _ => Some(rule.action),
-            };
-        }
-        action.unwrap_or(self.default)
+        let strictest = matching.map(|rule| rule.action).reduce(SeccompAction::or);
+        let own = strictest.unwrap_or(self.default);
+        let within = self.within.as_ref();
+        within.map_or(own, |within| own.or(within.decide(call, arguments)))
     }
 }
 
 impl SeccompAction {
+    /// The stricter of two; of equally strict ones this.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        match other.is_stricter(self) {
+            true => other,
+            false => self,
+        }
+    }
+
     /// Whether this kind of action is stricter, whatever the number that it carries.
     #[must_use]
     pub const fn is_stricter(self, other: Self) -> bool {
@@ -214,6 +222,7 @@ mod tests {
         let filter = SeccompFilter {
             profile: "p".into(),
             default: KillProcess,
+            within: None,
             rules: vec![
                 Arc::new(rule("ioctl", Allow, None)),
                 Arc::new(rule("ioctl", Errno(1), Some(ArgumentTest::Equal(7)))),
@@ -227,6 +236,33 @@ mod tests {
         // What the kernel does not read changes nothing.
         assert_eq!(decide(7 | 1 << 40), Errno(1));
         assert_eq!(filter.decide("read", &[0; 6]), KillProcess);
+    }
+
+    #[test]
+    fn a_filter_within_another_allows_what_both_do_and_refuses_with_the_stricter_answer() {
+        use SeccompAction::{Allow, Errno, KillProcess, Log};
+        let filter = |default, rules: &[(&'static str, SeccompAction)], within| SeccompFilter {
+            profile: "p".into(),
+            default,
+            rules: rules
+                .iter()
+                .map(|(call, action)| Arc::new(rule(call, *action, None)))
+                .collect(),
+            within,
+        };
+        let outer = [("read", Allow), ("mount", Errno(1)), ("close", Log)];
+        let outer = filter(Errno(38), &outer, None);
+        let inner = [("read", Errno(7)), ("mount", Allow), ("open", KillProcess)];
+        let filter = filter(Allow, &inner, Some(Arc::new(outer)));
+        for (call, expected) in [
+            ("read", Errno(7)),
+            ("mount", Errno(1)),
+            ("open", KillProcess),
+            ("close", Log),
+            ("bpf", Errno(38)),
+        ] {
+            assert_eq!(filter.decide(call, &[0; 6]), expected, "{call}");
+        }
     }
 
     #[test]

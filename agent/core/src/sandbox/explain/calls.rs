@@ -1,6 +1,7 @@
 //! Which system calls a container's program may make.
 
 use alloc::format;
+use alloc::string::String;
 
 use model::sandbox::{Isolation, Seccomp, SeccompAction};
 
@@ -13,7 +14,9 @@ pub(super) fn of(seccomp: &Seccomp, writer: &mut Writer<'_>) {
         return;
     };
     let outcome = writer.outcome(Isolation::Seccomp);
-    let (profile, default) = (&filter.profile, filter.default);
+    let profile = &filter.profile;
+    let within = filter.within.as_ref();
+    let default = within.map_or(filter.default, |within| filter.default.or(within.default));
     let judged = match default {
         SeccompAction::Allow | SeccompAction::Log => {
             outcome.but(6, "what no rule speaks of is allowed")
@@ -25,6 +28,11 @@ pub(super) fn of(seccomp: &Seccomp, writer: &mut Writer<'_>) {
         | SeccompAction::KillProcess => outcome,
     };
     let rules = filter.rules.len();
-    let what = format!("seccomp profile {profile}: {rules} rules, all other calls: {default}");
+    let within = within.map_or(String::new(), |within| {
+        let rules = within.rules.len();
+        format!(", within {}: {rules} rules", within.profile)
+    });
+    let what =
+        format!("seccomp profile {profile}: {rules} rules{within}, all other calls: {default}");
     writer.row(Area::Calls, what, judged);
 }

@@ -206,3 +206,51 @@ fn no_call_is_in_two_groups_for_the_same_container() {
         assert_eq!(names.len(), count);
     }
 }
+
+#[test]
+fn a_profile_of_the_containers_own_goes_beyond_the_nodes_only_where_it_may_be_unconfined() {
+    let rule = |call: &'static str, action| Entry {
+        rule: Arc::new(SeccompRule {
+            calls: [call.into()].into(),
+            conditions: Vec::new(),
+            action,
+            why: "".into(),
+        }),
+        with: Vec::new(),
+        without: Vec::new(),
+    };
+    // Everything but one call, of which the log is to tell.
+    let own = Profile {
+        name: "own".into(),
+        default: SeccompAction::Log,
+        entries: [rule("read", PERM), rule("write", SeccompAction::Log)].into(),
+    };
+    let built_in = Profile::built_in();
+    let profiles = Profiles {
+        asked: &own,
+        usual: &built_in,
+    };
+    let document = ProfileWish::Document("{".into());
+    let named = ProfileWish::Named("own".into());
+    let of = |wish: &ProfileWish, seccomp_unconfined, required: &[Isolation]| {
+        let policy = Policy {
+            seccomp_unconfined,
+            required: required.to_vec(),
+            ..Policy::default()
+        };
+        match choose(wish, profiles, &policy, &[]).expect("a filter") {
+            Seccomp::Filter(filter) => {
+                ["read", "write", "bpf"].map(|call| filter.decide(call, &[0; 6]))
+            }
+            Seccomp::Unconfined => panic!("unconfined"),
+        }
+    };
+    let log = SeccompAction::Log;
+    let (bounded, alone) = ([PERM, ALLOW, PERM], [PERM, log, log]);
+    assert_eq!(of(&document, false, &[]), bounded);
+    assert_eq!(of(&document, true, &[]), alone);
+    assert_eq!(of(&document, true, &[Isolation::Seccomp]), bounded);
+    assert_eq!(of(&document, true, &[Isolation::Memory]), alone);
+    // The operator's own profiles are what the operator says.
+    assert_eq!(of(&named, false, &[]), alone);
+}

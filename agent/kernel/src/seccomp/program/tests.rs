@@ -76,6 +76,7 @@ fn filter(default: SeccompAction, rules: Vec<Arc<SeccompRule>>) -> SeccompFilter
         profile: "p".into(),
         default,
         rules,
+        within: None,
     }
 }
 
@@ -150,6 +151,28 @@ fn what_is_too_long_is_refused_by_name() {
 }
 
 #[test]
+fn a_filter_that_multiplies_with_the_one_around_it_is_refused_and_takes_no_memory() {
+    let tests: Vec<_> = (0..2000)
+        .map(|value| [(1, ArgumentWidth::Whole, ArgumentTest::Equal(value))])
+        .collect();
+    let rules = tests
+        .iter()
+        .map(|test| rule(&["ioctl"], SeccompAction::Trap, test));
+    let outer = filter(SeccompAction::Allow, rules.clone().collect());
+    let inner = SeccompFilter {
+        within: Some(Arc::new(outer)),
+        ..filter(SeccompAction::Allow, rules.collect())
+    };
+    assert!(matches!(
+        compile(&inner),
+        Err(TooLong::Program {
+            length: 4_004_001,
+            ..
+        })
+    ));
+}
+
+#[test]
 fn a_program_survives_the_orders() {
     let filter = filter(
         SeccompAction::Errno(7),
@@ -214,33 +237,50 @@ fn action() -> impl Strategy<Value = SeccompAction> {
     ]
 }
 
+fn filters(most: usize) -> impl Strategy<Value = SeccompFilter> {
+    let calls = prop::sample::subsequence(NAMES.to_vec(), 1..4);
+    let conditions = prop::collection::vec(condition(), 0..4);
+    let rules = (calls, action(), conditions)
+        .prop_map(|(calls, action, conditions)| rule(&calls, action, &conditions));
+    let rules = prop::collection::vec(rules, 0..most);
+    (action(), rules).prop_map(|(default, rules)| filter(default, rules))
+}
+
+/// What a filter says of a call by itself, with what it does not know missing.
+fn said(filter: &SeccompFilter, name: &str, arguments: &[u64; 6]) -> SeccompAction {
+    let alone = SeccompFilter {
+        within: None,
+        ..filter.clone()
+    };
+    let named = filter.rules.iter().flat_map(|rule| &rule.calls);
+    let newest = named.filter_map(|name| calls::number(name)).max();
+    match alone.decide(name, arguments) {
+        SeccompAction::Errno(_)
+            if newest.is_some_and(|newest| calls::number(name) > Some(newest)) =>
+        {
+            MISSING
+        }
+        action => action,
+    }
+}
+
 proptest! {
     #[test]
     fn a_program_decides_as_its_filter_says(
-        default in action(),
-        rules in prop::collection::vec(
-            (
-                prop::sample::subsequence(NAMES.to_vec(), 1..4),
-                action(),
-                prop::collection::vec(condition(), 0..4),
-            ),
-            0..8,
-        ),
+        filter in filters(8),
+        outer in prop::option::of(filters(5)),
         arguments in prop::collection::vec(prop::array::uniform6(value()), 8),
     ) {
-        let rules = rules.iter().map(|(calls, action, conditions)| rule(calls, *action, conditions));
-        let filter = filter(default, rules.collect());
+        let filter = SeccompFilter { within: outer.map(Arc::new), ..filter };
         let program = compile(&filter).expect("a program");
         for name in NAMES {
             let number = calls::number(name).expect("a number");
             for arguments in &arguments {
                 let call = Call { number, architecture: ARCHITECTURE, arguments: *arguments };
-                let named = filter.rules.iter().flat_map(|rule| &rule.calls);
-                let newest = named.filter_map(|name| calls::number(name)).max();
-                let expected = match filter.decide(name, arguments) {
-                    SeccompAction::Errno(_) if newest.is_some_and(|newest| number > newest) => MISSING,
-                    action => action,
-                };
+                let mut expected = said(&filter, name, arguments);
+                if let Some(outer) = &filter.within {
+                    expected = expected.or(said(outer, name, arguments));
+                }
                 prop_assert_eq!(run(&program, &call).0, done(expected).k, "{} {:?}", name, arguments);
             }
         }
