@@ -5,6 +5,7 @@
 //! has. Of each task one update, and of each operation its status, waits for the acknowledgement
 //! and is sent again after 10 s, then 20 s, and so on, as an agent of Mesos does.
 
+mod channel;
 mod node;
 mod operations;
 mod silent;

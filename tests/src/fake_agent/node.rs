@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
+use super::channel::channel;
 use super::operations::Applied;
 use super::tasks::{Task, TaskKey};
 use super::{Conduct, FRAMES_MAX, FakeAgentError, Order, RESEND_AFTER};
@@ -257,15 +258,4 @@ impl Node {
             drop(frames.send(frame).await);
         }
     }
-}
-
-/// A connection to a master, which begins at `source` where that is given.
-pub(super) async fn channel(
-    address: SocketAddr,
-    source: Option<IpAddr>,
-) -> Result<tonic::transport::Channel, FakeAgentError> {
-    let connect = |source| FakeAgentError::Connect { address, source };
-    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
-    let endpoint = endpoint.map_err(connect)?.local_address(source);
-    endpoint.connect().await.map_err(connect)
 }

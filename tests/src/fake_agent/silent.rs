@@ -9,7 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::FakeAgentError;
-use super::node::channel;
+use super::channel::channel;
 
 /// An open link; the master ends it after ten seconds of silence.
 #[derive(Debug)]
