@@ -172,3 +172,52 @@ impl StatusUpdates {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::Source;
+
+    use super::*;
+    use crate::effect::WallTime;
+
+    fn status(number: u8, state: TaskState) -> Status {
+        Status {
+            task_id: TaskId::new("t").expect("an id"),
+            executor_id: None,
+            state,
+            source: Source::Executor,
+            reason: None,
+            message: None,
+            uuid: StatusUuid([number; 16]),
+            timestamp: WallTime(0),
+            container: None,
+            pid: None,
+            limitation: None,
+            healthy: None,
+            check: None,
+            degraded: None,
+            given: None,
+        }
+    }
+
+    #[test]
+    fn a_queue_that_is_full_takes_the_end_alone_and_keeps_its_order() {
+        let mut updates = StatusUpdates::default();
+        let key = (
+            FrameworkId::new("f").expect("an id"),
+            TaskId::new("t").expect("an id"),
+        );
+        let now = Instant::ZERO;
+        updates.resume(now);
+        for number in 0..WAITING_MAX as u8 {
+            let pushed = updates.push(now, &key, status(number, TaskState::Running));
+            assert_ne!(pushed, Pushed::Refused, "{number}");
+        }
+        let more = status(200, TaskState::Running);
+        assert_eq!(updates.push(now, &key, more), Pushed::Refused);
+        let end = status(201, TaskState::Failed);
+        assert_eq!(updates.push(now, &key, end), Pushed::Queued(None));
+        let uuids = updates.waiting(&key).map(|status| status.uuid.0[0]);
+        assert!(uuids.eq((0..WAITING_MAX as u8).chain([201])));
+    }
+}

@@ -60,3 +60,48 @@ impl AgentsByAge {
         Some(agent)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    fn agent(number: usize) -> AgentId {
+        AgentId::new(&format!("S{number}")).expect("an id")
+    }
+
+    const fn seconds(number: u64) -> WallTime {
+        WallTime(number * 1_000_000_000)
+    }
+
+    #[test]
+    fn past_the_bound_the_oldest_is_forgotten_of_which_no_write_is_on_its_way() {
+        let mut agents = AgentsByAge::default();
+        for number in 0..COUNT_MAX + 2 {
+            agents.insert(agent(number), seconds(number as u64));
+        }
+        // It was heard of again, and is not the oldest any more.
+        agents.insert(agent(0), seconds(200_000));
+        let now = seconds(200_000);
+        let is_busy = |id: &AgentId| *id == agent(1);
+        assert_eq!(agents.outdated(now, is_busy), Some(agent(2)));
+        assert_eq!(agents.outdated(now, is_busy), Some(agent(3)));
+        assert_eq!(agents.outdated(now, is_busy), None);
+        assert_eq!(agents.get(&agent(2)), None);
+        assert_eq!(agents.iter().count(), COUNT_MAX);
+    }
+
+    #[test]
+    fn one_is_forgotten_after_its_time() {
+        let mut agents = AgentsByAge::default();
+        agents.insert(agent(0), seconds(1));
+        agents.insert(agent(1), seconds(2));
+        let age = AGE_MAX.as_secs();
+        assert_eq!(agents.outdated(seconds(1 + age), |_| false), None);
+        assert_eq!(agents.outdated(seconds(2 + age), |_| false), Some(agent(0)));
+        assert_eq!(agents.outdated(seconds(2 + age), |_| false), None);
+        // A clock that was set back makes nobody old.
+        assert_eq!(agents.outdated(seconds(0), |_| false), None);
+    }
+}

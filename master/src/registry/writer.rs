@@ -64,3 +64,71 @@ impl<T: Send + 'static> Writer<T> {
         self.queue.send((token, changes)).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Contents, Elected};
+
+    /// A disk that does what it is told, commit by commit.
+    struct Disk {
+        asked: mpsc::Sender<usize>,
+        told: mpsc::Receiver<Result<(), RegistryError>>,
+    }
+
+    impl Registry for Disk {
+        fn start(&mut self, _: Elected) -> Result<Contents, RegistryError> {
+            self.read()
+        }
+
+        fn read(&mut self) -> Result<Contents, RegistryError> {
+            Ok(Contents::default())
+        }
+
+        fn store(&mut self, groups: &[Vec<Change>]) -> Result<(), RegistryError> {
+            self.asked.send(groups.len()).expect("a test");
+            self.told.recv().expect("a test")
+        }
+
+        fn size(&self) -> u64 {
+            7
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_the_disk_what_waits_goes_together_and_an_error_is_the_last_that_is_told() {
+        let (asked, commits) = mpsc::channel();
+        let (tell, told) = mpsc::channel();
+        let (done, stored) = mpsc::channel();
+        let registry = Box::new(Disk { asked, told });
+        let writer = Writer::spawn(registry, move |stored| {
+            done.send(stored).expect("a test");
+        });
+        let writer = writer.expect("a thread");
+        assert!(writer.store(1, Vec::new()));
+        assert_eq!(commits.recv(), Ok(1));
+        // The disk has not answered, and more is handed in.
+        for token in 2..=4 {
+            assert!(writer.store(token, Vec::new()));
+        }
+        assert!(stored.try_recv().is_err(), "nothing is durable yet");
+        tell.send(Ok(())).expect("a disk");
+        let first = stored.recv().expect("a commit");
+        assert_eq!((first.tokens, first.size), (vec![1], 7));
+        first.result.expect("stored");
+        assert_eq!(commits.recv(), Ok(3), "what waited is one commit");
+        let superseded = RegistryError::Superseded {
+            epoch: 1,
+            newest: 2,
+        };
+        tell.send(Err(superseded)).expect("a disk");
+        let second = stored.recv().expect("a commit");
+        assert_eq!(second.tokens, [2, 3, 4]);
+        second.result.expect_err("not stored");
+        assert!(stored.recv().is_err(), "the thread has ended");
+        assert!(
+            !writer.store(5, Vec::new()),
+            "and nothing is taken any more"
+        );
+    }
+}
