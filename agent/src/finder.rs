@@ -124,6 +124,15 @@ impl Finder {
         self.reached.subscribe()
     }
 
+    /// Ends what others would have to notice the end of: the process is about to.
+    #[must_use]
+    pub fn leave(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        match &self.way {
+            Way::Listed(_) => None,
+            Way::ZooKeeper { detector, .. } => Some(detector.leave()),
+        }
+    }
+
     fn address(&self, leader: &Leader) -> HostPort {
         let ip = match self.loopback {
             Some(ip) if leader.ip.is_loopback() => ip,

@@ -100,6 +100,15 @@ struct Lines {
     reserved: BTreeMap<ContainerId, Reader>,
 }
 
+/// What ends with this process: nobody else has the other ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ends {
+    /// Sessions, each with its process.
+    pub sessions: usize,
+    /// Terminals of other containers, whose processes get SIGHUP.
+    pub terminals: usize,
+}
+
 /// A caller's place at the output of a session that is about to be launched.
 #[derive(Debug)]
 pub struct Reservation {
@@ -133,6 +142,17 @@ impl Switchboard {
             container: container.clone(),
         };
         Some((reservation, output))
+    }
+
+    /// What would end with this process now.
+    #[must_use]
+    pub fn ends(&self) -> Ends {
+        let lines = self.lines();
+        let sessions = lines.open.values().filter(|line| line.is_session()).count();
+        Ends {
+            sessions,
+            terminals: lines.open.len() - sessions,
+        }
     }
 
     /// A container runs whose streams these are.

@@ -65,6 +65,8 @@ pub struct Ask<'a> {
     pub agent: Option<&'a AgentId>,
     /// Now.
     pub now: WallTime,
+    /// How many containers would lose their terminal though nobody has said that they may.
+    pub terminals: usize,
 }
 
 /// A program that is to be executed.
@@ -91,6 +93,15 @@ pub enum UpgradeError {
         "the program that runs has just taken another's place: try again when it is registered"
     )]
     OnTrial,
+    /// A word that is none.
+    #[error("force is true or false, not '{0}'")]
+    Force(String),
+    /// Tasks would notice.
+    #[error(
+        "{0} containers have a terminal, which ends with the program that has it, and would get SIGHUP: \
+         `tepui upgrade --force` (?force=true) does it all the same"
+    )]
+    Terminals(usize),
     /// The statement and the request are about two programs.
     #[error("the statement is of a program of {stated} bytes, and the request has {sent}")]
     Length {
@@ -230,6 +241,9 @@ impl Upgrades {
         if reexec::is_on_trial() {
             return Err(UpgradeError::OnTrial);
         }
+        if ask.terminals > 0 {
+            return Err(UpgradeError::Terminals(ask.terminals));
+        }
         let stated = statement.bytes;
         if stated > PROGRAM_BYTES_MAX {
             return Err(UpgradeError::Long(stated));
@@ -356,6 +370,9 @@ impl Upgrades {
             told.insert("sha256".to_string(), json!(runs.sha256));
             told.insert(other.0.to_string(), json!(other.1));
             told.insert("on_trial".to_string(), json!(reexec::is_on_trial()));
+            // What was undone is what was started.
+            let until = upgrade.undone.is_none().then(|| self.given.lasts_until());
+            told.insert("lasts_until".to_string(), json!(until));
             told.insert("undone".to_string(), json!(upgrade.undone));
         }
         told.insert("last_refusal".to_string(), json!(refusal));

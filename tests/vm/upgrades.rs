@@ -1,8 +1,9 @@
 //! Nodes whose agent is upgraded in place, with tasks that must not notice, and a node whose hardware's
 //! watchdog has to start it again.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -108,9 +109,19 @@ fn upgraded(lab: &mut Lab) -> Result<()> {
     }
     for number in 1..=2_u8 {
         let another = file(lab, "another", &[own.as_slice(), &[number]].concat())?;
+        let session = Session::begin(lab)?;
         let begun = Instant::now();
         let done = upgrade(lab, node, &another)?;
         ensure!(done.status.success(), "{done:?}");
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        for words in [
+            "one command of `tepui exec` ends",
+            "until node",
+            "the program of its image",
+        ] {
+            ensure!(said.contains(words), "{words:?} is not in {said:?}");
+        }
+        session.is_interrupted()?;
         println!(
             "  upgraded in {:.2} s, from the first byte on: {}",
             begun.elapsed().as_secs_f64(),
@@ -142,6 +153,50 @@ fn upgraded(lab: &mut Lab) -> Result<()> {
     }
     ensure!(lab.shell("echo still here")? == "still here\n");
     Ok(())
+}
+
+/// A command in the task's container, of somebody who waits for its end.
+struct Session(std::process::Child);
+
+impl Session {
+    /// Begins one, and waits until it runs.
+    fn begin(lab: &Lab) -> Result<Self> {
+        let mut command = lab.tepui(&["exec", "counter", "sh", "-c", "echo begun; sleep 1234"]);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut first = [0; 6];
+        child
+            .stdout
+            .as_mut()
+            .context("no output")?
+            .read_exact(&mut first)?;
+        ensure!(&first == b"begun\n", "{first:?}");
+        Ok(Self(child))
+    }
+
+    /// It ends, with a code that says that it may be tried again, and the reason.
+    fn is_interrupted(mut self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.0.try_wait()?.is_none() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // It has ended, or is late, which its status tells then.
+        self.0.kill()?;
+        let ended = self.0.wait_with_output()?;
+        let said = String::from_utf8_lossy(&ended.stderr);
+        ensure!(
+            ended.status.code() == Some(75),
+            "{:?}: {said}",
+            ended.status
+        );
+        ensure!(
+            said.contains("the agent of this node was upgraded"),
+            "{said}"
+        );
+        Ok(())
+    }
 }
 
 /// The task goes on, in the same container and without a line that is lost.

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use api::http::query::Query;
 use api::http::respond::{self, Refusal};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
@@ -56,6 +57,13 @@ async fn answer(
     };
     let length = head.headers.get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    let query = Query(head.uri.query().unwrap_or_default());
+    let is_forced = match query.get("force").as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(other) => return Err(UpgradeError::Force(other.to_owned())),
+    };
+    let ends = context.switchboard.ends();
     let snapshot = context.snapshot();
     let ask = Ask {
         statement: header(STATEMENT)?,
@@ -63,9 +71,20 @@ async fn answer(
         length,
         agent: snapshot.agent_id.as_ref(),
         now: wall(),
+        terminals: match is_forced {
+            true => 0,
+            false => ends.terminals,
+        },
     };
     let arrived = context.upgrades.take(ask, body).await?;
-    let told = json!({ "from": arrived.from, "to": arrived.to });
+    // Some may have come or gone while it was checked.
+    let ends = context.switchboard.ends();
+    let told = json!({
+        "from": arrived.from,
+        "to": arrived.to,
+        "sessions": ends.sessions,
+        "terminals": ends.terminals,
+    });
     let mut answer: Answer = respond::page("application/json", told.to_string());
     *answer.status_mut() = StatusCode::ACCEPTED;
     let close = HeaderValue::from_static("close");
@@ -83,9 +102,13 @@ fn refusal(error: &UpgradeError) -> Refusal {
             StatusCode::UNAUTHORIZED
         }
         UpgradeError::Permit(_) => StatusCode::FORBIDDEN,
-        UpgradeError::Busy | UpgradeError::OnTrial | UpgradeError::Same => StatusCode::CONFLICT,
+        UpgradeError::Busy
+        | UpgradeError::OnTrial
+        | UpgradeError::Same
+        | UpgradeError::Terminals(_) => StatusCode::CONFLICT,
         UpgradeError::Long(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        UpgradeError::Length { .. }
+        UpgradeError::Force(_)
+        | UpgradeError::Length { .. }
         | UpgradeError::Body(_)
         | UpgradeError::Digest(_)
         | UpgradeError::Elf(_)

@@ -74,7 +74,7 @@ impl Main {
             Input::Told(event) => vec![event],
             Input::Fail(failure) => failure.happen(),
             Input::Exchange(arrived) => {
-                self.successor.arrived(*arrived);
+                self.successor.arrived(*arrived, &self.finder);
                 Vec::new()
             }
             Input::Link(link, LinkEvent::Trying(why)) => {

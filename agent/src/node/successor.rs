@@ -8,15 +8,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent_kernel::reexec;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tracing::info;
 
 use super::Main;
+use crate::finder::Finder;
 use crate::upgrade::{Arrived, UpgradeError, Upgrades};
 
 /// How long launches are waited for.
 const LAUNCHES_MAX: Duration = Duration::from_secs(60);
 /// How often they are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long ZooKeeper may take to hear that a session is over; meanwhile everything goes on.
+const LEAVE_MAX: Duration = Duration::from_millis(500);
 /// How long a program runs that need not be registered.
 const RUN_MIN: Duration = Duration::from_secs(3);
 
@@ -24,8 +29,17 @@ const RUN_MIN: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Successor {
     upgrades: Arc<Upgrades>,
-    waits: Option<(Arrived, Instant)>,
+    waits: Option<Waiting>,
     begun: Instant,
+}
+
+/// A program that waits for its moment.
+#[derive(Debug)]
+struct Waiting {
+    arrived: Arrived,
+    since: Instant,
+    /// What is told to others before.
+    leaving: JoinHandle<()>,
 }
 
 impl Successor {
@@ -38,8 +52,19 @@ impl Successor {
     }
 
     /// It waits for its moment; one that waited before does no more.
-    pub(super) fn arrived(&mut self, arrived: Arrived) {
-        self.waits = Some((arrived, Instant::now()));
+    pub(super) fn arrived(&mut self, arrived: Arrived, finder: &Finder) {
+        let leave = finder.leave();
+        let leaving = tokio::spawn(async move {
+            if let Some(leave) = leave {
+                // What is not heard expires.
+                let _ = timeout(LEAVE_MAX, leave).await;
+            }
+        });
+        self.waits = Some(Waiting {
+            arrived,
+            since: Instant::now(),
+            leaving,
+        });
     }
 
     /// When the main loop is to look again at the latest.
@@ -62,12 +87,15 @@ impl Main {
                 info!("this program stays in the place of the one before it");
             }
         }
-        let Some((arrived, since)) = &successor.waits else {
+        let Some(waiting) = &successor.waits else {
             return;
         };
+        let arrived = &waiting.arrived;
         let error = match self.containers.held().waiting {
-            0 => successor.upgrades.execute(arrived, is_registered),
-            _ if since.elapsed() < LAUNCHES_MAX => return,
+            0 if waiting.leaving.is_finished() => {
+                successor.upgrades.execute(arrived, is_registered)
+            }
+            _ if waiting.since.elapsed() < LAUNCHES_MAX => return,
             _ => UpgradeError::Launches(LAUNCHES_MAX),
         };
         let sha256 = arrived.to.sha256.clone();

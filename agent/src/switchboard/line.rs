@@ -42,6 +42,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Line {
     kind: Kind,
+    is_session: bool,
     /// Unset once its end was sent.
     stdin: Mutex<Option<Stream>>,
     is_input_taken: AtomicBool,
@@ -59,6 +60,7 @@ impl Line {
     pub(super) fn new(stdin: Stream, kind: Kind, reserved: Option<Reader>) -> Arc<Self> {
         Arc::new(Self {
             kind,
+            is_session: reserved.is_some(),
             stdin: Mutex::new(Some(stdin)),
             is_input_taken: AtomicBool::new(false),
             readers: Mutex::new(reserved.into_iter().collect()),
@@ -66,6 +68,11 @@ impl Line {
             closed: watch::Sender::new(false),
             pumps: Mutex::new(0),
         })
+    }
+
+    /// Whether it began with its caller, and ends with that.
+    pub(super) const fn is_session(&self) -> bool {
+        self.is_session
     }
 
     pub(super) fn add(&self, reader: Reader) {

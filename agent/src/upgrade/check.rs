@@ -67,6 +67,15 @@ impl Given {
         })
     }
 
+    /// Until when another program runs than the one that was started with them.
+    #[must_use]
+    pub const fn lasts_until(&self) -> &'static str {
+        match self {
+            Self::Kernel(_) => "this machine starts again, with the program of its image",
+            Self::Arguments { .. } => "this process is started anew",
+        }
+    }
+
     /// As the configuration reads them.
     #[must_use]
     pub fn input(&self) -> Input<'_> {

@@ -12,6 +12,7 @@ mod restart;
 mod tasks;
 mod upgrade;
 mod volumes;
+mod zookeeper;
 
 /// How long anything may take.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);

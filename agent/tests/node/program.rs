@@ -51,12 +51,23 @@ impl Agent {
         root: Option<&Path>,
         flags: &[&str],
     ) -> Self {
+        let master = format!("127.0.0.1:{}", master.port);
+        Self::launch_for(work_dir, &master, root, flags)
+    }
+
+    /// The same with its master as `--master` has it.
+    pub(crate) fn launch_for(
+        work_dir: Arc<tempfile::TempDir>,
+        master: &str,
+        root: Option<&Path>,
+        flags: &[&str],
+    ) -> Self {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = taken.local_addr().expect("an address");
         drop(taken);
         let mut command = Command::new(env!("CARGO_BIN_EXE_tepui-agent"));
         command
-            .arg(format!("--master=127.0.0.1:{}", master.port))
+            .arg(format!("--master={master}"))
             .arg(format!("--work_dir={}", work_dir.path().display()))
             .arg(format!("--port={}", address.port()))
             .args(["--ip=127.0.0.1", "--hostname=node-of-the-test"])

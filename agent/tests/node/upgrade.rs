@@ -9,13 +9,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use model::AgentId;
-use model::upgrade::{Digest, SIGNATURE, STATEMENT, Statement};
+use model::upgrade::{Digest, PROGRAM_BYTES_MAX, SIGNATURE, STATEMENT, Statement};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use sha2::{Digest as _, Sha256};
 
 use crate::master::Master;
 use crate::program::{Agent, busybox_root};
 use crate::restart::{count, is_running, pid, states, stdout_of, wait_until};
+use crate::zookeeper::ZooKeeper;
 
 /// The public half as `--upgrade_keys` takes it.
 fn flag() -> String {
@@ -46,10 +47,14 @@ fn signed(statement: &str, seed: u8) -> String {
 
 /// Has a program take the agent's place; the answer.
 fn upgrade(agent: &Agent, program: &[u8]) -> String {
+    upgrade_at(agent, "/upgrade", program)
+}
+
+fn upgrade_at(agent: &Agent, path: &str, program: &[u8]) -> String {
     // Each moment counts once.
     std::thread::sleep(Duration::from_millis(2));
     let headers = signed(&statement(program).to_string(), 1);
-    agent.send("POST", "/upgrade", &headers, program)
+    agent.send("POST", path, &headers, program)
 }
 
 /// The agent as another build: the same, and some bytes after its end, which nobody reads.
@@ -168,6 +173,124 @@ fn another_build_takes_the_place_of_the_one_that_runs_and_its_tasks_do_not_notic
 }
 
 #[test]
+fn an_agent_goes_on_with_the_leader_that_it_saw_while_zookeeper_is_away() {
+    let Some(root) = busybox_root() else {
+        return;
+    };
+    let mut master = Master::start(1);
+    let zookeeper = ZooKeeper::start(master.port);
+    let work_dir = Arc::new(tempfile::tempdir().expect("a folder"));
+    let flags = [&flag(), "--zk_session_timeout=20secs"];
+    let agent = Agent::launch_for(work_dir, &zookeeper.url(), Some(root.path()), &flags);
+    master.admit();
+    let task = counter(&mut master);
+    let stdout = stdout_of(&agent, "t1");
+    assert_eq!(zookeeper.sessions(), (1, 0));
+    // An upgrade leaves no session behind that would have to expire.
+    master.expect_next();
+    let answer = upgrade(&agent, &another(1));
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    master.admit();
+    wait_until("a new session is begun", || zookeeper.sessions() == (2, 1));
+    agent.get_until("/state", r#""on_trial":false"#);
+    zookeeper.go_away();
+    master.expect_next();
+    let answer = upgrade(&agent, &another(2));
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    assert_eq!(master.admit().tasks.len(), 1);
+    agent.get_until("/state", r#""on_trial":false"#);
+    // So it does where it was no wish of anybody's.
+    master.expect_next();
+    let program = nix::unistd::Pid::from_raw(agent.pid().cast_signed());
+    nix::sys::signal::kill(program, nix::sys::signal::Signal::SIGSEGV).expect("sent");
+    assert_eq!(master.admit().tasks.len(), 1);
+    assert!(is_running(task));
+    let written = count(&stdout);
+    wait_until("it goes on", || count(&stdout) > written + 5);
+    assert_eq!(zookeeper.sessions(), (2, 1));
+    assert_eq!(agent.stop(), Some(0));
+}
+
+#[test]
+fn sessions_end_with_the_program_and_who_asked_is_told_how_many_and_terminals_end_only_where_they_may()
+ {
+    let Some(root) = busybox_root() else {
+        return;
+    };
+    let mut master = Master::start(1);
+    let agent = launch(&master, root.path(), &[&flag()]);
+    master.admit();
+    let task = counter(&mut master);
+    let containers = agent.get("/containers");
+    let parent = containers.split_once(r#""container_id":""#);
+    let parent = parent.and_then(|(_, rest)| rest.split_once('"'));
+    let (parent, _) = parent.expect("a container");
+    let call = format!(
+        r#"{{"type":"LAUNCH_NESTED_CONTAINER_SESSION","launch_nested_container_session":{{
+            "container_id":{{"value":"session","parent":{{"value":"{parent}"}}}},
+            "command":{{"shell":false,"value":"sleep","arguments":["sleep","1234"]}}}}}}"#
+    );
+    let headers = "Content-Type: application/json\r\nAccept: application/recordio\r\n\
+        Message-Accept: application/json\r\n";
+    std::thread::scope(|scope| {
+        let session = scope.spawn(|| agent.send("POST", "/api/v1", headers, call.as_bytes()));
+        wait_until("the session runs", || !sleepers(task).is_empty());
+        let sleeper = sleepers(task)[0];
+        master.expect_next();
+        let answer = upgrade(&agent, &another(1));
+        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+        assert!(answer.contains(r#""sessions":1,"terminals":0"#), "{answer}");
+        master.admit();
+        let stream = session.join().expect("a stream");
+        assert!(stream.starts_with("HTTP/1.1 200"), "{stream}");
+        // It breaks off: nobody takes that for the end of the process' output.
+        assert!(!stream.ends_with("0\r\n\r\n"), "{stream}");
+        wait_until("its process is gone", || !is_running(sleeper));
+    });
+    assert!(is_running(task));
+    agent.get_until("/state", r#""on_trial":false"#);
+
+    // A task with a terminal would notice.
+    let terminal = r#""task_id":{"value":"t2"},"command":{"value":"sleep 1234"},
+        "container":{"type":"MESOS","tty_info":{}}"#;
+    master.run(terminal);
+    let with_terminal = pid(&states(&mut master, 2)[1]);
+    let answer = upgrade(&agent, &another(2));
+    assert!(answer.starts_with("HTTP/1.1 409"), "{answer}");
+    assert!(answer.contains("1 containers have a terminal"), "{answer}");
+    assert!(is_running(with_terminal));
+    let answer = upgrade_at(&agent, "/upgrade?force=perhaps", &another(2));
+    assert!(answer.contains("force is true or false"), "{answer}");
+    master.expect_next();
+    let answer = upgrade_at(&agent, "/upgrade?force=true", &another(2));
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    assert!(answer.contains(r#""sessions":0,"terminals":1"#), "{answer}");
+    master.admit();
+    wait_until("it got SIGHUP", || !is_running(with_terminal));
+    assert!(is_running(task));
+    let state = agent.get_until("/state", r#""on_trial":false"#);
+    assert!(
+        state.contains(r#""lasts_until":"this process is started anew""#),
+        "{state}"
+    );
+    assert_eq!(agent.stop(), Some(0));
+}
+
+/// The processes that sleep in a session of a container.
+fn sleepers(container: u32) -> Vec<u32> {
+    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/pid")).ok();
+    let wanted = namespace(&container.to_string());
+    let all = fs::read_dir("/proc").expect("processes").flatten();
+    let all = all.filter_map(|entry| entry.file_name().into_string().ok());
+    all.filter(|process| {
+        let command = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        command == b"sleep\01234\0" && namespace(process) == wanted
+    })
+    .filter_map(|process| process.parse().ok())
+    .collect()
+}
+
+#[test]
 fn what_tasks_have_open_of_their_view_of_proc_stays_open_and_is_answered() {
     let Some(root) = busybox_root() else {
         return;
@@ -251,6 +374,8 @@ fn a_program_that_is_none_of_the_operators_or_is_broken_is_refused_before_anythi
     let own = statement(&good).to_string();
     let mut elsewhere = statement(&good);
     elsewhere.agent = AgentId::new("m-S1").expect("an id");
+    let mut long = statement(&good);
+    long.bytes = PROGRAM_BYTES_MAX + 1;
     let unsigned = format!("{STATEMENT}: {own}\r\n");
     for (headers, status, words) in [
         (String::new(), 401, "no tepui-statement header"),
@@ -261,6 +386,7 @@ fn a_program_that_is_none_of_the_operators_or_is_broken_is_refused_before_anythi
             403,
             "for agent m-S1, not for this one",
         ),
+        (signed(&long.to_string(), 1), 413, "is too long"),
     ] {
         let answer = agent.send("POST", "/upgrade", &headers, &good);
         let begins = format!("HTTP/1.1 {status}");

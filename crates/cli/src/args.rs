@@ -17,7 +17,8 @@ The master is the one given with --master or in TEPUI_MASTER; else the one of th
 ./qemu/up started in this checkout (target/cluster/cluster.json).
 
 Exit codes: 0 done, 1 not done, 2 bad command line. `tepui run`, `tepui pod run` and `tepui exec`
-end with the exit code of what they ran, 128+n where signal n ended it, 130 after Ctrl-C, 125 where nothing ran.")]
+end with the exit code of what they ran, 128+n where signal n ended it, 130 after Ctrl-C, 125 where nothing ran,
+and 75 where `tepui exec` ended since the node's agent was upgraded or executed again meanwhile.")]
 pub(crate) struct Cli {
     /// A master, several with commas between them, or where it is elected: zk://HOST:PORT,.../PATH.
     #[arg(
@@ -198,7 +199,11 @@ pub(crate) struct ExplainArgs {
 The node has to know the key: its agent was started with --upgrade_keys (tepui.upgrade_keys on the kernel's
 command line), which takes what `tepui key FILE` prints. The agent checks the program first, as a child, and
 refuses one that could not go on from where it is. One that fails before it is registered is followed by the
-one before it. After a restart of the machine it is the program of its image that runs.")]
+one before it. Commands of `tepui exec` on the node end (exit code 75), and so do checks by commands that are
+under way.
+
+An upgrade lasts until the machine starts again: then it is the program of its image that runs. To keep it, make
+the image anew, too.")]
 pub(crate) struct UpgradeArgs {
     /// The node's name, as `tepui nodes` shows it, or the id of its agent.
     pub(crate) node: String,
@@ -207,6 +212,9 @@ pub(crate) struct UpgradeArgs {
     /// The file of the private key.
     #[arg(long, value_name = "FILE")]
     pub(crate) key: PathBuf,
+    /// Do it though tasks of the node have a terminal, which they lose: they get SIGHUP.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// A key.

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Stdin};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, Interval, interval_at};
 
+use crate::anew;
 use crate::args::ExecArgs;
 use crate::client::ClientError;
 use crate::client::address::Address;
@@ -27,6 +28,9 @@ const PIECE_BYTES_MAX: usize = 16 << 10;
 const END_OF_TRANSMISSION: &[u8] = &[4];
 /// The code where the task's end took the command with it, as SIGKILL does.
 const KILLED: u8 = 128 + 9;
+/// The code where the agent's program was executed again, and the command ended with it: it may be tried
+/// once more (EX_TEMPFAIL of sysexits.h).
+const INTERRUPTED: u8 = 75;
 
 /// Why a command did not run, or is not heard of any more.
 #[derive(Debug, thiserror::Error)]
@@ -70,13 +74,29 @@ pub(crate) async fn exec(args: &ExecArgs, master: &Master) -> Result<u8, ExecErr
         session = launch => session?,
         stop = stops.next() => return Ok(stop.code()),
     };
+    let begun = std::time::Instant::now();
     let raw = (args.tty && args.interactive).then(Raw::take);
     let raw = raw.transpose().map_err(ExecError::Terminal)?;
     let carried = carry(args, &mut session, &mut stops).await;
     // What follows may say something.
     drop(raw);
-    if let Some(stop) = carried? {
-        return Ok(stop.code());
+    match carried {
+        Ok(None) => {}
+        Ok(Some(stop)) => return Ok(stop.code()),
+        Err(ExecError::Session(SessionError::Lost { address, source })) => {
+            let told = tokio::select! {
+                told = anew::since(&agent, begun) => told,
+                stop = stops.next() => return Ok(stop.code()),
+            };
+            let Some(why) = told else {
+                return Err(SessionError::Lost { address, source }.into());
+            };
+            note(&format!(
+                "the agent of this node {why}, and the command ended with it; the task goes on"
+            ));
+            return Ok(INTERRUPTED);
+        }
+        Err(error) => return Err(error),
     }
     match session.end().await? {
         Some(status) => Ok(code(status)),

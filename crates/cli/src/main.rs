@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod anew;
 mod args;
 mod aside;
 mod client;

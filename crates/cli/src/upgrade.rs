@@ -17,7 +17,7 @@ use crate::client::http::{Ask, Connection, HttpError};
 use crate::client::master::Master;
 use crate::client::state::{self, Node, State};
 use crate::key::{KeyError, PrivateKey};
-use crate::print;
+use crate::{note, print};
 
 /// How long the agent may take to receive and to check a program: its own bounds, and some time.
 const CHECK_MAX: Duration = Duration::from_secs(360);
@@ -68,7 +68,10 @@ pub(crate) async fn upgrade(args: &UpgradeArgs, master: &Master) -> Result<u8, U
     let digest = Digest(ring_digest(&program));
     let state = state::fetch(&mut Connection::to(master).await?).await?;
     let node = find(&state, &args.node)?;
-    let ask = ask(&key, node, program, digest)?;
+    let mut ask = ask(&key, node, program, digest)?;
+    if args.force {
+        ask.path.push_str("?force=true");
+    }
     let mut agent = Connection::new(node.address());
     let response = agent.send_within(&ask, CHECK_MAX).await?;
     let (head, body) = response.into_parts();
@@ -80,13 +83,35 @@ pub(crate) async fn upgrade(args: &UpgradeArgs, master: &Master) -> Result<u8, U
             why: answer.text(),
         });
     }
+    let told = serde_json::from_slice(&answer.body).unwrap_or_default();
+    for line in endings(&told) {
+        note(&format!("{}: {line}", node.hostname));
+    }
     let took = settled(node, &digest.to_string()).await?;
     print(&format!(
         "{} runs {digest}, {:.2} s after it was checked\n",
         node.hostname,
         took.as_secs_f64()
     ));
+    note(&format!(
+        "this lasts until {} starts again: then the program of its image runs",
+        node.hostname
+    ));
     Ok(0)
+}
+
+/// What ends with the program that an agent had, by its answer.
+fn endings(told: &Value) -> Vec<String> {
+    let number = |name: &str| told[name].as_u64().filter(|number| *number > 0);
+    let sessions = number("sessions").map(|number| match number {
+        1 => "one command of `tepui exec` ends".to_owned(),
+        _ => format!("{number} commands of `tepui exec` end"),
+    });
+    let terminals = number("terminals").map(|number| match number {
+        1 => "one container loses its terminal, and gets SIGHUP".to_owned(),
+        _ => format!("{number} containers lose their terminals, and get SIGHUP"),
+    });
+    sessions.into_iter().chain(terminals).collect()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, UpgradeError> {
@@ -218,6 +243,19 @@ mod tests {
         ] {
             assert_eq!(outcome(&told, "a"), wanted, "{told}");
         }
+    }
+
+    #[test]
+    fn what_ends_with_a_program_is_told_by_its_number() {
+        assert!(endings(&json!({})).is_empty());
+        assert!(endings(&json!({ "sessions": 0, "terminals": 0 })).is_empty());
+        assert_eq!(
+            endings(&json!({ "sessions": 1, "terminals": 2 })),
+            [
+                "one command of `tepui exec` ends",
+                "2 containers lose their terminals, and get SIGHUP"
+            ]
+        );
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use model::election::{LABEL, leader};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use zookeeper_client::{Client, Error, WatchedEvent};
+use zookeeper_client::{Client, Error, StateWatcher, WatchedEvent};
 
 use crate::{Leader, LeaderError, Place};
 
@@ -21,6 +21,8 @@ const FOLDER_EVERY: Duration = Duration::from_secs(1);
 const RETRY_MIN: Duration = Duration::from_millis(250);
 /// The longest such pause.
 const RETRY_MAX: Duration = Duration::from_secs(8);
+/// How long nobody looks out whose process was about to end, and goes on.
+const REST: Duration = Duration::from_secs(5);
 
 /// A leader, and the term in which it leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +76,7 @@ pub enum DetectError {
 #[derive(Debug)]
 pub struct Detector {
     seen: watch::Receiver<Option<Term>>,
+    leave: mpsc::Sender<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
@@ -82,8 +85,23 @@ impl Detector {
     #[must_use]
     pub fn start(place: Place, before: Option<Term>) -> Self {
         let (tell, seen) = watch::channel(before);
-        let task = tokio::spawn(look_out(place, tell));
-        Self { seen, task }
+        let (leave, leaving) = mpsc::channel(1);
+        let task = tokio::spawn(look_out(place, tell, leaving));
+        Self { seen, leave, task }
+    }
+
+    /// Ends the session, as somebody does whose process is about to end: ZooKeeper need not wait until it
+    /// expires. What was seen last holds on, and in some seconds the look-out begins anew. Returns when the
+    /// server has taken it; where no server answers, whoever calls has to stop waiting.
+    pub fn leave(&self) -> impl Future<Output = ()> + Send + 'static {
+        let leave = self.leave.clone();
+        async move {
+            let (told, left) = oneshot::channel();
+            if leave.send(told).await.is_ok() {
+                // There is nobody left to end a session where that was dropped.
+                let _ = left.await;
+            }
+        }
     }
 
     /// Who leads, as it is seen; none where nobody was seen yet, or the last one is gone.
@@ -117,13 +135,31 @@ pub async fn find(place: &Place) -> Result<Term, DetectError> {
     })
 }
 
-async fn look_out(place: Place, tell: watch::Sender<Option<Term>>) {
+async fn look_out(
+    place: Place,
+    tell: watch::Sender<Option<Term>>,
+    mut leaving: mpsc::Receiver<oneshot::Sender<()>>,
+) {
     let mut pause = RETRY_MIN;
     loop {
         let begun = tokio::time::Instant::now();
-        let error = match look_within_session(&place, &tell).await {
-            Err(error) => error,
-            Ok(never) => match never {},
+        let mut session = None;
+        let ended = tokio::select! {
+            looked = look_within_session(&place, &tell, &mut session) => Ok(looked),
+            Some(told) = leaving.recv() => Err(told),
+        };
+        let error = match ended {
+            Ok(Err(error)) => error,
+            Ok(Ok(never)) => match never {},
+            Err(told) => {
+                // Its client is dropped by now, which ends it.
+                if let Some(session) = session {
+                    over(session).await;
+                }
+                let _ = told.send(());
+                tokio::time::sleep(REST).await;
+                continue;
+            }
         };
         if begun.elapsed() > RETRY_MAX {
             pause = RETRY_MIN;
@@ -134,12 +170,20 @@ async fn look_out(place: Place, tell: watch::Sender<Option<Term>>) {
     }
 }
 
-/// Looks until the session, or a request in it, is lost.
+/// Waits until a session is over; no longer than another would be waited for.
+async fn over(mut session: StateWatcher) {
+    let ends = async { while !session.changed().await.is_terminated() {} };
+    let _ = tokio::time::timeout(REST, ends).await;
+}
+
+/// Looks until the session, or a request in it, is lost; how the session is, is seen in `session`.
 async fn look_within_session(
     place: &Place,
     tell: &watch::Sender<Option<Term>>,
+    session: &mut Option<StateWatcher>,
 ) -> Result<Infallible, DetectError> {
     let client = connect(place).await?;
+    *session = Some(client.state_watcher());
     // Holds the one watch that is set.
     let mut watches = JoinSet::new();
     loop {

@@ -185,6 +185,27 @@ fn a_terminal_is_raw_tells_its_size_and_its_changes_and_is_as_before_in_the_end(
     );
 }
 
+#[test]
+fn an_upgrade_of_the_agent_ends_a_command_with_the_reason_a_code_of_its_own_and_the_terminal_as_before()
+ {
+    let fake = cluster();
+    let OpenptyResult { master, slave } = openpty(None, None).unwrap();
+    let before = tcgetattr(&slave).unwrap();
+    let stream = || Stdio::from(slave.try_clone().unwrap());
+    let mut command = exec(&fake, &["-it", "web-1", "upgraded"]);
+    let child = command.stdin(stream()).stdout(stream()).spawn().unwrap();
+    let mut terminal = File::from(master);
+    assert_eq!(line(&mut terminal), "begun");
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(75), "{stderr}");
+    assert!(
+        stderr.contains("the agent of this node was upgraded (upgrade to version 2)"),
+        "{stderr}"
+    );
+    assert_eq!(tcgetattr(&slave).unwrap(), before);
+}
+
 fn line(terminal: &mut File) -> String {
     let mut line = Vec::new();
     let mut byte = [0];

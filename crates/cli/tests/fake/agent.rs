@@ -1,7 +1,7 @@
 //! The agent's part of the fake: one session, whose process is played by what it is called.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -147,6 +147,13 @@ fn play(
                 }
             }
             panic!("the input broke off");
+        }
+        // The agent's program is executed again, and its connections end.
+        "upgraded" => {
+            write_data(out, process_io::data::Type::Stdout, b"begun\n")?;
+            std::thread::sleep(Duration::from_millis(100));
+            out.shutdown(Shutdown::Both)?;
+            Err(std::io::ErrorKind::ConnectionAborted.into())
         }
         // Its task ends, and the agent forgets all of it.
         "doomed" => Ok(None),

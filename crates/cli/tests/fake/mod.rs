@@ -186,6 +186,15 @@ fn serve(world: &Mutex<World>, mut stream: TcpStream) -> std::io::Result<()> {
                 let state = state(&world.lock().unwrap());
                 answer(&mut stream, "200 OK", "application/json", state.as_bytes())?;
             }
+            // An agent that has just begun.
+            ("GET", "/metrics/snapshot") => {
+                let figures = br#"{"slave/uptime_secs":0.01}"#;
+                answer(&mut stream, "200 OK", "application/json", figures)?;
+            }
+            ("GET", "/state") => {
+                let history = br#"{"tepui_history":{"executed_again_for":"upgrade to version 2"}}"#;
+                answer(&mut stream, "200 OK", "application/json", history)?;
+            }
             ("GET", "/monitor/statistics") => {
                 let statistics = statistics(&mut world.lock().unwrap());
                 answer(
