@@ -24,6 +24,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use api::domain::DomainSource;
 use model::sandbox::Ipv4Net;
 
 use crate::housekeeping;
@@ -61,6 +62,8 @@ pub struct Config {
     pub resources: Option<String>,
     /// Attributes in Mesos' notation.
     pub attributes: Option<String>,
+    /// Where this agent stands, as far as failures go.
+    pub domain: Option<DomainSource>,
     /// Whether tasks run as the user they name; otherwise as the agent's own.
     pub switch_user: bool,
     /// The root that a task without an image gets.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use agent_kernel::facts::Facts;
 use api::convert;
+use api::domain::{DomainError, DomainSource};
 use api::v1::{self, agent_info::capability};
 use model::resources::{self, ParseError, Range, Ranges, Resource, Scalar, Value};
 use model::{AgentId, Resources};
@@ -45,6 +46,8 @@ pub struct Description {
     pub resources: Resources,
     /// What its operator says of it.
     pub attributes: Vec<v1::Attribute>,
+    /// Where it stands, as far as failures go.
+    pub domain: Option<v1::DomainInfo>,
     /// Names these resources.
     pub resource_version: [u8; 16],
     /// Where its containers are that have networks of their own.
@@ -65,6 +68,9 @@ pub enum DescriptionError {
     /// `--attributes`
     #[error("read --attributes: {0:?} is not name:value")]
     Attribute(String),
+    /// `--domain`
+    #[error("--domain")]
+    Domain(#[from] DomainError),
 }
 
 impl Description {
@@ -85,6 +91,7 @@ impl Description {
             work_dir: node.work_dir.clone(),
             resources: resources(config.resources.as_deref(), facts)?,
             attributes: attributes(config.attributes.as_deref().unwrap_or_default())?,
+            domain: config.domain.as_ref().map(DomainSource::read).transpose()?,
             resource_version,
             addresses: Addresses::default(),
         })
@@ -98,8 +105,8 @@ impl Description {
             port: Some(self.port.into()),
             resources: convert::to_refined(&self.resources),
             attributes: self.attributes.clone(),
+            domain: self.domain.clone(),
             id: id.map(Into::into),
-            ..v1::AgentInfo::default()
         }
     }
 

@@ -202,6 +202,7 @@ fn flags(config: &Config, node: &Node) -> Value {
         "advertise_ip": config.advertise_ip.map(|ip| ip.to_string()),
         "advertise_port": config.advertise_port.map(|port| port.to_string()),
         "attributes": config.attributes,
+        "domain": config.domain.as_ref().map(ToString::to_string),
         "executor_registration_timeout": text(config.executor_registration_timeout),
         "executor_reregistration_timeout": text(config.executor_reregistration_timeout),
         "executor_shutdown_grace_period": text(config.executor_shutdown_grace_period),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
+use api::domain;
 use api::flat::{self, list};
 use api::v1;
 use api::v1::master_info::Capability;
@@ -102,6 +103,11 @@ impl Facts {
         };
         let ip = self.address.ip().to_string();
         port == self.address.port() && (hostname == self.hostname || hostname == ip)
+    }
+
+    /// The region of this master's domain.
+    pub(crate) fn region(&self) -> Option<&str> {
+        self.master_info.domain.as_ref().and_then(domain::region)
     }
 
     /// The leading master's name and port; `None` where none is known.

@@ -16,6 +16,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::domain::{self, DomainSource};
 use detector::ZkSource;
 use model::resources::Scalar;
 
@@ -53,6 +54,8 @@ pub struct Config {
     pub work_dir: Option<PathBuf>,
     /// A name of the cluster for people.
     pub cluster: Option<String>,
+    /// Where this master stands, as far as failures go.
+    pub domain: Option<DomainSource>,
     /// The log of this master, where something keeps one: shown as `/master/log`.
     pub external_log_file: Option<PathBuf>,
     /// Where the registry is kept.
@@ -100,6 +103,7 @@ impl Default for Config {
             advertise_port: None,
             work_dir: None,
             cluster: None,
+            domain: None,
             external_log_file: None,
             registry: RegistryKind::Durable,
             agent_ping_timeout: Duration::from_secs(15),
@@ -235,6 +239,19 @@ const FLAGS: &[Flag] = &[
         help: "name of the cluster, for people",
         set: |config, text| name(text, &mut config.cluster),
         get: |config| config.cluster.clone(),
+    },
+    Flag {
+        name: "domain",
+        value: "DOMAIN",
+        help: "region and zone of this master: region:NAME;zone:NAME, Mesos' JSON, or the path of a file that \
+               holds it; all masters are in one region, and agents with a domain need one here (none)",
+        set: |config, text| {
+            let source = text.parse();
+            let wrong = |fault| format!("expected {}: {fault}", domain::ALLOWED);
+            config.domain = Some(source.map_err(wrong)?);
+            Ok(())
+        },
+        get: |config| config.domain.as_ref().map(ToString::to_string),
     },
     Flag {
         name: "external_log_file",

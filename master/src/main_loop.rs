@@ -52,6 +52,13 @@ pub(crate) enum Notice {
     Elected(Box<Term>),
     /// This master led, and may not act any more; why.
     Deposed(&'static str),
+    /// The leader is in one region, and this master in another.
+    Misplaced {
+        /// The leader's.
+        leads: String,
+        /// This master's.
+        own: String,
+    },
     /// This master was elected, and cannot lead.
     Unfit(Box<StartError>),
 }
@@ -71,6 +78,17 @@ pub enum RunError {
     Deposed {
         /// What happened.
         why: &'static str,
+    },
+    /// All masters must be in one region.
+    #[error(
+        "the leading master is in region {leads:?} and this one in {own:?}; all masters are in one region: \
+         mend --domain"
+    )]
+    Misplaced {
+        /// The region of the leader.
+        leads: String,
+        /// This master's own.
+        own: String,
     },
     /// It was elected and cannot read what it is to lead with.
     #[error("begin to lead")]
@@ -254,6 +272,7 @@ impl MainLoop {
             }
             Notice::Elected(term) => self.begin(*term),
             Notice::Deposed(why) => Err(RunError::Deposed { why }),
+            Notice::Misplaced { leads, own } => Err(RunError::Misplaced { leads, own }),
             Notice::Unfit(error) => Err(RunError::Unfit(error)),
         }
     }

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::domain::{DomainError, DomainSource};
 use api::link::v1::link_server::LinkServer;
 use detector::{Place as ZkPlace, ZkSourceError};
 use hyper::server::conn::{http1, http2};
@@ -101,6 +102,9 @@ pub enum StartError {
     /// The threads for those who read cannot be started.
     #[error("start the threads that serve readers")]
     Readers(#[source] std::io::Error),
+    /// It is not known where this master stands.
+    #[error("--domain")]
+    Domain(#[from] DomainError),
     /// It is not known where ZooKeeper is.
     #[error("--zk")]
     Zk(#[from] ZkSourceError),
@@ -132,6 +136,7 @@ impl Server {
         let listener = listen(SocketAddr::new(config.ip, config.port)).await?;
         let bound = local_address(&listener, config)?;
         let url = config.zk.as_ref().map(|zk| zk.read()).transpose()?;
+        let domain = config.domain.as_ref().map(DomainSource::read).transpose()?;
         let mut registry = registry(config)?;
         let contents = registry.start(Elected::Alone)?;
         let recovered = entries::decode(contents.entries)?;
@@ -143,7 +148,8 @@ impl Server {
             Some(_) => Standing::open(),
             None => Standing::fixed(config.leader.clone(), contents.epoch),
         };
-        let facts = Facts::new(config, bound, master_id.clone(), standing, started, access);
+        let mut facts = Facts::new(config, bound, master_id.clone(), standing, started, access);
+        facts.master_info.domain = domain;
         if facts.follows_itself() {
             let leader = facts.standing.leader();
             return Err(StartError::FollowsItself { leader });
@@ -306,6 +312,8 @@ pub(crate) fn core_config(config: &Config, epoch: u64, facts: &Facts) -> CoreCon
         min_allocatable: scheduling.min_allocatable.clone(),
         sorters: scheduling.sorters,
         filter_gpu_resources: scheduling.filter_gpu_resources,
+        region: facts.region().map(Into::into),
+        require_agent_domain: scheduling.require_agent_domain,
         fair_sharing_excluded: config.fair_sharing_excluded.clone(),
         allocator_recovery_timeout: config.allocator_recovery_timeout,
         allocator_agent_recovery_factor: config.allocator_agent_recovery_factor,

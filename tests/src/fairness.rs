@@ -212,6 +212,7 @@ impl Run {
             sorters: scenario.sorters,
             min_allocatable: vec![least("cpus", Scalar(10)), least("mem", Scalar::whole(32))],
             filter_gpu_resources: true,
+            region: None,
             fair_sharing_excluded: BTreeSet::new(),
             batch_interval: Duration::from_secs(1),
         };

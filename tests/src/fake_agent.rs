@@ -62,6 +62,8 @@ pub struct Description {
     pub resources: String,
     /// As in `--attributes`; text only.
     pub attributes: Vec<(String, String)>,
+    /// Where it stands, as in `--domain`.
+    pub domain: Option<v1::DomainInfo>,
     /// The numbers of its capabilities.
     pub capabilities: Vec<i32>,
     /// The address from which it opens its link; any where there is none.
@@ -90,6 +92,7 @@ impl Description {
             hostname: "localhost".into(),
             resources: "cpus:4;mem:4096;disk:10240;ports:[31000-32000]".into(),
             attributes: Vec::new(),
+            domain: None,
             // From MULTI_ROLE to TASK_RESOURCE_LIMITS.
             capabilities: (1..=8).collect(),
             source: None,
@@ -267,6 +270,7 @@ fn register(description: &Description, resources: &model::Resources) -> Register
             port: Some(description.port.into()),
             resources: api::convert::to_refined(resources),
             attributes: description.attributes.iter().map(attribute).collect(),
+            domain: description.domain.clone(),
             ..Default::default()
         }),
         version: "1.11.0".into(),

@@ -103,6 +103,8 @@ pub fn config(
         offer_timeout: None,
         min_allocatable: min.into_iter().collect(),
         filter_gpu_resources: true,
+        region: None,
+        require_agent_domain: false,
         sorters: master_core::allocator::Sorters::default(),
         fair_sharing_excluded: BTreeSet::new(),
         allocator_recovery_timeout: Duration::from_secs(600),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use agent_core::{gc, rotation};
+use api::domain::DomainSource;
 
 use crate::housekeeping;
 
@@ -33,6 +34,7 @@ pub(super) struct Draft {
     pub(super) credential: Option<PathBuf>,
     pub(super) resources: Option<String>,
     pub(super) attributes: Option<String>,
+    pub(super) domain: Option<DomainSource>,
     pub(super) switch_user: Option<bool>,
     pub(super) default_rootfs: Option<PathBuf>,
     pub(super) executor_shutdown_grace_period: Option<Duration>,
@@ -83,6 +85,7 @@ impl Draft {
             resources: self.resources,
             credential: self.credential,
             attributes: self.attributes,
+            domain: self.domain,
             switch_user: self.switch_user.unwrap_or(true),
             default_rootfs: self.default_rootfs,
             executor_shutdown_grace_period: self

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use agent_core::rotation;
+use api::domain;
 
 use crate::description;
 
@@ -161,6 +162,20 @@ pub(super) static SETTINGS: &[Setting] = &[
         set: |draft, text| {
             description::check(None, Some(text)).map_err(why)?;
             put(&mut draft.attributes, some_text(text))
+        },
+    },
+    Setting {
+        name: "domain",
+        value: "DOMAIN",
+        allowed: domain::ALLOWED,
+        help: "region and zone of this agent: region:NAME;zone:NAME, Mesos' JSON, or the path of a file that\n      holds it; frameworks that are not REGION_AWARE get no offers of agents in another region than\n      the master's (default: none)",
+        boot: false,
+        switch: false,
+        set: |draft, text| {
+            put(
+                &mut draft.domain,
+                text.parse().map_err(|fault| format!("; {fault}")),
+            )
         },
     },
     Setting {

@@ -152,6 +152,29 @@ fn the_master_is_an_address_a_list_of_them_or_a_place_in_zookeeper() {
 }
 
 #[test]
+fn a_domain_is_given_in_words_that_outlive_the_kernels_command_line() {
+    let line = parse(Input::KernelCommandLine(
+        "tepui.master=a:1 tepui.domain=region:eu;zone:rack1",
+    ));
+    let json = r#"{"fault_domain":{"region":{"name":"eu"},"zone":{"name":"rack1"}}}"#;
+    let flag = format!("--domain={json}");
+    for domain in [
+        config(line).domain,
+        config(flags(&["--master=a:1", &flag], &[])).domain,
+    ] {
+        assert_eq!(
+            domain.map(|domain| domain.to_string()).as_deref(),
+            Some(json)
+        );
+    }
+    let text = faults(flags(&["--master=a:1", "--domain={}"], &[]));
+    assert!(
+        text.ends_with("; `domain` must define `fault_domain`"),
+        "{text}"
+    );
+}
+
+#[test]
 fn resources_and_attributes_are_read_before_the_node_starts() {
     let text = faults(flags(
         &[

@@ -70,6 +70,7 @@ pub(super) fn port(text: &str) -> Result<u16, Why> {
 pub(super) fn why(error: DescriptionError) -> Why {
     match error {
         DescriptionError::Resources { source, .. } => format!("; {source}"),
+        DescriptionError::Domain(error) => format!("; {error}"),
         DescriptionError::Attribute(part) => format!("; {part:?} is not name:value"),
     }
 }

@@ -53,6 +53,9 @@ pub(super) fn state(context: &Context) -> Value {
         "frameworks": frameworks(view::frameworks(&snapshot)),
         "completed_frameworks": frameworks(view::completed_frameworks(&snapshot)),
     });
+    if let (Some(domain), Some(map)) = (&description.domain, state.as_object_mut()) {
+        map.insert("domain".to_owned(), flat::message(domain));
+    }
     if let Some(drain) = snapshot.drain
         && let Some(map) = state.as_object_mut()
     {

@@ -74,6 +74,7 @@ impl Agent {
             .args([
                 "--resources=cpus:2;mem:256;disk:1024",
                 "--attributes=rack:a1",
+                "--domain=region:eu;zone:z1",
             ])
             .arg("--switch_user=false")
             .args(flags);

@@ -40,6 +40,7 @@ fn an_agent_registers_refuses_what_it_cannot_run_and_ends_when_told() {
     for part in [
         r#""id":"m-S0""#,
         r#""attributes":{"rack":"a1"}"#,
+        r#""domain":{"fault_domain":{"region":{"name":"eu"},"zone":{"name":"z1"}}}"#,
         r#""cpus":2.0"#,
         r#""ports":"[31000-32000]""#,
         r#""state":"TASK_FAILED""#,

@@ -11,6 +11,7 @@
 pub mod convert;
 mod decode;
 pub mod descriptor;
+pub mod domain;
 pub mod encode;
 pub mod faults;
 pub mod flat;

@@ -53,13 +53,20 @@ fn running(state: &State, node: &Node) -> usize {
 }
 
 fn table(state: &State, now: f64) -> Table {
-    let mut table = Table::new(&[
+    let nodes = nodes(state);
+    let mut headings = vec![
         "NODE", "STATE", "ADDRESS", "CPUS", "MEM", "DISK", "TASKS", "AGE",
-    ]);
-    for node in nodes(state) {
+    ];
+    // Where nobody was told of domains, there is nothing to tell.
+    let has_domains = nodes.iter().any(|node| node.place().is_some());
+    if has_domains {
+        headings.extend(["REGION", "ZONE"]);
+    }
+    let mut table = Table::new(&headings);
+    for node in nodes {
         let (used, all) = (&node.used_resources, &node.resources);
         let (words, tone) = condition(state, node);
-        table.row(vec![
+        let mut row = vec![
             Cell::text(&node.hostname),
             Cell::toned(words, tone),
             Cell::text(node.address().to_string()),
@@ -68,7 +75,11 @@ fn table(state: &State, now: f64) -> Table {
             Cell::number(format!("{}/{}", size(used.disk), size(all.disk))),
             Cell::number(running(state, node).to_string()),
             Cell::number(age(now - node.registered_time)),
-        ]);
+        ];
+        if has_domains {
+            row.extend(node.place().unwrap_or(["-", "-"]).map(Cell::text));
+        }
+        table.row(row);
     }
     table
 }
@@ -84,10 +95,38 @@ fn json(state: &State) -> serde_json::Value {
             "used_resources": node.used_resources,
             "offered_resources": node.offered_resources,
             "attributes": node.attributes,
+            "domain": node.domain,
             "tasks": running(state, node),
             "registered_time": node.registered_time,
             "version": node.version,
         })
     };
     nodes(state).into_iter().map(node).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(nodes: &str) -> String {
+        let text = format!(r#"{{"version":"1","id":"m","frameworks":[],"slaves":[{nodes}]}}"#);
+        let state: State = serde_json::from_str(&text).expect("a state");
+        let text = table(&state, 0.0).render(Paint::Plain);
+        let rows = text.lines().map(|row| row.split_whitespace().skip(7));
+        let rows: Vec<String> = rows.map(|row| row.collect::<Vec<_>>().join(" ")).collect();
+        rows.join("; ")
+    }
+
+    #[test]
+    fn regions_and_zones_are_shown_where_a_node_has_them() {
+        let far = r#"{"hostname":"a","domain":{"fault_domain":{"region":{"name":"eu"},"zone":{"name":"z1"}}}}"#;
+        let plain = r#"{"hostname":"b"}"#;
+        assert_eq!(shown(plain), "AGE; 0s");
+        assert_eq!(
+            shown(&format!("{far},{plain}")),
+            "AGE REGION ZONE; 0s eu z1; 0s - -"
+        );
+        // A domain of another kind, as a later Mesos may have.
+        assert_eq!(shown(r#"{"hostname":"c","domain":{}}"#), "AGE; 0s");
+    }
 }

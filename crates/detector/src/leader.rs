@@ -57,6 +57,14 @@ impl Leader {
     }
 }
 
+/// The region of the master that tells this JSON of its MasterInfo, where it has a domain.
+#[must_use]
+pub fn region(data: &[u8]) -> Option<String> {
+    let info: Value = serde_json::from_slice(data).ok()?;
+    let region = info.pointer("/domain/fault_domain/region/name")?;
+    region.as_str().map(str::to_owned)
+}
+
 impl fmt::Display for Leader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.hostname, self.port)

@@ -9,7 +9,7 @@ mod place;
 mod watch;
 mod zk_url;
 
-pub use leader::{Leader, LeaderError};
+pub use leader::{Leader, LeaderError, region};
 pub use place::Place;
 pub use watch::{DetectError, Detector, Term, find};
 pub use zk_url::{ZkSource, ZkSourceError, ZkUrl, ZkUrlError};

@@ -83,7 +83,9 @@ impl Master {
             self.drop_message("registration", "the link is registered already".into());
             return;
         }
-        if self.refuse_if_down(link, incarnation, &registration) {
+        if self.refuse_if_down(link, incarnation, &registration)
+            || self.refuse_by_domain(link, incarnation, &registration)
+        {
             return;
         }
         match registration.agent_id.clone() {
@@ -443,6 +445,34 @@ impl Master {
         } else {
             self.refuse(link, incarnation, reason);
         }
+        true
+    }
+
+    /// Refuses whoever has a domain where this master has none, since it cannot tell how far away that
+    /// is, and whoever has none where it must. What runs there goes on: the agent may be given another
+    /// domain without losing its tasks.
+    fn refuse_by_domain(
+        &mut self,
+        link: LinkId,
+        incarnation: u64,
+        registration: &Registration,
+    ) -> bool {
+        let own = &self.config.region;
+        let reason = match &registration.attributes.region {
+            Some(region) if own.is_none() => {
+                format!(
+                    "the agent has a domain, in region {region}, and the master has none: give the \
+                     master --domain, or take it from the agent"
+                )
+            }
+            None if self.config.require_agent_domain => {
+                "the agent has no domain, and the master wants one (--require_agent_domain): give the \
+                 agent --domain"
+                    .into()
+            }
+            Some(_) | None => return false,
+        };
+        self.refuse(link, incarnation, reason);
         true
     }
 

@@ -110,6 +110,10 @@ pub struct Config {
     pub min_allocatable: Vec<Quantities>,
     /// `--filter_gpu_resources`: agents with GPUs are for frameworks that ask for them.
     pub filter_gpu_resources: bool,
+    /// The region of `--domain`; none: agents that have a domain are refused.
+    pub region: Option<Text>,
+    /// `--require_agent_domain`: agents that have no domain are refused.
+    pub require_agent_domain: bool,
     /// `--fair_sharing_excluded_resource_names`: these do not count for anyone's share.
     pub fair_sharing_excluded: BTreeSet<Text>,
     /// `--allocator_recovery_timeout`: where there is quota, nothing is given out for so long, unless
@@ -195,6 +199,7 @@ impl Master {
             sorters: config.sorters,
             min_allocatable: config.min_allocatable.clone(),
             filter_gpu_resources: config.filter_gpu_resources,
+            region: config.region.clone(),
             fair_sharing_excluded: config.fair_sharing_excluded.clone(),
             batch_interval: config.allocation_interval,
         };

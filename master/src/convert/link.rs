@@ -95,7 +95,7 @@ pub(crate) fn registration(
             "register.oversubscribed_resources",
         )?,
         resource_version: Blob::new(&register.resource_version),
-        attributes: Arc::new(attributes(&info)),
+        attributes: Arc::new(attributes(&info)?),
         info: blob(&info),
         frameworks: register
             .frameworks
@@ -346,9 +346,16 @@ fn framework(info: &v1::FrameworkInfo) -> Result<FrameworkInfo, FrameError> {
 }
 
 /// What offer constraints look at.
-fn attributes(info: &v1::AgentInfo) -> AgentAttributes {
-    let domain = info.domain.as_ref().and_then(|d| d.fault_domain.as_ref());
-    AgentAttributes {
+fn attributes(info: &v1::AgentInfo) -> Result<AgentAttributes, FrameError> {
+    let domain = info.domain.as_ref().map(|domain| {
+        let fault_domain = domain.fault_domain.as_ref();
+        // Which is where: nobody could tell how far away the agent is.
+        fault_domain.ok_or(FrameError::Missing(
+            "register.agent_info.domain.fault_domain",
+        ))
+    });
+    let domain = domain.transpose()?;
+    Ok(AgentAttributes {
         hostname: Text::from(info.hostname.as_str()),
         region: domain.map(|domain| Text::from(domain.region.name.as_str())),
         zone: domain.map(|domain| Text::from(domain.zone.name.as_str())),
@@ -363,7 +370,7 @@ fn attributes(info: &v1::AgentInfo) -> AgentAttributes {
                 (Text::from(attribute.name.as_str()), value)
             })
             .collect(),
-    }
+    })
 }
 
 fn running_executor(executor: wire::RunningExecutor) -> Result<RunningExecutor, FrameError> {

@@ -27,7 +27,8 @@ use crate::flags::Leader;
 /// How long a session that is given back may take to end at the servers.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
-/// What comes of an election; at most one of each, as whoever led never leads again.
+/// What comes of an election; at most one of the first two, as whoever led never leads again, and the
+/// last ends it.
 pub(crate) enum Decision {
     /// This master is to lead.
     Elected {
@@ -40,6 +41,13 @@ pub(crate) enum Decision {
     Deposed {
         /// Why.
         why: &'static str,
+    },
+    /// It does not belong to the masters among which it stands.
+    Misplaced {
+        /// The region of the leader.
+        leads: String,
+        /// This master's own.
+        own: String,
     },
 }
 
@@ -57,6 +65,8 @@ pub(crate) struct Candidate {
     pub(crate) znode: Vec<u8>,
     /// As the leader's znode would tell it.
     pub(crate) own: Found,
+    /// The region of its domain, where it has one.
+    pub(crate) region: Option<String>,
     /// Where it is kept who leads.
     pub(crate) standing: Arc<Standing>,
 }
@@ -242,10 +252,13 @@ impl Candidacy {
                 tracing::info!("the znode of this master's own past leads, until it expires");
                 Leader::Unknown
             }
-            Some(Ok(found)) => Leader::Elsewhere {
-                hostname: found.hostname,
-                port: found.port,
-            },
+            Some(Ok(found)) => {
+                self.compare_regions(znode);
+                Leader::Elsewhere {
+                    hostname: found.hostname,
+                    port: found.port,
+                }
+            }
             Some(Err(error)) => {
                 tracing::warn!(%error, "the leader is not understood");
                 Leader::Unknown
@@ -254,6 +267,16 @@ impl Candidacy {
         if leader != self.candidate.standing.leader() {
             tracing::info!(%leader, "another master leads, or none that is known");
             self.candidate.standing.follow(leader);
+        }
+    }
+
+    /// All masters are in one region: elsewhere, agents would be near or far by who happens to lead.
+    fn compare_regions(&self, znode: Option<&Blob>) {
+        let leads = znode.and_then(|znode| detector::region(znode.as_bytes()));
+        if let (Some(leads), Some(own)) = (leads, self.candidate.region.clone())
+            && leads != own
+        {
+            self.decide(Decision::Misplaced { leads, own });
         }
     }
 

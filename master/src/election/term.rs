@@ -48,6 +48,7 @@ pub(crate) fn stand(
             ip: facts.address.ip(),
             port: facts.address.port(),
         },
+        region: facts.region().map(str::to_owned),
         standing: Arc::clone(&facts.standing),
     };
     // A master is elected once and deposed once.
@@ -57,6 +58,7 @@ pub(crate) fn stand(
         while let Some(decision) = decided.recv().await {
             let notice = match decision {
                 Decision::Deposed { why } => Notice::Deposed(why),
+                Decision::Misplaced { leads, own } => Notice::Misplaced { leads, own },
                 Decision::Elected { epoch, session } => {
                     let (config, handle) = (Arc::clone(&config), handle.clone());
                     let registry = elected_registry(&config, place.clone(), session);

@@ -23,6 +23,8 @@ pub struct SchedulingFlags {
     pub min_allocatable: Vec<Quantities>,
     /// Whether agents with GPUs are for frameworks that ask for them.
     pub filter_gpu_resources: bool,
+    /// Whether agents without a domain are refused.
+    pub require_agent_domain: bool,
     /// How fast agents that do not answer are given up; without it, at once.
     pub agent_removal_rate: Option<RemovalRate>,
     /// How many frameworks that are over are kept.
@@ -44,6 +46,7 @@ impl Default for SchedulingFlags {
             sorters: Sorters::default(),
             min_allocatable: vec![least("cpus", Scalar(10)), least("mem", Scalar::whole(32))],
             filter_gpu_resources: true,
+            require_agent_domain: false,
             agent_removal_rate: None,
             max_completed_frameworks: 50,
             max_completed_tasks: 1000,
@@ -139,6 +142,13 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "agents with GPUs are for frameworks that can use them (true)",
         set: |config, text| number(text, &mut config.scheduling.filter_gpu_resources),
         get: |config| Some(config.scheduling.filter_gpu_resources.to_string()),
+    },
+    Flag {
+        name: "require_agent_domain",
+        value: BOOL,
+        help: "only agents that have a domain are let in (false)",
+        set: |config, text| number(text, &mut config.scheduling.require_agent_domain),
+        get: |config| Some(config.scheduling.require_agent_domain.to_string()),
     },
     Flag {
         name: "agent_removal_rate_limit",
@@ -240,6 +250,7 @@ mod tests {
             ("min_allocatable_resources", "cpus:0.01|mem:32"),
             ("min_allocatable_resources", "cpus:1;mem:64"),
             ("min_allocatable_resources", ""),
+            ("require_agent_domain", "true"),
             ("agent_removal_rate_limit", "3/10mins"),
             ("max_completed_frameworks", "7"),
             ("offer_constraints_re2_max_mem", "4KB"),

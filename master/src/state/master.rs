@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::v1;
+use api::{flat, v1};
 use master_core::authorization::Action;
 use model::AgentId;
 use serde_json::{Value, json};
@@ -68,15 +68,18 @@ pub(super) fn state<'a>(view: &'a View, facts: &Facts) -> Part<'a> {
         put("cluster", json!(cluster));
     }
     put("leader", json!(facts.pid));
-    put(
-        "leader_info",
-        json!({
-            "id": facts.master_id.as_str(),
-            "pid": facts.pid,
-            "port": facts.address.port(),
-            "hostname": facts.hostname,
-        }),
-    );
+    let mut leader = json!({
+        "id": facts.master_id.as_str(),
+        "pid": facts.pid,
+        "port": facts.address.port(),
+        "hostname": facts.hostname,
+    });
+    if let Some(domain) = &facts.master_info.domain {
+        let domain = flat::message(domain);
+        leader["domain"] = domain.clone();
+        put("domain", domain);
+    }
+    put("leader_info", leader);
     if view.sight.may(Action::ViewFlags, None) {
         if let Some(log) = facts.flags.get("external_log_file") {
             put("external_log_file", json!(log));

@@ -255,3 +255,42 @@ async fn with_a_credential_only_its_owners_stand_and_everyone_may_look() {
     other.shutdown().await.unwrap();
     master.shutdown().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_master_of_another_region_than_the_leaders_ends_and_says_so() {
+    let Some(zookeeper) = ZooKeeper::start() else {
+        return;
+    };
+    let zk = format!("zk://127.0.0.1:{}/mesos", zookeeper.port());
+    let within = |region: &str, zone: &str| Config {
+        domain: Some(format!("region:{region};zone:{zone}").parse().unwrap()),
+        ..elected(&zk)
+    };
+    let first = Server::start(&within("eu", "a")).await.unwrap();
+    until_it_leads(&first).await;
+    let server = format!("127.0.0.1:{}", zookeeper.port());
+    let client = Client::connect(&server).await.unwrap();
+    let path = "/mesos/json.info_0000000000";
+    let (znode, _) = client.get_data(path).await.unwrap();
+    let znode: serde_json::Value = serde_json::from_slice(&znode).unwrap();
+    assert_eq!(znode["domain"]["fault_domain"]["region"]["name"], "eu");
+
+    let third = Server::start(&within("us", "a")).await.unwrap();
+    let outcome = soon("the end of the stranger", third.ended()).await;
+    assert!(
+        matches!(&outcome, Err(RunError::Misplaced { leads, own }) if leads == "eu" && own == "us"),
+        "{outcome:?}"
+    );
+    let second = Server::start(&within("eu", "b")).await.unwrap();
+    let nowhere = Server::start(&elected(&zk)).await.unwrap();
+    for follower in [&second, &nowhere] {
+        until("a redirect to the leader", async || {
+            (answer(follower).await.0 == "307 Temporary Redirect").then_some(())
+        })
+        .await;
+    }
+    first.shutdown().await.unwrap();
+    second.shutdown().await.unwrap();
+    // It may have led in between: it has no domain, and so none can be said to be another.
+    drop(nowhere);
+}

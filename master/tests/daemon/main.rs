@@ -3,6 +3,7 @@
 mod access;
 mod cluster;
 mod connections;
+mod domain;
 mod election;
 mod grpc;
 mod http;

@@ -45,6 +45,8 @@ pub(crate) struct Node {
     pub(crate) offered_resources: Amounts,
     pub(crate) version: String,
     pub(crate) attributes: BTreeMap<String, Value>,
+    /// A DomainInfo.
+    pub(crate) domain: Option<Value>,
 }
 
 /// The scalars of a set of resources.
@@ -131,6 +133,13 @@ impl From<ContainerId> for v1::ContainerId {
 }
 
 impl Node {
+    /// The names of its region and zone, where it was told where it stands.
+    pub(crate) fn place(&self) -> Option<[&str; 2]> {
+        let domain = self.domain.as_ref()?;
+        let name = |kind| domain["fault_domain"][kind]["name"].as_str();
+        Some([name("region")?, name("zone")?])
+    }
+
     /// Where the agent answers, as it advertises it: `slave(1)@ADDRESS:PORT`.
     pub(crate) fn address(&self) -> Address {
         let advertised = self.pid.split_once('@').map(|(_, rest)| rest.parse());

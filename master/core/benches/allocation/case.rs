@@ -125,6 +125,7 @@ impl World {
                     .collect(),
             ],
             filter_gpu_resources: true,
+            region: None,
             fair_sharing_excluded: BTreeSet::new(),
             batch_interval: Duration::from_secs(1),
         };

@@ -27,6 +27,8 @@ pub(super) struct Agent {
     pub(super) is_listed: bool,
     /// What offer constraints look at.
     pub(super) attributes: Arc<AgentAttributes>,
+    /// Whether it is in another region than the master.
+    pub(super) is_remote: bool,
     /// Who was offered it and gave something back, since everyone who could take it had it last.
     pub(super) had: Bits,
     total: Arc<Resources>,
@@ -82,6 +84,7 @@ impl Agent {
             active: false,
             is_listed: false,
             attributes: Arc::default(),
+            is_remote: false,
             had: Bits::default(),
             total: Arc::default(),
             has_gpus: false,

@@ -40,6 +40,8 @@ pub struct Policy {
     pub min_allocatable: Vec<Quantities>,
     /// Agents with GPUs are for frameworks that ask for them.
     pub filter_gpu_resources: bool,
+    /// The master's region: agents of another are for frameworks that know of regions.
+    pub region: Option<Arc<str>>,
     /// Resources of these names do not count for anyone's share.
     pub fair_sharing_excluded: BTreeSet<Arc<str>>,
     /// What was refused is not offered again before the next multiple of this.
@@ -416,6 +418,8 @@ impl Allocator for Hierarchical {
 
     fn describe_agent(&mut self, id: &AgentId, attributes: Arc<AgentAttributes>) {
         if let Some(agent) = self.slot(id).and_then(|slot| self.agents.get_mut(slot)) {
+            let region = self.policy.region.as_ref();
+            agent.is_remote = attributes.is_outside(region);
             agent.attributes = attributes;
         }
     }

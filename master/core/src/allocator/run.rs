@@ -144,7 +144,9 @@ impl Policy {
         let taker = &client.taker;
         let may_have_gpus =
             !self.filter_gpu_resources || taker.capabilities.has(Capability::GpuResources);
+        let may_be_remote = taker.capabilities.has(Capability::RegionAware);
         (may_have_gpus || !agent.has_gpus())
+            && (may_be_remote || !agent.is_remote)
             && !taker.constraints.exclude(&client.role, &agent.attributes)
     }
 }

@@ -80,3 +80,14 @@ pub struct AgentAttributes {
     /// `attributes` in their order: name, and value where it is a text.
     pub named: Vec<(Text, Option<Text>)>,
 }
+
+impl AgentAttributes {
+    /// Whether it is in another region than this one. Who has no domain is in the master's.
+    #[must_use]
+    pub fn is_outside(&self, region: Option<&Text>) -> bool {
+        match (&self.region, region) {
+            (Some(own), Some(region)) => own != region,
+            (None, _) | (_, None) => false,
+        }
+    }
+}

@@ -45,10 +45,12 @@ pub(crate) fn check_with(acls: Acls, script: &str, expected: &Expect) {
         acls: Arc::new(acls),
         ..config()
     };
-    let mut world = World {
-        master: Master::new(config),
-        ..World::new()
-    };
+    check_of(config, script, expected);
+}
+
+/// The same with a master of other settings.
+pub(crate) fn check_of(config: Config, script: &str, expected: &Expect) {
+    let mut world = World::of(config);
     world.play(script, expected);
 }
 
@@ -72,7 +74,7 @@ pub(crate) struct World {
 }
 
 /// The settings of a script's master.
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config {
         master_id: MasterId::new("m").expect("id"),
         epoch: 1,
@@ -87,6 +89,8 @@ fn config() -> Config {
             .map(|text| parse(text).expect("resources").quantities())
             .to_vec(),
         filter_gpu_resources: true,
+        region: Some(Text::from("eu")),
+        require_agent_domain: false,
         sorters: Sorters::default(),
         fair_sharing_excluded: BTreeSet::new(),
         allocator_recovery_timeout: Duration::from_secs(600),
@@ -113,8 +117,12 @@ impl World {
 
     /// A master whose registry is empty and read.
     pub(crate) fn new() -> Self {
+        Self::of(config())
+    }
+
+    fn of(config: Config) -> Self {
         let mut world = Self {
-            master: Master::new(config()),
+            master: Master::new(config),
             now: Instant::ZERO,
             transcript: String::new(),
             streams: 0,
@@ -272,6 +280,8 @@ impl World {
             version: Text::from("1.11.0"),
             attributes: Arc::new(AgentAttributes {
                 hostname: words.text("host").unwrap_or_else(|| Text::from("host")),
+                region: words.text("region"),
+                zone: words.text("region").map(|_| Text::from("zone")),
                 ..AgentAttributes::default()
             }),
             // MULTI_ROLE to TASK_RESOURCE_LIMITS; `old=` is one that cannot drain.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use master_core::allocator::{Allocator, Demand, Hierarchical, Policy, Sorters};
-use master_core::event::Capability;
+use master_core::event::{AgentAttributes, Capability};
 use master_core::quota::Quota;
 use model::resources::{Limits, Quantities, Resource, Role, parse};
 use model::{AgentId, FrameworkId, Instant, Resources};
@@ -81,6 +81,7 @@ impl Cluster {
             sorters,
             min_allocatable: vec![amounts("cpus:0.01"), amounts("mem:32")],
             filter_gpu_resources: true,
+            region: Some(Arc::from("eu")),
             fair_sharing_excluded: BTreeSet::from([Arc::from("gpus")]),
             batch_interval: Duration::from_secs(1),
         };
@@ -111,6 +112,14 @@ impl Cluster {
             }
             ["framework", id, roles, options @ ..] => self.framework(id, roles, options),
             ["agent", id, total] => self.agent(id, total),
+            ["region", of, name] => {
+                let attributes = AgentAttributes {
+                    region: Some(Arc::from(*name)),
+                    ..AgentAttributes::default()
+                };
+                let attributes = Arc::new(attributes);
+                self.allocator.describe_agent(&agent(of), attributes);
+            }
             ["wait", time] => self.now = self.now + seconds(time),
             ["recover", id, of] => self.recover(id, of, None),
             ["decline", id, of, time] => self.recover(id, of, Some(seconds(time))),
@@ -171,6 +180,7 @@ impl Cluster {
         for option in options {
             match option.split_once('=') {
                 None if *option == "gpus" => capabilities.push(Capability::GpuResources),
+                None if *option == "regions" => capabilities.push(Capability::RegionAware),
                 None if *option == "revocable" => {
                     capabilities.push(Capability::RevocableResources);
                 }

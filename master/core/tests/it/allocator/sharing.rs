@@ -294,6 +294,53 @@ fn what_is_too_little_or_cannot_be_used_is_not_offered() {
 }
 
 #[test]
+fn agents_of_another_region_are_for_those_who_know_of_regions() {
+    // The master is in eu; who has no domain counts as there.
+    check(
+        "regions",
+        "framework f1 a
+         framework f2 b regions
+         agent s1 cpus:1;mem:64
+         region s1 eu
+         run
+         = f1 s1 a cpus:1;mem:64
+         agent s2 cpus:1;mem:64
+         region s2 us
+         run
+         = f2 s2 b cpus:1;mem:64
+         decline f2 s2 1
+         run
+         =
+         agent s3 cpus:1;mem:64
+         run
+         = f2 s3 b cpus:1;mem:64
+         recover f1 s1
+         recover f2 s3
+         suppress f2
+         deactivate-agent s3
+         run
+         = f1 s1 a cpus:1;mem:64
+         framework f1 a regions
+         wait 2
+         run
+         = f1 s2 a cpus:1;mem:64",
+    );
+    // Guarantees do not reach further than their frameworks do.
+    check(
+        "guarantee",
+        "quota a cpus:1;mem:64 -
+         framework f1 a
+         framework f2 b regions
+         agent s1 cpus:1;mem:64
+         region s1 us
+         agent s2 cpus:2;mem:128
+         region s2 eu
+         run
+         = f1 s2 a cpus:2;mem:128 + f2 s1 b cpus:1;mem:64",
+    );
+}
+
+#[test]
 fn what_a_gone_agent_or_framework_held_weighs_no_more() {
     // RemoveSlaveRecoverResources
     check(
