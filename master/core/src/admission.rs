@@ -309,7 +309,9 @@ impl Master {
             self.publish(Change::AgentAdded { agent_id });
         }
         let attributes = registration.attributes.clone();
-        self.allocator.describe_agent(&agent_id, attributes);
+        let capabilities = Arc::clone(&registration.capabilities);
+        self.allocator
+            .describe_agent(&agent_id, attributes, &capabilities);
         self.learn(&agent_id, &registration, origin);
         self.recheck_unavailability(&agent_id);
         if origin != Origin::Fresh {

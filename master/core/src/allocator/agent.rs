@@ -29,6 +29,10 @@ pub(super) struct Agent {
     pub(super) attributes: Arc<AgentAttributes>,
     /// Whether it is in another region than the master.
     pub(super) is_remote: bool,
+    /// Whether frameworks may have many roles there.
+    pub(super) knows_many_roles: bool,
+    /// Whether roles may be nested there.
+    pub(super) knows_nested_roles: bool,
     /// Who was offered it and gave something back, since everyone who could take it had it last.
     pub(super) had: Bits,
     total: Arc<Resources>,
@@ -85,6 +89,8 @@ impl Agent {
             is_listed: false,
             attributes: Arc::default(),
             is_remote: false,
+            knows_many_roles: true,
+            knows_nested_roles: true,
             had: Bits::default(),
             total: Arc::default(),
             has_gpus: false,

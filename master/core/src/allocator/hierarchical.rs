@@ -31,6 +31,10 @@ use crate::random::Random;
 /// So that what sorters draw and the order of agents have nothing to do with each other.
 const SHARES_SEED: u64 = 0x5a5a_0f0f_3c3c_9696;
 
+/// Capabilities of agents, by their numbers: frameworks may have many roles there, and nested ones.
+const MULTI_ROLE: i32 = 1;
+const HIERARCHICAL_ROLE: i32 = 2;
+
 /// What does not change while the allocator runs.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -416,11 +420,18 @@ impl Allocator for Hierarchical {
         self.want(now, id);
     }
 
-    fn describe_agent(&mut self, id: &AgentId, attributes: Arc<AgentAttributes>) {
+    fn describe_agent(
+        &mut self,
+        id: &AgentId,
+        attributes: Arc<AgentAttributes>,
+        capabilities: &[i32],
+    ) {
         if let Some(agent) = self.slot(id).and_then(|slot| self.agents.get_mut(slot)) {
             let region = self.policy.region.as_ref();
             agent.is_remote = attributes.is_outside(region);
             agent.attributes = attributes;
+            agent.knows_many_roles = capabilities.contains(&MULTI_ROLE);
+            agent.knows_nested_roles = capabilities.contains(&HIERARCHICAL_ROLE);
         }
     }
 

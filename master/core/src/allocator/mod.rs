@@ -84,8 +84,13 @@ pub trait Allocator {
 
     /// An agent appears, or comes back with another total. What it has in use is told by `hold`.
     fn set_agent(&mut self, now: Instant, id: &AgentId, total: Resources);
-    /// What constraints look at in an agent, from now on.
-    fn describe_agent(&mut self, id: &AgentId, attributes: Arc<AgentAttributes>);
+    /// What constraints look at in an agent, and the numbers of its capabilities, from now on.
+    fn describe_agent(
+        &mut self,
+        id: &AgentId,
+        attributes: Arc<AgentAttributes>,
+        capabilities: &[i32],
+    );
     /// An agent is gone, and its allocations with it.
     fn remove_agent(&mut self, id: &AgentId);
     /// An agent's resources may be offered.

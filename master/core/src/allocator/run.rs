@@ -147,6 +147,8 @@ impl Policy {
         let may_be_remote = taker.capabilities.has(Capability::RegionAware);
         (may_have_gpus || !agent.has_gpus())
             && (may_be_remote || !agent.is_remote)
+            && (agent.knows_many_roles || !taker.capabilities.has(Capability::MultiRole))
+            && (agent.knows_nested_roles || !client.role.as_str().contains('/'))
             && !taker.constraints.exclude(&client.role, &agent.attributes)
     }
 }

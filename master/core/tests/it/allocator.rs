@@ -7,6 +7,7 @@
 mod fairness;
 mod policies;
 mod quota;
+mod reservations;
 mod script;
 mod sharing;
 

@@ -111,6 +111,95 @@ fn a_limit_shrinks_an_offer() {
 }
 
 #[test]
+fn what_a_guarantee_does_not_take_of_an_agent_goes_to_others() {
+    // QuotaAllocationGranularity
+    check(
+        "granularity",
+        "quota q cpus:0.5;mem:200 cpus:0.5;mem:200
+         framework f1 q
+         agent s1 cpus:1;mem:512
+         run
+         = f1 s1 q cpus:0.5;mem:200
+         framework f2 n
+         run
+         = f2 s1 n cpus:0.5;mem:312",
+    );
+    // QuotaAllocationGranularityUnchoppableResource
+    check(
+        "unchoppable",
+        "quota q cpus:2;mem:2048;disk:150 cpus:2;mem:2048;disk:150
+         framework f1 q
+         agent s1 cpus:0.5;mem:512;mount:disk:100
+         run
+         = f1 s1 q cpus:0.5;disk[MOUNT:/mnt]:100;mem:512
+         agent s2 cpus:0.5;mem:512;mount:disk:100
+         run
+         = f1 s2 q cpus:0.5;mem:512
+         agent s3 cpus:2;mem:2048;disk:150
+         run
+         = f1 s3 q cpus:1;disk:50;mem:1024",
+    );
+    // QuotaAllocationMultipleDisk
+    check(
+        "several disks",
+        "quota q cpus:1;mem:512;disk:100 cpus:1;mem:512;disk:100
+         agent s1 cpus:1;mem:512;disk:50;mount:disk:50
+         framework f1 q
+         run
+         = f1 s1 q cpus:1;disk:50;disk[MOUNT:/mnt]:50;mem:512",
+    );
+    // DisproportionateQuotaVsAllocation
+    check(
+        "disproportionate",
+        "quota q cpus:4;mem:1024 cpus:4;mem:1024
+         framework f1 q
+         agent s1 cpus:2;mem:1024
+         run
+         = f1 s1 q cpus:2;mem:1024
+         agent s2 cpus:2;mem:1024
+         run
+         = f1 s2 q cpus:2",
+    );
+    // QuotaHeadroomWithNestedRoleAllocation: what a role beneath holds is counted once.
+    check(
+        "nested",
+        "framework f1 a/b
+         agent s1 cpus:1;mem:100
+         run
+         = f1 s1 a/b cpus:1;mem:100
+         framework f2 a
+         agent s2 cpus:1;mem:100
+         run
+         = f2 s2 a cpus:1;mem:100
+         quota q cpus:1;mem:100 cpus:1;mem:100
+         agent s3 cpus:1;mem:100
+         run
+         =
+         deactivate-agent s3
+         suppress f2
+         agent s4 cpus:1;mem:100
+         run
+         = f1 s4 a/b cpus:1;mem:100",
+    );
+    // A limit that falls below what is held takes nothing back, and gives nothing more (6.5).
+    check(
+        "lowered",
+        "quota q - cpus:4
+         framework f1 q
+         agent s1 cpus:4;mem:64
+         run
+         = f1 s1 q cpus:4;mem:64
+         quota q - cpus:2
+         agent s2 cpus:4;mem:64
+         run
+         = f1 s2 q mem:64
+         recover f1 s1
+         run
+         = f1 s1 q cpus:2;mem:64",
+    );
+}
+
+#[test]
 fn reservations_count_against_quota_used_or_not() {
     // ReservationWithinQuota, QuotaSetAsideReservedResources
     check(

@@ -7,8 +7,12 @@ use std::time::Duration;
 use master_core::allocator::{Allocator, Demand, Hierarchical, Policy, Sorters};
 use master_core::event::{AgentAttributes, Capability};
 use master_core::quota::Quota;
-use model::resources::{Limits, Quantities, Resource, Role, parse};
+use model::resources::{
+    Conversion, DiskInfo, DiskKind, DiskSource, Limits, Quantities, Resource, Role, parse,
+};
 use model::{AgentId, FrameworkId, Instant, Resources};
+
+use crate::notation;
 
 /// Runs a script and compares what each `run` gives out.
 pub(super) fn check(name: &str, text: &str) {
@@ -41,9 +45,20 @@ pub(super) fn role(name: &str) -> Role {
     Role::new(name).expect("a role")
 }
 
-/// Resources as in `--resources`; `revocable:` before a name makes that one revocable.
+/// Resources as in `--resources`; `revocable:` before a name makes that one revocable, `mount:` a disk
+/// that cannot be parted, `dynamic:` what is written as in `notation`.
 fn resources(text: &str) -> Resources {
     let parts = text.split(';').flat_map(|part| {
+        if let Some(part) = part.strip_prefix("dynamic:") {
+            return notation::resources(part)
+                .iter()
+                .cloned()
+                .collect::<Vec<_>>();
+        }
+        if let Some(part) = part.strip_prefix("mount:") {
+            let parsed = parse(part).expect("resources");
+            return parsed.iter().cloned().map(mount).collect();
+        }
         let (is_revocable, part) = match part.strip_prefix("revocable:") {
             Some(part) => (true, part),
             None => (false, part),
@@ -56,6 +71,32 @@ fn resources(text: &str) -> Resources {
         parsed.iter().map(change).collect::<Vec<_>>()
     });
     parts.collect()
+}
+
+/// A disk of its own, which is offered whole or not at all.
+fn mount(resource: Resource) -> Resource {
+    Resource {
+        disk: Some(Box::new(DiskInfo {
+            source: Some(DiskSource {
+                kind: DiskKind::Mount {
+                    root: Some(Arc::from("/mnt")),
+                },
+                id: None,
+                vendor: None,
+                profile: None,
+                metadata: Vec::new(),
+            }),
+            persistence: None,
+            volume: None,
+        })),
+        ..resource
+    }
+}
+
+/// What an operation written as in `notation` takes and gives.
+fn conversions(operation: &str) -> Vec<Conversion> {
+    let (_, change) = notation::change(operation);
+    change.conversions().expect("an agent does that")
 }
 
 fn amounts(text: &str) -> Quantities {
@@ -118,7 +159,17 @@ impl Cluster {
                     ..AgentAttributes::default()
                 };
                 let attributes = Arc::new(attributes);
-                self.allocator.describe_agent(&agent(of), attributes);
+                self.allocator
+                    .describe_agent(&agent(of), attributes, &[1, 2]);
+            }
+            // The numbers of what it can do.
+            ["abilities", of, numbers @ ..] => {
+                let numbers: Vec<i32> = numbers
+                    .iter()
+                    .map(|number| number.parse().expect("a number"))
+                    .collect();
+                self.allocator
+                    .describe_agent(&agent(of), Arc::default(), &numbers);
             }
             ["wait", time] => self.now = self.now + seconds(time),
             ["recover", id, of] => self.recover(id, of, None),
@@ -131,6 +182,18 @@ impl Cluster {
             ["hold", id, of, in_role, what] => {
                 let what = resources(what).allocate(&role(in_role));
                 self.allocator.hold(&framework(id), &agent(of), &what);
+            }
+            ["change", id, of, in_role, operation] => {
+                let (id, of, in_role) = (framework(id), agent(of), role(in_role));
+                self.allocator
+                    .update_allocation(&id, &of, &in_role, &conversions(operation));
+            }
+            ["operate", of, operation, outcome @ ("done" | "refused")] => {
+                let conversions = conversions(operation);
+                let done = self
+                    .allocator
+                    .update_available(self.now, &agent(of), &conversions);
+                assert_eq!(done.is_ok(), *outcome == "done", "{name}: {done:?}");
             }
             ["weight", of, weight] => {
                 let weight = weight.parse().expect("a weight");
@@ -180,6 +243,8 @@ impl Cluster {
         for option in options {
             match option.split_once('=') {
                 None if *option == "gpus" => capabilities.push(Capability::GpuResources),
+                None if *option == "many" => capabilities.push(Capability::MultiRole),
+                None if *option == "shared" => capabilities.push(Capability::SharedResources),
                 None if *option == "regions" => capabilities.push(Capability::RegionAware),
                 None if *option == "revocable" => {
                     capabilities.push(Capability::RevocableResources);
@@ -241,6 +306,7 @@ impl Cluster {
             let short = |resource: &Resource| {
                 let text = resource.to_string();
                 let text = text.replace("(reservations: [(STATIC,", "(");
+                let text = text.replace("(reservations: [(DYNAMIC,", "(dynamic ");
                 text.replace(")])", ")")
             };
             let mut parts: Vec<String> = what.iter().map(short).collect();

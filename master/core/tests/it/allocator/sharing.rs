@@ -110,6 +110,29 @@ fn frameworks_of_one_role_take_turns() {
 }
 
 #[test]
+fn an_agent_goes_out_whole() {
+    // CoarseGrained, RecoverResources
+    check(
+        "whole",
+        "agent s1 cpus:2;mem:1024
+         agent s2 cpus(a):1;cpus:1;mem:1024
+         framework f1 a
+         run
+         = f1 s1 a cpus:2;mem:1024 + f1 s2 a cpus(a):1;cpus:1;mem:1024
+         framework f2 a
+         run
+         =
+         give-back f1 s2 a cpus(a):1;mem:512
+         suppress f1
+         run
+         = f2 s2 a cpus(a):1;mem:512
+         recover f2 s2
+         run
+         = f2 s2 a cpus(a):1;mem:512",
+    );
+}
+
+#[test]
 fn reservations_are_for_their_role_and_those_beneath() {
     // Reservations, OfferAncestorReservationsToDescendantChild
     check(
