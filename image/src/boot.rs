@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Kernel;
 use crate::manifest::{Manifest, ManifestError, Sum, hex};
-use crate::parts::{self, Parts, PartsError, Refresh};
+use crate::parts::{self, Parts, PartsError, Refresh, Xfs};
 
 /// The archive's name in an image's folder; `vmlinuz` and the manifest are beside it.
 pub const INITRAMFS: &str = "initramfs.cpio.zst";
@@ -37,6 +37,8 @@ pub struct Wanted {
     pub cache: PathBuf,
     /// Whether to look for newer packages.
     pub refresh: Refresh,
+    /// Whether it can mount a work disk that is XFS.
+    pub xfs: Xfs,
 }
 
 /// Why there is no image.
@@ -67,10 +69,10 @@ pub enum BootError {
     },
 }
 
-/// What packs an archive: given the parts and the program to become PID 1, it writes the compressed
+/// What packs an archive: given the parts and what image is wanted of them, it writes the compressed
 /// archive to the path.
 pub type Pack<'a> =
-    &'a dyn Fn(&Parts, &Path, &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+    &'a dyn Fn(&Parts, &Wanted, &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// Makes the image, or finds it made; `say` gets a line for each step that takes time.
 ///
@@ -85,11 +87,15 @@ pub fn build(
         return Err(BootError::NoInit(wanted.init.clone()));
     }
     let parts = parts::prepare(&wanted.cache, wanted.kernel, wanted.refresh, say)?;
-    let inputs = BTreeMap::from([
+    let mut inputs = BTreeMap::from([
         ("init".to_owned(), Sum::of(&wanted.init)?.sha256),
         ("parts".to_owned(), parts.manifest.digest()),
         ("packer".to_owned(), hex(&Sha256::digest(PACKER))),
     ]);
+    match wanted.xfs {
+        Xfs::Yes => drop(inputs.insert("xfs".to_owned(), "yes".to_owned())),
+        Xfs::No => {}
+    }
     match unchanged(&wanted.out, &inputs) {
         Ok(Some(manifest)) => return Ok(manifest),
         Ok(None) => {}
@@ -108,7 +114,7 @@ pub fn build(
         out,
         fs::copy(parts.folder.join("vmlinuz"), fresh.join("vmlinuz")),
     )?;
-    pack(&parts, &wanted.init, &fresh.join(INITRAMFS)).map_err(BootError::Pack)?;
+    pack(&parts, wanted, &fresh.join(INITRAMFS)).map_err(BootError::Pack)?;
     let manifest = Manifest::of(&fresh, &parts.manifest.kernel_release, inputs)?;
     manifest.save(&fresh)?;
     if out.exists() {
@@ -165,6 +171,7 @@ mod tests {
             out: "/nowhere/image".into(),
             cache: "/nowhere/cache".into(),
             refresh: Refresh::No,
+            xfs: Xfs::No,
         };
         let error = build(&wanted, &|_, _, _| Ok(()), &mut |_| ()).unwrap_err();
         assert!(error.to_string().contains("cargo build"), "{error}");

@@ -19,4 +19,4 @@ pub mod template;
 
 pub use kernel::Kernel;
 pub use manifest::Manifest;
-pub use parts::{Parts, Refresh, prepare};
+pub use parts::{Parts, Refresh, Xfs, prepare};

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Parser;
 use image::boot::{self, Wanted};
-use image::{Kernel, Parts, Refresh};
+use image::{Kernel, Parts, Refresh, Xfs};
 
 /// Makes a boot image: Debian's kernel, and an initramfs around a program.
 #[derive(Parser)]
@@ -29,6 +29,9 @@ struct Args {
     /// Look for newer packages, even where those in the cache would do.
     #[arg(long)]
     refresh: bool,
+    /// Carry the kernel's XFS, for nodes whose work disk is one (mkfs.xfs -L tepui-work).
+    #[arg(long)]
+    xfs: bool,
 }
 
 fn main() -> ExitCode {
@@ -54,9 +57,17 @@ fn run(args: Args) -> Result<()> {
             true => Refresh::Yes,
             false => Refresh::No,
         },
+        xfs: match args.xfs {
+            true => Xfs::Yes,
+            false => Xfs::No,
+        },
     };
-    let pack = |parts: &Parts, init: &Path, out: &Path| {
+    let pack = |parts: &Parts, wanted: &Wanted, out: &Path| {
         let packed = Command::new(&packer)
+            .args(match wanted.xfs {
+                Xfs::Yes => Some("--xfs"),
+                Xfs::No => None,
+            })
             .arg(format!(
                 "--kernel-release={}",
                 parts.manifest.kernel_release
@@ -64,7 +75,7 @@ fn run(args: Args) -> Result<()> {
             .arg("--parts")
             .arg(&parts.folder)
             .arg("--init")
-            .arg(init)
+            .arg(&wanted.init)
             .arg("--out")
             .arg(out)
             .status();

@@ -44,6 +44,10 @@ pub const OPTIONAL: [&str; 2] = ["ahci", "sd_mod"];
 /// What drives watchdogs, loaded where the machine says that it has one.
 pub const WATCHDOGS: [&str; 2] = ["i6300esb", "wdat_wdt"];
 
+/// What mounts a work disk of that kind, and beside it the agent's own files apart from those of tasks;
+/// in images that are to carry it.
+pub const XFS: [&str; 2] = ["xfs", "loop"];
+
 /// Names the modules of `REQUIRED` in load order, beside the modules.
 pub const LOAD: &str = "modules.load";
 
@@ -52,6 +56,9 @@ pub const LOAD_OPTIONAL: &str = "modules.optional";
 
 /// Names those of `WATCHDOGS` that the kernel has, and that are in no list before.
 pub const LOAD_WATCHDOG: &str = "modules.watchdog";
+
+/// Names those of `XFS` that are not in `LOAD`.
+pub const LOAD_XFS: &str = "modules.xfs";
 
 /// Why modules cannot be picked.
 #[derive(Debug, thiserror::Error)]
@@ -137,11 +144,12 @@ impl Modules {
         })
     }
 
-    /// Copies the modules a node needs into `into`, uncompressed, with the lists of load order.
+    /// Copies the modules a node needs into `into`, uncompressed, with the lists of load order; and
+    /// into `xfs` what only some images carry.
     ///
     /// # Errors
     /// A required module is not there, or a file cannot be read or written.
-    pub fn pick(&self, into: &Path) -> Result<(), ModulesError> {
+    pub fn pick(&self, into: &Path, xfs: &Path) -> Result<(), ModulesError> {
         let needs = |name: &str| -> Result<Option<Vec<String>>, ModulesError> {
             if self.builtin.contains(name) {
                 return Ok(None);
@@ -163,7 +171,8 @@ impl Modules {
         let (optional, watchdogs) = (others(&OPTIONAL)?, others(&WATCHDOGS)?);
         self.copy(&required, into, LOAD)?;
         self.copy(&optional, into, LOAD_OPTIONAL)?;
-        self.copy(&watchdogs, into, LOAD_WATCHDOG)
+        self.copy(&watchdogs, into, LOAD_WATCHDOG)?;
+        self.copy(&others(&XFS)?, xfs, LOAD_XFS)
     }
 
     /// Copies modules, and writes their paths into the file `list`.

@@ -1,7 +1,7 @@
 //! The parts of an image, unpacked and picked, in one folder with a manifest.
 //!
 //! ```text
-//! vmlinuz  modules/  busybox  applets  ca-certificates.crt  work.ext4.sparse  manifest.json
+//! vmlinuz  modules/  xfs/  busybox  applets  ca-certificates.crt  work.ext4.sparse  manifest.json
 //! ```
 //!
 //! Made from packages whose hashes the manifest names; made again when those change, when `RECIPE`
@@ -20,7 +20,7 @@ use crate::packages::{Packages, PackagesError};
 use crate::template::{self, TemplateError};
 
 /// Counted up when this code makes other parts from the same packages.
-const RECIPE: &str = "5";
+const RECIPE: &str = "6";
 
 /// Whether to look for newer packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,15 @@ pub enum Refresh {
     /// What is cached is good.
     No,
     /// Ask the mirror.
+    Yes,
+}
+
+/// Whether an image carries the driver of XFS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Xfs {
+    /// Its nodes make their work disks themselves.
+    No,
+    /// They can mount one that is XFS.
     Yes,
 }
 
@@ -174,7 +183,7 @@ fn make(
         what: "lib/modules/<release>",
         package: packages.kernel.file.clone(),
     })?;
-    Modules::find(modules)?.pick(&into.join("modules"))?;
+    Modules::find(modules)?.pick(&into.join("modules"), &into.join("xfs"))?;
 
     let busybox = scratch.join("busybox");
     apt::unpack(&packages_at.join(&packages.busybox.file), &busybox)?;

@@ -68,6 +68,8 @@ pub struct Contents {
     /// A folder of kernel modules with `modules.load`; its whole content goes to
     /// `/lib/modules/<release>`.
     pub modules: PathBuf,
+    /// Folders of more modules, which go to the same place.
+    pub more_modules: Vec<PathBuf>,
     /// A static busybox.
     pub busybox: PathBuf,
     /// What the busybox answers to: a path a line, as in `bin/sh`.
@@ -105,11 +107,19 @@ impl Contents {
             init: init.to_owned(),
             kernel_release: kernel_release.to_owned(),
             modules: parts.join("modules"),
+            more_modules: Vec::new(),
             busybox: parts.join("busybox"),
             applets: parts.join("applets"),
             ca_certificates: parts.join("ca-certificates.crt"),
             template: parts.join("work.ext4.sparse"),
         }
+    }
+
+    /// The same with what mounts a work disk that is XFS.
+    #[must_use]
+    pub fn with_xfs(mut self, parts: &Path) -> Contents {
+        self.more_modules.push(parts.join("xfs"));
+        self
     }
 
     /// Reads the files and puts them into an archive.
@@ -133,7 +143,9 @@ impl Contents {
         archive.insert("dev/null", character(0o666, 1, 3))?;
         archive.insert("init", program(&self.init)?)?;
         let modules = format!("lib/modules/{}", self.kernel_release);
-        insert_folder(&mut archive, &self.modules, &modules)?;
+        for folder in [&self.modules].into_iter().chain(&self.more_modules) {
+            insert_folder(&mut archive, folder, &modules)?;
+        }
         let certificates = read(&self.ca_certificates)?;
         archive.insert(
             "etc/ssl/certs/ca-certificates.crt",

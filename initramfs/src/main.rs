@@ -23,6 +23,9 @@ struct Args {
     /// The archive.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
+    /// Put the kernel's XFS in.
+    #[arg(long)]
+    xfs: bool,
 }
 
 fn main() -> ExitCode {
@@ -36,6 +39,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let contents = Contents::of_parts(&args.parts, &args.kernel_release, &args.init);
+    let mut contents = Contents::of_parts(&args.parts, &args.kernel_release, &args.init);
+    if args.xfs {
+        contents = contents.with_xfs(&args.parts);
+    }
     initramfs::pack(&contents, &args.out).context("pack the initramfs")
 }

@@ -143,6 +143,9 @@ pub(crate) struct Boot {
     /// A raw image as the work disk; made blank with --disk-mb where there is none.
     #[arg(long)]
     pub(crate) disk: Option<PathBuf>,
+    /// Have the kernel's XFS in the image: the work disk is one.
+    #[arg(long)]
+    pub(crate) xfs: bool,
     /// The size of a work disk that is made.
     #[arg(long, default_value_t = 1024)]
     pub(crate) disk_mb: u64,

@@ -3,6 +3,7 @@
 //! Every process is written into the state before the next is started, so that whatever goes wrong
 //! on the way, `down` finds them all.
 
+mod disk;
 mod ensemble;
 mod error;
 mod phase;
@@ -128,7 +129,7 @@ impl Cluster {
                 console: Console::Files,
                 watchdog: Watchdog::None,
             };
-            cluster.start_node(&guest, spec.disk_bytes)?;
+            cluster.start_node(&guest, spec)?;
         }
         say(&Phase::NodesStarted {
             nodes: spec.agents,
@@ -404,9 +405,9 @@ impl Cluster {
         }
     }
 
-    fn start_node(&mut self, guest: &Guest, disk_bytes: u64) -> Result<(), ClusterError> {
+    fn start_node(&mut self, guest: &Guest, spec: &Spec) -> Result<(), ClusterError> {
         if let Some(path) = &guest.disk {
-            let made = fs::File::create(path).and_then(|disk| disk.set_len(disk_bytes));
+            let made = disk::make(path, spec.disk_bytes, spec.disk_image.as_deref());
             made.map_err(|source| ClusterError::File {
                 path: path.clone(),
                 source,

@@ -82,7 +82,7 @@ fn up(args: &Up) -> Result<ExitCode> {
         Some(image) => image.clone(),
         None => {
             progress.say(&format!("image: kernel {}", args.kernel));
-            make_image(&programs, &args.kernel, None)?
+            make_image(&programs, &args.kernel, None, Xfs::No)?
         }
     };
     let qemu_program = std::env::current_exe().context("find this program")?;
@@ -260,7 +260,11 @@ fn boot(args: &Boot) -> Result<ExitCode> {
     qemu::preflight::qemu()?;
     qemu::preflight::memory(1, args.memory)?;
     let programs = programs(args.programs.as_deref())?;
-    let image = make_image(&programs, &args.kernel, args.init.as_deref())?;
+    let xfs = match args.xfs {
+        true => Xfs::Yes,
+        false => Xfs::No,
+    };
+    let image = make_image(&programs, &args.kernel, args.init.as_deref(), xfs)?;
     let boot = BootFiles::checked(&image)?;
     let (accel, found) = args.accel.settle(&boot.kernel)?;
     eprintln!("acceleration: {found}");
@@ -312,12 +316,24 @@ fn programs(given: Option<&Path>) -> Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
+/// Whether an image carries the driver of XFS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Xfs {
+    No,
+    Yes,
+}
+
 /// Has the image made by `tepui-image`, which lies beside this program; returns its folder.
-fn make_image(programs: &Path, kernel: &str, init: Option<&Path>) -> Result<PathBuf> {
-    let out = match init {
-        None => PathBuf::from(format!("target/image/{kernel}")),
-        Some(_) => PathBuf::from(format!("target/image/boot-{kernel}")),
+fn make_image(programs: &Path, kernel: &str, init: Option<&Path>, xfs: Xfs) -> Result<PathBuf> {
+    let own = match init {
+        None => "",
+        Some(_) => "boot-",
     };
+    let (with, option) = match xfs {
+        Xfs::No => ("", None),
+        Xfs::Yes => ("-xfs", Some("--xfs")),
+    };
+    let out = PathBuf::from(format!("target/image/{own}{kernel}{with}"));
     let maker = programs.join("tepui-image");
     let agent = programs.join("tepui-agent");
     let made = Command::new(&maker)
@@ -325,6 +341,7 @@ fn make_image(programs: &Path, kernel: &str, init: Option<&Path>) -> Result<Path
         .arg(init.unwrap_or(&agent))
         .arg("--out")
         .arg(&out)
+        .args(option)
         .status()
         .with_context(|| format!("run {}", maker.display()))?;
     match made.success() {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::cluster::{Lab, SILENCE_MAX, finish};
-use crate::{clients, disk, failures, images, masters, upgrades};
+use crate::{clients, disk, failures, images, masters, upgrades, xfs};
 
 /// A case: fails with what it saw.
 pub(crate) type Case = fn(&mut Lab) -> Result<()>;
@@ -77,6 +77,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static (&'static str, Case)> {
         .chain(failures::ALL)
         .chain(upgrades::ALL)
         .chain(masters::ALL)
+        .chain(xfs::ALL)
         .chain(ENDS)
 }
 
@@ -474,14 +475,21 @@ fn kernel_tests(lab: &mut Lab) -> Result<()> {
         .find_map(|message| message["executable"].as_str().map(str::to_owned))
         .context("cargo built no test program")?;
     for kernel in ["6.12", "6.1"] {
-        boot_tests(lab, &program, kernel)?;
+        boot_tests(lab, &program, kernel, ext4()?, &[])?;
     }
-    Ok(())
+    // Of what depends on the file system, on the other one.
+    let disk = xfs::disk_image(512 << 20)?;
+    boot_tests(
+        lab,
+        &program,
+        "6.12",
+        disk,
+        &["--xfs", "--append", "tests=disk::"],
+    )
 }
 
-/// Runs the launch tests as PID 1 under a kernel. Their files are on a disk: the old one maps no ids of
-/// files in memory.
-fn boot_tests(lab: &Lab, program: &str, kernel: &str) -> Result<()> {
+/// A disk that counts what projects take.
+fn ext4() -> Result<tempfile::NamedTempFile> {
     let disk = tempfile::NamedTempFile::new()?;
     disk.as_file().set_len(512 << 20)?;
     let path = std::env::var("PATH").unwrap_or_default();
@@ -492,11 +500,23 @@ fn boot_tests(lab: &Lab, program: &str, kernel: &str) -> Result<()> {
         .args(["-E", "quotatype=usrquota:grpquota:prjquota"])
         .arg(disk.path());
     ensure!(format.status()?.success(), "mke2fs");
+    Ok(disk)
+}
+
+/// Runs the launch tests as PID 1 under a kernel. Their files are on a disk: the old one maps no ids of
+/// files in memory.
+fn boot_tests(
+    lab: &Lab,
+    program: &str,
+    kernel: &str,
+    disk: tempfile::NamedTempFile,
+    more: &[&str],
+) -> Result<()> {
     let mut boot = lab.program("tepui-qemu");
     boot.current_dir(lab.root());
     boot.args(["boot", "--accel", "auto", "--memory", "512"]);
     boot.args(["--kernel", kernel, "--init", program, "--disk"]);
-    boot.arg(disk.path());
+    boot.arg(disk.path()).args(more);
     let booted = finish(&mut boot, Duration::from_secs(200))?;
     let console = String::from_utf8_lossy(&booted.stdout).into_owned();
     let said = String::from_utf8_lossy(&booted.stderr);

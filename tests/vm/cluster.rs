@@ -114,6 +114,31 @@ impl Lab {
         })
     }
 
+    /// A node of an image, whose disk holds another one at first and is of this size.
+    pub(crate) fn on_disk(image: &Path, port: u16, disk: &Path, disk_bytes: u64) -> Result<Self> {
+        let root = root()?;
+        let spec = Spec {
+            image: image.to_owned(),
+            disk_bytes,
+            disk_image: Some(disk.to_owned()),
+            ..spec(&root, "6.12", 1, port)?
+        };
+        let cluster = Cluster::start(&spec, &mut |line| println!("  {line}"))?;
+        Ok(Self {
+            root,
+            port,
+            cluster: Some(cluster),
+            registry: None,
+        })
+    }
+
+    /// What a node's console showed.
+    pub(crate) fn console(&self, node: usize) -> Result<String> {
+        let path = self.cluster()?.folder().join(format!("node{node}.log"));
+        let bytes = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// An image of the registry, as the nodes name it.
     pub(crate) fn image(&self, name: &str) -> Result<String> {
         let registry = self.registry.as_ref().context("this lab has no registry")?;

@@ -31,13 +31,18 @@ pub(crate) const ALL: &[(&str, Case)] = &[
 /// One megabyte after another, as long as it goes; how many went is told on a file that is there, whose
 /// room was taken before.
 const FILL: &str = "i=0; while [ $i -lt 6000 ]; do head -c 1m /dev/zero 2>/dev/null | cat >f$i 2>/tmp/said || break; \
-     i=$((i+1)); done; rm f0; grep -o 'quota exceeded' /tmp/said; echo wrote $i";
+     i=$((i+1)); done; rm f0; grep -oE 'quota exceeded|No space left' /tmp/said; echo wrote $i";
 
 fn fills_the_disk(lab: &mut Lab) -> Result<()> {
+    fills(lab, "quota exceeded")
+}
+
+/// A task that fills its disk is told so in these words, and the node goes on.
+pub(crate) fn fills(lab: &Lab, refusal: &str) -> Result<()> {
     let words = ["--cpus", "0.2", "--mem", "64", "--disk", "24", "--", FILL];
     let output = lab.run(&words)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(text.contains("quota exceeded"), "{output:?}");
+    ensure!(text.contains(refusal), "{output:?}");
     let wrote = number(&text, "wrote ")?;
     ensure!((20..=24).contains(&wrote), "{output:?}");
     ensure!(lab.shell("echo still here >f && cat f")? == "still here\n");
@@ -69,7 +74,7 @@ fn fills_the_inodes(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
-fn is_told(lab: &mut Lab) -> Result<()> {
+pub(crate) fn is_told(lab: &mut Lab) -> Result<()> {
     let script = "head -c 3m /dev/zero >kept; echo up; sleep 300";
     let mut child = lab
         .tepui(&["run", "--name", "keeper", "--disk", "32", "--", script])

@@ -13,6 +13,7 @@ mod images;
 mod masters;
 mod registry;
 mod upgrades;
+mod xfs;
 
 use std::path::Path;
 use std::process::ExitCode;

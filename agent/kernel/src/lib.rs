@@ -23,6 +23,7 @@ pub mod files;
 pub mod kept;
 pub mod landlock;
 pub mod launch;
+pub mod loop_device;
 pub mod modules;
 pub mod mounts;
 mod namespaces;
@@ -42,5 +43,6 @@ mod stage;
 pub mod terminal;
 pub mod watchdog;
 pub mod worker;
+pub mod xfs;
 
 pub use nix::errno::Errno;

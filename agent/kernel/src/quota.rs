@@ -4,8 +4,9 @@
 //! (`FS_XFLAG_PROJINHERIT`). Only a process of the initial user namespace can change it
 //! (`fileattr_set_prepare` of the kernel's `fs/file_attr.c`), and nothing can be moved or linked into a
 //! directory of another number. ext4 and XFS count, and refuse what would pass a hard limit: EDQUOT on
-//! ext4, ENOSPC on XFS. `CAP_SYS_RESOURCE` of the initial user namespace is let past, so that the agent
-//! can write wherever a task has filled its room; an overlay is not, whoever made it.
+//! ext4, ENOSPC on XFS. On ext4 `CAP_SYS_RESOURCE` of the initial user namespace is let past, so that the
+//! agent can write wherever a task has filled its room; an overlay is not, whoever made it. XFS lets
+//! nobody past, and takes what was removed out of its counts a moment later.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -138,8 +139,12 @@ impl Quotas {
     /// As in quotactl(2).
     pub fn usage(&self, project: u32) -> Result<Usage, Errno> {
         let mut record = Record::default();
-        self.call(Q_GETQUOTA, project, (&raw mut record).cast())?;
-        Ok(usage(&record))
+        match self.call(Q_GETQUOTA, project, (&raw mut record).cast()) {
+            Ok(()) => Ok(usage(&record)),
+            // XFS has no record of a project that takes nothing and is bound to nothing.
+            Err(Errno::ENOENT) => Ok(Usage::default()),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// The first project of this number or a higher one that takes anything, or has a limit.
@@ -189,7 +194,7 @@ pub fn project_of(file: impl AsFd) -> Result<u32, Errno> {
 /// is in it already stays where it is.
 ///
 /// # Errors
-/// As [`project_of`]; `EDQUOT` never, since the agent is let past limits.
+/// As [`project_of`]; `EDQUOT` never, since both file systems let the agent past limits here.
 pub fn set_project(file: impl AsFd, project: u32, kind: Kind) -> Result<(), Errno> {
     let mut attributes = attributes(&file)?;
     attributes.projid = project;

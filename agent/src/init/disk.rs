@@ -1,8 +1,8 @@
 //! The work disk: found, formatted if it is blank, grown and mounted.
 //!
 //! A disk that holds anything but a file system of ours is never written to, unless the command line
-//! names it with `tepui.format`. There is no check and no `mkfs` on a node: ext4 replays its journal,
-//! and a small template is written and grown.
+//! names it with `tepui.format`. There is no check and no `mkfs` on a node: a file system replays its
+//! journal, and a small template of ext4 is written and grown.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,8 +15,8 @@ use agent_kernel::block;
 use agent_kernel::boot_mounts::BootMountError;
 use tracing::{info, warn};
 
-use super::ext4::{self, LABEL, Superblock};
-use super::{Machine, modules, mounts};
+use super::file_system::FileSystem;
+use super::{Machine, ext4, modules, mounts};
 use crate::config::Config;
 
 /// The template, as the image brings it.
@@ -51,6 +51,18 @@ pub enum DiskError {
         /// The template's.
         needed: u64,
     },
+    /// The disk's XFS is not to be mounted.
+    #[error("the XFS of {0} is damaged: repair it with xfs_repair on another machine")]
+    Damaged(PathBuf),
+    /// The disk's XFS is of no use for overlays.
+    #[error(
+        "the XFS of {0} was made without ftype=1, and no image's root could be written on it: \
+         make it again with mkfs.xfs -L tepui-work"
+    )]
+    Untyped(PathBuf),
+    /// The image has no driver.
+    #[error("{0} holds an XFS, and this image has no driver for it: make the image with --xfs")]
+    Driverless(PathBuf),
     /// The image's template is missing or broken.
     #[error("{TEMPLATE} is no template of a file system")]
     Template,
@@ -71,16 +83,23 @@ pub enum DiskError {
 
 /// What a disk holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Content {
+pub(super) enum Content {
     Blank,
-    Ours(Superblock),
+    Ours(FileSystem),
     Foreign,
+}
+
+/// A disk that can be mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct WorkDisk {
+    device: PathBuf,
+    holds: FileSystem,
 }
 
 /// Mounts a work disk, or memory where there is none.
 pub(super) fn mount(config: &Config, machine: Machine) -> Result<(), DiskError> {
     let work_dir = &config.work_dir;
-    let Some(device) = find(config, machine)? else {
+    let Some(WorkDisk { device, holds }) = find(config, machine)? else {
         mounts::work_memory(work_dir)?;
         if machine == Machine::Whole {
             warn!(
@@ -89,9 +108,9 @@ pub(super) fn mount(config: &Config, machine: Machine) -> Result<(), DiskError> 
         }
         return Ok(());
     };
-    let project_quotas = mounts::work_disk(&device.to_string_lossy(), work_dir)?;
+    let project_quotas = holds.mount(&device, work_dir)?;
     info!(device = %device.display(), work_dir = %work_dir.display(), project_quotas, "work disk is mounted");
-    grow(&device, work_dir)?;
+    holds.grow(&device, work_dir)?;
     if machine == Machine::Whole {
         super::give_back(Path::new(TEMPLATE), machine);
     }
@@ -99,15 +118,14 @@ pub(super) fn mount(config: &Config, machine: Machine) -> Result<(), DiskError> 
 }
 
 /// The disk to mount, formatted if that was needed.
-fn find(config: &Config, machine: Machine) -> Result<Option<PathBuf>, DiskError> {
+fn find(config: &Config, machine: Machine) -> Result<Option<WorkDisk>, DiskError> {
     if let Some(device) = &config.boot.format {
         appears(device)?;
         // The word stays on the command line: what it made at one boot is kept at the next.
         return match content(device)? {
             Content::Foreign => {
                 warn!(device = %device.display(), "disk is formatted because the command line names it");
-                format(device)?;
-                Ok(Some(device.clone()))
+                made(device).map(Some)
             }
             ours_or_blank => ready(device, ours_or_blank).map(Some),
         };
@@ -140,8 +158,8 @@ fn find(config: &Config, machine: Machine) -> Result<Option<PathBuf>, DiskError>
 /// it need not be the work disk.
 fn first_large_enough(
     disks: &[PathBuf],
-    ready: impl Fn(&Path) -> Result<PathBuf, DiskError>,
-) -> Result<Option<PathBuf>, DiskError> {
+    ready: impl Fn(&Path) -> Result<WorkDisk, DiskError>,
+) -> Result<Option<WorkDisk>, DiskError> {
     for device in disks {
         match ready(device) {
             Err(error @ DiskError::Small { .. }) => {
@@ -183,29 +201,37 @@ fn any_disks() -> Vec<PathBuf> {
 }
 
 /// Makes a disk that may be used one that can be mounted.
-fn ready(device: &Path, content: Content) -> Result<PathBuf, DiskError> {
+fn ready(device: &Path, content: Content) -> Result<WorkDisk, DiskError> {
     match content {
         Content::Blank => {
             info!(device = %device.display(), "disk is blank, and is formatted");
-            format(device)?;
+            made(device)
         }
-        Content::Ours(superblock) => {
-            if superblock.errors > 0 || !(superblock.clean || superblock.needs_recovery) {
-                warn!(
-                    device = %device.display(),
-                    errors = superblock.errors,
-                    "work disk has errors: check it with e2fsck on another machine"
-                );
-            } else if superblock.needs_recovery {
-                info!(device = %device.display(), "work disk was not unmounted: its journal is replayed");
-            }
+        Content::Ours(holds) => {
+            holds.check(device)?;
+            Ok(WorkDisk {
+                device: device.to_owned(),
+                holds,
+            })
         }
-        Content::Foreign => return Err(DiskError::Foreign(device.to_owned())),
+        Content::Foreign => Err(DiskError::Foreign(device.to_owned())),
     }
-    Ok(device.to_owned())
 }
 
-fn content(device: &Path) -> Result<Content, DiskError> {
+/// Formats a disk.
+fn made(device: &Path) -> Result<WorkDisk, DiskError> {
+    format(device, Rest::Unknown)?;
+    match content(device)? {
+        Content::Ours(holds) => Ok(WorkDisk {
+            device: device.to_owned(),
+            holds,
+        }),
+        Content::Blank | Content::Foreign => Err(DiskError::Template),
+    }
+}
+
+/// What a disk, or a file in its place, holds.
+pub(super) fn content(device: &Path) -> Result<Content, DiskError> {
     let open = File::open(device).map_err(io_fault("open", device))?;
     let size = block::size(&open).map_err(io_fault("measure", device))?;
     let length = size.min(BLANK);
@@ -221,18 +247,44 @@ fn content(device: &Path) -> Result<Content, DiskError> {
 /// What the first and the last bytes of a disk make it.
 fn judge(start: &[u8], end: &[u8]) -> Content {
     let is_zero = || start.iter().chain(end).all(|byte| *byte == 0);
-    match ext4::superblock(start) {
-        Some(superblock) if superblock.label == LABEL => Content::Ours(superblock),
-        Some(_) => Content::Foreign,
+    match FileSystem::ours(start) {
+        Some(holds) => Content::Ours(holds),
+        None if ext4::superblock(start).is_some() => Content::Foreign,
         None if start.starts_with(UNFINISHED) || is_zero() => Content::Blank,
         None => Content::Foreign,
     }
 }
 
+/// What a disk holds where the template says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Zeros, as a new file.
+    Zero,
+    /// What it held before.
+    Unknown,
+}
+
+/// The template's size, which is also the least that a disk may have.
+///
+/// # Errors
+/// It is not there.
+pub(super) fn template_bytes() -> Result<u64, DiskError> {
+    let bytes = read_template()?;
+    let template = ext4::template(&bytes).ok_or(DiskError::Template)?;
+    Ok(template.blocks * u64::from(template.block_size))
+}
+
+fn read_template() -> Result<Vec<u8>, DiskError> {
+    let path = Path::new(TEMPLATE);
+    fs::read(path).map_err(io_fault("read", path))
+}
+
 /// Writes the template; the block with the superblock last.
-fn format(device: &Path) -> Result<(), DiskError> {
-    let template_path = Path::new(TEMPLATE);
-    let bytes = fs::read(template_path).map_err(io_fault("read", template_path))?;
+///
+/// # Errors
+/// The disk is too small, or cannot be written.
+pub(super) fn format(device: &Path, rest: Rest) -> Result<(), DiskError> {
+    let bytes = read_template()?;
     let template = ext4::template(&bytes).ok_or(DiskError::Template)?;
     let block_size = u64::from(template.block_size);
     let needed = template.blocks * block_size;
@@ -260,8 +312,11 @@ fn format(device: &Path) -> Result<(), DiskError> {
     mark[..UNFINISHED.len()].copy_from_slice(UNFINISHED);
     write(&mark, 0)?;
     flush()?;
-    block::zero_out(&open, block_size, needed - block_size)
-        .map_err(|errno| io_fault("zero", device)(errno.into()))?;
+    match rest {
+        Rest::Unknown => block::zero_out(&open, block_size, needed - block_size)
+            .map_err(|errno| io_fault("zero", device)(errno.into()))?,
+        Rest::Zero => {}
+    }
     for (number, block) in template.written.iter().rev() {
         if *number == 0 {
             flush()?;
@@ -271,33 +326,7 @@ fn format(device: &Path) -> Result<(), DiskError> {
     flush()
 }
 
-/// Grows the file system to its disk, where that is larger.
-fn grow(device: &Path, work_dir: &Path) -> Result<(), DiskError> {
-    let open = File::open(device).map_err(io_fault("open", device))?;
-    let size = block::size(&open).map_err(io_fault("measure", device))?;
-    let mut start = vec![0; 4096];
-    open.read_exact_at(&mut start, 0)
-        .map_err(io_fault("read", device))?;
-    let Some(superblock) = ext4::superblock(&start) else {
-        return Ok(());
-    };
-    let blocks = size / superblock.block_size;
-    // The kernel leaves out a last group that is too small for its own tables of 1 MB, and would be
-    // asked again at each start.
-    let worth_it = (16 << 20) / superblock.block_size;
-    if blocks < superblock.blocks + worth_it {
-        return Ok(());
-    }
-    let mount_point = File::open(work_dir).map_err(io_fault("open", work_dir))?;
-    match block::grow_ext4(&mount_point, blocks) {
-        Ok(()) => info!(device = %device.display(), mb = size >> 20, "work disk was grown"),
-        // It is usable as it is.
-        Err(error) => warn!(device = %device.display(), %error, "work disk was not grown"),
-    }
-    Ok(())
-}
-
-fn io_fault(act: &'static str, path: &Path) -> impl Fn(io::Error) -> DiskError {
+pub(super) fn io_fault(act: &'static str, path: &Path) -> impl Fn(io::Error) -> DiskError {
     let path = path.to_owned();
     move |source| DiskError::Io {
         act,
@@ -308,6 +337,8 @@ fn io_fault(act: &'static str, path: &Path) -> impl Fn(io::Error) -> DiskError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::file_system::LABEL;
+    use super::super::xfs;
     use super::*;
 
     #[test]
@@ -335,7 +366,16 @@ mod tests {
         let mut ext4 = changed(1024 + 0x38, &[0x53, 0xef]);
         assert_eq!(judge(&ext4, &zeros), Content::Foreign);
         ext4[1024 + 0x78..1024 + 0x82].copy_from_slice(LABEL.as_bytes());
-        assert!(matches!(judge(&ext4, &copy), Content::Ours(_)));
+        let is_ext4 = |content| matches!(content, Content::Ours(FileSystem::Ext4(_)));
+        assert!(is_ext4(judge(&ext4, &copy)));
+        let mut xfs = changed(0, b"XFSB");
+        assert_eq!(judge(&xfs, &zeros), Content::Foreign);
+        xfs[108..118].copy_from_slice(LABEL.as_bytes());
+        let is_xfs = |content| matches!(content, Content::Ours(FileSystem::Xfs(_)));
+        assert!(is_xfs(judge(&xfs, &copy)));
+        // Which of the two was made last, nobody can tell.
+        ext4[..512].copy_from_slice(&xfs[..512]);
+        assert_eq!(judge(&ext4, &zeros), Content::Foreign);
     }
 
     #[test]
@@ -347,9 +387,15 @@ mod tests {
                 size: 1,
                 needed: 2,
             }),
-            false => Ok(device.to_owned()),
+            false => Ok(WorkDisk {
+                device: device.to_owned(),
+                holds: FileSystem::Xfs(xfs::Superblock::default()),
+            }),
         };
-        let found = |disks| first_large_enough(disks, ready).expect("no fault");
+        let found = |disks| {
+            let found = first_large_enough(disks, ready).expect("no fault");
+            found.map(|found| found.device)
+        };
         assert_eq!(found(&disks), Some(disks[1].clone()));
         assert_eq!(found(&disks[..1]), None);
         let fault = first_large_enough(&disks, |_| Err(DiskError::Template));

@@ -7,9 +7,6 @@ const SUPERBLOCK: usize = 1024;
 const SUPERBLOCK_LENGTH: usize = 1024;
 const MAGIC: u16 = 0xef53;
 
-/// The label that makes a file system ours.
-pub(super) const LABEL: &str = "tepui-work";
-
 /// What a superblock says (`struct ext4_super_block`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Superblock {
@@ -100,6 +97,7 @@ pub(super) fn template(bytes: &[u8]) -> Option<Template<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::file_system::LABEL;
     use super::*;
 
     fn disk() -> Vec<u8> {

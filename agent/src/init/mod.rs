@@ -5,11 +5,13 @@
 //! No phase waits for a time that is not bounded, except for an address, which a node cannot do
 //! without.
 
+mod apart;
 mod clock;
 mod copy;
 mod dhcp;
 mod disk;
 mod ext4;
+mod file_system;
 mod kept;
 mod modules;
 mod mounts;
@@ -18,6 +20,7 @@ mod network;
 mod power;
 mod sntp;
 mod sysctls;
+mod xfs;
 
 use std::fmt;
 use std::fs;

@@ -19,6 +19,11 @@ pub(super) fn load_optional() {
     load("modules.optional");
 }
 
+/// Loads the driver of XFS, where the image brings it: `modules.xfs`.
+pub(super) fn load_xfs() {
+    load("modules.xfs");
+}
+
 /// Loads what drives the hardware's watchdog, where this machine says that it has one: `modules.watchdog`.
 pub(super) fn load_watchdog() {
     if has_watchdog(Path::new("/sys")) {

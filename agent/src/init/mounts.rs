@@ -27,7 +27,7 @@ struct Row {
 const INERT: Flags = Flags::MS_NOSUID
     .union(Flags::MS_NODEV)
     .union(Flags::MS_NOEXEC);
-const NO_NEW_RIGHTS: Flags = Flags::MS_NOSUID.union(Flags::MS_NODEV);
+pub(super) const NO_NEW_RIGHTS: Flags = Flags::MS_NOSUID.union(Flags::MS_NODEV);
 const DEVICES: Flags = Flags::MS_NOSUID.union(Flags::MS_NOEXEC);
 
 const ROWS: [Row; 8] = [
@@ -179,25 +179,25 @@ where
 }
 
 /// Mounts the work disk, with quotas for projects where the kernel has them; tells whether it has.
-pub(super) fn work_disk(device: &str, target: &Path) -> Result<bool, BootMountError> {
-    let mount = |options: &str| {
-        // An error in the file system stops writes, and is seen, instead of spreading.
-        let options = format!("errors=remount-ro,{RESERVE}{options}");
-        boot_mounts::mount(device, target, "ext4", NO_NEW_RIGHTS, &options)
+pub(super) fn work_disk(
+    device: &str,
+    target: &Path,
+    kind: &str,
+    options: &str,
+) -> Result<bool, BootMountError> {
+    let mount = |options: &str| boot_mounts::mount(device, target, kind, NO_NEW_RIGHTS, options);
+    let with_quotas = match options {
+        "" => "prjquota".to_owned(),
+        options => format!("{options},prjquota"),
     };
-    match mount(",prjquota") {
+    match mount(&with_quotas) {
         Ok(()) => Ok(true),
         Err(error) => {
             warn!(error = super::chain(&error), "no quotas for projects");
-            mount("").map(|()| false)
+            mount(options).map(|()| false)
         }
     }
 }
-
-/// The last blocks are for nobody by user: the agent has them by CAP_SYS_RESOURCE. An overlay writes
-/// with the user of whoever made it, which is the agent's 0, and with no such capability, so that what
-/// is kept for 0 a task with an image's root could fill.
-const RESERVE: &str = "resuid=4294967294";
 
 /// Mounts memory where there is no work disk; for the agent's own files apart, since a task may fill
 /// what its sandbox is in, and an agent that cannot write to its checkpoint ends.

@@ -147,7 +147,7 @@ pub fn finish(ending: Ending, machine: Machine, work_dir: &Path) -> ! {
 fn release(machine: Machine, work_dir: &Path) {
     let start = Instant::now();
     let error = loop {
-        // In memory the agent's own files have a file system apart; on a disk nothing is mounted there.
+        // In memory and on XFS the agent's own files have a file system apart; else nothing is there.
         let _ = boot_mounts::unmount(&work_dir.join(META));
         match boot_mounts::unmount(work_dir) {
             Ok(()) => return,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use image::boot::{self, Wanted};
-use image::{Kernel, Parts, Refresh};
+use image::{Kernel, Parts, Refresh, Xfs};
 use initramfs::Contents;
 
 /// Where cargo leaves the agent, in its target folder.
@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// Look for newer packages, even where those in the cache would do.
     #[arg(long)]
     pub(crate) refresh: bool,
+    /// Carry the kernel's XFS, for nodes whose work disk is one (mkfs.xfs -L tepui-work).
+    #[arg(long)]
+    pub(crate) xfs: bool,
 }
 
 /// The folder of the checkout that this tool was built in.
@@ -54,6 +57,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             true => Refresh::Yes,
             false => Refresh::No,
         },
+        xfs: match args.xfs {
+            true => Xfs::Yes,
+            false => Xfs::No,
+        },
     };
     let mut say = |line: &str| eprintln!("image: {line}");
     let manifest = boot::build(&wanted, &pack, &mut say)?;
@@ -68,10 +75,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Packs an archive in this process.
 pub(crate) fn pack(
     parts: &Parts,
-    init: &Path,
+    wanted: &Wanted,
     out: &Path,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let release = &parts.manifest.kernel_release;
-    let contents = Contents::of_parts(&parts.folder, release, init);
+    let mut contents = Contents::of_parts(&parts.folder, release, &wanted.init);
+    if wanted.xfs == Xfs::Yes {
+        contents = contents.with_xfs(&parts.folder);
+    }
     Ok(initramfs::pack(&contents, out)?)
 }

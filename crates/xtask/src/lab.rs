@@ -161,6 +161,7 @@ pub(crate) fn spec(name: &str, kernel: Kernel, programs: Programs) -> Result<Spe
         init: Some(programs.join("tepui-agent")),
         out: Some(image.clone()),
         refresh: false,
+        xfs: false,
     })?;
     let folder = target.join(name);
     if let Some(old) = Cluster::find(&folder)? {

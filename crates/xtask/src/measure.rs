@@ -119,6 +119,7 @@ fn measure(boot: &Boot) -> Result<Report> {
         init: Some(programs.join("tepui-agent")),
         out: Some(image.clone()),
         refresh: false,
+        xfs: false,
     })?;
     let mut spec = spec(boot, &target.join("measure"), &image, &programs)?;
     let mut runs = Vec::new();

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 use image::boot::{self, Wanted};
-use image::{Kernel, Refresh};
+use image::{Kernel, Refresh, Xfs};
 
 use crate::image as boot_image;
 
@@ -49,6 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             out: folder.join("image"),
             cache: folder.clone(),
             refresh: Refresh::No,
+            xfs: Xfs::No,
         };
         let mut say = |line: &str| eprintln!("repro: {name}: {line}");
         let manifest = boot::build(&wanted, &boot_image::pack, &mut say)?;

@@ -39,6 +39,8 @@ pub struct Spec {
     pub memory_mb: u64,
     /// The size of a node's work disk, which takes space only as it is written.
     pub disk_bytes: u64,
+    /// What it holds at first, as an image; blank where there is none.
+    pub disk_image: Option<PathBuf>,
     /// The master's port on 127.0.0.1; the first one's where there are several.
     pub port: u16,
     /// How many masters; more than one only with ZooKeeper.
@@ -72,6 +74,7 @@ impl Spec {
             cpus: 1,
             memory_mb: 256,
             disk_bytes: 4 << 30,
+            disk_image: None,
             port: 5050,
             masters: 1,
             zookeepers: 0,

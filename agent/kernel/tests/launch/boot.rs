@@ -1,11 +1,13 @@
 //! The tests as PID 1 of a machine of their own, where the whole cgroup tree is theirs.
 //!
 //! Boots in seconds with the image of this repository around this program, built for musl:
-//! `tepui-qemu boot --init <program> --memory 512 --disk <image of an ext4 file system>`. Linux before
+//! `tepui-qemu boot --init <program> --memory 512 --disk <image of an ext4 file system>`; with `--xfs` also
+//! on an XFS. Linux before
 //! 6.3 maps no ids of files in memory, so that layers and volumes want the disk there.
 
 use std::error::Error;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 
 use agent_kernel::boot_mounts::{self, Flags};
@@ -23,9 +25,11 @@ const DISK: &str = "/dev/vda";
 pub(crate) fn prepare() -> Result<(), Box<dyn Error>> {
     boot_mounts::move_root()?;
     let folder = Path::new("/lib/modules").join(modules::release()?);
-    let list = fs::read_to_string(folder.join("modules.load")).unwrap_or_default();
-    for module in list.lines() {
-        modules::load(&folder.join(module))?;
+    for list in ["modules.load", "modules.xfs"] {
+        let list = fs::read_to_string(folder.join(list)).unwrap_or_default();
+        for module in list.lines() {
+            modules::load(&folder.join(module))?;
+        }
     }
     for (kind, target) in [
         ("devtmpfs", "/dev"),
@@ -39,9 +43,20 @@ pub(crate) fn prepare() -> Result<(), Box<dyn Error>> {
     // Set aside before the tree of groups is made, which shares them out.
     fs::write("/proc/sys/vm/nr_hugepages", "4")?;
     if Path::new(DISK).exists() {
-        boot_mounts::mount(DISK, Path::new("/tmp"), "ext4", Flags::empty(), "prjquota")?;
+        let kind = kind(&mut File::open(DISK)?)?;
+        boot_mounts::mount(DISK, Path::new("/tmp"), kind, Flags::empty(), "prjquota")?;
     }
     Ok(())
+}
+
+/// The kind of file system on a disk, by the magic at its start.
+fn kind(disk: &mut impl Read) -> std::io::Result<&'static str> {
+    let mut magic = [0; 4];
+    disk.read_exact(&mut magic)?;
+    Ok(match &magic {
+        b"XFSB" => "xfs",
+        _ => "ext4",
+    })
 }
 
 /// Which tests are to be run, by the word `tests=` of the kernel's command line; all where it has none.

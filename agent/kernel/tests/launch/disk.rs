@@ -1,14 +1,17 @@
 //! Quotas of projects: what a container writes is counted, bounded, and its project stays.
 //!
-//! They want the tests' files on ext4 with quotas of projects, as nodes have it and a machine of its
+//! They want the tests' files on ext4 or XFS with quotas of projects, as nodes have it and a machine of its
 //! own under `tests/vm` does.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use agent_kernel::quota::{self, Kind, Quotas};
 use model::sandbox::{Access, DiskQuota, ExitStatus, LaunchPlan, Overlay, Root, Scratch};
+use nix::sys::statfs::{self, FsType};
 
 use crate::Outcome;
 use crate::world::{World, process_of, same, sandbox};
@@ -61,9 +64,9 @@ pub(crate) fn a_sandbox_takes_what_it_may_and_the_agent_goes_on_writing(world: &
     };
     let plan = world.plan(
         "head -c 4m /dev/zero | cat >big 2>/tmp/said; rm big
-         grep -q 'cat.*quota exceeded' /tmp/said && echo stopped
+         grep -qE 'cat.*(quota exceeded|No space left)' /tmp/said && echo stopped
          i=0; while [ $i -lt 200 ]; do true >f$i; i=$((i+1)); done 2>>/tmp/said
-         ls | wc -l; grep -o 'quota exceeded' /tmp/said | wc -l; stat -f -c %b .",
+         ls | wc -l; grep -oE 'quota exceeded|No space left' /tmp/said | wc -l; stat -f -c %b .",
     )?;
     let project = bound(&quotas, sandbox(&plan), quota(1 << 20, 50))?;
     let (output, status) = world.run_plan(&plan)?;
@@ -81,13 +84,21 @@ pub(crate) fn a_sandbox_takes_what_it_may_and_the_agent_goes_on_writing(world: &
     same(usage.bytes <= 1 << 20, true, &format!("{usage:?}"))?;
     same(usage.inodes, 50, "inodes")?;
     same(usage.quota, quota(1 << 20, 50), "quota")?;
-    // The agent is let past, or it could rotate nothing, nor write what a container said.
-    fs::write(sandbox(&plan).join("rotated"), vec![1; 2 << 20])?;
-    same(quotas.usage(project)?.inodes, 51, "inodes")?;
+    // The agent is let past on ext4, or it could rotate nothing, nor write what a container said.
+    let rotated = fs::write(sandbox(&plan).join("rotated"), vec![1; 2 << 20]);
+    match kind(world)? {
+        statfs::XFS_SUPER_MAGIC => {
+            let errno = rotated.err().and_then(|error| error.raw_os_error());
+            same(errno, Some(libc::ENOSPC), "the agent on XFS")?;
+        }
+        _ => {
+            rotated?;
+            same(quotas.usage(project)?.inodes, 51, "inodes")?;
+        }
+    }
     // With the last file the number is free again.
     fs::remove_dir_all(sandbox(&plan))?;
-    let left = quotas.usage(project)?;
-    same((left.bytes, left.inodes), (0, 0), "left over")?;
+    empties(&quotas, project)?;
     quotas.limit(project, DiskQuota::default())?;
     let next = quotas.next(project)?;
     let own = next.filter(|(other, _)| *other == project);
@@ -95,12 +106,32 @@ pub(crate) fn a_sandbox_takes_what_it_may_and_the_agent_goes_on_writing(world: &
     same(own, quota::Usage::default(), "record")
 }
 
+/// The kind of the file system that the tests are on.
+fn kind(world: &World) -> Result<FsType, nix::errno::Errno> {
+    Ok(statfs::statfs(&world.directory)?.filesystem_type())
+}
+
+/// Waits until nothing is in a project: XFS takes out what was removed a moment later.
+fn empties(quotas: &Quotas, project: u32) -> Outcome {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let left = quotas.usage(project)?;
+        if (left.bytes, left.inodes) == (0, 0) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("left over: {left:?}").into());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 pub(crate) fn a_root_of_layers_takes_what_it_may(world: &World) -> Outcome {
     let Some(quotas) = quotas(world) else {
         return Ok(());
     };
     let mut plan = world.plan(
-        "head -c 8m /dev/zero | cat >/filled 2>/tmp/said; grep -o 'quota exceeded' /tmp/said
+        "head -c 8m /dev/zero | cat >/filled 2>/tmp/said; grep -oE 'quota exceeded|No space left' /tmp/said
          stat -c %s /filled; rm /filled; mkdir /many
          i=0; while [ $i -lt 400 ]; do true >/many/f$i || break; i=$((i+1)); done 2>/dev/null; ls /many | wc -l",
     )?;
@@ -116,7 +147,11 @@ pub(crate) fn a_root_of_layers_takes_what_it_may(world: &World) -> Outcome {
     own_root(&mut plan);
     let (output, _) = world.run_plan(&plan)?;
     let lines: Vec<_> = output.lines().collect();
-    same(lines.first(), Some(&"quota exceeded"), &output)?;
+    let refused = match kind(world)? {
+        statfs::XFS_SUPER_MAGIC => "No space left",
+        _ => "quota exceeded",
+    };
+    same(lines.first(), Some(&refused), &output)?;
     let number = |at: usize| {
         lines
             .get(at)
@@ -169,7 +204,7 @@ pub(crate) fn a_task_cannot_leave_its_project(world: &World) -> Outcome {
     let (output, status) = world.run_plan(&plan)?;
     fs::remove_file(&program)?;
     same(status, ExitStatus::Exited(0), &output)?;
-    same(output.matches("refused").count(), 18, &output)?;
+    same(output.matches("refused").count(), 24, &output)?;
     same(output.contains("let through"), false, &output)?;
     for path in ["", "sub", "sub/file"] {
         let path: PathBuf = sandbox(&plan).join(path);
@@ -186,9 +221,7 @@ pub(crate) fn a_task_cannot_leave_its_project(world: &World) -> Outcome {
 }
 
 /// Inside a container: tries all that would take a file out of its project.
-#[expect(unsafe_code, reason = "no crate here sets the flags of files")]
 pub(crate) fn attack() -> ! {
-    const FS_IOC_SETFLAGS: libc::Ioctl = 0x4008_6602;
     for path in std::env::args().skip(2) {
         let Ok(file) = File::open(&path) else {
             println!("{path} cannot be opened");
@@ -197,19 +230,25 @@ pub(crate) fn attack() -> ! {
         let tries = [
             quota::set_project(&file, 0, Kind::File).is_ok(),
             quota::set_project(&file, 4711, Kind::Directory).is_ok(),
-            {
-                // Without FS_PROJINHERIT_FL, and with nothing else but extents.
-                let flags: libc::c_int = 0x0008_0000;
-                let fd = file.as_raw_fd();
-                // SAFETY: `flags` is the number that the command reads during the call.
-                let rc = unsafe { libc::ioctl(fd, FS_IOC_SETFLAGS, &raw const flags) };
-                // A file never has the flag, and nothing changes for it.
-                rc == 0 && path != "sub/file"
-            },
+            // Without FS_PROJINHERIT_FL, and with nothing else but what all files of ext4 have (extents), or
+            // of XFS. A file never has the flag, and nothing changes for it.
+            set_flags(&file, 0x0008_0000) && path != "sub/file",
+            set_flags(&file, 0) && path != "sub/file",
         ];
         for was_let in tries {
             println!("{path} {}", if was_let { "let through" } else { "refused" });
         }
     }
     std::process::exit(0);
+}
+
+/// Whether the flags of a file could be set.
+#[expect(unsafe_code, reason = "no crate here sets the flags of files")]
+fn set_flags(file: &File, flags: libc::c_int) -> bool {
+    const FS_IOC_SETFLAGS: libc::Ioctl = 0x4008_6602;
+    let fd = file.as_raw_fd();
+    // SAFETY: the descriptor is open while `file` is borrowed, and `flags` is the number that the command
+    // reads during the call.
+    let rc = unsafe { libc::ioctl(fd, FS_IOC_SETFLAGS, &raw const flags) };
+    rc == 0
 }

@@ -177,6 +177,7 @@ fn guest(
         init: Some(bench.to_owned()),
         out: Some(image.clone()),
         refresh: false,
+        xfs: false,
     })?;
     let boot = BootFiles::checked(&image)?;
     let (accel, found) = args.accel.settle(&boot.kernel)?;
