@@ -28,7 +28,7 @@ const PORTS: (u64, u64) = (31_000, 900);
 /// Cycles that come before the first count: what is made once is made by then.
 const WARM_UP: u64 = 16;
 /// How often is told how far it is.
-const PROGRESS_EVERY: u64 = 1000;
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 /// How long the agent may take to be as it was.
 const CALM_MAX: Duration = Duration::from_secs(60);
 /// How long a call may take: it is answered when the container runs, or has ended, and those before it go
@@ -147,6 +147,7 @@ fn soak(args: &Args, agent: &str) -> Result<Vec<Figure>> {
         None,
     )?);
     let after = node.calm(Some(&before))?;
+    eprint!("{}", table(&before, &after)?);
     for name in HELD {
         let left = after.of(name)? - before.of(name)?;
         figures.push(figure(&format!("left of {name}"), left, "", Some(0.0))?);
@@ -162,6 +163,27 @@ fn soak(args: &Args, agent: &str) -> Result<Vec<Figure>> {
         bail!("something is left behind");
     }
     Ok(figures)
+}
+
+/// What was held before and after, a kind a line.
+fn table(before: &Held, after: &Held) -> Result<String> {
+    let mut text = format!("soak: {:<22} {:>8} {:>8}\n", "held", "before", "after");
+    for name in HELD {
+        let (before, after) = (before.of(name)?, after.of(name)?);
+        let left = match after > before {
+            true => "  LEFT BEHIND",
+            false => "",
+        };
+        text.push_str(&format!("soak: {name:<22} {before:>8} {after:>8}{left}\n"));
+    }
+    Ok(text)
+}
+
+/// How far a run is, in words: the rate so far, and what is left at that.
+fn progress(done: u64, count: u64, taken: Duration) -> String {
+    let rate = done as f64 / taken.as_secs_f64().max(0.001);
+    let left = (count - done) as f64 / rate.max(0.001);
+    format!("{done} of {count}, {rate:.1}/s, {left:.0} s left")
 }
 
 fn figure(name: &str, value: f64, unit: &str, budget: Option<f64>) -> Result<Figure> {
@@ -272,18 +294,24 @@ impl Node<'_> {
             let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 left.checked_sub(1)
             });
-            if let Ok(left) = taken
-                && left < count
-                && left.is_multiple_of(PROGRESS_EVERY)
-            {
-                eprintln!("soak: {} of {count}", count - left);
-            }
             taken.is_ok()
+        };
+        let (begun, all_done) = (Instant::now(), AtomicU64::new(0));
+        let told = AtomicU64::new(0);
+        let tell = || {
+            let done = all_done.fetch_add(1, Ordering::Relaxed) + 1;
+            let taken = begun.elapsed();
+            let period = taken.as_secs() / PROGRESS_EVERY.as_secs();
+            // Whoever comes first in a period.
+            if told.fetch_max(period, Ordering::Relaxed) < period {
+                eprintln!("soak: {}", progress(done, count, taken));
+            }
         };
         let client = || -> Result<Vec<T>> {
             let mut done = Vec::new();
             while take() {
                 done.push(work()?);
+                tell();
             }
             Ok(done)
         };
@@ -394,6 +422,29 @@ impl Node<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_behind_is_told_in_the_table() {
+        let held = |mounts| {
+            let names = HELD.iter().map(|name| format!("mesos_tepui_{name}"));
+            let mut all: BTreeMap<_, _> = names.map(|name| (name, 3.0)).collect();
+            all.insert("mesos_tepui_mounts".to_owned(), mounts);
+            Held(all)
+        };
+        let table = table(&held(3.0), &held(4.0)).unwrap();
+        assert_eq!(table.lines().count(), 1 + HELD.len());
+        let left: Vec<_> = table
+            .lines()
+            .filter(|line| line.ends_with("BEHIND"))
+            .collect();
+        assert!(left.len() == 1 && left[0].contains("mounts"), "{table}");
+    }
+
+    #[test]
+    fn progress_tells_what_is_left_at_the_rate_so_far() {
+        let told = progress(250, 1000, Duration::from_secs(50));
+        assert_eq!(told, "250 of 1000, 5.0/s, 150 s left");
+    }
 
     #[test]
     fn what_is_not_told_is_no_zero() {
