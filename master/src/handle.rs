@@ -3,6 +3,7 @@
 //! A command may wait for room, and its connection with it. A read waits for nothing but a snapshot
 //! newer than what it asks about, and for that only a moment.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use api::v1::scheduler::call::Type;
 use http::StatusCode;
 use master_core::event::{AgentMessage, Answer, LinkId, OperatorCall, Subscription, Text};
 use tokio::runtime::Handle as Runtime;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::access::{Access, Identity};
@@ -103,6 +105,9 @@ pub(crate) enum Command {
     },
 }
 
+/// A command that waits for room.
+pub(crate) type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// How connections reach the loop; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Handle {
@@ -188,6 +193,18 @@ impl Handle {
         drop(self.commands.send(command).await);
     }
 
+    /// Hands a command in; where it has to wait for room, gives what does that. Between two commands
+    /// a caller of this keeps no room for one.
+    pub(crate) fn hand_in(&self, command: Command) -> Option<Waiting> {
+        match self.commands.try_send(command) {
+            Ok(()) | Err(TrySendError::Closed(_)) => None,
+            Err(TrySendError::Full(command)) => {
+                let this = self.clone();
+                Some(Box::pin(async move { this.send(command).await }))
+            }
+        }
+    }
+
     /// Hands a command in and waits for its answer.
     pub(crate) async fn ask(
         &self,
@@ -225,13 +242,11 @@ impl Handle {
     }
 
     /// Hands a new link in; `None` after the loop's end.
-    pub(crate) async fn open_link(&self, opened: Opened) -> Option<LinkId> {
+    pub(crate) async fn open_link(&self, opened: Box<Opened>) -> Option<LinkId> {
         let (answer, answered) = oneshot::channel();
-        self.send(Command::LinkOpened {
-            opened: Box::new(opened),
-            answer,
-        })
-        .await;
+        if let Some(waiting) = self.hand_in(Command::LinkOpened { opened, answer }) {
+            waiting.await;
+        }
         answered.await.ok()
     }
 

@@ -3,6 +3,7 @@
 //! A link lives as long as its stream. Its first frame is Register; what an agent may leave unread
 //! is bounded by [`FRAMES_MAX`], and an agent past it loses its link and connects anew.
 
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::access::{Identity, Realm};
 use crate::connection::Connection;
 use crate::convert::link;
 use crate::grpc::status;
-use crate::handle::{Command, Handle};
+use crate::handle::{Command, Handle, Waiting};
 
 /// How many frames may wait for one agent: a launch of as many tasks at once.
 pub(crate) const FRAMES_MAX: usize = 16_384;
@@ -88,7 +89,7 @@ impl Link for Service {
             .ok_or_else(|| Status::internal("the request has no connection"))?;
         let (frames, outgoing) = mpsc::channel(FRAMES_MAX);
         let (answering, answered) = oneshot::channel();
-        let incoming = Incoming {
+        let mut incoming = Incoming {
             loop_: self.loop_.clone(),
             frames: request.into_inner(),
             connection,
@@ -96,7 +97,7 @@ impl Link for Service {
             identity,
         };
         // The answer's headers must not wait for the first frame: some clients send it only then.
-        tokio::spawn(incoming.read(frames));
+        tokio::spawn(async move { incoming.read(frames).await });
         Ok(tonic::Response::new(Frames {
             outgoing,
             loop_: self.loop_.clone(),
@@ -142,41 +143,42 @@ struct Incoming {
 }
 
 impl Incoming {
-    /// Hands every frame to the main loop, until the link ends.
-    async fn read(mut self, frames: mpsc::Sender<Box<Outgoing>>) {
-        let peer = self.connection.peer();
-        // The room that a Register takes is needed no longer than that.
+    /// Hands every frame to the main loop, until the link ends. Most links rest here, so that nothing
+    /// stays that only a frame needs.
+    async fn read(&mut self, frames: mpsc::Sender<Box<Outgoing>>) {
         let opened = match Box::pin(self.register(frames.clone())).await {
             Ok(opened) => opened,
-            Err((incarnation, reason)) => {
-                tracing::warn!(%peer, %reason, "agent refused");
-                let refused = Outgoing {
-                    epoch: self.loop_.epoch(),
-                    incarnation,
-                    message: MasterMessage::Refused {
-                        reason,
-                        is_final: false,
-                    },
-                };
-                // An agent that is gone needs no answer.
-                drop(frames.send(Box::new(refused)).await);
-                return;
-            }
+            Err((incarnation, reason)) => return self.refuse(&frames, incarnation, reason),
         };
         drop(frames);
         let Some(link) = self.loop_.open_link(opened).await else {
             return;
         };
-        while let Some(frame) = self.next().await {
-            match frame {
-                Ok(frame) => self.forward(link, frame).await,
-                Err(error) => {
-                    tracing::debug!(%peer, %error, "agent's link broke");
-                    break;
-                }
+        loop {
+            let frame = self.next().await;
+            match self.take(link, frame) {
+                ControlFlow::Continue(None) => {}
+                ControlFlow::Continue(Some(waiting)) => waiting.await,
+                ControlFlow::Break(()) => break,
             }
         }
-        self.loop_.send(Command::LinkClosed { link }).await;
+        if let Some(waiting) = self.loop_.hand_in(Command::LinkClosed { link }) {
+            waiting.await;
+        }
+    }
+
+    fn refuse(&self, frames: &mpsc::Sender<Box<Outgoing>>, incarnation: u64, reason: String) {
+        tracing::warn!(peer = %self.connection.peer(), %reason, "agent refused");
+        let refused = Outgoing {
+            epoch: self.loop_.epoch(),
+            incarnation,
+            message: MasterMessage::Refused {
+                reason,
+                is_final: false,
+            },
+        };
+        // It is the first frame, so that there is room; an agent that is gone needs no answer.
+        drop(frames.try_send(Box::new(refused)));
     }
 
     /// The next frame; `None` at the end of either direction.
@@ -190,7 +192,7 @@ impl Incoming {
     async fn register(
         &mut self,
         frames: mpsc::Sender<Box<Outgoing>>,
-    ) -> Result<Opened, (u64, String)> {
+    ) -> Result<Box<Opened>, (u64, String)> {
         let first = tokio::time::timeout(REGISTER_TIME_MAX, self.frames.next());
         let frame = match first.await {
             Ok(Some(Ok(frame))) => frame,
@@ -207,12 +209,12 @@ impl Incoming {
         self.authorize(&registration)
             .map_err(|reason| (incarnation, reason))?;
         self.connection.keep();
-        Ok(Opened {
+        Ok(Box::new(Opened {
             incarnation,
             registration,
             frames,
             connection: self.connection.clone(),
-        })
+        }))
     }
 
     /// Whether this agent may come in, with the roles that its resources are reserved to.
@@ -239,7 +241,24 @@ impl Incoming {
         })
     }
 
-    async fn forward(&self, link: LinkId, frame: AgentFrame) {
+    /// Hands on what came, until the link ends.
+    fn take(
+        &self,
+        link: LinkId,
+        frame: Option<Result<AgentFrame, Status>>,
+    ) -> ControlFlow<(), Option<Waiting>> {
+        match frame {
+            Some(Ok(frame)) => ControlFlow::Continue(self.forward(link, frame)),
+            Some(Err(error)) => {
+                let peer = self.connection.peer();
+                tracing::debug!(%peer, %error, "agent's link broke");
+                ControlFlow::Break(())
+            }
+            None => ControlFlow::Break(()),
+        }
+    }
+
+    fn forward(&self, link: LinkId, frame: AgentFrame) -> Option<Waiting> {
         let message = frame.body.map(link::agent_message).transpose();
         match message.map(Option::flatten) {
             Ok(Some(message)) => {
@@ -249,12 +268,16 @@ impl Incoming {
                     incarnation: frame.incarnation,
                     message,
                 };
-                self.loop_.send(command).await;
+                self.loop_.hand_in(command)
             }
-            Ok(None) => tracing::debug!(link = link.0, "frame of an unknown kind dropped"),
+            Ok(None) => {
+                tracing::debug!(link = link.0, "frame of an unknown kind dropped");
+                None
+            }
             Err(error) => {
                 self.loop_.metrics().invalid_frame();
                 tracing::warn!(link = link.0, %error, "agent's frame dropped");
+                None
             }
         }
     }

@@ -450,14 +450,15 @@ impl ConnectionServer {
         let io = |before| TokioIo::new(Socket::new(stream, before, connection.clone()));
         match opening {
             Opening::Http1(before) => {
-                let serving = self.http1.serve_connection(io(before), service);
+                // Most connections are links: no room is kept in them for what these need.
+                let mut serving = Box::pin(self.http1.serve_connection(io(before), service));
                 let shut_down = http1::Connection::graceful_shutdown;
-                drive(serving, shut_down, connection, stop).await;
+                drive(serving.as_mut(), shut_down, connection, stop).await;
             }
             Opening::H2(before) => {
-                let serving = self.http2.serve_connection(io(before), service);
+                let mut serving = std::pin::pin!(self.http2.serve_connection(io(before), service));
                 let shut_down = http2::Connection::graceful_shutdown;
-                drive(serving, shut_down, connection, stop).await;
+                drive(serving.as_mut(), shut_down, connection, stop).await;
             }
             Opening::Neither => {
                 tracing::debug!(peer = %connection.peer(), "what came is no request");
@@ -496,9 +497,10 @@ async fn open(stream: &mut TcpStream) -> Option<Opening> {
     opening.ok()?.ok()
 }
 
-/// Serves a connection until it ends, is cut, or `stop` turns true.
+/// Serves a connection until it ends, is cut, or `stop` turns true. It stays where it is: what a future
+/// is given by value it has room for twice.
 async fn drive<C, E>(
-    serving: C,
+    mut serving: Pin<&mut C>,
     shut_down: impl FnOnce(Pin<&mut C>),
     connection: &Connection,
     stop: watch::Receiver<bool>,
@@ -506,7 +508,6 @@ async fn drive<C, E>(
     C: Future<Output = Result<(), E>>,
     E: Display,
 {
-    let mut serving = std::pin::pin!(serving);
     let outcome = tokio::select! {
         outcome = serving.as_mut() => outcome,
         () = connection.was_cut() => return,

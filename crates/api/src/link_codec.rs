@@ -8,7 +8,7 @@ use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
 /// How large the buffers are that each stream begins with, and grows by; tonic's own are 8 KiB.
-const BUFFER_BYTES: usize = 512;
+const BUFFER_BYTES: usize = 256;
 /// How much is encoded before it is sent, as in tonic.
 const YIELD_BYTES: usize = 32 << 10;
 

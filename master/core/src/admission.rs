@@ -3,6 +3,7 @@
 //!     registered frame -> (registry) -> admitted, and told so
 //! A write to the registry comes first wherever it does not hold the agent as it is now.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -142,7 +143,7 @@ impl Master {
         let at_address = self.addresses.get(&registration.address);
         let agent = at_address.and_then(|id| self.agents.get(id));
         agent
-            .and_then(Agent::link)
+            .and_then(|agent| agent.link())
             .is_some_and(|current| link < current)
     }
 
@@ -344,7 +345,7 @@ impl Master {
 
     /// Ends the link that an agent had before this one.
     pub(crate) fn take_link(&mut self, agent_id: &AgentId, link: LinkId) {
-        let old = self.agents.get(agent_id).and_then(Agent::link);
+        let old = self.agents.get(agent_id).and_then(|agent| agent.link());
         if let Some(old) = old.filter(|old| *old != link) {
             self.close_link(old);
         }
@@ -426,7 +427,7 @@ impl Master {
                 None => Acquaintance::Named,
             },
         };
-        self.agents.insert(agent_id.clone(), agent);
+        self.agents.insert(agent_id.clone(), Box::new(agent));
     }
 
     /// Refuses whoever is on a machine that is down: an agent of before for good, and one that has

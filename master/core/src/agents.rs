@@ -440,8 +440,8 @@ impl Master {
 
     /// Whether an agent is registered and has a link.
     pub(crate) fn is_connected(&self, agent_id: &AgentId) -> bool {
-        let connected = |agent: &Agent| matches!(agent.state, AgentState::Connected { .. });
-        self.agents.get(agent_id).is_some_and(connected)
+        let agent = self.agents.get(agent_id);
+        agent.is_some_and(|agent| matches!(agent.state, AgentState::Connected { .. }))
     }
 
     /// Sends a frame to an agent, if it is connected.

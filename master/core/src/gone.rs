@@ -9,7 +9,6 @@ use alloc::vec::Vec;
 use model::{AgentId, FrameworkId, Reason, TaskId, TaskState};
 
 use crate::Master;
-use crate::agents::Agent;
 use crate::event::{Answer, Effect, MasterMessage, RegistryChange, RequestId, Text, WallTime};
 use crate::registry::{Follow, Pending};
 use crate::task_ends::Loss;
@@ -68,7 +67,7 @@ impl Master {
             let timer = Timer::Recovered(agent_id.clone());
             self.timers.cancel(recovered.until, timer);
         }
-        if let Some(link) = self.agents.get(agent_id).and_then(Agent::link) {
+        if let Some(link) = self.agents.get(agent_id).and_then(|agent| agent.link()) {
             let incarnation = self.agents.get(agent_id).map_or(0, |a| a.incarnation);
             let reason = GONE.into();
             self.out.push(Effect::ToAgent {

@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
@@ -165,7 +166,8 @@ pub struct Master {
     frameworks: BTreeMap<FrameworkId, Framework>,
     completed_frameworks: VecDeque<Framework>,
     streams: BTreeMap<StreamId, FrameworkId>,
-    agents: BTreeMap<AgentId, Agent>,
+    /// Each in a box of its own: a third of the map's room is spare.
+    agents: BTreeMap<AgentId, Box<Agent>>,
     recovered_agents: BTreeMap<AgentId, RecoveredAgent>,
     unreachable_agents: AgentsByAge,
     gone_agents: AgentsByAge,

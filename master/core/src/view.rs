@@ -55,13 +55,13 @@ impl<'a> View<'a> {
 
     /// Registered agents, by id.
     pub fn agents(self) -> impl Iterator<Item = &'a Agent> {
-        self.0.agents.values()
+        self.0.agents.values().map(|agent| &**agent)
     }
 
     /// One registered agent.
     #[must_use]
     pub fn agent(self, id: &AgentId) -> Option<&'a Agent> {
-        self.0.agents.get(id)
+        self.0.agents.get(id).map(|agent| &**agent)
     }
 
     /// Agents of the registry that have not come back, by id.

@@ -19,8 +19,9 @@ const EPOCH: &str = "epoch";
 const FORMAT: &str = "format";
 /// The layout of the tables above; a file of another layout is refused.
 const FORMAT_VERSION: u64 = 1;
-/// A registry of 10 000 agents is a few megabytes.
-const CACHE_BYTES: usize = 8 << 20;
+/// A registry of 10 000 agents is a few megabytes; what is not here comes from the kernel's cache, a
+/// read(2) each.
+const CACHE_BYTES: usize = 1 << 20;
 
 /// Entries in a redb file.
 pub struct Redb {
