@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::cluster::{Lab, SILENCE_MAX, finish};
-use crate::{clients, disk, failures, images, masters, upgrades, xfs};
+use crate::{clients, disk, failures, images, masters, pid_1, upgrades, xfs};
 
 /// A case: fails with what it saw.
 pub(crate) type Case = fn(&mut Lab) -> Result<()>;
@@ -56,7 +56,10 @@ const ENDS: &[(&str, Case)] = &[
         "a_known_disk_is_mounted_again_after_a_power_cut",
         known_disk,
     ),
-    ("every_launch_test_passes_as_pid_1_of_a_node", kernel_tests),
+    (
+        "every_launch_test_passes_as_pid_1_of_a_node",
+        pid_1::launch_tests,
+    ),
     (
         "a_node_of_the_old_kernel_runs_tasks_and_powers_off",
         old_kernel,
@@ -445,88 +448,6 @@ fn known_disk(lab: &mut Lab) -> Result<()> {
     let second = lab.boot_alone(&append, Some(disk), Some("recovered"))?;
     ensure!(second.contains("work disk is mounted"), "{second}");
     ensure!(!second.contains("is formatted"), "{second}");
-    Ok(())
-}
-
-fn kernel_tests(lab: &mut Lab) -> Result<()> {
-    let target = "x86_64-unknown-linux-musl";
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(lab.root()).args([
-        "test",
-        "--package",
-        "agent-kernel",
-        "--test",
-        "launch",
-        "--target",
-        target,
-        "--no-run",
-        "--message-format",
-        "json",
-    ]);
-    let built = finish(&mut cargo, Duration::from_secs(400))?;
-    let said = String::from_utf8_lossy(&built.stderr);
-    ensure!(built.status.success(), "{said}");
-    let text = String::from_utf8_lossy(&built.stdout);
-    let messages = text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let program = messages
-        .filter(|message| message["target"]["name"] == "launch")
-        .find_map(|message| message["executable"].as_str().map(str::to_owned))
-        .context("cargo built no test program")?;
-    for kernel in ["6.12", "6.1"] {
-        boot_tests(lab, &program, kernel, ext4()?, &[])?;
-    }
-    // Of what depends on the file system, on the other one.
-    let disk = xfs::disk_image(512 << 20)?;
-    boot_tests(
-        lab,
-        &program,
-        "6.12",
-        disk,
-        &["--xfs", "--append", "tests=disk::"],
-    )
-}
-
-/// A disk that counts what projects take.
-fn ext4() -> Result<tempfile::NamedTempFile> {
-    let disk = tempfile::NamedTempFile::new()?;
-    disk.as_file().set_len(512 << 20)?;
-    let path = std::env::var("PATH").unwrap_or_default();
-    let mut format = Command::new("mke2fs");
-    format.env("PATH", format!("{path}:/usr/sbin:/sbin"));
-    format.args(["-q", "-t", "ext4", "-O", "quota,project"]);
-    format
-        .args(["-E", "quotatype=usrquota:grpquota:prjquota"])
-        .arg(disk.path());
-    ensure!(format.status()?.success(), "mke2fs");
-    Ok(disk)
-}
-
-/// Runs the launch tests as PID 1 under a kernel. Their files are on a disk: the old one maps no ids of
-/// files in memory.
-fn boot_tests(
-    lab: &Lab,
-    program: &str,
-    kernel: &str,
-    disk: tempfile::NamedTempFile,
-    more: &[&str],
-) -> Result<()> {
-    let mut boot = lab.program("tepui-qemu");
-    boot.current_dir(lab.root());
-    boot.args(["boot", "--accel", "auto", "--memory", "512"]);
-    boot.args(["--kernel", kernel, "--init", program, "--disk"]);
-    boot.arg(disk.path()).args(more);
-    let booted = finish(&mut boot, Duration::from_secs(200))?;
-    let console = String::from_utf8_lossy(&booted.stdout).into_owned();
-    let said = String::from_utf8_lossy(&booted.stderr);
-    let result = console
-        .lines()
-        .find(|line| line.starts_with("test result:"));
-    let passed = result.is_some_and(|line| line.contains("ok."));
-    ensure!(passed, "{console}{said}");
-    ensure!(!console.contains("left out"), "{console}");
-    println!("  {kernel}: {}", result.unwrap_or_default());
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod disk;
 mod failures;
 mod images;
 mod masters;
+mod pid_1;
 mod registry;
 mod upgrades;
 mod xfs;
