@@ -395,6 +395,7 @@ impl Containers {
                     process,
                     sandbox,
                     report: explained,
+                    seccomp,
                     degraded,
                     attachment,
                     ids,
@@ -405,7 +406,8 @@ impl Containers {
                 let early = self.early.remove(&pid);
                 let early = early.filter(|_| process::is_reaped(&launched.pidfd));
                 report(&container, &launched.enforcement);
-                self.explained.begun(container.clone(), ids, explained);
+                self.explained
+                    .begun(container.clone(), ids, explained, Some(seccomp));
                 self.board.connect(&container, launched.streams);
                 self.pids.insert(container.clone(), pid);
                 self.running.insert(
@@ -491,7 +493,9 @@ impl Containers {
         let limit = running.disk.map(Limit::Disk);
         let limit = limit.or(memory.map(Limit::Memory));
         let lacks = running.cgroup.as_ref();
-        let lacks = lacks.map_or(Lacks::NONE, |cgroup| self.explained.lacked(cgroup));
+        let lacks = lacks.map_or(Lacks::NONE, |cgroup| {
+            self.explained.lacked(&container, cgroup)
+        });
         self.ground.host.forget(&container);
         self.forget(&container);
         self.board.disconnect(&container);

@@ -8,7 +8,8 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::thread;
 
 use agent_core::sandbox::denials::Reader;
-use agent_kernel::{Errno, modules};
+use agent_kernel::seccomp_refusals::SeccompRefusals;
+use agent_kernel::{Errno, audit, modules};
 use tracing::{debug, info};
 
 use crate::explained::Explained;
@@ -18,8 +19,37 @@ const LOG: &str = "/dev/kmsg";
 /// The kernel's longest record (`PRINTK_MESSAGE_MAX`) and its head.
 const RECORD_BYTES_MAX: usize = 8192;
 
-/// Begins to follow the log from its present end, and the kernel's checks of capabilities.
-pub fn follow(explained: &Explained) {
+/// Has the kernel tell what filters refuse, where that is wanted and this machine is a node's, or somebody
+/// says so; or says why not. On a node no records are made of it, which nobody would bound.
+///
+/// # Errors
+/// It will not be told, in words.
+pub fn tell_refusals(wanted: Option<bool>, machine: Machine) -> Result<(), String> {
+    let untold = |why: &str| format!("which system calls seccomp refused is not told: {why}");
+    if !wanted.unwrap_or(machine == Machine::Node) {
+        return Err(untold("nobody asked for it (--tell_seccomp_refusals)"));
+    }
+    if !SeccompRefusals::may_be_watched() {
+        return Err(untold("this kernel does not describe itself (BTF)"));
+    }
+    match machine {
+        Machine::Node => audit::leave_seccomp_out().map_err(|error| untold(&chain(&error))),
+        Machine::Host => Ok(()),
+    }
+}
+
+/// Whose the machine is that the agent runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Machine {
+    /// The agent's, which is PID 1.
+    Node,
+    /// Somebody else's.
+    Host,
+}
+
+/// Begins to follow the log from its present end, and the kernel's checks of capabilities and, where they
+/// are told, of system calls.
+pub fn follow(explained: &Explained, refusals: Result<(), String>) {
     let opened = File::open(LOG).and_then(|mut log| {
         log.seek(SeekFrom::End(0))?;
         Ok(log)
@@ -28,7 +58,14 @@ pub fn follow(explained: &Explained) {
     // Some megabytes are read for the checks: nobody waits for that.
     let thread = thread::Builder::new().name("kernel-log".into());
     let begun = thread.spawn(move || {
-        let how = [told_by_log(&opened), told_by_checks(&denied)];
+        let are_told = refusals.is_ok();
+        let refusals = refusals.and_then(|()| watch_calls(&denied));
+        let calls = refusals.unwrap_or_else(|why| why);
+        let how = [
+            told_by_log(&opened, are_told),
+            told_by_checks(&denied),
+            calls,
+        ];
         denied.told_by(how.join("; "));
         if let Ok(log) = opened {
             read(log, &denied);
@@ -41,10 +78,28 @@ pub fn follow(explained: &Explained) {
     }
 }
 
-fn told_by_log(log: &io::Result<File>) -> String {
+/// What is told of the calls that filters stop.
+fn watch_calls(explained: &Explained) -> Result<String, String> {
+    match explained.watch_calls() {
+        Ok(()) => Ok("system calls that seccomp refused are told by name".to_owned()),
+        Err(error) => {
+            let why = chain(&error);
+            info!(
+                why,
+                "the kernel does not tell which system calls are refused"
+            );
+            Err(format!(
+                "which system calls seccomp refused is not told: {why}"
+            ))
+        }
+    }
+}
+
+fn told_by_log(log: &io::Result<File>, are_calls_told: bool) -> String {
     let release = modules::release().unwrap_or_default();
     let untold = agent_core::sandbox::denials::untold(&release);
     match log {
+        Ok(_) if are_calls_told => untold,
         Ok(_) => format!(
             "seccomp's refusals are told where a filter logs them or ends the process; {untold}"
         ),

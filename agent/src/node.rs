@@ -23,6 +23,7 @@ use agent_kernel::block;
 use agent_kernel::facts;
 use agent_kernel::launch::Host;
 use agent_kernel::procview::{Author, ProcView};
+use agent_kernel::seccomp::Refusals;
 use agent_kernel::worker::{WorkerError, Workers};
 use api::v1::executor;
 use model::sandbox::IoMax;
@@ -196,7 +197,17 @@ async fn begin_and_run(config: Config, node: Node, handover: Handover) -> Result
         true => RUNTIME.into(),
         false => node.work_dir.join("run"),
     };
-    let host = Host::open(node.cgroups.clone(), &runtime)?.with_view(proc_view(&config));
+    let machine = match node.is_pid1 {
+        true => kernel_log::Machine::Node,
+        false => kernel_log::Machine::Host,
+    };
+    let refusals = kernel_log::tell_refusals(config.isolation.tells_refusals, machine);
+    let host = Host::open(node.cgroups.clone(), &runtime)?
+        .with_view(proc_view(&config))
+        .with_refusals(match refusals {
+            Ok(()) => Refusals::Told,
+            Err(_) => Refusals::Untold,
+        });
     let Recovered {
         checkpoint,
         expected,
@@ -256,7 +267,7 @@ async fn begin_and_run(config: Config, node: Node, handover: Handover) -> Result
     let finder = Finder::start(&config, &inputs_in, &handover)?;
     let board = Switchboard::default();
     let explained = Explained::default();
-    kernel_log::follow(&explained);
+    kernel_log::follow(&explained, refusals);
     let ways = http::Ways {
         snapshots: published,
         handle: Handle::new(inputs_in.clone()),

@@ -28,6 +28,10 @@ const BASICS: &[(&str, Case)] = &[
     ),
     ("a_fork_bomb_ends_within_its_limits", fork_bomb),
     ("a_launch_that_fails_says_which_step", launch_fails),
+    (
+        "a_call_that_seccomp_stopped_is_told_with_its_rule",
+        stopped_call_is_told,
+    ),
     ("a_killed_task_is_told_so", killed),
     (
         "a_mapped_port_is_reached_from_the_host_and_the_container_by_nothing_else",
@@ -234,6 +238,31 @@ fn launch_fails(lab: &mut Lab) -> Result<()> {
         said.contains("/no/such/program") && said.contains("TASK_FAILED"),
         "{output:?}"
     );
+    Ok(())
+}
+
+fn stopped_call_is_told(lab: &mut Lab) -> Result<()> {
+    let script = "unshare -U true; sleep 600";
+    let output = lab.run(&["--name", "stopped", "--detach", "--", script])?;
+    ensure!(output.status.success(), "{output:?}");
+    let (patience, deadline) = (
+        Duration::from_secs(30),
+        Instant::now() + Duration::from_secs(60),
+    );
+    loop {
+        let told = finish(&mut lab.tepui(&["explain", "stopped"]), patience)?;
+        let text = String::from_utf8_lossy(&told.stdout);
+        if text
+            .contains("  system call unshare: errno 1 as all that no rule allows (profile default)")
+        {
+            ensure!(!text.contains("system call read"), "{text}");
+            break;
+        }
+        ensure!(Instant::now() < deadline, "{told:?}");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let kill = finish(&mut lab.tepui(&["kill", "stopped"]), patience)?;
+    ensure!(kill.status.success(), "{kill:?}");
     Ok(())
 }
 

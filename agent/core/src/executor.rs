@@ -477,13 +477,14 @@ mod tests {
             lacks: Lacks {
                 own: vec![Capability(0), Capability(10)],
                 others: vec![Capability(10), Capability(21)],
+                calls: vec!["bpf".into(), "mount".into()],
             },
             ..exit(ExitStatus::Code(code))
         };
         assert_eq!(
             ending(None, &exit(1)).message,
             "Command exited with status 1 (it was refused something for lack of CHOWN, \
-             NET_BIND_SERVICE, SYS_ADMIN over what is the node's)"
+             NET_BIND_SERVICE, SYS_ADMIN over what is the node's, system call bpf, system call mount)"
         );
         let finished = ending(None, &exit(0));
         assert_eq!(finished.message, "Command exited with status 0");

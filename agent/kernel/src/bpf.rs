@@ -10,10 +10,12 @@ use nix::errno::Errno;
 use nix::libc;
 
 mod assembly;
+mod groups;
 mod map;
 mod tracing;
 
 pub use assembly::{Assembly, Instruction, Label, Register, When};
+pub(crate) use groups::Groups;
 pub(crate) use map::Map;
 pub(crate) use tracing::Exit;
 

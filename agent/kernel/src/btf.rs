@@ -22,7 +22,7 @@ pub(crate) struct Wanted<'a> {
     /// A function.
     pub(crate) function: &'a str,
     /// A structure, and a member of it.
-    pub(crate) member: (&'a str, &'a str),
+    pub(crate) member: Option<(&'a str, &'a str)>,
 }
 
 /// What is found.
@@ -30,7 +30,7 @@ pub(crate) struct Wanted<'a> {
 pub(crate) struct Found {
     /// The number of the function among all types.
     pub(crate) function: u32,
-    /// Where the member is in its structure, in bytes.
+    /// Where the member is in its structure, in bytes; 0 where none was asked for.
     pub(crate) offset: u32,
 }
 
@@ -54,8 +54,8 @@ fn find(mut source: impl Read + Seek, wanted: Wanted<'_>) -> io::Result<Found> {
     let (names, names_length) = (start + u64::from(word(16)), u64::from(word(20)));
     let mut source = BufReader::with_capacity(PIECE_BYTES, source);
     source.seek(SeekFrom::Start(names))?;
-    let (structure, member) = wanted.member;
-    let looked_for = [wanted.function, structure, member];
+    let (structure, member) = wanted.member.unzip();
+    let looked_for = [Some(wanted.function), structure, member];
     let [function, structure, member] = places((&mut source).take(names_length), looked_for)?;
     source.seek(SeekFrom::Start(types))?;
     let mut types = source.take(types_length);
@@ -66,15 +66,15 @@ fn find(mut source: impl Read + Seek, wanted: Wanted<'_>) -> io::Result<Found> {
         }
         let [name, info, _] = words(&mut types)?;
         let (kind, length) = (info >> 24 & 0x1f, info & 0xffff);
-        if kind == FUNC && name == function {
+        if kind == FUNC && Some(name) == function {
             found = found.or(Some(number));
         }
-        let is_wanted = kind == STRUCT && name == structure;
+        let is_wanted = kind == STRUCT && Some(name) == structure;
         for _ in 0..members(kind, length) {
             match kind {
                 STRUCT if is_wanted => {
                     let [name, _, bits] = words(&mut types)?;
-                    if name == member {
+                    if Some(name) == member {
                         offset = offset.or(Some((bits & 0x00ff_ffff) / 8));
                     }
                 }
@@ -85,12 +85,18 @@ fn find(mut source: impl Read + Seek, wanted: Wanted<'_>) -> io::Result<Found> {
     let none = || io::Error::from(io::ErrorKind::NotFound);
     Ok(Found {
         function: found.ok_or_else(none)?,
-        offset: offset.ok_or_else(none)?,
+        offset: match wanted.member {
+            Some(_) => offset.ok_or_else(none)?,
+            None => 0,
+        },
     })
 }
 
-/// Where names begin among all names.
-fn places<const N: usize>(mut names: impl BufRead, wanted: [&str; N]) -> io::Result<[u32; N]> {
+/// Where names begin among all names, of those that are wanted.
+fn places<const N: usize>(
+    mut names: impl BufRead,
+    wanted: [Option<&str>; N],
+) -> io::Result<[Option<u32>; N]> {
     let mut places = [None; N];
     let (mut at, mut name) = (0_u64, Vec::new());
     loop {
@@ -101,14 +107,18 @@ fn places<const N: usize>(mut names: impl BufRead, wanted: [&str; N]) -> io::Res
         }
         name.pop();
         for (place, wanted) in places.iter_mut().zip(wanted) {
-            if wanted.as_bytes() == name {
+            if wanted.is_some_and(|wanted| wanted.as_bytes() == name) {
                 *place = u32::try_from(at).ok();
             }
         }
         at += length as u64;
     }
-    match places.iter().all(Option::is_some) {
-        true => Ok(places.map(Option::unwrap_or_default)),
+    match places
+        .iter()
+        .zip(wanted)
+        .all(|(place, wanted)| place.is_some() == wanted.is_some())
+    {
+        true => Ok(places),
         false => Err(io::ErrorKind::NotFound.into()),
     }
 }
@@ -194,7 +204,7 @@ mod tests {
 
     const WANTED: Wanted<'static> = Wanted {
         function: "cap_capable",
-        member: ("cred", "user_ns"),
+        member: Some(("cred", "user_ns")),
     };
 
     #[test]
@@ -203,6 +213,16 @@ mod tests {
         let expected = Found {
             function: 3,
             offset: 8,
+        };
+        assert_eq!(found, expected);
+        let alone = Wanted {
+            member: None,
+            ..WANTED
+        };
+        let found = find(Cursor::new(description()), alone).expect("the function");
+        let expected = Found {
+            offset: 0,
+            ..expected
         };
         assert_eq!(found, expected);
     }

@@ -5,12 +5,9 @@
 //! makes by the way, and would not log either (`CAP_OPT_NOAUDIT`), do not count. It is one more step of a
 //! check that fails; nothing is counted, and nothing waits.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-
 use model::sandbox::{Capability, Lacks};
 
-use crate::bpf::{Assembly, BpfError, Exit, Instruction, Map, Register, When};
+use crate::bpf::{Assembly, BpfError, Exit, Groups, Instruction, Register, When};
 use crate::btf::{self, Wanted};
 use crate::cgroup::Cgroup;
 
@@ -20,7 +17,7 @@ const GROUPS_MAX: u32 = 4096;
 /// The function, the structure and its member that the program goes by.
 const CHECK: Wanted<'static> = Wanted {
     function: "cap_capable",
-    member: ("cred", "user_ns"),
+    member: Some(("cred", "user_ns")),
 };
 
 /// The arguments of the check, and what it returns, in words of the context.
@@ -33,18 +30,10 @@ const RETURNED: i16 = 32;
 /// `CAP_OPT_NOAUDIT` of linux/security.h.
 const NO_AUDIT: i32 = 2;
 
-/// Functions of `enum bpf_func_id`.
-const MAP_LOOKUP_ELEM: i32 = 1;
-const MAP_UPDATE_ELEM: i32 = 2;
-const GET_CURRENT_CGROUP_ID: i32 = 80;
-
-/// `BPF_NOEXIST`: what another processor has just put there stays.
-const IF_ABSENT: i32 = 1;
-
 /// What is refused on this machine, as long as this lives.
 #[derive(Debug)]
 pub struct CapabilityChecks {
-    refused: Map,
+    refused: Groups<2>,
     _program: Exit,
 }
 
@@ -58,7 +47,7 @@ impl CapabilityChecks {
             what: "cap_capable, and the namespace of its caller,",
             source,
         })?;
-        let refused = Map::create(b"tepui_refused", GROUPS_MAX)?;
+        let refused = Groups::create(b"tepui_refused", GROUPS_MAX)?;
         let offset = i16::try_from(check.offset).unwrap_or(i16::MAX);
         let program = Exit::of(
             check.function,
@@ -75,26 +64,18 @@ impl CapabilityChecks {
     /// groups of their own.
     #[must_use]
     pub fn of(&self, cgroup: &Cgroup) -> Lacks {
-        let all = groups(cgroup).filter_map(|group| self.refused.get(group));
-        let [own, others] = all.fold([0; 2], |[own, others], more| {
-            [own | more[0], others | more[1]]
-        });
+        let [own, others] = self.refused.of(cgroup);
         Lacks {
             own: set(own),
             others: set(others),
+            calls: Vec::new(),
         }
     }
 
     /// Forgets a container.
     pub fn forget(&self, cgroup: &Cgroup) {
-        groups(cgroup).for_each(|group| self.refused.remove(group));
+        self.refused.forget(cgroup);
     }
-}
-
-/// The kernel's numbers of a container's groups.
-fn groups(cgroup: &Cgroup) -> impl Iterator<Item = u64> {
-    let paths = cgroup.paths_of_processes().into_iter();
-    paths.filter_map(|path| fs::metadata(path).ok().map(|file| file.ino()))
 }
 
 fn set(bits: u64) -> Vec<Capability> {
@@ -102,11 +83,10 @@ fn set(bits: u64) -> Vec<Capability> {
     all.map(Capability).collect()
 }
 
-fn assemble(refused: &Map, user_ns: i16) -> Result<Vec<Instruction>, BpfError> {
+fn assemble(refused: &Groups<2>, user_ns: i16) -> Result<Vec<Instruction>, BpfError> {
     let (context, bit, place) = (Register::R6, Register::R7, Register::R8);
-    let (key, value) = (-8, -24);
     let mut program = Assembly::default();
-    let (end, own, known) = (program.label(), program.label(), program.label());
+    let (end, own) = (program.label(), program.label());
     program.copy(context, Register::CONTEXT);
     program.load(Register::RESULT, context, RETURNED);
     program.jump_if(Register::RESULT, When::Equal, 0, end);
@@ -125,35 +105,10 @@ fn assemble(refused: &Map, user_ns: i16) -> Result<Vec<Instruction>, BpfError> {
     program.jump_if_same(Register::R2, Register::R3, own);
     program.number(place, 8);
     program.here(own);
-    program.call(GET_CURRENT_CGROUP_ID);
-    program.store(Register::FRAME, key, Register::RESULT);
-    look_up(&mut program, refused, key);
-    program.jump_if_whole(Register::RESULT, When::NotEqual, 0, known);
-    program.store_number(Register::FRAME, value, 0);
-    program.store_number(Register::FRAME, value + 8, 0);
-    arguments(&mut program, refused, key);
-    program.copy(Register::R3, Register::FRAME);
-    program.add(Register::R3, value.into());
-    program.number(Register::R4, IF_ABSENT);
-    program.call(MAP_UPDATE_ELEM);
-    look_up(&mut program, refused, key);
-    program.jump_if_whole(Register::RESULT, When::Equal, 0, end);
-    program.here(known);
+    refused.find(&mut program, end);
     program.add_register(Register::RESULT, place);
     program.set_bits(Register::RESULT, bit);
     program.here(end);
     program.exit(0);
     program.finish()
-}
-
-fn look_up(program: &mut Assembly, map: &Map, key: i16) {
-    arguments(program, map, key);
-    program.call(MAP_LOOKUP_ELEM);
-}
-
-/// A map and a key of it.
-fn arguments(program: &mut Assembly, map: &Map, key: i16) {
-    program.map(Register::CONTEXT, map);
-    program.copy(Register::R2, Register::FRAME);
-    program.add(Register::R2, key.into());
 }

@@ -7,6 +7,7 @@
     reason = "system calls that no crate wraps; each block says why it is sound"
 )]
 
+pub mod audit;
 pub mod block;
 pub mod boot_mounts;
 pub mod bpf;
@@ -38,6 +39,7 @@ pub mod program;
 pub mod quota;
 pub mod reexec;
 pub mod seccomp;
+pub mod seccomp_refusals;
 pub mod sockets;
 mod stage;
 pub mod terminal;

@@ -24,6 +24,26 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     calls::all().map(|(name, _)| name)
 }
 
+/// The same with their numbers.
+#[cfg(test)]
+pub(crate) fn names_and_numbers() -> impl Iterator<Item = (&'static str, u32)> {
+    calls::all()
+}
+
+/// The name of a call by its number; `None` where it is newer than this program.
+pub(crate) fn name(number: u32) -> Option<&'static str> {
+    calls::all().find_map(|(name, other)| (other == number).then_some(name))
+}
+
+/// Whether the kernel tells its audit subsystem of the calls that a filter stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusals {
+    /// Of each of them, and of those that the filter itself has told.
+    Told,
+    /// Of the latter alone, and of those that end a process.
+    Untold,
+}
+
 /// Whether the kernel has filters of system calls.
 #[must_use]
 pub fn is_supported() -> bool {
@@ -38,14 +58,18 @@ pub fn is_supported() -> bool {
 ///
 /// # Errors
 /// EINVAL: the kernel has no filters.
-pub(crate) fn install(program: &Program) -> Result<(), Errno> {
+pub(crate) fn install(program: &Program, refusals: Refusals) -> Result<(), Errno> {
     let length = u16::try_from(program.0.len()).map_err(|_| Errno::E2BIG)?;
     let program = libc::sock_fprog {
         len: length,
         // The kernel only reads.
         filter: program.0.as_ptr().cast_mut(),
     };
-    let (operation, flags) = (libc::SECCOMP_SET_MODE_FILTER, 0);
+    let operation = libc::SECCOMP_SET_MODE_FILTER;
+    let flags = match refusals {
+        Refusals::Told => libc::SECCOMP_FILTER_FLAG_LOG,
+        Refusals::Untold => 0,
+    };
     // SAFETY: `program` points to as many instructions as it says, which outlive the call.
     let rc = unsafe { libc::syscall(libc::SYS_seccomp, operation, flags, &raw const program) };
     Errno::result(rc).map(drop)

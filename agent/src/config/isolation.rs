@@ -25,6 +25,8 @@ pub struct Isolation {
     pub cpus: processors::Policy,
     /// The seccomp profiles.
     pub seccomp: seccomp::Settings,
+    /// Whether the kernel is to tell what seccomp refuses; a node has it told where nobody says.
+    pub tells_refusals: Option<bool>,
     /// How many processors a container with a share sees in its view of `/proc`; `None` for no view.
     pub view: Option<Shares>,
     /// The devices of the node that every container has; they become part of the policy once they are
@@ -41,6 +43,7 @@ impl Default for Isolation {
             rules: Rules::default(),
             cpus: processors::Policy::default(),
             seccomp: seccomp::Settings::default(),
+            tells_refusals: None,
             view: Some(Shares::Node),
             devices: Vec::new(),
             is_told: false,
@@ -183,6 +186,18 @@ pub(super) static ISOLATION: &[Setting] = &[
         switch: true,
         set: |draft, text| {
             draft.isolation.policy.seccomp_unconfined = boolean(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "tell_seccomp_refusals",
+        value: "BOOL",
+        allowed: "true or false",
+        help: "have the kernel tell which system calls seccomp refuses, for /explain and the message of a task\n      that failed (needs BTF). On a node their audit records are not made meanwhile; on another host its\n      own audit gets one for each (default: true on a node, false elsewhere)",
+        boot: false,
+        switch: true,
+        set: |draft, text| {
+            draft.isolation.tells_refusals = Some(boolean(text)?);
             Ok(())
         },
     },

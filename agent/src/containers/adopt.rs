@@ -117,7 +117,7 @@ impl Containers {
         self.keep_house(&container, &record, &prepared);
         if let Some(ids) = sandbox::id_range(record.index) {
             self.explained
-                .begun(container.clone(), ids, record.report());
+                .begun(container.clone(), ids, record.report(), None);
         }
         let cgroups = self.ground.host.cgroups();
         let cgroup = cgroups.map(|tree| tree.container(&container));

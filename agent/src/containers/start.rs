@@ -14,7 +14,7 @@ use agent_core::sandbox::{
 use agent_kernel::launch::{self, Launched};
 use agent_kernel::network::Space;
 use agent_kernel::process::Pid;
-use model::sandbox::{IdRange, Isolation, Namespace, Network, Process, Run};
+use model::sandbox::{IdRange, Isolation, Namespace, Network, Process, Run, Seccomp};
 
 use super::note::Note;
 use super::prepare::Prepared;
@@ -68,6 +68,8 @@ pub(super) struct Started {
     pub(super) ids: IdRange,
     /// What it runs under.
     pub(super) report: Report,
+    /// What it may call.
+    pub(super) seccomp: Seccomp,
     /// What the node does not give of its plan, where that is told.
     pub(super) degraded: Option<String>,
     /// Its end on a network, or that of the one that it is nested in.
@@ -221,6 +223,7 @@ pub(super) fn start(
         network,
         attachment: inherited(attachment, place),
         has_limits: plan.cgroup.limits.is_some(),
+        seccomp: plan.seccomp,
         process: match plan.run {
             Run::Process(process) => Some(process),
             Run::Hold(_) => None,

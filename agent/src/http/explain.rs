@@ -77,6 +77,7 @@ pub(super) fn explain(context: &Context, wanted: &Wanted) -> Result<Value, Refus
     // Of one that has ended it is known already, and its group is gone.
     if let Some(cgroup) = cgroup.filter(|cgroup| cgroup.path().exists()) {
         entry.lacks = context.explained.lacks(&cgroup);
+        entry.calls = context.explained.calls(&cgroup);
     }
     let how = context.explained.how();
     Ok(document(&container, &entry, &how, pressure))
@@ -98,6 +99,9 @@ fn document(container: &ContainerId, entry: &Entry, how: &str, pressure: Option<
             "capabilities": list(&entry.lacks.own, |one| json!(one.to_string())),
             // These were asked for over what is the node's, where no container's count.
             "capabilities_of_node": list(&entry.lacks.others, |one| json!(one.to_string())),
+            "system_calls": entry.stopped(),
+            // These were made, and the profile has them told.
+            "system_calls_logged": entry.calls.logged,
         },
     })
 }

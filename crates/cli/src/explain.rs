@@ -88,6 +88,8 @@ fn text(heading: &str, report: &Report, paint: Paint) -> String {
         last,
         capabilities,
         capabilities_of_node,
+        system_calls,
+        system_calls_logged,
     } = &report.denials;
     text.push_str(&format!(
         "Refused by the kernel: {count} ({})\n",
@@ -105,6 +107,14 @@ fn text(heading: &str, report: &Report, paint: Paint) -> String {
                 "  capability {} was lacking{whose}\n",
                 plain(name)
             ));
+        }
+    }
+    for (calls, what) in [
+        (system_calls, ""),
+        (system_calls_logged, ", allowed and logged"),
+    ] {
+        for call in calls {
+            text.push_str(&format!("  system call {}{what}\n", plain(call)));
         }
     }
     text
@@ -158,6 +168,8 @@ mod tests {
                 last: vec!["mount".into()],
                 capabilities: vec!["CHOWN".into()],
                 capabilities_of_node: vec!["NET_BIND_SERVICE".into()],
+                system_calls: vec!["bpf: errno 1".into()],
+                system_calls_logged: vec!["read".into()],
             },
             pressure: [("cpu".to_string(), waits)].into(),
         };
@@ -172,7 +184,8 @@ mod tests {
              Exposure 0.9 of 10: CLOSED\n\
              Waits (of the last 10 s, of the last minute): cpu 12.5 %, 3 %\n\
              Refused by the kernel: 17 (as far as it tells)\n  mount\n  capability CHOWN was lacking\n  \
-             capability NET_BIND_SERVICE was lacking over what is the node's\n"
+             capability NET_BIND_SERVICE was lacking over what is the node's\n  system call bpf: errno 1\n  \
+             system call read, allowed and logged\n"
         );
     }
 }

@@ -39,7 +39,7 @@ pub use network::{
 };
 pub use outcome::{Enforcement, ExitStatus, Isolation, Lacks};
 pub use seccomp::{
-    ArgumentTest, ArgumentWidth, Seccomp, SeccompAction, SeccompCondition, SeccompFilter,
+    ArgumentTest, ArgumentWidth, Refusal, Seccomp, SeccompAction, SeccompCondition, SeccompFilter,
     SeccompRule,
 };
 pub use view::{Load, Shares, View, ViewFacts, ViewFile};

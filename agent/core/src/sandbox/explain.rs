@@ -24,6 +24,7 @@ use model::sandbox::{
     CgroupLimits, CgroupPlan, Enforcement, Isolation, LaunchPlan, Namespace, Seccomp,
 };
 
+pub use calls::{is_missing, stopped};
 pub use weights::Area;
 
 /// The whole of a row's weight, in the parts that a state is given in.

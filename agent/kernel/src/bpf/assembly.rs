@@ -146,7 +146,7 @@ impl Assembly {
     }
 
     /// `to` becomes the address of a map.
-    pub(crate) fn map(&mut self, to: Register, map: &Map) {
+    pub(crate) fn map<const WORDS: usize>(&mut self, to: Register, map: &Map<WORDS>) {
         // BPF_LD | BPF_DW | BPF_IMM of BPF_PSEUDO_MAP_FD, which takes two instructions.
         let fd = map.fd().as_raw_fd();
         self.push(0x18, to, Register(1), 0, fd);

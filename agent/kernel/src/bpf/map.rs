@@ -15,9 +15,9 @@ const BPF_MAP_DELETE_ELEM: libc::c_int = 3;
 /// `BPF_MAP_TYPE_LRU_HASH`: where it is full, what was not used for longest goes.
 const LRU_HASH: u32 = 9;
 
-/// Two words behind a word. It goes with its last descriptor, and that of the program that writes it.
+/// So many words behind a word. It goes with its last descriptor, and that of the program that writes it.
 #[derive(Debug)]
-pub(crate) struct Map(OwnedFd);
+pub(crate) struct Map<const WORDS: usize>(OwnedFd);
 
 /// The part of `union bpf_attr` for `BPF_MAP_CREATE`.
 #[repr(C)]
@@ -45,8 +45,8 @@ struct ElementAttr {
     flags: u64,
 }
 
-impl Map {
-    /// One for so many words.
+impl<const WORDS: usize> Map<WORDS> {
+    /// One of so many entries.
     ///
     /// # Errors
     /// The kernel has none (ENOSYS), or not for this process (EPERM).
@@ -54,7 +54,7 @@ impl Map {
         let mut attr = CreateAttr {
             map_type: LRU_HASH,
             key_size: 8,
-            value_size: 16,
+            value_size: 8 * u32::try_from(WORDS).unwrap_or(u32::MAX / 8),
             max_entries: entries_max,
             ..CreateAttr::default()
         };
@@ -72,8 +72,8 @@ impl Map {
     }
 
     /// The words behind a word.
-    pub(crate) fn get(&self, key: u64) -> Option<[u64; 2]> {
-        let mut value = [0; 2];
+    pub(crate) fn get(&self, key: u64) -> Option<[u64; WORDS]> {
+        let mut value = [0; WORDS];
         let attr = ElementAttr {
             map_fd: number(self.fd()),
             key: address(&raw const key),
@@ -81,8 +81,8 @@ impl Map {
             ..ElementAttr::default()
         };
         let (command, size) = (BPF_MAP_LOOKUP_ELEM, size_of::<ElementAttr>());
-        // SAFETY: `attr` is a whole structure of this size; its addresses are those of a word and of two
-        // words, which are what the map was made for, and which outlive the call.
+        // SAFETY: `attr` is a whole structure of this size; its addresses are those of a word and of as
+        // many as are behind one, which are what the map was made for, and which outlive the call.
         let rc = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attr, size) };
         Errno::result(rc).is_ok().then_some(value)
     }

@@ -20,9 +20,10 @@ use nix::unistd::{ForkResult, chdir, execve, fork, sethostname, setsid};
 use super::lean::{List, Spare};
 use super::orders::{Order, Orders, What};
 use super::{KIND_EXECUTE, KIND_STEP, init};
+use crate::landlock;
 use crate::mounts::{self, Attributes, Detached, PlaceKind};
+use crate::seccomp::{self, Refusals};
 use crate::{capabilities, files, netlink, process, terminal};
-use crate::{landlock, seccomp};
 
 /// The exit code of a launcher that did not get to its task, and of a shell's failed command.
 const NOT_STARTED: u8 = 127;
@@ -167,7 +168,7 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
         Run::Hold(_) => {
             restrict(ruleset)?;
             let spare = list.map(List::read).unwrap_or_default();
-            filter(orders.init_seccomp.as_ref())?;
+            filter(orders.init_seccomp.as_ref(), Refusals::Untold)?;
             return Ok(Begun::Nothing(spare));
         }
     };
@@ -182,7 +183,7 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
             .and_then(|()| lead_session(orders))
             .and_then(|()| process.rlimits.iter().try_for_each(set_limit))
             // Last of all: what was needed up to here is nothing that the task may call.
-            .and_then(|()| filter(orders.seccomp.as_ref()));
+            .and_then(|()| filter(orders.seccomp.as_ref(), refusals(orders)));
         let (kind, name, errno) = match ready {
             Ok(()) => (KIND_EXECUTE, process.program.clone(), program.execute()),
             Err(Failed(name, errno)) => (KIND_STEP, name, errno),
@@ -196,7 +197,7 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
     match unsafe { fork() }.map_err(failed("fork"))? {
         ForkResult::Parent { child } => {
             let spare = list.map(List::read).unwrap_or_default();
-            filter(orders.init_seccomp.as_ref())?;
+            filter(orders.init_seccomp.as_ref(), Refusals::Untold)?;
             Ok(Begun::Task(child.as_raw(), spare))
         }
         ForkResult::Child => become_task(),
@@ -311,8 +312,15 @@ fn restrict(ruleset: Option<landlock::Ruleset>) -> Result<(), Failed> {
     restricted.map_err(failed("landlock"))
 }
 
-fn filter(program: Option<&seccomp::Program>) -> Result<(), Failed> {
-    let installed = program.map_or(Ok(()), seccomp::install);
+const fn refusals(orders: &Orders) -> Refusals {
+    match orders.is_told {
+        true => Refusals::Told,
+        false => Refusals::Untold,
+    }
+}
+
+fn filter(program: Option<&seccomp::Program>, refusals: Refusals) -> Result<(), Failed> {
+    let installed = program.map_or(Ok(()), |program| seccomp::install(program, refusals));
     installed.map_err(failed("seccomp"))
 }
 

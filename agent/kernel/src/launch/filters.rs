@@ -7,13 +7,15 @@ use model::sandbox::{Enforcement, Isolation, LaunchPlan, Scope, Seccomp};
 use super::host::Host;
 use super::spawn::LaunchError;
 use crate::landlock::Abi;
-use crate::seccomp::{self, Program};
+use crate::seccomp::{self, Program, Refusals};
 
 /// The filters of a container.
 #[derive(Debug, Default)]
 pub(super) struct Filters {
     /// That of the task.
     pub(super) task: Option<Arc<Program>>,
+    /// Whether the kernel tells what it stops.
+    pub(super) is_told: bool,
     /// That of its init.
     pub(super) init: Option<Arc<Program>>,
 }
@@ -42,7 +44,11 @@ impl Filters {
         };
         report.note(Isolation::Seccomp, outcome);
         let init = Some(program(&seccomp::of_init())?);
-        Ok(Self { task, init })
+        Ok(Self {
+            task,
+            is_told: host.refusals == Refusals::Told,
+            init,
+        })
     }
 }
 

@@ -19,7 +19,7 @@ use crate::files::{self, above_stdio};
 use crate::landlock::Abi;
 use crate::overlay;
 use crate::procview::{Binds, ProcView};
-use crate::seccomp::{self, Programs};
+use crate::seccomp::{self, Programs, Refusals};
 
 /// The most that is read of a file of a task's root, such as `etc/passwd`.
 const ROOT_FILE_BYTES_MAX: u64 = 1 << 20;
@@ -41,6 +41,8 @@ pub struct Host {
     /// Whether this kernel filters system calls.
     pub(super) has_seccomp: bool,
     pub(super) programs: Programs,
+    /// Whether the kernel tells of the calls that they stop.
+    pub(super) refusals: Refusals,
     /// Whether it has clocks for containers, or why not.
     pub(super) clocks: Result<(), String>,
     /// What this kernel has of landlock.
@@ -80,12 +82,20 @@ impl Host {
             null: open(Path::new("/dev/null"), OFlag::O_RDWR)?,
             has_seccomp: seccomp::is_supported(),
             programs: Programs::default(),
+            refusals: Refusals::Untold,
             clocks: clock::namespaces(),
             landlock: Abi::current(),
             cgroups,
             runtime: runtime.to_path_buf(),
             view: Err("it was not started".to_string()),
         })
+    }
+
+    /// Has the kernel tell of the system calls that filters of containers stop, or not, which is how it is
+    /// at first.
+    #[must_use]
+    pub fn with_refusals(self, refusals: Refusals) -> Self {
+        Self { refusals, ..self }
     }
 
     /// Gives containers a view of `/proc`, or says why they have none.

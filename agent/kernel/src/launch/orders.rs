@@ -14,7 +14,7 @@ use crate::clock::Beginning;
 use crate::seccomp::Program;
 
 const MAGIC: [u8; 4] = *b"TPLN";
-const VERSION: u32 = 6;
+const VERSION: u32 = 7;
 
 /// Stands for a descriptor that is not there.
 const NONE: i32 = -1;
@@ -55,6 +55,8 @@ pub(super) struct Orders {
     pub(super) landlock: Option<Landlock>,
     /// The filter of the task's system calls.
     pub(super) seccomp: Option<Program>,
+    /// Whether the kernel tells what that stops.
+    pub(super) is_told: bool,
     /// That of its init.
     pub(super) init_seccomp: Option<Program>,
 }
@@ -116,6 +118,7 @@ impl Orders {
             self.network,
             self.is_init,
             self.terminal,
+            self.is_told,
         ] {
             out.u32(flag.into());
         }
@@ -176,6 +179,7 @@ impl Orders {
             network: input.u32()? != 0,
             is_init: input.u32()? != 0,
             terminal: input.u32()? != 0,
+            is_told: input.u32()? != 0,
             beginning: input.list(Reader::beginning)?.pop(),
             mounts: input.list(Reader::order)?,
             run: match input.u32()? {
@@ -479,6 +483,7 @@ mod tests {
                 ports: Some(vec![80, 31_000]),
             }),
             seccomp: Some(Program::from_words(&[6, 7 << 32])),
+            is_told: true,
             init_seccomp: None,
         }
     }

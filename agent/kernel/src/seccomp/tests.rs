@@ -15,7 +15,8 @@ fn behind(filter: &SeccompFilter, run: fn() -> i32) -> ExitStatus {
     // SAFETY: the child makes system calls alone, and ends by one.
     match unsafe { fork() }.expect("a child") {
         ForkResult::Child => {
-            let ready = nix::sys::prctl::set_no_new_privs().and_then(|()| install(&program));
+            let ready = nix::sys::prctl::set_no_new_privs()
+                .and_then(|()| install(&program, Refusals::Untold));
             let code = if ready.is_ok() { run() } else { 98 };
             // SAFETY: _exit(2) runs no handlers.
             unsafe { libc::_exit(code) }

@@ -1,9 +1,14 @@
-//! What a container was refused for lack of a capability, as the kernel's own check tells it.
+//! What a container was refused for lack of a capability, as the kernel's own check tells it, and which
+//! system calls its filter stopped.
 
 use agent_kernel::capability_checks::CapabilityChecks;
-use model::sandbox::{Capability, Lacks};
+use agent_kernel::launch::{Host, spawn};
+use agent_kernel::seccomp::Refusals;
+use agent_kernel::seccomp_refusals::{Calls, SeccompRefusals};
+use model::sandbox::{Capability, Lacks, Seccomp, SeccompAction};
 
 use crate::Outcome;
+use crate::filters::all_but;
 use crate::world::{World, same};
 
 const CHOWN: Capability = Capability(0);
@@ -48,7 +53,7 @@ pub(crate) fn a_capability_that_was_lacking_is_told_by_name(world: &World) -> Ou
     same(nothing, Lacks::default(), "nothing")?;
     let own = |capability| Lacks {
         own: vec![capability],
-        others: Vec::new(),
+        ..Lacks::NONE
     };
     same(lacked("touch file; chown 5 file")?, own(CHOWN), "chown")?;
     same(lacked("hostname other")?, own(SYS_ADMIN), "hostname")?;
@@ -56,10 +61,62 @@ pub(crate) fn a_capability_that_was_lacking_is_told_by_name(world: &World) -> Ou
     if ports.trim().parse::<u16>()? > 99 {
         // The network is the node's: with the capability over its own the task could not do it either.
         let expected = Lacks {
-            own: Vec::new(),
             others: vec![NET_BIND_SERVICE],
+            ..Lacks::NONE
         };
         same(lacked("nc -l -p 99 -w 1")?, expected, "port")?;
     }
     Ok(())
+}
+
+pub(crate) fn a_call_that_a_filter_stopped_is_told_by_name(world: &World) -> Outcome {
+    let refusals = match SeccompRefusals::watch() {
+        Ok(refusals) => refusals,
+        Err(error) => {
+            println!("  left out: {}", crate::world::chain(&error));
+            return Ok(());
+        }
+    };
+    let run = |told, filter: Seccomp, script| -> Result<Calls, Box<dyn std::error::Error>> {
+        let host = Host::open(world.host.cgroups().cloned(), &world.directory.join("run2"))?;
+        let host = host.with_refusals(told);
+        let mut plan = world.plan(script)?;
+        plan.seccomp = filter;
+        let launched = spawn(&host, &plan, None)?;
+        world.wait(&plan, &launched)?;
+        let cgroup = launched.cgroup.as_ref().ok_or("no cgroup")?;
+        let calls = refusals.of(cgroup);
+        refusals.forget(cgroup);
+        same(refusals.of(cgroup), Calls::default(), "forgotten")?;
+        world.forget(&plan, &launched)?;
+        Ok(calls)
+    };
+    let sync = || all_but(&["sync", "syncfs"], SeccompAction::Errno(1));
+    let of = |stopped: &[&'static str], logged: &[&'static str]| {
+        let all = |names: &[&'static str]| names.iter().map(|name| (*name).into()).collect();
+        Calls {
+            stopped: all(stopped),
+            logged: all(logged),
+        }
+    };
+    let told = |filter, script| run(Refusals::Told, filter, script);
+    same(
+        told(sync(), "sync; echo; exit 1")?,
+        of(&["sync"], &[]),
+        "an error",
+    )?;
+    same(
+        told(sync(), "ls -l / /proc/self >/dev/null; ps")?,
+        of(&[], &[]),
+        "nothing",
+    )?;
+    let killing = all_but(&["sync"], SeccompAction::KillProcess);
+    same(told(killing, "sync")?, of(&["sync"], &[]), "an end")?;
+    let logging = all_but(&["sync"], SeccompAction::Log);
+    same(told(logging, "sync")?, of(&[], &["sync"]), "a note")?;
+    same(
+        run(Refusals::Untold, sync(), "sync")?,
+        of(&[], &[]),
+        "untold",
+    )
 }

@@ -75,6 +75,7 @@ const TESTS: &[(&str, Test)] = tests![
     filters::a_debugging_process_looks_into_what_it_is_beside,
     filters::abstract_sockets_of_the_node_are_out_of_reach,
     lacks::a_capability_that_was_lacking_is_told_by_name,
+    lacks::a_call_that_a_filter_stopped_is_told_by_name,
     filters::a_container_that_gets_less_than_the_minimum_is_not_started,
     life::many_threads_may_launch_at_once,
     life::a_launch_changes_nothing_of_the_agent_itself,

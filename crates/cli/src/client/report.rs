@@ -53,6 +53,12 @@ pub(crate) struct Denials {
     /// The same over what is the node's, where none of its own would count.
     #[serde(default)]
     pub(crate) capabilities_of_node: Vec<String>,
+    /// System calls that its filter stopped, each with the rule.
+    #[serde(default)]
+    pub(crate) system_calls: Vec<String>,
+    /// System calls that its filter let pass, and had told.
+    #[serde(default)]
+    pub(crate) system_calls_logged: Vec<String>,
 }
 
 /// One thing that keeps a container in its bounds.

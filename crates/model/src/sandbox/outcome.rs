@@ -1,5 +1,6 @@
 //! Outcomes: how a process ended, and what of a plan this kernel enforced.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -225,13 +226,16 @@ impl Enforcement {
     }
 }
 
-/// Capabilities that processes were refused something for lack of.
+/// What processes were refused something for lack of: capabilities, and system calls.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lacks {
     /// Over what is the container's own: with these it would have been done.
     pub own: Vec<Capability>,
     /// Over what is not, as the node's network: no capability of a container counts there.
     pub others: Vec<Capability>,
+    /// System calls that the container's filter stopped, by name; without those that it called missing, as
+    /// on an older kernel, for programs know to do without them.
+    pub calls: Vec<Cow<'static, str>>,
 }
 
 impl Lacks {
@@ -239,12 +243,13 @@ impl Lacks {
     pub const NONE: Self = Self {
         own: Vec::new(),
         others: Vec::new(),
+        calls: Vec::new(),
     };
 
     /// Whether nothing was refused.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.own.is_empty() && self.others.is_empty()
+        self.own.is_empty() && self.others.is_empty() && self.calls.is_empty()
     }
 }
 
@@ -259,6 +264,10 @@ impl fmt::Display for Lacks {
         let others = self.others.iter().filter(|one| !self.own.contains(one));
         for one in others {
             write!(f, "{comma}{one} over what is the node's")?;
+            comma = ", ";
+        }
+        for one in &self.calls {
+            write!(f, "{comma}system call {one}")?;
             comma = ", ";
         }
         Ok(())

@@ -167,6 +167,41 @@ impl SeccompFilter {
     }
 }
 
+/// How a filter can stop a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal<'a> {
+    /// The profile whose filter it is.
+    pub profile: &'a str,
+    /// The rule; unset where it stops what no rule allows.
+    pub rule: Option<&'a SeccompRule>,
+    /// What it does.
+    pub action: SeccompAction,
+}
+
+impl SeccompFilter {
+    /// How this filter, and those around it, can stop a call of this name, whatever its arguments.
+    #[must_use]
+    pub fn refusals(&self, call: &str) -> Vec<Refusal<'_>> {
+        let refusal = |rule, action| Refusal {
+            profile: &self.profile,
+            rule,
+            action,
+        };
+        let named = self.rules.iter().map(AsRef::as_ref);
+        let named = named.filter(|rule| rule.calls.iter().any(|name| name == call));
+        let has_answer = named.clone().any(|rule| rule.conditions.is_empty());
+        let by_rules = named.map(|rule| refusal(Some(rule), rule.action));
+        let by_default = (!has_answer).then(|| refusal(None, self.default));
+        let stops = |one: &Refusal<'_>| one.action.is_stricter(SeccompAction::Log);
+        let around = self.within.iter().flat_map(|within| within.refusals(call));
+        by_rules
+            .chain(by_default)
+            .filter(stops)
+            .chain(around)
+            .collect()
+    }
+}
+
 impl SeccompAction {
     /// The stricter of two; of equally strict ones this.
     #[must_use]
@@ -263,6 +298,40 @@ mod tests {
         ] {
             assert_eq!(filter.decide(call, &[0; 6]), expected, "{call}");
         }
+    }
+
+    #[test]
+    fn whatever_can_stop_a_call_is_found_with_its_rule() {
+        use SeccompAction::{Allow, Errno, Log, Trap};
+        let outer = SeccompFilter {
+            profile: "outer".into(),
+            default: Allow,
+            rules: vec![Arc::new(rule("ioctl", Trap, None))],
+            within: None,
+        };
+        let filter = SeccompFilter {
+            profile: "inner".into(),
+            default: Errno(1),
+            rules: vec![
+                Arc::new(rule("ioctl", Errno(2), Some(ArgumentTest::Equal(7)))),
+                Arc::new(rule("ioctl", Log, Some(ArgumentTest::Equal(8)))),
+                Arc::new(rule("read", Allow, None)),
+            ],
+            within: Some(Arc::new(outer)),
+        };
+        let found = |call| -> Vec<_> {
+            let all = filter.refusals(call).into_iter();
+            all.map(|one| (one.profile, one.rule.is_some(), one.action))
+                .collect()
+        };
+        let by_all = [
+            ("inner", true, Errno(2)),
+            ("inner", false, Errno(1)),
+            ("outer", true, Trap),
+        ];
+        assert_eq!(found("ioctl"), by_all);
+        assert_eq!(found("write"), [("inner", false, Errno(1))]);
+        assert_eq!(found("read"), []);
     }
 
     #[test]
