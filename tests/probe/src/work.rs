@@ -1,4 +1,4 @@
-//! Work that is measured: `probe work KIND [MB]` tells four times a second how much it has done.
+//! Work that is measured: `probe work KIND [MB [WRITERS]]` tells four times a second how much it has done.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -16,17 +16,21 @@ const BLOCK: usize = 64 << 10;
 const PAGE: usize = 4096;
 
 /// Rounds of arithmetic, pages changed in turn, blocks written and synced, or memory taken and given back
-/// beside files that do not fit into it.
+/// beside files that do not fit into it. Of several writers the first alone is told of.
 fn work(arguments: &[String]) -> Tried {
     let kind = arguments.first().map_or("cpu", String::as_str);
     let megabytes: usize = arguments
         .get(1)
         .and_then(|word| word.parse().ok())
         .unwrap_or(16);
+    let writers: usize = arguments
+        .get(2)
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(1);
     let ended = match kind {
         "cpu" => cpu(),
         "memory" => memory(megabytes),
-        "io" => io(megabytes),
+        "io" => io(megabytes, writers),
         "thrash" => thrash(megabytes),
         other => return Tried::Impossible(format!("no work is called {other}")),
     };
@@ -89,16 +93,27 @@ fn memory(megabytes: usize) -> std::io::Result<()> {
     }
 }
 
-fn io(megabytes: usize) -> std::io::Result<()> {
-    let mut file = File::create("written")?;
-    let block = vec![7_u8; BLOCK];
+fn io(megabytes: usize, writers: usize) -> std::io::Result<()> {
+    for other in 1..writers {
+        std::thread::spawn(move || write(&format!("written-{other}"), megabytes, || Ok(())));
+    }
     let mut tell = Tell::new();
+    write("written", megabytes, || tell.add(1))
+}
+
+fn write(
+    name: &str,
+    megabytes: usize,
+    mut written: impl FnMut() -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut file = File::create(name)?;
+    let block = vec![7_u8; BLOCK];
     loop {
         file.seek(SeekFrom::Start(0))?;
         for _ in 0..(megabytes << 20) / BLOCK {
             file.write_all(&block)?;
             file.sync_data()?;
-            tell.add(1)?;
+            written()?;
         }
     }
 }
