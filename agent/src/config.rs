@@ -115,6 +115,8 @@ pub struct Boot {
     pub disk: Option<PathBuf>,
     /// A disk that is formatted whatever it holds.
     pub format: Option<PathBuf>,
+    /// Who shares the work disk out by weight.
+    pub disk_weights: DiskWeights,
     /// The time server; DHCP's where it is not given.
     pub ntp: Option<HostPort>,
     /// How long the hardware's watchdog waits; it is not used where that is zero.
@@ -128,11 +130,24 @@ impl Default for Boot {
             lan: None,
             disk: None,
             format: None,
+            disk_weights: DiskWeights::default(),
             ntp: None,
             // Longer than this program takes to be executed again.
             watchdog_max: Duration::from_secs(60),
         }
     }
+}
+
+/// Who shares a node's work disk out by the weights of containers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DiskWeights {
+    /// The kernel's iocost, once the disk is as busy as the kernel takes a disk of its kind for.
+    #[default]
+    Iocost,
+    /// The kernel's scheduler BFQ, always, which costs a fast disk some of its throughput.
+    Bfq,
+    /// Nobody.
+    None,
 }
 
 /// An address that was not asked of anyone.

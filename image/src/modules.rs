@@ -10,15 +10,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What every node loads, in this order: network and disk first, since their probes go on while
-/// the rest is loaded. Then quota of the work disk, overlays for container roots, FUSE, the power
+/// the rest is loaded. Then the scheduler and the quota of the work disk, overlays for container roots, FUSE, the power
 /// button and its event device, the host's entropy, and last what containers' networks are made of:
 /// pairs and bridges, nftables with the parts that the agent's tables use, and the limit of a rate.
-pub const REQUIRED: [&str; 22] = [
+pub const REQUIRED: [&str; 23] = [
     "virtio_pci",
     "virtio_net",
     "virtio_blk",
     "nvme",
     "ext4",
+    "bfq",
     "quota_v2",
     "overlay",
     "fuse",

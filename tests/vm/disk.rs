@@ -23,7 +23,7 @@ pub(crate) const ALL: &[(&str, Case)] = &[
         fills_the_inodes,
     ),
     (
-        "what_a_task_keeps_on_the_disk_is_told_with_its_limit",
+        "what_a_task_keeps_on_the_disk_is_told_with_its_limit_and_the_disk_goes_by_its_weight",
         is_told,
     ),
 ];
@@ -86,6 +86,8 @@ pub(crate) fn is_told(lab: &mut Lab) -> Result<()> {
     let node = crate::cases::node_of(lab, "keeper")?;
     let address = lab.cluster()?.node(node)?.address.clone();
     let (_, body) = qemu::http::get(&address, "/monitor/statistics")?;
+    let explained = lab.tepui(&["explain", "keeper"]).output()?;
+    let explained = String::from_utf8(explained.stdout)?;
     let pid = child.id().to_string();
     // So that it kills its task.
     ensure!(
@@ -105,6 +107,10 @@ pub(crate) fn is_told(lab: &mut Lab) -> Result<()> {
             && (3.0 * megabyte..5.0 * megabyte).contains(&used)
     });
     ensure!(found.next().is_some(), "{all:#?}");
+    let mut rows = explained.lines().map(str::trim_start);
+    let io = rows.find(|row| row.starts_with("io "));
+    let is_shared = io.is_some_and(|row| row.contains(" enforced ") && row.contains("weight"));
+    ensure!(is_shared, "{explained}");
     Ok(())
 }
 

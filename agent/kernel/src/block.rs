@@ -55,6 +55,18 @@ pub fn disk_of(folder: &Path) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
+/// Has the requests of a disk, by its number, put in order by one of the kernel's schedulers
+/// (switching-sched.rst).
+///
+/// # Errors
+/// There is no such disk, or the kernel has no scheduler of this name.
+pub fn schedule((major, minor): (u32, u32), scheduler: &str) -> io::Result<()> {
+    fs::write(
+        format!("/sys/dev/block/{major}:{minor}/queue/scheduler"),
+        scheduler,
+    )
+}
+
 /// A device's or file's size in bytes.
 ///
 /// # Errors

@@ -12,6 +12,7 @@
 //! The controllers that cgroups-rs models are written through it; it knows no `memory.oom.group`,
 //! no `cgroup.kill`, no `memory.events` and no pressure, which are written and read here.
 
+mod disks;
 mod files;
 mod huge_pages;
 mod limits;
@@ -29,6 +30,7 @@ use model::sandbox::{
 
 use crate::devices::Filters;
 use crate::process::Pid;
+use disks::Sharing;
 use files::{make, processes, read, remove, value, write};
 use huge_pages::Pool;
 
@@ -110,6 +112,7 @@ pub struct Tree {
     containers: PathBuf,
     enabled: Vec<&'static str>,
     huge_pages: Pool,
+    disks: Sharing,
     devices: Filters,
 }
 
@@ -168,8 +171,22 @@ pub fn root_setup(mount: &Path, place: AgentPlace) -> Result<Tree, CgroupError> 
         containers,
         enabled,
         huge_pages,
+        disks: Sharing::of(mount),
         devices: Filters::default(),
     })
+}
+
+/// Has the kernel's iocost share a disk, by its number, out by the weights of groups, with what the kernel
+/// takes for right for a disk of its kind (cgroup-v2.rst, `io.cost.qos`).
+///
+/// # Errors
+/// No cgroup v2 is mounted, the kernel has no iocost, or it does not take the disk.
+pub fn weigh_disk((major, minor): (u32, u32)) -> io::Result<()> {
+    let mount = mount_point().ok_or(io::ErrorKind::NotFound)?;
+    fs::write(
+        mount.join("io.cost.qos"),
+        format!("{major}:{minor} enable=1 ctrl=auto"),
+    )
 }
 
 impl Tree {
@@ -333,7 +350,10 @@ fn limit(tree: &Tree, container: &ContainerId, limits: &CgroupLimits, report: &m
         Isolation::Pids,
         limit("pids", &|| cgroup.limit_pids(limits)),
     );
-    report.note(Isolation::Io, limit("io", &|| cgroup.limit_io(limits)));
+    report.note(
+        Isolation::Io,
+        limit("io", &|| cgroup.limit_io(limits, tree.disks)),
+    );
 }
 
 /// One container's group.

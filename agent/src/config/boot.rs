@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::DiskWeights;
 use super::settings::Setting;
 use super::values::{DEVICE, DURATION, device, duration, host_port, net, put};
 
@@ -33,6 +34,23 @@ pub(super) static BOOT: &[Setting] = &[
         boot: true,
         switch: false,
         set: |draft, text| put(&mut draft.boot.format, device(text)),
+    },
+    Setting {
+        name: "disk_weights",
+        value: "HOW",
+        allowed: "iocost, bfq or none",
+        help: "who shares the work disk out by the weights of containers: iocost, once the disk is busy; bfq,\n      always, which costs a fast disk some throughput; or none (default: iocost)",
+        boot: true,
+        switch: false,
+        set: |draft, text| {
+            draft.boot.disk_weights = match text {
+                "iocost" => DiskWeights::Iocost,
+                "bfq" => DiskWeights::Bfq,
+                "none" => DiskWeights::None,
+                _ => return Err(String::new()),
+            };
+            Ok(())
+        },
     },
     Setting {
         name: "watchdog_timeout",

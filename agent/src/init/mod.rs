@@ -29,6 +29,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use agent_kernel::block;
 use agent_kernel::boot_mounts::BootMountError;
 use agent_kernel::cgroup::{self, AgentPlace};
 use agent_kernel::facts;
@@ -40,7 +41,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::again::History;
-use crate::config::Config;
+use crate::config::{Config, DiskWeights};
 
 pub use mounts::early;
 pub use power::{Ending, finish, main_loop_listens};
@@ -216,6 +217,7 @@ pub fn run(
         Some(_) if mounts::is_mounted(&config.work_dir, Access::ReadWrite) => Ok(()),
         Some(_) | None => disk::mount(config, machine),
     })?;
+    share_disk(config);
     let history = History::take(past, &config.work_dir);
     let default_rootfs = phase("default root", || default_root(config, machine))?;
     let network = match network.join() {
@@ -335,6 +337,21 @@ fn give_back(path: &Path, machine: Machine) {
         if let Err(error) = gone {
             warn!(path = %path.display(), %error, "memory of the initramfs was not given back");
         }
+    }
+}
+
+/// Has the work disk shared out between containers by their weights; there is none in memory.
+fn share_disk(config: &Config) {
+    let Some(disk) = block::disk_of(&config.work_dir) else {
+        return;
+    };
+    let shared = match config.boot.disk_weights {
+        DiskWeights::Iocost => cgroup::weigh_disk(disk),
+        DiskWeights::Bfq => block::schedule(disk, "bfq"),
+        DiskWeights::None => return,
+    };
+    if let Err(error) = shared {
+        warn!(%error, "the work disk is not shared out by weight");
     }
 }
 

@@ -11,6 +11,7 @@ use cgroups_rs::fs::memory::MemController;
 use cgroups_rs::fs::pid::PidController;
 use model::sandbox::{CgroupLimits, IoMax};
 
+use super::disks::Sharing;
 use super::files::write;
 use super::{Cgroup, text};
 
@@ -69,22 +70,22 @@ impl Cgroup {
             .map_err(text)
     }
 
-    /// A weight counts where a scheduler goes by it (iocost, BFQ); a limit everywhere.
-    pub(super) fn limit_io(&self, limits: &CgroupLimits) -> Result<(), String> {
+    /// A weight counts where a disk goes by it; a limit everywhere.
+    pub(super) fn limit_io(&self, limits: &CgroupLimits, disks: Sharing) -> Result<(), String> {
         if let Some(most) = &limits.io_max {
             write(&self.path.join("io.max"), &io_max(most)).map_err(text)?;
         }
-        // That of BFQ ends at 1000.
-        for (file, most) in [("io.weight", 10_000), ("io.bfq.weight", 1_000)] {
-            let path = self.path.join(file);
-            if path.exists() {
+        match (disks.file(), limits.io_max) {
+            (Some((file, most)), _) => {
                 let weight = limits.io_weight.clamp(1, most);
-                return write(&path, &format!("default {weight}")).map_err(text);
+                write(&self.path.join(file), &format!("default {weight}")).map_err(text)
             }
-        }
-        match limits.io_max {
-            Some(_) => Ok(()),
-            None => Err("this kernel shares no disk by weight (iocost, BFQ)".to_string()),
+            (None, Some(_)) => Ok(()),
+            (None, None) => Err(
+                "no disk of this machine goes by weights: neither has it the scheduler BFQ, nor is iocost \
+                 enabled for it"
+                    .to_owned(),
+            ),
         }
     }
 }
