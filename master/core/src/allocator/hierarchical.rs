@@ -24,16 +24,13 @@ use super::shares::{ClientId, Shares, Taker};
 use super::slots::Slots;
 use super::sorter::Sorters;
 use super::{Allocation, Allocator, Demand};
+use crate::agents::AgentCapability;
 use crate::event::AgentAttributes;
 use crate::quota::Quota;
 use crate::random::Random;
 
 /// So that what sorters draw and the order of agents have nothing to do with each other.
 const SHARES_SEED: u64 = 0x5a5a_0f0f_3c3c_9696;
-
-/// Capabilities of agents, by their numbers: frameworks may have many roles there, and nested ones.
-const MULTI_ROLE: i32 = 1;
-const HIERARCHICAL_ROLE: i32 = 2;
 
 /// What does not change while the allocator runs.
 #[derive(Debug, Clone)]
@@ -430,8 +427,9 @@ impl Allocator for Hierarchical {
             let region = self.policy.region.as_ref();
             agent.is_remote = attributes.is_outside(region);
             agent.attributes = attributes;
-            agent.knows_many_roles = capabilities.contains(&MULTI_ROLE);
-            agent.knows_nested_roles = capabilities.contains(&HIERARCHICAL_ROLE);
+            let has = |capability| capabilities.contains(&(capability as i32));
+            agent.knows_many_roles = has(AgentCapability::MultiRole);
+            agent.knows_nested_roles = has(AgentCapability::HierarchicalRole);
         }
     }
 

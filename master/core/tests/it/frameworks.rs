@@ -1,8 +1,12 @@
 //! Subscription, failover and the end of frameworks.
 
-use expect_test::expect;
+use std::sync::Arc;
 
-use crate::world::check;
+use expect_test::expect;
+use master_core::Config;
+use master_core::tasks::Task;
+
+use crate::world::{World, check, config};
 
 #[test]
 fn a_subscription_is_answered_with_a_heartbeat_at_once_and_every_15_seconds() {
@@ -280,4 +284,52 @@ fn an_update_of_roles_takes_the_offers_of_the_old_ones_back() {
               s1 OFFERS m-O1 m-S0 ops cpus:4;mem:1024
         "#]],
     );
+}
+
+#[test]
+fn what_is_over_is_remembered_up_to_its_bounds_and_the_newest_of_it() {
+    let mut world = World::of(Config {
+        completed_frameworks_max: 2,
+        completed_tasks_per_framework_max: 2,
+        unreachable_tasks_per_framework_max: 2,
+        ..config()
+    });
+    let names = ["t1", "t2", "t3", "t4", "u1", "u2", "u3", "u4"];
+    let tasks = names.map(|name| format!("{name}:cpus:1;mem:64"));
+    world.line("registry");
+    world.line("register cpus:8;mem:8192");
+    world.line("subscribe roles=web caps=5 checkpoint=");
+    world.line(&format!("accept m-0000 offers=m-O0 {}", tasks.join(" ")));
+    for task in &names[..4] {
+        world.line(&format!("update l1 m-0000 {task} FINISHED uuid=1"));
+        world.line(&format!("ack m-0000 {task} 1"));
+    }
+    for number in 0..40 {
+        // Of several in a row with one state the last is kept.
+        let state = ["STARTING", "RUNNING"][number % 2];
+        world.line(&format!("update l1 m-0000 u4 {state} uuid={number}"));
+        world.line(&format!("ack m-0000 u4 {number}"));
+    }
+    let id = |task: &Arc<Task>| task.id.to_string();
+    let framework = world.master.view().frameworks().next();
+    let framework = framework.expect("it is there");
+    let completed: Vec<String> = framework.completed_tasks.iter().map(id).collect();
+    assert_eq!(completed, ["t3", "t4"]);
+    let talkative = framework.tasks.values().find(|task| id(task) == "u4");
+    assert_eq!(talkative.map(|task| task.statuses.len()), Some(32));
+
+    world.line("silent l1");
+    world.line("wait 100");
+    let framework = world.master.view().frameworks().next();
+    let unreachable = framework.into_iter().flat_map(|one| &one.unreachable_tasks);
+    let unreachable: Vec<String> = unreachable.map(id).collect();
+    assert_eq!(unreachable, ["u3", "u4"]);
+
+    for number in 1..=3 {
+        world.line("subscribe roles=web");
+        world.line(&format!("teardown m-000{number}"));
+    }
+    let over = world.master.view().completed_frameworks();
+    let over: Vec<String> = over.map(|framework| framework.id.to_string()).collect();
+    assert_eq!(over, ["m-0002", "m-0003"]);
 }

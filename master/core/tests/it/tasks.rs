@@ -1,8 +1,12 @@
 //! Tasks: launch, updates, kills, reconciliation.
 
-use expect_test::expect;
+use std::time::Duration;
 
-use crate::world::check;
+use expect_test::expect;
+use master_core::event::{Call, Event, Text};
+use model::FrameworkId;
+
+use crate::world::{World, check};
 
 #[test]
 fn a_task_runs_to_its_end_and_stays_until_the_end_is_acknowledged() {
@@ -431,4 +435,36 @@ fn messages_go_both_ways_while_both_ends_are_connected() {
             > says l1 m-0000 e1 hello
         "#]],
     );
+}
+
+#[test]
+fn what_is_free_waits_for_a_quiet_moment_ten_milliseconds_at_most() {
+    let mut world = World::new();
+    world.line("registry");
+    world.line("register cpus:4;mem:1024");
+    world.line("subscribe roles=a");
+    world.line("subscribe roles=b");
+    let declined = Call::Decline {
+        offer_ids: vec![Text::from("m-O0")],
+        refuse_seconds: None,
+    };
+    let framework_id = FrameworkId::new("m-0000").expect("an id");
+    let framework = || framework_id.clone();
+    world.step(Event::Call {
+        framework_id: framework(),
+        call: declined,
+    });
+    // Events keep coming, and no tick between them.
+    let mut waited = Vec::new();
+    for _ in 0..12 {
+        waited.push(world.transcript.contains("s2 OFFERS"));
+        world.now = world.now + Duration::from_millis(1);
+        let tasks = vec![(Text::from("t1"), None)];
+        world.step(Event::Call {
+            framework_id: framework(),
+            call: Call::Reconcile { tasks },
+        });
+    }
+    let early = waited.iter().filter(|is_offered| !**is_offered).count();
+    assert_eq!(early, 10, "{waited:?}");
 }

@@ -120,7 +120,8 @@ impl World {
         Self::of(config())
     }
 
-    fn of(config: Config) -> Self {
+    /// The same of these settings.
+    pub(crate) fn of(config: Config) -> Self {
         let mut world = Self {
             master: Master::new(config),
             now: Instant::ZERO,
