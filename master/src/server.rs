@@ -361,13 +361,27 @@ async fn accept(listener: TcpListener, handle: Handle, stop: watch::Receiver<boo
 
 fn limits() -> Limits {
     let descriptors = descriptors::raise();
+    let connections = connections(descriptors);
+    if connections < CONNECTIONS_MAX {
+        tracing::warn!(
+            descriptors,
+            connections,
+            "agents and clients together are bounded by the limit of descriptors, which is low; it is \
+             raised by LimitNOFILE= of systemd, or ulimit -n"
+        );
+    }
     Limits {
-        connections: descriptors
-            .saturating_sub(DESCRIPTORS_KEPT)
-            .clamp(1, CONNECTIONS_MAX),
+        connections,
         held: HELD_BYTES_MAX,
         request_time: REQUEST_TIME_MAX,
     }
+}
+
+/// How many connections there may be where the process may have so many descriptors.
+fn connections(descriptors: usize) -> usize {
+    descriptors
+        .saturating_sub(DESCRIPTORS_KEPT)
+        .clamp(1, CONNECTIONS_MAX)
 }
 
 /// Serves connections, each on a task of its own.

@@ -103,6 +103,26 @@ fn a_signal_ends_it_in_good_order() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
+#[test]
+fn a_low_limit_of_descriptors_is_said_at_start() {
+    let mut child = Command::new("sh")
+        .env_clear()
+        .args(["-c", "ulimit -n 300 && exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_tepui-master"))
+        .args(["--ip=127.0.0.1", "--port=0", "--registry=in_memory"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut lines = lines.map(Result::unwrap);
+    let said = lines.find(|line| line.contains("limit of descriptors"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let said = said.unwrap();
+    assert!(said.contains("descriptors=300 connections=236"), "{said}");
+}
+
 /// Runs `tepui-master registry`, with something on standard input.
 fn registry(act: &str, work_dir: &std::path::Path, input: &[u8]) -> (Option<i32>, String) {
     let mut child = program()
