@@ -27,12 +27,13 @@ mod main_loop;
 mod metrics;
 mod readers;
 pub mod registry;
+mod run_error;
 mod server;
 mod state;
 mod watchers;
 
 pub use access::{AccessError, AclsError, CredentialsError};
-pub use main_loop::RunError;
+pub use run_error::RunError;
 pub use server::{Server, StartError, Stopper};
 
 /// The version of the program.

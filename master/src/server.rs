@@ -37,10 +37,11 @@ use crate::handle::Handle;
 use crate::http::body::{Body, Counted};
 use crate::http::{Request, router};
 use crate::link;
-use crate::main_loop::{MainLoop, Notice, Parts, RunError};
+use crate::main_loop::{MainLoop, Notice, Parts};
 use crate::readers::Readers;
 use crate::registry::entries::{self, EntryError};
 use crate::registry::{Elected, Memory, Redb, Registry, RegistryError, Writer};
+use crate::run_error::RunError;
 
 /// How many connections may be open; at the bound those go that began to rest first.
 const CONNECTIONS_MAX: usize = 65_536;

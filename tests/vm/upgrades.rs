@@ -121,7 +121,7 @@ fn upgraded(lab: &mut Lab) -> Result<()> {
         ] {
             ensure!(said.contains(words), "{words:?} is not in {said:?}");
         }
-        session.is_interrupted()?;
+        session.interrupted()?;
         println!(
             "  upgraded in {:.2} s, from the first byte on: {}",
             begun.elapsed().as_secs_f64(),
@@ -177,7 +177,7 @@ impl Session {
     }
 
     /// It ends, with a code that says that it may be tried again, and the reason.
-    fn is_interrupted(mut self) -> Result<()> {
+    fn interrupted(mut self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while self.0.try_wait()?.is_none() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(20));

@@ -3,6 +3,7 @@
 mod agents;
 mod allocator;
 mod authorization;
+mod domains;
 mod draining;
 mod frameworks;
 mod gone;
