@@ -295,6 +295,23 @@ async fn a_link_that_does_not_register_well_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn a_link_that_says_nothing_is_refused_after_10_seconds() {
+    let master = master().await;
+    let begin = tokio::time::Instant::now();
+    let mut agent = Agent::open_silent(master.address()).await;
+    // From here on the clock runs ahead whenever nobody has anything to do.
+    tokio::time::pause();
+    match agent.frame().await {
+        MasterBody::Refused(refused) => assert_eq!(refused.reason, "no frame within 10s"),
+        other => panic!("not refused: {other:?}"),
+    }
+    assert!(begin.elapsed().as_secs() >= 10, "{:?}", begin.elapsed());
+    assert_eq!(agent.next().await, None);
+    tokio::time::resume();
+    master.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_stream_that_has_nothing_to_say_gets_a_heartbeat_every_15_seconds() {
     let master = master().await;
     let mut framework = Scheduler::subscribe(master.address(), framework_info("one")).await;

@@ -102,13 +102,24 @@ impl Agent {
 
     /// Opens a link and sends Register.
     pub(crate) async fn open(address: SocketAddr, register: Register, incarnation: u64) -> Self {
-        let (frames, outgoing) = mpsc::channel(64);
         let frame = AgentFrame {
             epoch: 0,
             incarnation,
             body: Some(AgentBody::Register(register)),
         };
-        frames.send(frame).await.unwrap();
+        Self::open_with(address, Some(frame), incarnation).await
+    }
+
+    /// Opens a link and says nothing.
+    pub(crate) async fn open_silent(address: SocketAddr) -> Self {
+        Self::open_with(address, None, 0).await
+    }
+
+    async fn open_with(address: SocketAddr, first: Option<AgentFrame>, incarnation: u64) -> Self {
+        let (frames, outgoing) = mpsc::channel(64);
+        if let Some(frame) = first {
+            frames.send(frame).await.unwrap();
+        }
         let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
             .unwrap()
             .connect()
