@@ -3,8 +3,9 @@
 
 `cargo xtask chaos` starts it, with the Python that tests/compat/venv makes, and starts it again
 where it ends. Each slot has one task at a time; one that is over is followed by another under a new
-id. Every third slot's tasks end by themselves. All that is heard and done is written as a line of
-JSON to the journal, and at the start read from there: the framework's id, and which tasks there are.
+id. Every third slot's tasks end by themselves; the others write a line a second, which counts from 0.
+All that is heard and done is written as a line of JSON to the journal, and at the start read from
+there: the framework's id, and which tasks there are.
 
 A task tells the address `--counter` that it runs, under a name that no other run has.
 """
@@ -34,6 +35,8 @@ UNREACHABLE_SECONDS = 600
 PATIENCE = 5
 # How long nobody is asked after a call has failed: the driver has to find another master meanwhile.
 PAUSE = 10
+# What tasks do that do not end.
+COUNT = "i=0; while :; do echo $i; i=$((i+1)); sleep 1; done"
 FAILOVER_SECONDS = 7 * 24 * 3600.0
 
 
@@ -172,7 +175,7 @@ class Keeper(Scheduler):
         ]
 
     def info(self, name, slot, offer):
-        end = "sleep 20; exit 0" if slot % 3 == 2 else "while :; do date +%s; sleep 1; done"
+        end = "sleep 20; exit 0" if slot % 3 == 2 else COUNT
         line = (
             f"run=$(cat /proc/sys/kernel/random/uuid); "
             f"until wget -q -O /dev/null http://{self.counter}/{name}/$run; do sleep 1; done; "

@@ -5,6 +5,10 @@ The framework finds its master by zk://, as unmodified pymesos does, and keeps t
 first agent finds it by zk://, the second by a list of the masters. Run it with the Python that
 tests/compat/venv makes, as root. With --long the leader is stopped for 30 s, and killed ten times. All
 processes are children of this one and end with it. The last line is `N passed, N failed`.
+
+What a leader's death costs alone, on a machine that does nothing else and with programs built for speed:
+
+    failover.py --programs FOLDER --only the_leader_is_killed --rounds 10 --within 6
 """
 
 import argparse
@@ -241,15 +245,20 @@ AGENTS = ["node1", "node2"]
 class Checks:
     """What is done to the cluster, one after another, and what must hold then."""
 
-    def __init__(self, cluster, is_long):
+    def __init__(self, cluster, is_long, rounds, within):
         self.cluster = cluster
         self.is_long = is_long
+        self.rounds = rounds
+        self.within = within
         self.keeper = Keeper()
         framework = {"user": "root", "name": "keeper", "hostname": "h", "failover_timeout": 600}
         self.driver = MesosSchedulerDriver(self.keeper, framework, cluster.zk, use_addict=True)
 
-    def all(self):
-        names = [name for name in type(self).__dict__ if name.startswith("check_")]
+    def all(self, only):
+        """Those whose names hold one of these texts, between the first and the last; all, without any."""
+        first, *between, last = [name for name in type(self).__dict__ if name.startswith("check_")]
+        wanted = [name for name in between if not only or any(text in name for text in only)]
+        names = [first, *wanted, last]
         return [(name.removeprefix("check_"), getattr(self, name)) for name in names]
 
     def settled(self):
@@ -302,7 +311,7 @@ class Checks:
 
     def check_the_leader_is_killed(self):
         times = []
-        for _ in range(10 if self.is_long else 1):
+        for _ in range(self.rounds):
             leader = self.cluster.leader()
             begun = time.monotonic()
             self.cluster.kill(leader)
@@ -310,8 +319,10 @@ class Checks:
             self.settled()
         times.sort()
         print(f"first offer after the leader's death: {', '.join(f'{t:.2f}' for t in times)} s")
-        # A machine that does other work is late; how late it may be is the bench's question.
+        # A machine that does other work is late.
         expect(times[0] < SESSION + 15, f"{times}")
+        late = [time for time in times if self.within and time > self.within]
+        expect(not late, f"{len(late)} of {len(times)} took more than {self.within} s")
 
     def check_the_leader_is_stopped_and_goes_on(self):
         old = self.cluster.leader()
@@ -365,7 +376,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "target/debug")
     parser.add_argument("--long", action="store_true", default="TEPUI_LONG" in os.environ)
+    parser.add_argument("--only", action="append", default=[], metavar="TEXT")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often the leader is killed")
+    parser.add_argument("--within", type=float, metavar="SECONDS", help="each time to a first offer")
     args = parser.parse_args()
+    rounds = args.rounds or (10 if args.long else 1)
     if os.geteuid() != 0:
         print("error: agents need root", file=sys.stderr)
         return 2
@@ -378,7 +393,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="tepui-failover-") as folder:
         cluster = Cluster(pathlib.Path(folder), args.programs)
-        passed, failed = run(cluster, Checks(cluster, args.long).all())
+        checks = Checks(cluster, args.long, rounds, args.within)
+        passed, failed = run(cluster, checks.all(args.only))
     print(f"{passed} passed, {failed} failed")
     # The driver's threads may still wait for a master.
     sys.stdout.flush()

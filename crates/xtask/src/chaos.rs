@@ -16,7 +16,9 @@ use anyhow::{Context as _, Result, bail};
 use image::Kernel;
 use qemu::Spec;
 
+use crate::builds::Builds;
 use crate::lab::{self, Programs};
+use crate::witness::{self, Seen};
 use events::{Cost, EVENTS, Event};
 use ground::Ground;
 
@@ -84,6 +86,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         true => Programs::Found,
         false => Programs::Built,
     };
+    let spec = lab::spec("chaos", Kernel::default(), programs)?;
+    let builds = Builds::new()?;
     let spec = Spec {
         agents: 3,
         masters: 3,
@@ -96,10 +100,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         append: vec![
             "unknown_nmi_panic".to_owned(),
             "tepui.failure_test=true".to_owned(),
+            format!("tepui.{}", builds.setting()),
         ],
-        ..lab::spec("chaos", Kernel::default(), programs)?
+        ..spec
     };
-    let mut ground = Ground::start(&spec, args.tasks.into())?;
+    let mut ground = Ground::start(&spec, builds, args.tasks.into())?;
     let begun = Instant::now();
     let (mut passed, mut failed) = (0, 0);
     match settle(&mut ground, now(), START_TIME_MAX)? {
@@ -149,11 +154,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn happen(ground: &mut Ground, event: &Event, is_patient: bool) -> Result<Outcome> {
     let agents = ground.sight()?.agents;
+    let before = seen(ground)?;
     let since = now();
     (event.act)(ground).with_context(|| event.name)?;
     let settled = settle(ground, since, event.settles_in)?;
     let lines = &ground.journal.lines;
     let mut faults = judge::faults(lines, &ground.counter.runs());
+    match seen(ground) {
+        Ok(after) => faults.extend(witness::faults(&before, &after)),
+        Err(error) => faults.push(format!("{error:#}")),
+    }
     let tasks = judge::tasks(lines);
     let lost = judge::lost(&tasks, since);
     let may_lose = match event.cost {
@@ -189,6 +199,12 @@ fn happen(ground: &mut Ground, event: &Event, is_patient: bool) -> Result<Outcom
         lost: lost.len(),
         faults,
     })
+}
+
+/// What the nodes tell of their tasks.
+fn seen(ground: &Ground) -> Result<Seen> {
+    let nodes = &ground.cluster.state().nodes;
+    witness::look(nodes.iter().map(|node| node.address.as_str()))
 }
 
 /// Waits until everything is as before and stays so: how long that took, or what was missing.

@@ -19,7 +19,7 @@ const PROGRAMS: &str = "x86_64-unknown-linux-musl/release";
 /// What Debian has of what a lab is built and run by.
 pub(crate) const TOOLS: [&str; 3] = ["musl-tools", "qemu-system-x86", "e2fsprogs"];
 /// Every package that a lab takes a program from.
-const PACKAGES: [&str; 5] = ["agent", "image", "master", "probe", "qemu"];
+const PACKAGES: [&str; 6] = ["agent", "cli", "image", "master", "probe", "qemu"];
 /// How long a node may take to power off.
 const DOWN_TIME_MAX: Duration = Duration::from_secs(20);
 
@@ -100,7 +100,7 @@ impl Lab {
     /// # Errors
     /// It is not there.
     pub(crate) fn program(&self, name: &str) -> Result<Vec<u8>> {
-        let path = self.target.join(PROGRAMS).join(name);
+        let path = program(name)?;
         std::fs::read(&path).with_context(|| format!("read {}", path.display()))
     }
 
@@ -169,6 +169,14 @@ pub(crate) fn spec(name: &str, kernel: Kernel, programs: Programs) -> Result<Spe
     }
     let (master, qemu) = (programs.join("tepui-master"), programs.join("tepui-qemu"));
     Ok(Spec::new(&folder, &image, &master, &qemu))
+}
+
+/// Where a program of the last release build is.
+///
+/// # Errors
+/// This is no checkout.
+pub(crate) fn program(name: &str) -> Result<PathBuf> {
+    Ok(root()?.join("target").join(PROGRAMS).join(name))
 }
 
 /// Sees to packages of Debian and to the target that static programs are built for; those that are there are

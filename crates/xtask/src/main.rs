@@ -9,6 +9,7 @@ use clap::Parser;
 
 mod attack;
 mod bench;
+mod builds;
 mod chaos;
 mod check;
 mod codegen;
@@ -22,6 +23,7 @@ mod release;
 mod replay;
 mod repro;
 mod sim;
+mod witness;
 
 /// Tools of this repository.
 #[derive(Parser)]

@@ -56,7 +56,7 @@ pub(super) struct Event {
 }
 
 /// All of them, in order.
-pub(super) const EVENTS: [Event; 11] = [
+pub(super) const EVENTS: [Event; 12] = [
     Event {
         name: "leader_killed",
         what: "SIGKILL to the leading master",
@@ -164,6 +164,22 @@ pub(super) const EVENTS: [Event; 11] = [
                 }
             }
             Ok(())
+        },
+    },
+    Event {
+        name: "agents_upgraded",
+        what: "each node's agent upgraded in place, one after the other, and one told to take a broken program",
+        cost: Cost::Nothing,
+        is_long: false,
+        offers_in: None,
+        settles_in: Duration::from_secs(60),
+        act: |ground| {
+            let state = ground.cluster.state();
+            let first = &state.nodes[0].name;
+            let builds = &mut ground.builds;
+            builds.upgrade_to_a_broken_one(&state.master, first)?;
+            let mut nodes = state.nodes.iter();
+            nodes.try_for_each(|node| builds.upgrade(&state.master, &node.name))
         },
     },
     Event {

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::counter::Counter;
 use super::journal::Journal;
+use crate::builds::Builds;
 use crate::image::root;
 
 /// How long the framework may take to be known by the master.
@@ -24,6 +25,8 @@ pub(super) struct Ground {
     pub(super) cluster: Cluster,
     pub(super) journal: Journal,
     pub(super) counter: Counter,
+    /// What agents are upgraded to.
+    pub(super) builds: Builds,
     /// Tasks at a time.
     pub(super) slots: usize,
     folder: PathBuf,
@@ -36,7 +39,7 @@ impl Ground {
     ///
     /// # Errors
     /// The Python of `tests/compat/venv` is not there, or a part does not come up.
-    pub(super) fn start(spec: &Spec, slots: usize) -> Result<Self> {
+    pub(super) fn start(spec: &Spec, builds: Builds, slots: usize) -> Result<Self> {
         let python = root()?.join("target/venv/bin/python");
         if !python.exists() {
             bail!("no {}: run tests/compat/venv first", python.display());
@@ -50,6 +53,7 @@ impl Ground {
             cluster,
             journal: Journal::new(&path),
             counter,
+            builds,
             slots,
             folder,
             python,
