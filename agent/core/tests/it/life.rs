@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::world::{World, framework, framework_id, task, task_id};
-use agent_core::agent::{COMPLETED_MAX, TASKS_MAX};
 use agent_core::effect::{Fact, ToMaster};
 use agent_core::event::{
     Event, Exit, ExitStatus, Expected, FromMaster, Limit, MemoryLimit, Standing, Stop, Verdict,
@@ -40,46 +39,6 @@ fn a_task_starts_runs_and_finishes_each_update_after_the_acknowledgement_of_the_
             t1 TASK_FINISHED "Command exited with status 0"
             send t1 TASK_FINISHED latest TASK_FINISHED"#]],
     );
-}
-
-#[test]
-fn an_agent_that_holds_as_many_tasks_as_it_may_drops_one_more_with_the_reason() {
-    let mut world = World::registered();
-    for number in 0..TASKS_MAX {
-        world.run_task(&format!("t{number}"));
-    }
-    assert_eq!(world.agent.tasks().count(), TASKS_MAX);
-    world.log.clear();
-    world.run_task("more");
-    assert_eq!(world.agent.tasks().count(), TASKS_MAX);
-    check(
-        &world,
-        &expect![[r#"
-            more TASK_DROPPED REASON_CONTAINER_LAUNCH_FAILED "This agent already holds 10000 tasks, its bound"
-            send more TASK_DROPPED latest TASK_DROPPED"#]],
-    );
-}
-
-#[test]
-fn of_tasks_that_have_ended_the_last_are_remembered() {
-    let mut world = World::registered();
-    let names: Vec<String> = (0..=COMPLETED_MAX)
-        .map(|number| format!("t{number}"))
-        .collect();
-    for name in &names {
-        world.run_task(name);
-        world.launched(name);
-        world.acknowledge_head(name);
-        world.exited(name, ExitStatus::Code(0));
-        world.acknowledge_head(name);
-        world.acknowledge_head(name);
-    }
-    let remembered: Vec<&str> = world
-        .agent
-        .completed()
-        .map(|(_, task)| task.spec.id.as_str())
-        .collect();
-    assert_eq!(remembered, names[1..]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The core as its shell drives it: events in, effects out.
 
+mod bounds;
 mod checks;
 mod containers;
 mod executors;
