@@ -9,6 +9,7 @@ mod report;
 mod runtimes;
 mod soak;
 mod unpack;
+mod upgrade;
 
 use std::process::Command;
 
@@ -37,6 +38,8 @@ enum What {
     Soak(soak::Args),
     /// Pulling and unpacking an image of 1 GB, beside skopeo and umoci.
     Unpack(unpack::Args),
+    /// How long an agent does not answer while it is upgraded or a fatal signal comes, and until it is registered.
+    Upgrade(upgrade::Args),
 }
 
 /// Builds and runs it.
@@ -49,6 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Launch(args) => launch::run(args),
         What::Soak(args) => soak::run(args),
         What::Unpack(args) => unpack::run(args),
+        What::Upgrade(args) => upgrade::run(args),
     }
 }
 

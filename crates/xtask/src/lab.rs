@@ -198,8 +198,11 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     }
 }
 
-/// The static programs, as nodes run them.
-fn build() -> Result<()> {
+/// Builds the static programs, as nodes run them.
+///
+/// # Errors
+/// They do not build.
+pub(crate) fn build() -> Result<()> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(root()?);
     cargo.args(["build", "--quiet", "--release"]);

@@ -12,7 +12,7 @@ mod compare;
 mod differences;
 mod http;
 mod ids;
-mod node;
+pub(crate) mod node;
 mod plan;
 mod request;
 mod scenario;

@@ -63,7 +63,7 @@ impl Cluster {
         let mut agents = layout.agents.clone();
         agents.resize_with(agents.len().max(main), Default::default);
         for agent in &agents {
-            let node = Node::start(program, cluster.address, agent).await?;
+            let node = Node::start(program, cluster.address, &agent.flags()).await?;
             cluster.nodes.push(node);
         }
         Ok(cluster)

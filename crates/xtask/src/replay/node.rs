@@ -1,4 +1,4 @@
-//! Node: a real agent, the program itself, for recordings of an agent's own API.
+//! Node: a real agent on this host, the program itself.
 //!
 //! It needs root, for containers, and a static busybox, for their root.
 
@@ -15,7 +15,6 @@ use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 
 use super::http;
-use super::plan::Agent;
 
 /// How long an agent may take to register.
 const REGISTER_TIME_MAX: Duration = Duration::from_secs(20);
@@ -25,21 +24,22 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 const END_TIME_MAX: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(20);
 
-/// What agents had in the recordings.
-const RESOURCES: &str = "cpus:4;mem:4096;disk:10240;ports:[31000-32000]";
 /// What the commands of tasks find in their root.
 const APPLETS: [&str; 6] = ["sh", "echo", "sleep", "cat", "true", "false"];
 
 /// Where the parts of an agent are on this machine.
 #[derive(Debug, Clone)]
-pub(super) struct Program {
+pub(crate) struct Program {
     agent: PathBuf,
     busybox: PathBuf,
 }
 
 impl Program {
-    /// The agent's program and a busybox; why not, where one of them or root is missing.
-    pub(super) fn find(agent: Option<&Path>) -> Result<Self, String> {
+    /// The agent's program and a busybox.
+    ///
+    /// # Errors
+    /// One of them, or root, is missing.
+    pub(crate) fn find(agent: Option<&Path>) -> Result<Self, String> {
         let owner = fs::metadata("/proc/self").map(|meta| meta.uid());
         if !matches!(owner, Ok(0)) {
             return Err("agents need root".into());
@@ -65,22 +65,26 @@ impl Program {
 
 /// A running agent; it ends, with its containers, when dropped.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     process: Child,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// The id that the master gave it.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// As it shows it in paths.
     pub(super) work_dir: String,
     _folder: TempDir,
 }
 
 impl Node {
-    /// Starts an agent, and waits until it is registered.
-    pub(super) async fn start(
+    /// Starts an agent with these flags besides its master, its place and its root, and waits until it is
+    /// registered.
+    ///
+    /// # Errors
+    /// It ends, or is not registered in time.
+    pub(crate) async fn start(
         program: &Program,
         master: SocketAddr,
-        description: &Agent,
+        flags: &[String],
     ) -> Result<Self> {
         let folder = tempfile::tempdir().context("make a folder for an agent")?;
         let root = folder.path().join("root");
@@ -90,28 +94,15 @@ impl Node {
         let work_dir = work_dir.display().to_string();
         let log = fs::File::create(folder.path().join("log")).context("make a log")?;
         let address = free_address()?;
-        let attributes = description.attributes.iter();
-        let attributes: Vec<String> = attributes.map(|(k, v)| format!("{k}:{v}")).collect();
-        let attributes = Some(attributes.join(";")).filter(|text| !text.is_empty());
         let process = Command::new(&program.agent)
             // As the recorded agents knew it.
             .arg(format!("--master=localhost:{}", master.port()))
             .arg(format!("--ip={}", address.ip()))
             .arg(format!("--port={}", address.port()))
-            .arg(format!(
-                "--hostname={}",
-                description.hostname.as_deref().unwrap_or("localhost")
-            ))
-            .arg(format!(
-                "--resources={}",
-                description.resources.as_deref().unwrap_or(RESOURCES)
-            ))
-            .args(attributes.map(|text| format!("--attributes={text}")))
+            .args(flags)
             .arg(format!("--work_dir={work_dir}"))
             .arg(format!("--default_rootfs={}", root.display()))
             .arg("--switch_user=false")
-            // Mesos was recorded without an isolator of disks: its statistics say nothing of them.
-            .arg("--container_disk_watch_interval=1hrs")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -126,6 +117,11 @@ impl Node {
         };
         node.wait().await?;
         Ok(node)
+    }
+
+    /// Its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.process.id()
     }
 
     async fn wait(&mut self) -> Result<()> {

@@ -47,6 +47,9 @@ pub(super) struct Plan {
     steps: BTreeMap<String, Step>,
 }
 
+/// What agents had in the recordings, where nothing else is said.
+const RESOURCES: &str = "cpus:4;mem:4096;disk:10240;ports:[31000-32000]";
+
 /// The keys of `cluster.json`.
 const KEYS: [&str; 4] = ["flags", "credentials", "scenarios", "steps"];
 
@@ -73,6 +76,26 @@ pub(super) struct Agent {
     #[serde(default)]
     pub(super) attributes: BTreeMap<String, String>,
     pub(super) hostname: Option<String>,
+}
+
+impl Agent {
+    /// What a real one is started with, to be as it was recorded.
+    pub(super) fn flags(&self) -> Vec<String> {
+        let hostname = self.hostname.as_deref().unwrap_or("localhost");
+        let resources = self.resources.as_deref().unwrap_or(RESOURCES);
+        let mut flags = vec![
+            format!("--hostname={hostname}"),
+            format!("--resources={resources}"),
+            // Mesos was recorded without an isolator of disks: its statistics say nothing of them.
+            "--container_disk_watch_interval=1hrs".to_owned(),
+        ];
+        let attributes = self.attributes.iter();
+        let attributes: Vec<String> = attributes.map(|(k, v)| format!("{k}:{v}")).collect();
+        if !attributes.is_empty() {
+            flags.push(format!("--attributes={}", attributes.join(";")));
+        }
+        flags
+    }
 }
 
 /// What happens to the agents just before a step.
