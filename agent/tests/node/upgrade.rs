@@ -284,7 +284,7 @@ fn sleepers(container: u32) -> Vec<u32> {
     let all = all.filter_map(|entry| entry.file_name().into_string().ok());
     all.filter(|process| {
         let command = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-        command == b"sleep\01234\0" && namespace(process) == wanted
+        command == b"sleep\x001234\0" && namespace(process) == wanted
     })
     .filter_map(|process| process.parse().ok())
     .collect()

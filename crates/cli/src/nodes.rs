@@ -112,7 +112,8 @@ mod tests {
         let text = format!(r#"{{"version":"1","id":"m","frameworks":[],"slaves":[{nodes}]}}"#);
         let state: State = serde_json::from_str(&text).expect("a state");
         let text = table(&state, 0.0).render(Paint::Plain);
-        let rows = text.lines().map(|row| row.split_whitespace().skip(7));
+        let from = text.find("AGE").expect("a heading");
+        let rows = text.lines().map(|row| row[from..].split_whitespace());
         let rows: Vec<String> = rows.map(|row| row.collect::<Vec<_>>().join(" ")).collect();
         rows.join("; ")
     }

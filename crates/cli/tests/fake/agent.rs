@@ -10,7 +10,8 @@ use api::recordio;
 use api::v1::agent::{Call, ProcessIo, Response, call, process_io, response};
 use prost::Message;
 
-use super::{Request, World, answer};
+use super::World;
+use super::http::{Request, answer};
 
 /// What became of the one session.
 #[derive(Clone)]

@@ -4,9 +4,9 @@
 //! of `tepui exec` are `agent`'s.
 
 mod agent;
+mod http;
 
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -20,6 +20,8 @@ use api::v1::{
 };
 use model::TaskState;
 use prost::Message;
+
+use http::{Request, answer, read_request};
 
 pub(crate) const FRAMEWORK: &str = "f-0000";
 
@@ -136,42 +138,6 @@ impl Fake {
     }
 }
 
-struct Request {
-    method: String,
-    path: String,
-    headers: HashMap<String, String>,
-    body: Vec<u8>,
-}
-
-fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
-    let mut line = String::new();
-    if reader.read_line(&mut line)? == 0 {
-        return Ok(None);
-    }
-    let mut words = line.split_whitespace().map(str::to_owned);
-    let (method, path) = (words.next().unwrap(), words.next().unwrap());
-    let mut headers = HashMap::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(':') else {
-            break;
-        };
-        headers.insert(name.to_lowercase(), value.trim().to_owned());
-    }
-    let length = headers
-        .get("content-length")
-        .map_or(0, |n| n.parse().unwrap());
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    Ok(Some(Request {
-        method,
-        path,
-        headers,
-        body,
-    }))
-}
-
 const REPORT: &str = r#"{"container_id":"web","exposure":1.5,"verdict":"CLOSED","rows":[
     {"area":"users","what":"ids of its own","state":"ENFORCED","reason":"","weight":12,"exposure":0.0},
     {"area":"memory","what":"at most 1 GB","state":"DEGRADED","reason":"no controller","weight":5,"exposure":5.0}],
@@ -245,15 +211,6 @@ fn serve(world: &Mutex<World>, mut stream: TcpStream) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn answer(out: &mut TcpStream, status: &str, media: &str, body: &[u8]) -> std::io::Result<()> {
-    let length = body.len();
-    write!(
-        out,
-        "HTTP/1.1 {status}\r\nContent-Type: {media}\r\nContent-Length: {length}\r\n\r\n"
-    )?;
-    out.write_all(body)
 }
 
 /// The path in the sandbox `mine`.

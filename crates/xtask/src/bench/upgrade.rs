@@ -263,17 +263,22 @@ fn told(
     pause_budget: Option<f64>,
     registered_budget: Option<f64>,
 ) -> Vec<Figure> {
-    let times: [(&str, fn(&Measured) -> Duration, Option<f64>); 2] = [
-        ("without an answer", |one| one.pause, pause_budget),
-        ("until registered", |one| one.registered, registered_budget),
+    let taken = |of: fn(&Measured) -> Duration| {
+        let all = measured.iter().map(of);
+        let mut all: Vec<f64> = all.map(|time| 1000.0 * time.as_secs_f64()).collect();
+        all.sort_by(f64::total_cmp);
+        all
+    };
+    let times = [
+        ("without an answer", taken(|one| one.pause), pause_budget),
+        (
+            "until registered",
+            taken(|one| one.registered),
+            registered_budget,
+        ),
     ];
     let mut figures = Vec::new();
-    for (time, of, budget) in times {
-        let mut all: Vec<f64> = measured
-            .iter()
-            .map(|one| 1000.0 * of(one).as_secs_f64())
-            .collect();
-        all.sort_by(f64::total_cmp);
+    for (time, all, budget) in times {
         let (Some(median), Some(max)) = (all.get(all.len() / 2), all.last()) else {
             continue;
         };
