@@ -141,13 +141,13 @@ impl Default for Boot {
 /// Who shares a node's work disk out by the weights of containers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DiskWeights {
-    /// The kernel's iocost, once the disk is as busy as the kernel takes a disk of its kind for.
+    /// Nobody: what costs the least.
     #[default]
+    None,
+    /// The kernel's iocost, once the disk is as busy as the kernel takes a disk of its kind for.
     Iocost,
     /// The kernel's scheduler BFQ, always, which costs a fast disk some of its throughput.
     Bfq,
-    /// Nobody.
-    None,
 }
 
 /// An address that was not asked of anyone.

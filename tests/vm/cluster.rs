@@ -114,15 +114,17 @@ impl Lab {
         })
     }
 
-    /// A node of an image, whose disk holds another one at first and is of this size.
+    /// A node of an image, whose disk holds another one at first, is of this size, and is shared out by
+    /// weight.
     pub(crate) fn on_disk(image: &Path, port: u16, disk: &Path, disk_bytes: u64) -> Result<Self> {
         let root = root()?;
-        let spec = Spec {
+        let mut spec = Spec {
             image: image.to_owned(),
             disk_bytes,
             disk_image: Some(disk.to_owned()),
             ..spec(&root, "6.12", 1, port)?
         };
+        spec.append.push("tepui.disk_weights=bfq".to_owned());
         let cluster = Cluster::start(&spec, &mut |line| println!("  {line}"))?;
         Ok(Self {
             root,

@@ -23,8 +23,8 @@ pub(crate) const ALL: &[(&str, Case)] = &[
         fills_the_inodes,
     ),
     (
-        "what_a_task_keeps_on_the_disk_is_told_with_its_limit_and_the_disk_goes_by_its_weight",
-        is_told,
+        "what_a_task_keeps_on_the_disk_is_told_with_its_limit",
+        |lab| is_told(lab, false),
     ),
 ];
 
@@ -74,7 +74,8 @@ fn fills_the_inodes(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn is_told(lab: &mut Lab) -> Result<()> {
+/// On a node whose disk goes by the weights of containers, or does not.
+pub(crate) fn is_told(lab: &mut Lab, goes_by_weights: bool) -> Result<()> {
     let script = "head -c 3m /dev/zero >kept; echo up; sleep 300";
     let mut child = lab
         .tepui(&["run", "--name", "keeper", "--disk", "32", "--", script])
@@ -109,8 +110,9 @@ pub(crate) fn is_told(lab: &mut Lab) -> Result<()> {
     ensure!(found.next().is_some(), "{all:#?}");
     let mut rows = explained.lines().map(str::trim_start);
     let io = rows.find(|row| row.starts_with("io "));
-    let is_shared = io.is_some_and(|row| row.contains(" enforced ") && row.contains("weight"));
-    ensure!(is_shared, "{explained}");
+    let io = io.context("nothing is told of the disk")?;
+    ensure!(io.contains(" enforced ") == goes_by_weights, "{io}");
+    ensure!(io.contains("goes by weights") != goes_by_weights, "{io}");
     Ok(())
 }
 

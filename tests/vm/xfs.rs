@@ -33,7 +33,7 @@ fn works_on_xfs(lab: &mut Lab) -> Result<()> {
     let said = lab.console(1)?;
     ensure!(said.contains("work disk was grown"), "{said}");
     disk::fills(&lab, "No space left")?;
-    disk::is_told(&mut lab)?;
+    disk::is_told(&mut lab, true)?;
     let state = lab.get("/master/state")?;
     let offered = state["slaves"][0]["resources"]["disk"].as_f64();
     // Half of a small disk is.

@@ -38,8 +38,8 @@ pub(super) static BOOT: &[Setting] = &[
     Setting {
         name: "disk_weights",
         value: "HOW",
-        allowed: "iocost, bfq or none",
-        help: "who shares the work disk out by the weights of containers: iocost, once the disk is busy; bfq,\n      always, which costs a fast disk some throughput; or none (default: iocost)",
+        allowed: "none, iocost or bfq",
+        help: "who shares the work disk out by the weights of containers: none; iocost, once the disk is\n      busy; or bfq, always, which costs a fast disk some throughput (default: none)",
         boot: true,
         switch: false,
         set: |draft, text| {
