@@ -21,7 +21,7 @@ const FORMAT: &str = "format";
 const FORMAT_VERSION: u64 = 1;
 /// A registry of 10 000 agents is a few megabytes; what is not here comes from the kernel's cache, a
 /// read(2) each.
-const CACHE_BYTES: usize = 1 << 20;
+const CACHE_BYTES: usize = 256 << 10;
 
 /// Entries in a redb file.
 pub struct Redb {
