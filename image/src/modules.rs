@@ -10,16 +10,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What every node loads, in this order: network and disk first, since their probes go on while
-/// the rest is loaded. Then the scheduler and the quota of the work disk, overlays for container roots, FUSE, the power
+/// the rest is loaded. Then quota of the work disk, overlays for container roots, FUSE, the power
 /// button and its event device, the host's entropy, and last what containers' networks are made of:
 /// pairs and bridges, nftables with the parts that the agent's tables use, and the limit of a rate.
-pub const REQUIRED: [&str; 23] = [
+pub const REQUIRED: [&str; 22] = [
     "virtio_pci",
     "virtio_net",
     "virtio_blk",
     "nvme",
     "ext4",
-    "bfq",
     "quota_v2",
     "overlay",
     "fuse",
@@ -45,6 +44,9 @@ pub const OPTIONAL: [&str; 2] = ["ahci", "sd_mod"];
 /// What drives watchdogs, loaded where the machine says that it has one.
 pub const WATCHDOGS: [&str; 2] = ["i6300esb", "wdat_wdt"];
 
+/// What shares a work disk out by weight, loaded where a node is to have it.
+pub const SCHEDULERS: [&str; 1] = ["bfq"];
+
 /// What mounts a work disk of that kind, and beside it the agent's own files apart from those of tasks;
 /// in images that are to carry it.
 pub const XFS: [&str; 2] = ["xfs", "loop"];
@@ -57,6 +59,9 @@ pub const LOAD_OPTIONAL: &str = "modules.optional";
 
 /// Names those of `WATCHDOGS` that the kernel has, and that are in no list before.
 pub const LOAD_WATCHDOG: &str = "modules.watchdog";
+
+/// Names those of `SCHEDULERS` that the kernel has, and that are in no list before.
+pub const LOAD_SCHEDULER: &str = "modules.scheduler";
 
 /// Names those of `XFS` that are not in `LOAD`.
 pub const LOAD_XFS: &str = "modules.xfs";
@@ -169,10 +174,10 @@ impl Modules {
             others.retain(|name| !required.contains(name));
             Ok(others)
         };
-        let (optional, watchdogs) = (others(&OPTIONAL)?, others(&WATCHDOGS)?);
         self.copy(&required, into, LOAD)?;
-        self.copy(&optional, into, LOAD_OPTIONAL)?;
-        self.copy(&watchdogs, into, LOAD_WATCHDOG)?;
+        self.copy(&others(&OPTIONAL)?, into, LOAD_OPTIONAL)?;
+        self.copy(&others(&WATCHDOGS)?, into, LOAD_WATCHDOG)?;
+        self.copy(&others(&SCHEDULERS)?, into, LOAD_SCHEDULER)?;
         self.copy(&others(&XFS)?, xfs, LOAD_XFS)
     }
 

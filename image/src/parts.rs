@@ -20,7 +20,7 @@ use crate::packages::{Packages, PackagesError};
 use crate::template::{self, TemplateError};
 
 /// Counted up when this code makes other parts from the same packages.
-const RECIPE: &str = "6";
+const RECIPE: &str = "7";
 
 /// Whether to look for newer packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

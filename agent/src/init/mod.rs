@@ -215,9 +215,8 @@ pub fn run(
     };
     phase("work disk", || match past.cause {
         Some(_) if mounts::is_mounted(&config.work_dir, Access::ReadWrite) => Ok(()),
-        Some(_) | None => disk::mount(config, machine),
+        Some(_) | None => disk::mount(config, machine).map(|()| share_disk(config)),
     })?;
-    share_disk(config);
     let history = History::take(past, &config.work_dir);
     let default_rootfs = phase("default root", || default_root(config, machine))?;
     let network = match network.join() {
@@ -347,7 +346,10 @@ fn share_disk(config: &Config) {
     };
     let shared = match config.boot.disk_weights {
         DiskWeights::Iocost => cgroup::weigh_disk(disk),
-        DiskWeights::Bfq => block::schedule(disk, "bfq"),
+        DiskWeights::Bfq => {
+            modules::load_scheduler();
+            block::schedule(disk, "bfq")
+        }
         DiskWeights::None => return,
     };
     if let Err(error) = shared {

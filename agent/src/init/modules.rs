@@ -24,6 +24,11 @@ pub(super) fn load_xfs() {
     load("modules.xfs");
 }
 
+/// Loads what shares a disk out by weight, where this node is to have it: `modules.scheduler`.
+pub(super) fn load_scheduler() {
+    load("modules.scheduler");
+}
+
 /// Loads what drives the hardware's watchdog, where this machine says that it has one: `modules.watchdog`.
 pub(super) fn load_watchdog() {
     if has_watchdog(Path::new("/sys")) {
