@@ -13,38 +13,30 @@ use agent_kernel::{Errno, audit, modules};
 use tracing::{debug, info};
 
 use crate::explained::Explained;
-use crate::init::chain;
+use crate::init::{Machine, chain};
 
 const LOG: &str = "/dev/kmsg";
 /// The kernel's longest record (`PRINTK_MESSAGE_MAX`) and its head.
 const RECORD_BYTES_MAX: usize = 8192;
 
-/// Has the kernel tell what filters refuse, where that is wanted and this machine is a node's, or somebody
-/// says so; or says why not. On a node no records are made of it, which nobody would bound.
+/// Has the kernel tell what filters refuse, where somebody says so, or nobody and the machine is this
+/// agent's; or says why not. On a node no records are made of it, which nobody would bound.
 ///
 /// # Errors
 /// It will not be told, in words.
 pub fn tell_refusals(wanted: Option<bool>, machine: Machine) -> Result<(), String> {
     let untold = |why: &str| format!("which system calls seccomp refused is not told: {why}");
-    if !wanted.unwrap_or(machine == Machine::Node) {
+    if !wanted.unwrap_or(machine == Machine::Whole) {
         return Err(untold("nobody asked for it (--tell_seccomp_refusals)"));
     }
     if !SeccompRefusals::may_be_watched() {
         return Err(untold("this kernel does not describe itself (BTF)"));
     }
     match machine {
-        Machine::Node => audit::leave_seccomp_out().map_err(|error| untold(&chain(&error))),
-        Machine::Host => Ok(()),
+        Machine::Whole => audit::leave_seccomp_out().map_err(|error| untold(&chain(&error))),
+        // Its audit is somebody else's.
+        Machine::Namespace | Machine::Host => Ok(()),
     }
-}
-
-/// Whose the machine is that the agent runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Machine {
-    /// The agent's, which is PID 1.
-    Node,
-    /// Somebody else's.
-    Host,
 }
 
 /// Begins to follow the log from its present end, and the kernel's checks of capabilities and, where they

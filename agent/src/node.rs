@@ -197,11 +197,7 @@ async fn begin_and_run(config: Config, node: Node, handover: Handover) -> Result
         true => RUNTIME.into(),
         false => node.work_dir.join("run"),
     };
-    let machine = match node.is_pid1 {
-        true => kernel_log::Machine::Node,
-        false => kernel_log::Machine::Host,
-    };
-    let refusals = kernel_log::tell_refusals(config.isolation.tells_refusals, machine);
+    let refusals = kernel_log::tell_refusals(config.isolation.tells_refusals, node.machine);
     let host = Host::open(node.cgroups.clone(), &runtime)?
         .with_view(proc_view(&config))
         .with_refusals(match refusals {

@@ -36,11 +36,12 @@ pub(crate) fn name(number: u32) -> Option<&'static str> {
 }
 
 /// Whether the kernel tells its audit subsystem of the calls that a filter stops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Refusals {
     /// Of each of them, and of those that the filter itself has told.
     Told,
     /// Of the latter alone, and of those that end a process.
+    #[default]
     Untold,
 }
 

@@ -183,7 +183,7 @@ fn begin(orders: &Orders, report: &OwnedFd) -> Result<Begun, Failed> {
             .and_then(|()| lead_session(orders))
             .and_then(|()| process.rlimits.iter().try_for_each(set_limit))
             // Last of all: what was needed up to here is nothing that the task may call.
-            .and_then(|()| filter(orders.seccomp.as_ref(), refusals(orders)));
+            .and_then(|()| filter(orders.seccomp.as_ref(), orders.refusals));
         let (kind, name, errno) = match ready {
             Ok(()) => (KIND_EXECUTE, process.program.clone(), program.execute()),
             Err(Failed(name, errno)) => (KIND_STEP, name, errno),
@@ -310,13 +310,6 @@ fn set_limit(limit: &Rlimit) -> Result<(), Failed> {
 fn restrict(ruleset: Option<landlock::Ruleset>) -> Result<(), Failed> {
     let restricted = ruleset.map_or(Ok(()), landlock::restrict);
     restricted.map_err(failed("landlock"))
-}
-
-const fn refusals(orders: &Orders) -> Refusals {
-    match orders.is_told {
-        true => Refusals::Told,
-        false => Refusals::Untold,
-    }
 }
 
 fn filter(program: Option<&seccomp::Program>, refusals: Refusals) -> Result<(), Failed> {

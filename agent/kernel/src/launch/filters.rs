@@ -15,7 +15,7 @@ pub(super) struct Filters {
     /// That of the task.
     pub(super) task: Option<Arc<Program>>,
     /// Whether the kernel tells what it stops.
-    pub(super) is_told: bool,
+    pub(super) refusals: Refusals,
     /// That of its init.
     pub(super) init: Option<Arc<Program>>,
 }
@@ -46,7 +46,7 @@ impl Filters {
         let init = Some(program(&seccomp::of_init())?);
         Ok(Self {
             task,
-            is_told: host.refusals == Refusals::Told,
+            refusals: host.refusals,
             init,
         })
     }

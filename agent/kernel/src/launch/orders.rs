@@ -11,7 +11,7 @@ use model::sandbox::{
 use std::time::Duration;
 
 use crate::clock::Beginning;
-use crate::seccomp::Program;
+use crate::seccomp::{Program, Refusals};
 
 const MAGIC: [u8; 4] = *b"TPLN";
 const VERSION: u32 = 7;
@@ -56,7 +56,7 @@ pub(super) struct Orders {
     /// The filter of the task's system calls.
     pub(super) seccomp: Option<Program>,
     /// Whether the kernel tells what that stops.
-    pub(super) is_told: bool,
+    pub(super) refusals: Refusals,
     /// That of its init.
     pub(super) init_seccomp: Option<Program>,
 }
@@ -118,7 +118,7 @@ impl Orders {
             self.network,
             self.is_init,
             self.terminal,
-            self.is_told,
+            self.refusals == Refusals::Told,
         ] {
             out.u32(flag.into());
         }
@@ -179,7 +179,10 @@ impl Orders {
             network: input.u32()? != 0,
             is_init: input.u32()? != 0,
             terminal: input.u32()? != 0,
-            is_told: input.u32()? != 0,
+            refusals: match input.u32()? {
+                0 => Refusals::Untold,
+                _ => Refusals::Told,
+            },
             beginning: input.list(Reader::beginning)?.pop(),
             mounts: input.list(Reader::order)?,
             run: match input.u32()? {
@@ -483,7 +486,7 @@ mod tests {
                 ports: Some(vec![80, 31_000]),
             }),
             seccomp: Some(Program::from_words(&[6, 7 << 32])),
-            is_told: true,
+            refusals: Refusals::Told,
             init_seccomp: None,
         }
     }

@@ -156,7 +156,7 @@ impl Parts {
             capabilities: plan.capabilities.clone(),
             landlock: plan.landlock.clone(),
             seccomp: filters.task.as_deref().cloned(),
-            is_told: filters.is_told,
+            refusals: filters.refusals,
             init_seccomp: filters.init.as_deref().cloned(),
         }
     }
